@@ -1,0 +1,3 @@
+module github.com/maek-dev/maek/lab
+
+go 1.26
