@@ -150,8 +150,8 @@ func All() []Component {
 	}
 }
 
-// MinimalControlPlane returns the programs that tests against a real API server
-// need when no machine takes part: far less to build than a cluster.
+// MinimalControlPlane returns the names to build for tests against a real API
+// server in which no machine takes part: far less than a cluster.
 func MinimalControlPlane() []string {
 	return []string{"etcd", "kube-apiserver", "kubectl"}
 }
@@ -180,30 +180,19 @@ type selection struct {
 }
 
 // selectPrograms resolves names, each a component's or a program's, in the order of
-// [All]. A name that is both ("etcd") means the program. No name means everything.
+// all. A name that is both ("etcd") means the component. No name means everything.
 func selectPrograms(all []Component, names []string) ([]selection, error) {
-	unknown := slices.Clone(names)
-	known := func(name string) {
-		unknown = slices.DeleteFunc(unknown, func(n string) bool { return n == name })
-	}
-	programs := map[string]bool{}
-	for _, c := range all {
-		for _, p := range c.Programs {
-			programs[p.Name] = true
-		}
-	}
-
+	resolved := map[string]bool{}
 	var selected []selection
 	for _, c := range all {
-		whole := len(names) == 0
-		if slices.Contains(names, c.Name) && !programs[c.Name] {
-			known(c.Name)
-			whole = true
+		whole := len(names) == 0 || slices.Contains(names, c.Name)
+		if whole {
+			resolved[c.Name] = true
 		}
 		s := selection{Component: c}
 		for _, p := range c.Programs {
 			if whole || slices.Contains(names, p.Name) {
-				known(p.Name)
+				resolved[p.Name] = true
 				s.wanted = append(s.wanted, p)
 			}
 		}
@@ -211,8 +200,10 @@ func selectPrograms(all []Component, names []string) ([]selection, error) {
 			selected = append(selected, s)
 		}
 	}
-	if len(unknown) > 0 {
-		return nil, fmt.Errorf("no component or program is called %q; there are %s", unknown[0], strings.Join(Names(all), ", "))
+	for _, name := range names {
+		if !resolved[name] {
+			return nil, fmt.Errorf("no component or program is called %q; there are %s", name, strings.Join(Names(all), ", "))
+		}
 	}
 	return selected, nil
 }
