@@ -1,0 +1,205 @@
+// Package image makes container images from static programs, without a container
+// engine and without a registry.
+//
+// The same programs always give the same bytes: no timestamps, no user names, one
+// layer. An image is saved as an archive that "ctr images import" and "docker
+// load" read.
+package image
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// NonRoot is the user that images run as unless their program has to be root. The
+// number has no meaning beyond being nobody else's; distroless images use it too.
+const NonRoot = "65532"
+
+// binDir is where programs are in an image. It is in PATH, because kubeadm's
+// manifests name the commands of its components without a folder.
+const binDir = "/usr/local/bin"
+
+// Spec says what an image is made of.
+type Spec struct {
+	// Reference is the full name of the image, with a tag.
+	Reference string
+	// Programs are static programs on this machine, put into the image's
+	// /usr/local/bin under their own file names.
+	Programs []string
+	// Entrypoint is the command. Its first word is in PATH or has a folder.
+	Entrypoint []string
+	// User is the user the command runs as: a number, or empty for root.
+	User string
+	// Env are further environment variables, "NAME=value".
+	Env []string
+	// Labels are the image's labels.
+	Labels map[string]string
+}
+
+// Build makes the image. All programs must be static and of one architecture,
+// which becomes the image's.
+func Build(spec Spec) (v1.Image, error) {
+	if _, err := name.NewTag(spec.Reference, name.StrictValidation); err != nil {
+		return nil, fmt.Errorf("reading image name: %w", err)
+	}
+	arch, err := architecture(spec.Programs)
+	if err != nil {
+		return nil, err
+	}
+	layer, err := tarball.LayerFromOpener(
+		func() (io.ReadCloser, error) { return layerContent(spec.Programs), nil },
+		// A program is read once to be unpacked on every machine: being quick
+		// counts for more than being small.
+		tarball.WithCompressionLevel(gzip.BestSpeed),
+		tarball.WithCompressedCaching,
+		tarball.WithMediaType(types.OCILayer),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("writing the layer of %s: %w", spec.Reference, err)
+	}
+	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	img, err := mutate.AppendLayers(base, layer)
+	if err != nil {
+		return nil, fmt.Errorf("adding the layer of %s: %w", spec.Reference, err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration of %s: %w", spec.Reference, err)
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", arch
+	config.Created = v1.Time{Time: time.Unix(0, 0).UTC()}
+	for i := range config.History {
+		config.History[i].Created = config.Created
+	}
+	config.Config = v1.Config{
+		Entrypoint: spec.Entrypoint,
+		User:       spec.User,
+		Env:        append([]string{"PATH=" + binDir}, spec.Env...),
+		WorkingDir: "/",
+		Labels:     spec.Labels,
+	}
+	img, err = mutate.ConfigFile(img, config)
+	if err != nil {
+		return nil, fmt.Errorf("setting the configuration of %s: %w", spec.Reference, err)
+	}
+	return img, nil
+}
+
+// Save builds the image and writes it to an archive, which appears complete or
+// not at all.
+func Save(archive string, spec Spec) error {
+	img, err := Build(spec)
+	if err != nil {
+		return err
+	}
+	tag, err := name.NewTag(spec.Reference)
+	if err != nil {
+		return fmt.Errorf("reading image name: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(archive), 0o755); err != nil {
+		return fmt.Errorf("saving %s: %w", spec.Reference, err)
+	}
+	file, err := os.CreateTemp(filepath.Dir(archive), ".image-")
+	if err != nil {
+		return fmt.Errorf("saving %s: %w", spec.Reference, err)
+	}
+	defer os.Remove(file.Name())
+	if err := errors.Join(tarball.Write(tag, img, file), file.Chmod(0o644), file.Close()); err != nil {
+		return fmt.Errorf("saving %s: %w", spec.Reference, err)
+	}
+	if err := os.Rename(file.Name(), archive); err != nil {
+		return fmt.Errorf("saving %s: %w", spec.Reference, err)
+	}
+	return nil
+}
+
+// layerContent streams the file system of an image as a tar archive.
+func layerContent(programs []string) io.ReadCloser {
+	reader, writer := io.Pipe()
+	go func() {
+		archive := tar.NewWriter(writer)
+		err := writeFileSystem(archive, programs)
+		writer.CloseWithError(errors.Join(err, archive.Close()))
+	}()
+	return reader
+}
+
+func writeFileSystem(archive *tar.Writer, programs []string) error {
+	folders := []struct {
+		name string
+		mode int64
+	}{
+		{"etc/", 0o755},
+		// Programs and libraries expect a folder for temporary files.
+		{"tmp/", 0o1777},
+		{"usr/", 0o755},
+		{"usr/local/", 0o755},
+		{"usr/local/bin/", 0o755},
+	}
+	for _, folder := range folders {
+		err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: folder.name, Mode: folder.mode, Format: tar.FormatPAX})
+		if err != nil {
+			return err
+		}
+	}
+	files := map[string]string{
+		// Go's os/user reads these; root and the user that images run as.
+		"etc/group":  "root:x:0:\nnonroot:x:" + NonRoot + ":\n",
+		"etc/passwd": "root:x:0:0:root:/:/sbin/nologin\nnonroot:x:" + NonRoot + ":" + NonRoot + ":nonroot:/:/sbin/nologin\n",
+	}
+	for _, file := range []string{"etc/group", "etc/passwd"} {
+		content := files[file]
+		if err := writeFile(archive, file, 0o644, int64(len(content)), strings.NewReader(content)); err != nil {
+			return err
+		}
+	}
+	sorted := slices.SortedFunc(slices.Values(programs), func(a, b string) int {
+		return strings.Compare(filepath.Base(a), filepath.Base(b))
+	})
+	for _, program := range sorted {
+		if err := writeProgram(archive, program); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeProgram(archive *tar.Writer, program string) error {
+	file, err := os.Open(program)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	target := path.Join(binDir, filepath.Base(program))[1:]
+	return writeFile(archive, target, 0o755, info.Size(), file)
+}
+
+func writeFile(archive *tar.Writer, file string, mode, size int64, content io.Reader) error {
+	err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: file, Mode: mode, Size: size, Format: tar.FormatPAX})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(archive, content)
+	return err
+}
