@@ -1,0 +1,90 @@
+// Package diagnosis turns findings into incidents: few roots, each with everything that it
+// explains. Findings are nodes of a graph whose edges say "explains"; an edge is drawn only where
+// topology and the rules' own statements, held against the snapshot, allow it. What nothing
+// explains is a root. The same snapshot gives the same incidents, byte for byte.
+package diagnosis
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// Diagnosis is the answer about a cluster.
+type Diagnosis struct {
+	// Snapshot that was judged, with every answer that was given.
+	Snapshot *snapshot.Snapshot
+	// Verdict about the whole cluster.
+	Verdict finding.Verdict
+	// Incidents, the most severe first.
+	Incidents []finding.Incident
+	// Findings in a fixed order, each with the incident that it belongs to.
+	Findings []Placed
+	// Skips are what could not be checked.
+	Skips []finding.Skip
+	// Failures are rules that broke.
+	Failures []finding.Failure
+	// Unasked is the number of questions that the budget did not reach.
+	Unasked int
+}
+
+// Placed is a finding with its place.
+type Placed struct {
+	finding.Finding
+
+	// Incident is the id of the first incident that it belongs to; empty when it belongs to none.
+	Incident string
+}
+
+// Diagnose joins the findings of an evaluation into incidents.
+func Diagnose(res rule.Result, rules []rule.Rule) Diagnosis {
+	d := Diagnosis{
+		Snapshot: res.Snapshot, Skips: res.Skips, Failures: res.Failures, Unasked: res.Unasked,
+	}
+	g := newGraph(res.Snapshot, res.Findings, rules)
+	place := make([]string, len(res.Findings))
+	for _, root := range g.roots() {
+		incident := g.incident(root)
+		d.Incidents = append(d.Incidents, incident)
+	}
+	slices.SortStableFunc(d.Incidents, compareIncidents)
+	for _, incident := range d.Incidents {
+		for _, i := range g.reach(g.at[key{incident.Root.Code, incident.Root.Subject}]) {
+			if place[i] == "" {
+				place[i] = incident.ID
+			}
+		}
+	}
+	for i, f := range res.Findings {
+		d.Findings = append(d.Findings, Placed{Finding: f, Incident: place[i]})
+	}
+	d.Verdict = verdict(d, rules)
+	return d
+}
+
+// compareIncidents puts the most severe first, then the one with the widest effect, then the oldest.
+func compareIncidents(a, b finding.Incident) int {
+	oldest := func(i finding.Incident) int64 {
+		if i.Root.Since.IsZero() {
+			return 1<<63 - 1
+		}
+		return i.Root.Since.Unix()
+	}
+	return cmp.Or(
+		cmp.Compare(finding.Rank(a.Severity), finding.Rank(b.Severity)),
+		cmp.Compare(reachOf(b), reachOf(a)),
+		cmp.Compare(oldest(a), oldest(b)),
+		finding.Compare(a.Root, b.Root),
+	)
+}
+
+func reachOf(i finding.Incident) int {
+	n := 0
+	for _, names := range i.Affected {
+		n += len(names)
+	}
+	return n
+}

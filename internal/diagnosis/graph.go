@@ -1,0 +1,187 @@
+package diagnosis
+
+import (
+	"slices"
+	"time"
+
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// clockTolerance is how much later than its effect a cause may seem to begin: the two times come
+// from different clocks, and some are kept to the second only.
+const clockTolerance = time.Minute
+
+// key finds a finding by what it says about whom.
+type key struct {
+	code    finding.Code
+	subject finding.Subject
+}
+
+// graph holds who explains whom among findings, by their index.
+type graph struct {
+	snapshot *snapshot.Snapshot
+	findings []finding.Finding
+	rules    map[finding.Code]rule.Rule
+
+	at      map[key]int
+	byCode  map[finding.Code][]int
+	claims  map[finding.Subject][]int
+	causes  [][]int
+	effects [][]int
+}
+
+func newGraph(s *snapshot.Snapshot, findings []finding.Finding, rules []rule.Rule) *graph {
+	g := &graph{
+		snapshot: s, findings: findings,
+		rules:   make(map[finding.Code]rule.Rule, len(rules)),
+		at:      make(map[key]int, len(findings)),
+		byCode:  map[finding.Code][]int{},
+		claims:  map[finding.Subject][]int{},
+		causes:  make([][]int, len(findings)),
+		effects: make([][]int, len(findings)),
+	}
+	for _, r := range rules {
+		g.rules[r.Code] = r
+	}
+	for i, f := range findings {
+		g.at[key{f.Code, f.Subject}] = i
+		g.byCode[f.Code] = append(g.byCode[f.Code], i)
+		for _, subject := range f.Explains {
+			g.claims[subject] = append(g.claims[subject], i)
+		}
+	}
+	for i := range findings {
+		g.causes[i] = g.causesOf(i)
+		for _, c := range g.causes[i] {
+			g.effects[c] = append(g.effects[c], i)
+		}
+	}
+	return g
+}
+
+// causesOf returns the findings that explain a finding. What is tied to the subject itself goes
+// before what reaches the whole cluster: a pod whose image does not exist does not need a dead
+// DNS to be explained.
+func (g *graph) causesOf(effect int) []int {
+	f := g.findings[effect]
+	r := g.rules[f.Code]
+	var own, general []int
+	if r.Symptom {
+		for _, c := range g.claims[f.Subject] {
+			if g.mayExplain(effect, c) {
+				own = append(own, c)
+			}
+		}
+	}
+	for _, cause := range r.Causes {
+		if cause.Via == rule.Cluster {
+			for _, c := range g.byCode[cause.Code] {
+				if g.mayExplain(effect, c) && g.inOrder(effect, c) && g.holds(cause, effect, c) {
+					general = append(general, c)
+				}
+			}
+			continue
+		}
+		for _, subject := range related(g.snapshot, f.Subject, cause.Via) {
+			c, ok := g.at[key{cause.Code, subject}]
+			if !ok || !g.mayExplain(effect, c) || !g.holds(cause, effect, c) {
+				continue
+			}
+			if cause.Via == rule.RunsOn && !g.inOrder(effect, c) {
+				continue
+			}
+			own = append(own, c)
+		}
+	}
+	if len(own) == 0 {
+		own = general
+	}
+	slices.Sort(own)
+	return slices.Compact(own)
+}
+
+// mayExplain refuses a finding as its own cause, and an info finding as the cause of something worse.
+func (g *graph) mayExplain(effect, cause int) bool {
+	return effect != cause &&
+		(g.findings[cause].Severity != finding.Info || g.findings[effect].Severity == finding.Info)
+}
+
+// inOrder tells whether the cause began before the effect, as far as both say when.
+func (g *graph) inOrder(effect, cause int) bool {
+	e, c := g.findings[effect].Since, g.findings[cause].Since
+	return e.IsZero() || c.IsZero() || !c.After(e.Add(clockTolerance))
+}
+
+func (g *graph) holds(cause rule.Cause, effect, c int) bool {
+	return cause.Holds == nil || cause.Holds(g.snapshot, g.findings[effect], g.findings[c])
+}
+
+// roots returns the findings that nothing explains and that are worth an incident, in order. Where
+// findings only explain each other, the worst and oldest of them is taken as the root.
+func (g *graph) roots() []int {
+	covered := make([]bool, len(g.findings))
+	var roots []int
+	take := func(i int) {
+		for _, j := range g.reach(i) {
+			covered[j] = true
+		}
+		if g.worthAnIncident(i) {
+			roots = append(roots, i)
+		}
+	}
+	for i := range g.findings {
+		if len(g.causes[i]) == 0 {
+			take(i)
+		}
+	}
+	for {
+		first := -1
+		for i := range g.findings {
+			if !covered[i] && (first < 0 || g.before(i, first)) {
+				first = i
+			}
+		}
+		if first < 0 {
+			return roots
+		}
+		take(first)
+	}
+}
+
+// before tells which of two findings of a circle is taken as its root: the older one, else the
+// one that comes first in the order of findings.
+func (g *graph) before(i, j int) bool {
+	a, b := g.findings[i].Since, g.findings[j].Since
+	if !a.IsZero() && !b.IsZero() && !a.Equal(b) {
+		return a.Before(b)
+	}
+	return i < j
+}
+
+// worthAnIncident refuses info findings, and settling ones that explain nothing settled.
+func (g *graph) worthAnIncident(root int) bool {
+	for _, i := range g.reach(root) {
+		f := g.findings[i]
+		if f.Severity != finding.Info && !f.Settling {
+			return g.findings[root].Severity != finding.Info
+		}
+	}
+	return false
+}
+
+// reach returns a finding and all that it explains, nearest first.
+func (g *graph) reach(root int) []int {
+	seen := map[int]bool{root: true}
+	order := []int{root}
+	for n := 0; n < len(order); n++ {
+		for _, e := range g.effects[order[n]] {
+			if !seen[e] {
+				seen[e] = true
+				order = append(order, e)
+			}
+		}
+	}
+	return order
+}

@@ -1,0 +1,38 @@
+package finding
+
+import "cmp"
+
+// Rank orders severities: the worse, the smaller.
+func Rank(s Severity) int {
+	switch s {
+	case Critical:
+		return 0
+	case Warning:
+		return 1
+	default:
+		return 2
+	}
+}
+
+// Worst returns the worse of two severities.
+func Worst(a, b Severity) Severity {
+	if Rank(b) < Rank(a) {
+		return b
+	}
+	return a
+}
+
+// CompareSubjects orders subjects by kind, namespace, name and machine.
+func CompareSubjects(a, b Subject) int {
+	return cmp.Or(
+		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace),
+		cmp.Compare(a.Name, b.Name), cmp.Compare(a.Machine, b.Machine),
+	)
+}
+
+// Compare orders findings by severity, code and subject.
+func Compare(a, b Finding) int {
+	return cmp.Or(
+		cmp.Compare(Rank(a.Severity), Rank(b.Severity)), cmp.Compare(a.Code, b.Code), CompareSubjects(a.Subject, b.Subject),
+	)
+}

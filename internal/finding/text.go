@@ -1,0 +1,55 @@
+package finding
+
+import "fmt"
+
+// Language is a language in which Maek speaks to people, as a BCP 47 primary tag.
+type Language string
+
+// The languages.
+const (
+	English Language = "en"
+	Korean  Language = "ko"
+)
+
+// Text is a sentence for people, in every language that Maek speaks.
+type Text struct {
+	EN string
+	KO string
+}
+
+// Textf formats both languages with the same arguments. Where Korean wants them in another order,
+// its format says so with explicit indexes ("%[2]s").
+func Textf(en, ko string, args ...any) Text {
+	return Text{EN: fmt.Sprintf(en, args...), KO: fmt.Sprintf(ko, args...)}
+}
+
+// Verbatim is text that is the same in every language: a message of Kubernetes' own, a name.
+func Verbatim(s string) Text { return Text{EN: s, KO: s} }
+
+// In returns the text in a language; English where the language is unknown.
+func (t Text) In(l Language) string {
+	if l == Korean && t.KO != "" {
+		return t.KO
+	}
+	return t.EN
+}
+
+// IsZero tells whether the text is empty.
+func (t Text) IsZero() bool { return t == Text{} }
+
+// Join puts texts one after another with a separator, leaving out empty ones.
+func Join(sep string, texts ...Text) Text {
+	var out Text
+	for _, t := range texts {
+		if t.IsZero() {
+			continue
+		}
+		if !out.IsZero() {
+			out.EN += sep
+			out.KO += sep
+		}
+		out.EN += t.EN
+		out.KO += t.KO
+	}
+	return out
+}

@@ -1,0 +1,199 @@
+package rule
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// MaxRounds bounds the rounds of one evaluation: rules ask, answers come, rules look again.
+const MaxRounds = 3
+
+// Budget bounds what all questions of one evaluation may cost together.
+type Budget struct {
+	// Questions is the number of questions that may be asked.
+	Questions int
+	// Logs is how many of them may be ContainerLog.
+	Logs int
+	// Time that all answers may take.
+	Time time.Duration
+}
+
+// DefaultBudget is what a diagnosis may spend on questions.
+var DefaultBudget = Budget{Questions: 60, Logs: 20, Time: 15 * time.Second}
+
+// Answerer answers questions about a cluster. It answers what it can within the context and leaves
+// out the rest; it only reads.
+type Answerer interface {
+	Answer(ctx context.Context, questions []snapshot.Question) map[snapshot.Question]snapshot.Answer
+}
+
+// Result is what an evaluation found, in a fixed order.
+type Result struct {
+	// Snapshot with every answer that was given.
+	Snapshot *snapshot.Snapshot
+	// Findings sorted by severity, code and subject.
+	Findings []finding.Finding
+	// Skips sorted by code and reason.
+	Skips []finding.Skip
+	// Failures are rules that broke, sorted by code.
+	Failures []finding.Failure
+	// Unasked is the number of questions that the budget did not reach.
+	Unasked int
+}
+
+// outcome is what one rule said in its last round.
+type outcome struct {
+	findings  []finding.Finding
+	skips     []finding.Skip
+	questions []snapshot.Question
+	err       error
+}
+
+// Evaluate runs rules over a snapshot. Where rules ask questions and answerer is not nil, they are
+// answered within the budget and the rules that asked look again, at most MaxRounds times in all.
+func Evaluate(ctx context.Context, s *snapshot.Snapshot, rules []Rule, answerer Answerer, budget Budget) Result {
+	rules = slices.SortedFunc(slices.Values(rules), func(a, b Rule) int { return compareCodes(a.Code, b.Code) })
+	if budget.Time > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, budget.Time)
+		defer cancel()
+	}
+	outcomes := make([]outcome, len(rules))
+	pending := make([]bool, len(rules))
+	for i := range rules {
+		pending[i] = true
+	}
+	left := allowance{questions: budget.Questions, logs: budget.Logs}
+	unasked := 0
+	for round := 1; ; round++ {
+		for i, r := range rules {
+			if pending[i] {
+				outcomes[i] = run(r, s)
+			}
+		}
+		if answerer == nil || round == MaxRounds || ctx.Err() != nil {
+			break
+		}
+		var questions []snapshot.Question
+		questions, unasked = left.take(outcomes)
+		if len(questions) == 0 {
+			break
+		}
+		answers := answerer.Answer(ctx, questions)
+		if len(answers) == 0 {
+			break
+		}
+		s = s.With(answers)
+		for i := range rules {
+			pending[i] = slices.ContainsFunc(outcomes[i].questions, func(q snapshot.Question) bool {
+				_, ok := answers[q]
+				return ok
+			})
+		}
+	}
+	return collect(s, rules, outcomes, unasked)
+}
+
+// allowance is what is left of a budget.
+type allowance struct {
+	questions int
+	logs      int
+}
+
+// take returns the questions that can still be afforded, each once, and the number of those that
+// can not. Rules take turns, so that one with many questions does not starve the others.
+func (a *allowance) take(outcomes []outcome) (questions []snapshot.Question, unasked int) {
+	seen := map[snapshot.Question]bool{}
+	for i := 0; ; i++ {
+		more := false
+		for _, o := range outcomes {
+			if i >= len(o.questions) {
+				continue
+			}
+			more = true
+			q := o.questions[i]
+			if seen[q] {
+				continue
+			}
+			seen[q] = true
+			if a.questions == 0 || (q.Kind == snapshot.ContainerLog && a.logs == 0) {
+				unasked++
+				continue
+			}
+			a.questions--
+			if q.Kind == snapshot.ContainerLog {
+				a.logs--
+			}
+			questions = append(questions, q)
+		}
+		if !more {
+			slices.SortFunc(questions, snapshot.CompareQuestions)
+			return questions, unasked
+		}
+	}
+}
+
+// run evaluates one rule. A panic in it is the rule's failure and nobody else's.
+func run(r Rule, s *snapshot.Snapshot) (out outcome) {
+	kinds := make([]snapshot.Kind, 0, len(r.Needs))
+	for _, n := range r.Needs {
+		c := s.Coverage(n.Kind)
+		if n.Demand.unmet(c) {
+			return outcome{skips: []finding.Skip{{Code: r.Code, Reason: gap(n.Kind, c)}}}
+		}
+		if n.Demand == DemandAny && !c.Known() {
+			out.skips = append(out.skips, finding.Skip{Code: r.Code, Reason: gap(n.Kind, c)})
+		}
+		kinds = append(kinds, n.Kind)
+	}
+	p := &Pass{Snapshot: s.Restrict(kinds...), rule: r}
+	defer func() {
+		if v := recover(); v != nil {
+			out = outcome{err: fmt.Errorf("evaluating %s: %v", r.Code, v)}
+		}
+	}()
+	r.Detect(p)
+	out.findings = p.findings
+	out.skips = append(out.skips, p.skips...)
+	out.questions = p.questions
+	return out
+}
+
+// gap says in words why a kind could not be read whole.
+func gap(k snapshot.Kind, c snapshot.Coverage) finding.Text {
+	name := k.GroupResource()
+	switch c.State {
+	case snapshot.Forbidden:
+		return finding.Textf("%s: forbidden, needs list on %[1]s", "%s: 권한이 없습니다. %[1]s에 대한 list 권한이 필요합니다", name)
+	case snapshot.Partial:
+		return finding.Textf("%s: read in part only: %s", "%s: 일부만 읽었습니다: %s", name, c.Reason)
+	case snapshot.Failed:
+		return finding.Textf("%s: could not be read: %s", "%s: 읽지 못했습니다: %s", name, c.Reason)
+	default:
+		return finding.Textf("%s: not collected", "%s: 수집되지 않았습니다", name)
+	}
+}
+
+func collect(s *snapshot.Snapshot, rules []Rule, outcomes []outcome, unasked int) Result {
+	res := Result{Snapshot: s, Unasked: unasked}
+	for i, o := range outcomes {
+		res.Findings = append(res.Findings, o.findings...)
+		res.Skips = append(res.Skips, o.skips...)
+		if o.err != nil {
+			res.Failures = append(res.Failures, finding.Failure{Code: rules[i].Code, Err: o.err})
+		}
+	}
+	slices.SortStableFunc(res.Findings, finding.Compare)
+	slices.SortStableFunc(res.Skips, func(a, b finding.Skip) int {
+		return cmp.Or(compareCodes(a.Code, b.Code), cmp.Compare(a.Reason.EN, b.Reason.EN))
+	})
+	return res
+}
+
+func compareCodes(a, b finding.Code) int { return cmp.Compare(a, b) }

@@ -1,0 +1,44 @@
+package rule
+
+import (
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// Pass is one run of one rule over one snapshot. It carries the snapshot, restricted to what the
+// rule declares, and takes what the rule has to say.
+type Pass struct {
+	*snapshot.Snapshot
+
+	rule      Rule
+	findings  []finding.Finding
+	skips     []finding.Skip
+	questions []snapshot.Question
+}
+
+// Report takes a finding. The rule's code and severity are filled in where they are empty.
+func (p *Pass) Report(f finding.Finding) {
+	f.Code = p.rule.Code
+	if f.Severity == "" {
+		f.Severity = p.rule.Severity
+	}
+	if !f.Since.IsZero() && p.Now().Sub(f.Since) < p.rule.For {
+		f.Settling = true
+	}
+	p.findings = append(p.findings, f)
+}
+
+// Skip says that the rule, or a part of it, could not be evaluated, and why.
+func (p *Pass) Skip(reason finding.Text) {
+	p.skips = append(p.skips, finding.Skip{Code: p.rule.Code, Reason: reason})
+}
+
+// Ask asks a question. The answer is there in a later round; false means that it is not there yet,
+// or never will be, and the rule must say what it can without it.
+func (p *Pass) Ask(q snapshot.Question) (snapshot.Answer, bool) {
+	if a, ok := p.Answer(q); ok {
+		return a, true
+	}
+	p.questions = append(p.questions, q)
+	return snapshot.Answer{}, false
+}

@@ -1,0 +1,234 @@
+package snapshot
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Snapshot is all evidence about one cluster at one moment. It is safe for concurrent readers.
+type Snapshot struct {
+	*state
+
+	// allowed are the kinds that may be read through this view; nil means every kind.
+	allowed map[Kind]bool
+}
+
+// state is what all views of a snapshot share.
+type state struct {
+	at       time.Time
+	source   Source
+	api      API
+	tables   map[Kind]*table
+	answers  map[Question]Answer
+	machines map[string]MachineReport
+	index    *index
+}
+
+// Source says where a snapshot comes from.
+type Source struct {
+	// Name under which people know it: a kubeconfig context, a bundle's path.
+	Name string `json:"name"`
+	// Live tells whether it was read from a cluster just now, so that questions can be asked.
+	Live bool `json:"live"`
+}
+
+// table holds the objects of one kind, sorted by namespace and name.
+type table struct {
+	coverage Coverage
+	objects  []Object
+	byName   map[types.NamespacedName]int
+
+	once  sync.Once
+	typed any // []T of the one Go type of the kind
+}
+
+// Now is the moment of the snapshot by the cluster's own clock (or the bundle's), never the
+// reader's. Ages are counted from it.
+func (s *Snapshot) Now() time.Time { return s.at }
+
+// Source of the snapshot.
+func (s *Snapshot) Source() Source { return s.source }
+
+// API is what was seen of the API server itself.
+func (s *Snapshot) API() API { return s.api }
+
+// Kinds that somebody tried to read, sorted.
+func (s *Snapshot) Kinds() []Kind {
+	return slices.SortedFunc(maps.Keys(s.tables), CompareKinds)
+}
+
+// Coverage of a kind.
+func (s *Snapshot) Coverage(k Kind) Coverage {
+	if t, ok := s.tables[k]; ok {
+		return t.coverage
+	}
+	return Coverage{State: NotCollected}
+}
+
+// Len is the number of objects of a kind.
+func (s *Snapshot) Len(k Kind) int {
+	if t, ok := s.tables[k]; ok {
+		return len(t.objects)
+	}
+	return 0
+}
+
+// Restrict returns a view through which only the named kinds can be read. Reading another panics:
+// a rule that looks at what it did not declare is wrong, however well it works on the day.
+func (s *Snapshot) Restrict(kinds ...Kind) *Snapshot {
+	allowed := make(map[Kind]bool, len(kinds))
+	for _, k := range kinds {
+		allowed[k] = true
+	}
+	return &Snapshot{state: s.state, allowed: allowed}
+}
+
+func (s *Snapshot) table(k Kind) *table {
+	if s.allowed != nil && !s.allowed[k] {
+		panic(fmt.Sprintf("%s is read but not declared", k))
+	}
+	return s.tables[k]
+}
+
+// List returns the objects of a type, sorted by namespace and name. They are shared: do not write
+// to them.
+func List[T Object](s *Snapshot) []T {
+	t := s.table(KindOf[T]())
+	if t == nil {
+		return nil
+	}
+	t.once.Do(func() {
+		typed := make([]T, 0, len(t.objects))
+		for _, o := range t.objects {
+			if v, ok := o.(T); ok {
+				typed = append(typed, v)
+			}
+		}
+		t.typed = typed
+	})
+	typed, _ := t.typed.([]T)
+	return typed
+}
+
+// Get returns an object by name; namespace is empty for cluster-scoped kinds. Whether absence
+// means anything is the Coverage's to say.
+func Get[T Object](s *Snapshot, namespace, name string) (T, bool) {
+	var zero T
+	t := s.table(KindOf[T]())
+	if t == nil {
+		return zero, false
+	}
+	i, ok := t.byName[types.NamespacedName{Namespace: namespace, Name: name}]
+	if !ok {
+		return zero, false
+	}
+	v, ok := t.objects[i].(T)
+	return v, ok
+}
+
+// Builder fills a snapshot. It is not safe for concurrent use.
+type Builder struct {
+	state state
+}
+
+// NewBuilder begins a snapshot at a moment of the cluster's clock.
+func NewBuilder(at time.Time, source Source) *Builder {
+	return &Builder{state: state{
+		at: at, source: source,
+		tables: map[Kind]*table{}, answers: map[Question]Answer{}, machines: map[string]MachineReport{}, index: &index{},
+	}}
+}
+
+// SetAPI records what was seen of the API server.
+func (b *Builder) SetAPI(api API) { b.state.api = api }
+
+// SetTime moves the snapshot's moment, for sources that learn it only after reading.
+func (b *Builder) SetTime(at time.Time) { b.state.at = at }
+
+// Add takes an object in, trimmed of what no rule reads. It returns false for a type that Scheme
+// does not know. A second object of the same name replaces the first.
+func (b *Builder) Add(obj runtime.Object) bool {
+	o, ok := obj.(Object)
+	if !ok {
+		return false
+	}
+	k, ok := KindOfObject(obj)
+	if !ok {
+		return false
+	}
+	Trim(o)
+	t := b.tableOf(k)
+	t.objects = append(t.objects, o)
+	return true
+}
+
+// SetCoverage records how far a kind was read.
+func (b *Builder) SetCoverage(k Kind, c Coverage) { b.tableOf(k).coverage = c }
+
+// AddMachine takes in an agent's report.
+func (b *Builder) AddMachine(r MachineReport) { b.state.machines[r.Node] = r }
+
+// AddAnswer takes in the answer to a question.
+func (b *Builder) AddAnswer(q Question, a Answer) { b.state.answers[q] = a }
+
+func (b *Builder) tableOf(k Kind) *table {
+	t, ok := b.state.tables[k]
+	if !ok {
+		t = &table{}
+		b.state.tables[k] = t
+	}
+	return t
+}
+
+// Build ends the filling and returns the snapshot. The builder must not be used after.
+func (b *Builder) Build() *Snapshot {
+	for _, t := range b.state.tables {
+		t.seal()
+	}
+	return &Snapshot{state: &b.state}
+}
+
+func (t *table) seal() {
+	slices.SortStableFunc(t.objects, func(a, b Object) int {
+		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
+	})
+	t.byName = make(map[types.NamespacedName]int, len(t.objects))
+	kept := t.objects[:0]
+	for _, o := range t.objects {
+		key := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
+		if i, twice := t.byName[key]; twice {
+			kept[i] = o
+			continue
+		}
+		t.byName[key] = len(kept)
+		kept = append(kept, o)
+	}
+	clear(t.objects[len(kept):])
+	t.objects = kept
+}
+
+// With returns a snapshot that also holds the given answers. The rest is shared.
+func (s *Snapshot) With(answers map[Question]Answer) *Snapshot {
+	next := &state{
+		at: s.at, source: s.source, api: s.api, tables: s.tables, machines: s.machines,
+		answers: maps.Clone(s.answers), index: s.index,
+	}
+	maps.Copy(next.answers, answers)
+	return &Snapshot{state: next, allowed: s.allowed}
+}
+
+// Each calls f for every object of a kind, in order.
+func (s *Snapshot) Each(k Kind, f func(Object)) {
+	if t := s.table(k); t != nil {
+		for _, o := range t.objects {
+			f(o)
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package snapshot
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+)
+
+// OwnerKinds are the kinds that Workload climbs through: a rule that names workloads declares
+// them, so that a pod is named by its Deployment and not by a ReplicaSet.
+func OwnerKinds() []Kind {
+	return []Kind{KindOf[*appsv1.ReplicaSet](), KindOf[*batchv1.Job]()}
+}
+
+// index holds the lookups that topology needs, each built when first asked for.
+type index struct {
+	pods     sync.Once
+	byNode   map[string][]*corev1.Pod
+	byLabel  map[labelKey][]*corev1.Pod
+	byOwner  map[v1alpha1.Subject][]*corev1.Pod
+	slices   sync.Once
+	ofSvc    map[labelKey][]*discoveryv1.EndpointSlice
+	services sync.Once
+	svcByNS  map[string][]*corev1.Service
+	sets     sync.Once
+	setsOf   map[v1alpha1.Subject][]*appsv1.ReplicaSet
+	events   sync.Once
+	eventsOf map[v1alpha1.Subject][]*corev1.Event
+}
+
+type labelKey struct{ namespace, key, value string }
+
+// SubjectOf names an object.
+func SubjectOf(o Object) v1alpha1.Subject {
+	k, _ := KindOfObject(o)
+	return v1alpha1.Subject{Kind: k.Kind, Namespace: o.GetNamespace(), Name: o.GetName()}
+}
+
+// PodsOn returns the pods bound to a node.
+func (s *Snapshot) PodsOn(node string) []*corev1.Pod {
+	s.indexPods()
+	return s.index.byNode[node]
+}
+
+// PodsOf returns the pods whose Workload is the subject.
+func (s *Snapshot) PodsOf(workload v1alpha1.Subject) []*corev1.Pod {
+	s.indexPods()
+	return s.index.byOwner[workload]
+}
+
+// PodsSelected returns the pods of a namespace that carry every label of a selector. An empty
+// selector selects nothing, as in a Service.
+func (s *Snapshot) PodsSelected(namespace string, selector map[string]string) []*corev1.Pod {
+	if len(selector) == 0 {
+		return nil
+	}
+	s.indexPods()
+	var candidates []*corev1.Pod
+	first := true
+	for k, v := range selector {
+		with := s.index.byLabel[labelKey{namespace, k, v}]
+		if first || len(with) < len(candidates) {
+			candidates, first = with, false
+		}
+	}
+	var out []*corev1.Pod
+	for _, p := range candidates {
+		if Selects(selector, p.Labels) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Selects tells whether labels carry every pair of an equality selector.
+func Selects(selector, labels map[string]string) bool {
+	for k, v := range selector {
+		if labels[k] != v {
+			return false
+		}
+	}
+	return len(selector) > 0
+}
+
+// ServicesSelecting returns the Services whose selector matches a pod.
+func (s *Snapshot) ServicesSelecting(p *corev1.Pod) []*corev1.Service {
+	all := List[*corev1.Service](s)
+	s.index.services.Do(func() {
+		s.index.svcByNS = map[string][]*corev1.Service{}
+		for _, svc := range all {
+			if len(svc.Spec.Selector) > 0 {
+				s.index.svcByNS[svc.Namespace] = append(s.index.svcByNS[svc.Namespace], svc)
+			}
+		}
+	})
+	var out []*corev1.Service
+	for _, svc := range s.index.svcByNS[p.Namespace] {
+		if Selects(svc.Spec.Selector, p.Labels) {
+			out = append(out, svc)
+		}
+	}
+	return out
+}
+
+// EndpointSlicesOf returns the EndpointSlices of a Service.
+func (s *Snapshot) EndpointSlicesOf(svc *corev1.Service) []*discoveryv1.EndpointSlice {
+	all := List[*discoveryv1.EndpointSlice](s)
+	s.index.slices.Do(func() {
+		s.index.ofSvc = map[labelKey][]*discoveryv1.EndpointSlice{}
+		for _, slice := range all {
+			k := labelKey{namespace: slice.Namespace, value: slice.Labels[discoveryv1.LabelServiceName]}
+			s.index.ofSvc[k] = append(s.index.ofSvc[k], slice)
+		}
+	})
+	return s.index.ofSvc[labelKey{namespace: svc.Namespace, value: svc.Name}]
+}
+
+// ReplicaSetsOf returns the ReplicaSets of a Deployment, the newest revision first.
+func (s *Snapshot) ReplicaSetsOf(d *appsv1.Deployment) []*appsv1.ReplicaSet {
+	all := List[*appsv1.ReplicaSet](s)
+	s.index.sets.Do(func() {
+		s.index.setsOf = map[v1alpha1.Subject][]*appsv1.ReplicaSet{}
+		for _, rs := range all {
+			if ref := metav1.GetControllerOf(rs); ref != nil && ref.Kind == "Deployment" {
+				k := v1alpha1.Subject{Kind: ref.Kind, Namespace: rs.Namespace, Name: ref.Name}
+				s.index.setsOf[k] = append(s.index.setsOf[k], rs)
+			}
+		}
+		for _, sets := range s.index.setsOf {
+			slices.SortStableFunc(sets, func(a, b *appsv1.ReplicaSet) int { return cmp.Compare(Revision(b), Revision(a)) })
+		}
+	})
+	return s.index.setsOf[SubjectOf(d)]
+}
+
+// EventsOf returns the Events about a subject, oldest first by when each was last seen.
+func (s *Snapshot) EventsOf(subject v1alpha1.Subject) []*corev1.Event {
+	all := List[*corev1.Event](s)
+	s.index.events.Do(func() {
+		s.index.eventsOf = map[v1alpha1.Subject][]*corev1.Event{}
+		for _, e := range all {
+			o := e.InvolvedObject
+			k := v1alpha1.Subject{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
+			s.index.eventsOf[k] = append(s.index.eventsOf[k], e)
+		}
+		for _, events := range s.index.eventsOf {
+			slices.SortStableFunc(events, func(a, b *corev1.Event) int { return EventTime(a).Compare(EventTime(b)) })
+		}
+	})
+	return s.index.eventsOf[subject]
+}
+
+// Workload names what a pod belongs to, as high as controllers lead: Deployment over ReplicaSet,
+// CronJob over Job. A pod without a controller is its own workload; so is a static pod, whose
+// "controller" is its node.
+func (s *Snapshot) Workload(p *corev1.Pod) v1alpha1.Subject {
+	ref := metav1.GetControllerOf(p)
+	if ref == nil || ref.Kind == "Node" {
+		return v1alpha1.Subject{Kind: "Pod", Namespace: p.Namespace, Name: p.Name}
+	}
+	owner := v1alpha1.Subject{Kind: ref.Kind, Namespace: p.Namespace, Name: ref.Name}
+	var above *metav1.OwnerReference
+	switch ref.Kind {
+	case "ReplicaSet":
+		if rs, ok := Get[*appsv1.ReplicaSet](s, p.Namespace, ref.Name); ok {
+			above = metav1.GetControllerOf(rs)
+		}
+	case "Job":
+		if job, ok := Get[*batchv1.Job](s, p.Namespace, ref.Name); ok {
+			above = metav1.GetControllerOf(job)
+		}
+	}
+	if above != nil {
+		return v1alpha1.Subject{Kind: above.Kind, Namespace: p.Namespace, Name: above.Name}
+	}
+	return owner
+}
+
+func (s *Snapshot) indexPods() {
+	all := List[*corev1.Pod](s)
+	s.index.pods.Do(func() {
+		s.index.byNode = map[string][]*corev1.Pod{}
+		s.index.byLabel = map[labelKey][]*corev1.Pod{}
+		s.index.byOwner = map[v1alpha1.Subject][]*corev1.Pod{}
+		whole := &Snapshot{state: s.state}
+		for _, p := range all {
+			if p.Spec.NodeName != "" {
+				s.index.byNode[p.Spec.NodeName] = append(s.index.byNode[p.Spec.NodeName], p)
+			}
+			for k, v := range p.Labels {
+				key := labelKey{p.Namespace, k, v}
+				s.index.byLabel[key] = append(s.index.byLabel[key], p)
+			}
+			w := whole.Workload(p)
+			s.index.byOwner[w] = append(s.index.byOwner[w], p)
+		}
+	})
+}
