@@ -152,7 +152,7 @@ func run(r Rule, s *snapshot.Snapshot) (out outcome) {
 		}
 		kinds = append(kinds, n.Kind)
 	}
-	p := &Pass{Snapshot: s.Restrict(kinds...), rule: r}
+	p := &Pass{Snapshot: s.Restrict(kinds, r.Machine), rule: r}
 	defer func() {
 		if v := recover(); v != nil {
 			out = outcome{err: fmt.Errorf("evaluating %s: %v", r.Code, v)}

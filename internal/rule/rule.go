@@ -27,7 +27,8 @@ type Rule struct {
 	Severity finding.Severity
 	// Needs are the kinds that the rule reads.
 	Needs []Need
-	// Machine names evidence from machines that the rule reads; it is always optional.
+	// Machine names evidence from machines that the rule reads, as key patterns in which "*" stands
+	// for one segment; it is always optional.
 	Machine []snapshot.EvidenceKey
 	// For is how long a finding must have lasted to be a root of its own. A younger one is an
 	// effect if something explains it, and is settling otherwise.

@@ -1,6 +1,9 @@
 package snapshot
 
 import (
+	"path"
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -56,10 +59,22 @@ func (r MachineReport) Find(key EvidenceKey) (MachineEvidence, bool) {
 	return MachineEvidence{}, false
 }
 
-// Machine returns the report of the machine under a node; false where no agent reported.
+// Machine returns the report of the machine under a node; false where no agent reported. Through a
+// restricted view it holds only the evidence whose keys were declared.
 func (s *Snapshot) Machine(node string) (MachineReport, bool) {
 	r, ok := s.machines[node]
+	if ok && s.allowed != nil {
+		r.Evidence = slices.DeleteFunc(slices.Clone(r.Evidence), func(e MachineEvidence) bool {
+			return !slices.ContainsFunc(s.allowedKeys, e.Key.matches)
+		})
+	}
 	return r, ok
+}
+
+// matches tells whether a key fits a pattern, in which "*" stands for one segment's text.
+func (k EvidenceKey) matches(pattern EvidenceKey) bool {
+	ok, err := path.Match(string(pattern), string(k))
+	return err == nil && ok
 }
 
 // Machines is the number of machines that reported.

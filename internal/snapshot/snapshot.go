@@ -18,6 +18,8 @@ type Snapshot struct {
 
 	// allowed are the kinds that may be read through this view; nil means every kind.
 	allowed map[Kind]bool
+	// allowedKeys are patterns of the machine evidence that a restricted view shows.
+	allowedKeys []EvidenceKey
 }
 
 // state is what all views of a snapshot share.
@@ -80,14 +82,15 @@ func (s *Snapshot) Len(k Kind) int {
 	return 0
 }
 
-// Restrict returns a view through which only the named kinds can be read. Reading another panics:
-// a rule that looks at what it did not declare is wrong, however well it works on the day.
-func (s *Snapshot) Restrict(kinds ...Kind) *Snapshot {
+// Restrict returns a view through which only the named kinds and the machine evidence that fits a
+// key pattern can be read. Reading another kind panics: a rule that looks at what it did not
+// declare is wrong, however well it works on the day.
+func (s *Snapshot) Restrict(kinds []Kind, keys []EvidenceKey) *Snapshot {
 	allowed := make(map[Kind]bool, len(kinds))
 	for _, k := range kinds {
 		allowed[k] = true
 	}
-	return &Snapshot{state: s.state, allowed: allowed}
+	return &Snapshot{state: s.state, allowed: allowed, allowedKeys: keys}
 }
 
 func (s *Snapshot) table(k Kind) *table {
@@ -221,7 +224,7 @@ func (s *Snapshot) With(answers map[Question]Answer) *Snapshot {
 		answers: maps.Clone(s.answers), index: s.index,
 	}
 	maps.Copy(next.answers, answers)
-	return &Snapshot{state: next, allowed: s.allowed}
+	return &Snapshot{state: next, allowed: s.allowed, allowedKeys: s.allowedKeys}
 }
 
 // Each calls f for every object of a kind, in order.
