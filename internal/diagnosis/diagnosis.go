@@ -17,8 +17,10 @@ import (
 type Diagnosis struct {
 	// Snapshot that was judged, with every answer that was given.
 	Snapshot *snapshot.Snapshot
-	// Verdict about the whole cluster.
+	// Verdict about the whole cluster, or about Scope.
 	Verdict finding.Verdict
+	// Scope that the diagnosis was confined to; zero means the whole cluster.
+	Scope Scope
 	// Incidents, the most severe first.
 	Incidents []finding.Incident
 	// Findings in a fixed order, each with the incident that it belongs to.

@@ -1,0 +1,61 @@
+package diagnosis
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// DocumentKind is the kind of the document that Document makes.
+const DocumentKind = "Diagnosis"
+
+// Document renders the diagnosis as the API's document, in one language. Two documents of one
+// snapshot differ in nothing but the stats that are passed in.
+func (d Diagnosis) Document(l finding.Language, stats v1alpha1.Stats) v1alpha1.Diagnosis {
+	s := d.Snapshot
+	api := s.API()
+	doc := v1alpha1.Diagnosis{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: DocumentKind},
+		Cluster: v1alpha1.Cluster{
+			Name: s.Source().Name, Server: api.Server, Version: api.Version,
+			Nodes: s.Len(snapshot.KindOf[*corev1.Node]()), Pods: s.Len(snapshot.KindOf[*corev1.Pod]()),
+		},
+		ObservedAt: metav1.Time{Time: s.Now().UTC()}.Rfc3339Copy(),
+		Verdict:    d.Verdict,
+		Stats:      stats,
+		// A program that reads the document must find a list, not null, where there is nothing.
+		Incidents: make([]v1alpha1.IncidentDetails, 0, len(d.Incidents)),
+		Findings:  make([]v1alpha1.FindingDetails, 0, len(d.Findings)),
+		Skipped:   make([]v1alpha1.SkippedRule, 0, len(d.Skips)),
+		Ignored:   []v1alpha1.IgnoredFinding{},
+	}
+	if d.Scope.Namespace != "" {
+		doc.Scope = &v1alpha1.Scope{Namespace: d.Scope.Namespace, OtherIncidents: d.Scope.Others}
+	}
+	for _, incident := range d.Incidents {
+		doc.Incidents = append(doc.Incidents, incident.Details(l))
+	}
+	for _, f := range d.Findings {
+		doc.Findings = append(doc.Findings, v1alpha1.FindingDetails{
+			Code: string(f.Code), Severity: f.Severity, Subject: f.Subject, Text: f.Title.In(l),
+			Since: finding.Timestamp(f.Since), Incident: f.Incident, Settling: f.Settling,
+		})
+	}
+	for _, skip := range d.Skips {
+		doc.Skipped = append(doc.Skipped, v1alpha1.SkippedRule{Code: string(skip.Code), Reason: skip.Reason.In(l)})
+	}
+	if d.Unasked > 0 {
+		reason := finding.Textf("%d questions were not asked: the budget for questions was spent",
+			"질문 %d건은 정해진 예산을 다 써서 확인하지 못했습니다", d.Unasked)
+		doc.Skipped = append(doc.Skipped, v1alpha1.SkippedRule{Reason: reason.In(l)})
+	}
+	for _, f := range d.Failures {
+		doc.Errors = append(doc.Errors, v1alpha1.SkippedRule{Code: string(f.Code), Reason: fmt.Sprint(f.Err)})
+	}
+	return doc
+}
