@@ -250,6 +250,15 @@ type Cluster struct {
 	Pods int `json:"pods"`
 }
 
+// Scope is the part of a cluster to which a diagnosis is confined. The whole cluster is judged all
+// the same: what a namespace suffers from may lie outside it.
+type Scope struct {
+	// Namespace that every incident shown touches.
+	Namespace string `json:"namespace"`
+	// OtherIncidents is the number of incidents that do not touch it and are not shown.
+	OtherIncidents int `json:"otherIncidents"`
+}
+
 // Stats tells what the diagnosis cost. It is the only part that differs between two diagnoses of
 // one snapshot.
 type Stats struct {
@@ -273,8 +282,11 @@ type Diagnosis struct {
 	Cluster Cluster `json:"cluster"`
 	// ObservedAt is the time by the cluster's own clock, or the bundle's.
 	ObservedAt metav1.Time `json:"observedAt"`
-	// Verdict about the whole cluster.
+	// Verdict about the whole cluster, or about Scope where there is one.
 	Verdict Verdict `json:"verdict"`
+	// Scope to which Incidents, Findings and Verdict are confined; absent means the whole cluster.
+	// +optional
+	Scope *Scope `json:"scope,omitempty"`
 	// Incidents, the most severe first.
 	Incidents []IncidentDetails `json:"incidents"`
 	// Findings are all that the rules found, those that incidents explain included.
