@@ -72,7 +72,7 @@ const labModule = "github.com/maek-dev/maek/lab"
 func labSources() []string {
 	return []string{
 		"cmd/pause", "cmd/provisioner", "cmd/shop", "cmd/switchd",
-		"internal/registry", "internal/switchd",
+		"internal/registry", "internal/sharedvolume", "internal/shop", "internal/switchd",
 	}
 }
 
@@ -136,7 +136,7 @@ func All() []Component {
 		{
 			Name: "metrics-server", Version: MetricsServerVersion, Module: "sigs.k8s.io/metrics-server",
 			Programs: []Program{{"metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"}},
-			stamps:   []string{"sigs.k8s.io/metrics-server/pkg/version.gitVersion=" + MetricsServerVersion},
+			stamps:   []string{"k8s.io/client-go/pkg/version.gitVersion=" + MetricsServerVersion},
 		},
 		{
 			Name: "lab",
