@@ -1,0 +1,197 @@
+package faults
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+)
+
+// Environment is where a scenario runs. What can be told apart differs between them, so the truth
+// does too.
+type Environment string
+
+// Lab is the real multi-node cluster, diagnosed from outside with no agent in it.
+const Lab Environment = "lab"
+
+// Scenario is one way in which a cluster fails, or only looks as if it did.
+type Scenario struct {
+	// Name is the scenario's folder.
+	Name string `json:"-"`
+	// Dir holds its scripts.
+	Dir string `json:"-"`
+	// Title says what is done to the cluster.
+	Title string `json:"title"`
+	// Truth per environment.
+	Truth map[Environment]Truth `json:"truth"`
+	// ArmWithin is how long the fault may take to be live. The default is DefaultArmWithin.
+	ArmWithin metav1.Duration `json:"armWithin,omitzero"`
+	// TellWithin is how long Maek may take, from then on, to tell the truth. The default is
+	// DefaultTellWithin.
+	TellWithin metav1.Duration `json:"tellWithin,omitzero"`
+	// Watch is how long a negative control is looked at; any incident in that time fails it.
+	Watch metav1.Duration `json:"watch,omitzero"`
+}
+
+// Defaults of a scenario's times.
+const (
+	DefaultArmWithin  = 2 * time.Minute
+	DefaultTellWithin = 5 * time.Minute
+)
+
+// Truth is what there is to be said about a fault.
+type Truth struct {
+	// Roots are all root causes, each of which must be an incident, and no others. None means that
+	// the cluster is healthy, whatever it looks like.
+	Roots []Root `json:"roots"`
+	// Affected names, "Kind namespace/name", some of what the incidents must say suffers.
+	Affected []string `json:"affected,omitempty"`
+}
+
+// Root is one true root cause.
+type Root struct {
+	// Code that names it.
+	Code string `json:"code"`
+	// Subjects are the names under which it is right: the first is the best.
+	Subjects []v1alpha1.Subject `json:"subjects"`
+	// Mechanism by which it fails.
+	Mechanism v1alpha1.Mechanism `json:"mechanism"`
+}
+
+// Load reads every scenario below a folder, sorted by name. Variables such as ${WORKER} in a truth
+// are replaced by expand.
+func Load(dir string, expand func(string) string) ([]Scenario, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*", "truth.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("looking for scenarios: %w", err)
+	}
+	var scenarios []Scenario
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("reading a scenario: %w", err)
+		}
+		var s Scenario
+		if err := yaml.UnmarshalStrict([]byte(os.Expand(string(data), expand)), &s); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", path, err)
+		}
+		s.Dir = filepath.Dir(path)
+		s.Name = filepath.Base(s.Dir)
+		s.ArmWithin.Duration = cmp.Or(s.ArmWithin.Duration, DefaultArmWithin)
+		s.TellWithin.Duration = cmp.Or(s.TellWithin.Duration, DefaultTellWithin)
+		if err := s.validate(); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		scenarios = append(scenarios, s)
+	}
+	return scenarios, nil
+}
+
+func (s Scenario) validate() error {
+	if s.Title == "" || len(s.Truth) == 0 {
+		return fmt.Errorf("it needs a title and a truth")
+	}
+	for env, truth := range s.Truth {
+		if env != Lab {
+			return fmt.Errorf("there is no environment %q, only %q", env, Lab)
+		}
+		if len(truth.Roots) == 0 && s.Watch.Duration == 0 {
+			return fmt.Errorf("a truth without roots is a negative control: say how long to watch it")
+		}
+		for _, r := range truth.Roots {
+			if r.Code == "" || len(r.Subjects) == 0 || r.Mechanism == "" {
+				return fmt.Errorf("a root needs a code, subjects and a mechanism")
+			}
+		}
+	}
+	for _, script := range []string{"inject", "armed", "restore"} {
+		if _, err := os.Stat(filepath.Join(s.Dir, script)); err != nil {
+			return fmt.Errorf("it has no script %s", script)
+		}
+	}
+	return nil
+}
+
+// Score is how well one diagnosis tells a truth.
+type Score struct {
+	// Detected: there is an incident at all, as there should be.
+	Detected bool
+	// RootFirst: the first incident's subject and mechanism are the truth's.
+	RootFirst bool
+	// ExactSet: every root is an incident, and no other is.
+	ExactSet bool
+	// AffectedFound is the share, 0 to 1, of what must be named as affected that is.
+	AffectedFound float64
+	// Noise is the number of incidents for each true root; 0 for a right answer to a negative
+	// control.
+	Noise float64
+	// FalseAllClear: it says healthy while the fault is live. Nothing is worse.
+	FalseAllClear bool
+	// Missing lists what is not as it should be, in words.
+	Missing []string
+}
+
+// Right tells whether nothing is missing.
+func (s Score) Right() bool { return len(s.Missing) == 0 }
+
+// Judge holds a diagnosis against a truth.
+func (t Truth) Judge(d v1alpha1.Diagnosis) Score {
+	score := Score{
+		Detected:      len(d.Incidents) > 0 == (len(t.Roots) > 0),
+		FalseAllClear: d.Verdict == v1alpha1.VerdictHealthy && len(t.Roots) > 0,
+		Noise:         float64(len(d.Incidents)) / float64(max(len(t.Roots), 1)),
+		AffectedFound: 1,
+	}
+	matched := make([]bool, len(d.Incidents))
+	for _, r := range t.Roots {
+		i := slices.IndexFunc(d.Incidents, r.is)
+		if i < 0 {
+			score.Missing = append(score.Missing, fmt.Sprintf("no incident %s (%s) about %v", r.Code, r.Mechanism, r.Subjects))
+			continue
+		}
+		matched[i] = true
+	}
+	for i, incident := range d.Incidents {
+		if !matched[i] {
+			score.Missing = append(score.Missing, fmt.Sprintf("an incident too many: %s %v: %s", incident.Code, incident.Subject, incident.Title))
+		}
+	}
+	score.ExactSet = len(score.Missing) == 0
+	score.RootFirst = len(t.Roots) == 0 && len(d.Incidents) == 0 || len(d.Incidents) > 0 && matched[0]
+	found := 0
+	for _, name := range t.Affected {
+		if isAffected(d, name) {
+			found++
+			continue
+		}
+		score.Missing = append(score.Missing, "not named as affected: "+name)
+	}
+	if len(t.Affected) > 0 {
+		score.AffectedFound = float64(found) / float64(len(t.Affected))
+	}
+	return score
+}
+
+func (r Root) is(i v1alpha1.IncidentDetails) bool {
+	return i.Code == r.Code && i.Mechanism == r.Mechanism && slices.Contains(r.Subjects, i.Subject)
+}
+
+func isAffected(d v1alpha1.Diagnosis, name string) bool {
+	for _, i := range d.Incidents {
+		for kind, names := range i.Affected {
+			for _, n := range names {
+				if kind+" "+n == name {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
