@@ -1,0 +1,28 @@
+package finding
+
+import (
+	"strings"
+	"time"
+)
+
+// quoteRunes bounds a quoted message: enough for what went wrong, and a page is never flooded.
+const quoteRunes = 300
+
+// Quote makes a message of somebody else's fit for a sentence: one line of valid UTF-8, cut to a
+// readable length.
+func Quote(message string) string {
+	s := strings.Join(strings.Fields(strings.ToValidUTF8(message, "\uFFFD")), " ")
+	if r := []rune(s); len(r) > quoteRunes {
+		return string(r[:quoteRunes]) + "…"
+	}
+	return s
+}
+
+// Clock tells a time of day in UTC, with its date where that is not the day of now.
+func Clock(now, t time.Time) string {
+	now, t = now.UTC(), t.UTC()
+	if now.Year() == t.Year() && now.YearDay() == t.YearDay() {
+		return t.Format("15:04 UTC")
+	}
+	return t.Format("2006-01-02 15:04 UTC")
+}
