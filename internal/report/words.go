@@ -1,0 +1,160 @@
+package report
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/finding"
+)
+
+// words are Maek's own words around a document's texts, in one language. Functions take numbers
+// where a language puts them in places of its own.
+type words struct {
+	why, effect, now, later, ruledOut        string
+	healthy, unknown, settling, noted        string
+	gaps, errors, ignored, more, likely      string
+	severity                                 map[v1alpha1.Severity]string
+	verdict                                  map[v1alpha1.Verdict]string
+	confidence                               map[v1alpha1.Confidence]string
+	nodes, pods, incidents, elsewhere, rules func(n int) string
+	andMore                                  func(n int, detail string) string
+	looked                                   func(kinds int, seconds float64) string
+	recorded                                 func(at time.Time, kinds int) string
+	since                                    func(clock, age string) string
+	age                                      func(time.Duration) string
+	healthyIn, unknownIn                     func(namespace string) string
+}
+
+func wordsOf(l finding.Language) words {
+	if l == finding.Korean {
+		return korean
+	}
+	return english
+}
+
+var english = words{
+	why: "why", effect: "effect", now: "do now", later: "later", ruledOut: "not it",
+	healthy:  "Healthy. Nothing is losing function.",
+	unknown:  "Unknown. Nothing was found, but too little could be checked to say Healthy.",
+	settling: "just begun, too early to judge", noted: "worth knowing",
+	gaps: "could not check", errors: "failed in Maek itself", ignored: "ignored on request", more: "more:",
+	severity: map[v1alpha1.Severity]string{
+		v1alpha1.SeverityCritical: "CRITICAL", v1alpha1.SeverityWarning: "WARNING", v1alpha1.SeverityInfo: "INFO",
+	},
+	verdict: map[v1alpha1.Verdict]string{
+		v1alpha1.VerdictCritical: "Critical", v1alpha1.VerdictDegraded: "Degraded",
+	},
+	confidence: map[v1alpha1.Confidence]string{
+		v1alpha1.ConfidenceMedium: "(another cause is possible)", v1alpha1.ConfidenceLow: "(only the kind of cause can be told)",
+	},
+	nodes:     func(n int) string { return count(n, "node", "nodes") },
+	pods:      func(n int) string { return count(n, "pod", "pods") },
+	incidents: func(n int) string { return count(n, "incident", "incidents") },
+	elsewhere: func(n int) string { return count(n, "incident", "incidents") + " elsewhere in the cluster" },
+	rules:     func(n int) string { return count(n, "rule", "rules") },
+	andMore:   func(n int, detail string) string { return "and " + grouped(n) + " more" + parenthesis(detail) },
+	looked: func(kinds int, seconds float64) string {
+		return fmt.Sprintf("looked at %s in %s s", count(kinds, "kind", "kinds"), brief(seconds))
+	},
+	recorded: func(at time.Time, kinds int) string {
+		return fmt.Sprintf("recorded %s, %s", at.Format("2006-01-02 15:04 MST"), count(kinds, "kind", "kinds"))
+	},
+	since: func(clock, age string) string { return fmt.Sprintf("since %s (%s)", clock, age) },
+	age: func(d time.Duration) string {
+		return inUnits(d, "%d s", "%d min", "%d h", "%d h %d min", "%d days")
+	},
+	healthyIn: func(ns string) string { return "Healthy. Nothing in namespace " + ns + " is losing function." },
+	unknownIn: func(ns string) string {
+		return "Unknown. Nothing was found in namespace " + ns + ", but too little could be checked to say Healthy."
+	},
+}
+
+var korean = words{
+	why: "원인", effect: "영향", now: "조치", later: "예방", ruledOut: "배제",
+	healthy:  "정상. 기능을 잃은 곳이 없습니다.",
+	unknown:  "알 수 없음. 찾은 문제는 없으나, 정상이라고 말하기에는 확인한 것이 부족합니다.",
+	settling: "방금 시작되어 아직 판단하지 않음", noted: "참고",
+	gaps: "확인하지 못함", errors: "Maek 자체의 오류", ignored: "요청에 따라 무시함", more: "더 보기:",
+	severity: map[v1alpha1.Severity]string{
+		v1alpha1.SeverityCritical: "심각", v1alpha1.SeverityWarning: "경고", v1alpha1.SeverityInfo: "참고",
+	},
+	verdict: map[v1alpha1.Verdict]string{
+		v1alpha1.VerdictCritical: "심각", v1alpha1.VerdictDegraded: "저하",
+	},
+	confidence: map[v1alpha1.Confidence]string{
+		v1alpha1.ConfidenceMedium: "(다른 원인일 수도 있습니다)", v1alpha1.ConfidenceLow: "(원인의 종류까지만 알 수 있습니다)",
+	},
+	nodes:     func(n int) string { return "노드 " + grouped(n) + "대" },
+	pods:      func(n int) string { return "Pod " + grouped(n) + "개" },
+	incidents: func(n int) string { return "장애 " + grouped(n) + "건" },
+	elsewhere: func(n int) string { return "클러스터의 다른 곳에 장애 " + grouped(n) + "건" },
+	rules:     func(n int) string { return "규칙 " + grouped(n) + "개" },
+	andMore:   func(n int, detail string) string { return "그 밖에 " + grouped(n) + "개" + parenthesis(detail) },
+	looked: func(kinds int, seconds float64) string {
+		return fmt.Sprintf("리소스 %s종을 %s초에 확인", grouped(kinds), brief(seconds))
+	},
+	recorded: func(at time.Time, kinds int) string {
+		return fmt.Sprintf("%s에 기록, 리소스 %s종", at.Format("2006-01-02 15:04 MST"), grouped(kinds))
+	},
+	since: func(clock, age string) string { return fmt.Sprintf("%s부터 (%s)", clock, age) },
+	age: func(d time.Duration) string {
+		return inUnits(d, "%d초", "%d분", "%d시간", "%d시간 %d분", "%d일")
+	},
+	healthyIn: func(ns string) string {
+		return "정상. " + ns + " namespace에는 기능을 잃은 곳이 없습니다."
+	},
+	unknownIn: func(ns string) string {
+		return "알 수 없음. " + ns + " namespace에서 찾은 문제는 없으나, 정상이라고 말하기에는 확인한 것이 부족합니다."
+	},
+}
+
+func parenthesis(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return grouped(n) + " " + many
+}
+
+// grouped writes a number with a comma after every third digit, as both languages do.
+func grouped(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// brief writes seconds with one decimal, as long as that tells anything.
+func brief(seconds float64) string {
+	if seconds >= 100 {
+		return strconv.FormatFloat(seconds, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(seconds, 'f', 1, 64)
+}
+
+// inUnits writes a duration in the largest units that matter to somebody who decides what to do
+// first. A negative one, from clocks that disagree, is none.
+func inUnits(d time.Duration, seconds, minutes, hours, hoursAndMinutes, days string) string {
+	d = max(d, 0)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf(seconds, int(d/time.Second))
+	case d < 2*time.Hour && d >= time.Hour && d%time.Hour >= time.Minute:
+		return fmt.Sprintf(hoursAndMinutes, 1, int(d%time.Hour/time.Minute))
+	case d < time.Hour:
+		return fmt.Sprintf(minutes, int(d/time.Minute))
+	case d < 48*time.Hour:
+		return fmt.Sprintf(hours, int(d/time.Hour))
+	default:
+		return fmt.Sprintf(days, int(d/(24*time.Hour)))
+	}
+}
