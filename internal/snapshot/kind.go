@@ -119,7 +119,7 @@ func (k Kind) String() string { return k.GroupResource() }
 // clusterScoped lists the kinds of Scheme that have no namespace; the API server's discovery is
 // the source, and a test holds the list against it.
 var clusterScoped = map[string]bool{
-	"Node": true, "Namespace": true, "PersistentVolume": true, "StorageClass": true, "CSIDriver": true, "CSINode": true,
+	"Node": true, "Namespace": true, "ComponentStatus": true, "PersistentVolume": true, "StorageClass": true, "CSIDriver": true, "CSINode": true,
 	"VolumeAttachment": true, "VolumeAttributesClass": true, "PriorityClass": true, "ClusterRole": true, "ClusterRoleBinding": true,
 	"IngressClass": true, "ServiceCIDR": true, "IPAddress": true, "CertificateSigningRequest": true, "FlowSchema": true,
 	"PriorityLevelConfiguration": true, "ValidatingWebhookConfiguration": true, "MutatingWebhookConfiguration": true,

@@ -1,0 +1,202 @@
+package crd
+
+import (
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/config"
+)
+
+var goodChecks = map[string]string{
+	"a pod's own probe, pasted": `
+httpGet: {path: /healthz, port: 8080, scheme: HTTPS, httpHeaders: [{name: X-From, value: maek}]}
+periodSeconds: 10
+timeoutSeconds: 3
+successThreshold: 1
+failureThreshold: 3
+target: {pods: {selector: {matchLabels: {app: cart}}}}
+`,
+	"a Service's named port":                 `{httpGet: {port: web}, periodSeconds: 1, target: {service: {name: cart, mode: Each}}}`,
+	"a host of the action's own":             `{tcpSocket: {host: db.example.com, port: 5432}, periodSeconds: 30}`,
+	"gRPC on every node":                     `{grpc: {port: 9000}, periodSeconds: 30, target: {nodes: {}}}`,
+	"a command in a container":               `{exec: {command: [pg_isready]}, periodSeconds: 30, target: {pods: {selector: {}, container: db, mode: Any}}, expect: {matches: accepting}}`,
+	"a name at a given server":               `{dns: {name: cart.shop.svc.cluster.local, server: 10.96.0.10}, periodSeconds: 5, expect: {records: [10.96.1.1], latencyMilliseconds: 100}}`,
+	"a certificate that is to last":          `{tls: {port: 443}, schedule: "@daily", target: {host: example.com}, expect: {certificateDaysLeft: 21}}`,
+	"a certificate behind HTTPS":             `{httpGet: {port: 443, scheme: HTTPS, host: example.com}, periodSeconds: 60, expect: {certificateDaysLeft: 21, statusCodes: ["200-299", "404"]}}`,
+	"a scenario by the clock":                `{synthetic: {scenario: storage, parameters: {storageClass: fast}}, schedule: "*/5 * * * *", timeZone: Asia/Seoul, timeoutSeconds: 240}`,
+	"a pod, whose fields are not ours":       `{podTemplate: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: c, image: i}], fieldOfTomorrow: 1}}, periodSeconds: 300}`,
+	"an IPv6 address and the highest bounds": `{tcpSocket: {port: 65535}, target: {host: "2001:db8::1"}, periodSeconds: 86400, timeoutSeconds: 86399, failureThreshold: 100, successThreshold: 100}`,
+}
+
+var badChecks = map[string]struct {
+	spec string
+	want string
+}{
+	"no question": {`{periodSeconds: 10}`, "write exactly one of httpGet, tcpSocket"},
+	"two questions": {
+		`{dns: {name: a}, synthetic: {scenario: dns}, periodSeconds: 10}`,
+		"write exactly one of httpGet, tcpSocket",
+	},
+	"no rhythm":              {`{dns: {name: a}}`, "write either periodSeconds (every so many seconds) or schedule"},
+	"two rhythms":            {`{dns: {name: a}, periodSeconds: 10, schedule: "@daily"}`, "write either periodSeconds (every so many seconds) or schedule"},
+	"a zone without a clock": {`{dns: {name: a}, periodSeconds: 10, timeZone: Asia/Seoul}`, "timeZone belongs to schedule"},
+	"runs that overlap":      {`{dns: {name: a}, periodSeconds: 10, timeoutSeconds: 10}`, "timeoutSeconds must be less than periodSeconds"},
+	"a schedule of six fields": {
+		`{dns: {name: a}, schedule: "0 */5 * * * *"}`,
+		"write schedule as five fields",
+	},
+	"a schedule with a zone in it":  {`{dns: {name: a}, schedule: "TZ=Asia/Seoul 0 0 * * *"}`, "write schedule as five fields"},
+	"a schedule as an interval":     {`{dns: {name: a}, schedule: "@every 5m"}`, "write schedule as five fields"},
+	"HTTP to nobody":                {`{httpGet: {port: 80}, periodSeconds: 10}`, "say once whom httpGet asks"},
+	"HTTP to two":                   {`{httpGet: {port: 80, host: a}, periodSeconds: 10, target: {host: b}}`, "say once whom httpGet asks"},
+	"TCP to nobody":                 {`{tcpSocket: {port: 80, host: ""}, periodSeconds: 10}`, "say once whom tcpSocket asks"},
+	"gRPC to nobody":                {`{grpc: {port: 80}, periodSeconds: 10}`, "grpc and tls need a target"},
+	"a command on a node":           {`{exec: {command: [id]}, periodSeconds: 10, target: {nodes: {}}}`, "exec runs in containers"},
+	"DNS with a target":             {`{dns: {name: a}, periodSeconds: 10, target: {host: a}}`, "dns, synthetic and podTemplate take no target"},
+	"a named port of a bare host":   {`{httpGet: {port: web, host: a}, periodSeconds: 10}`, "write httpGet.port as a number from 1 to 65535"},
+	"TCP port 0":                    {`{tcpSocket: {port: 0, host: a}, periodSeconds: 10}`, "write tcpSocket.port as a number from 1 to 65535"},
+	"a named TLS port of a node":    {`{tls: {port: api}, periodSeconds: 10, target: {nodes: {}}}`, "write tls.port as a number from 1 to 65535"},
+	"gRPC port 65536":               {`{grpc: {port: 65536}, periodSeconds: 10, target: {host: a}}`, "write grpc.port as a number from 1 to 65535"},
+	"two targets":                   {`{tls: {port: 1}, periodSeconds: 10, target: {host: a, nodes: {}}}`, "write exactly one of target.host, target.service"},
+	"a URL for a host":              {`{tls: {port: 1}, periodSeconds: 10, target: {host: "https://a/b"}}`, "write host as a bare name or address"},
+	"a status code of a command":    {`{exec: {command: [id]}, periodSeconds: 10, target: {pods: {selector: {}}}, expect: {statusCodes: ["200"]}}`, "expect.statusCodes belongs to httpGet"},
+	"a status code that is none":    {`{httpGet: {port: 1, host: a}, periodSeconds: 10, expect: {statusCodes: ["2xx"]}}`, "write a status code ('204') or a range"},
+	"a pattern for a connection":    {`{tcpSocket: {port: 1, host: a}, periodSeconds: 10, expect: {matches: a}}`, "expect.matches belongs to httpGet (its body) and exec"},
+	"records of a web server":       {`{httpGet: {port: 1, host: a}, periodSeconds: 10, expect: {records: [a]}}`, "expect.records belongs to dns"},
+	"a certificate of plain HTTP":   {`{httpGet: {port: 1, host: a}, periodSeconds: 10, expect: {certificateDaysLeft: 7}}`, "expect.certificateDaysLeft belongs to tls"},
+	"the latency of a scenario":     {`{synthetic: {scenario: dns}, periodSeconds: 10, expect: {latencyMilliseconds: 7}}`, "expect.latencyMilliseconds belongs to probes"},
+	"a scenario's name in capitals": {`{synthetic: {scenario: DNS}, periodSeconds: 10}`, "write scenario as one lower-case word"},
+	"no failure allowed":            {`{dns: {name: a}, periodSeconds: 10, failureThreshold: -1}`, "spec.failureThreshold in body should be greater than or equal to 1"},
+	"a period below a second":       {`{dns: {name: a}, periodSeconds: 0}`, "spec.periodSeconds in body should be greater than or equal to 1"},
+	"a misspelt field":              {`{dns: {name: a}, periodSeconds: 10, faillureThreshold: 2}`, `unknown field "spec.faillureThreshold"`},
+}
+
+func newCheck(t *testing.T, spec string) *unstructured.Unstructured {
+	t.Helper()
+	var fields map[string]any
+	if err := yaml.Unmarshal([]byte(spec), &fields); err != nil {
+		t.Fatalf("spec of the test case: %v", err)
+	}
+	check := &unstructured.Unstructured{Object: map[string]any{"spec": fields}}
+	check.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Check"))
+	check.SetNamespace("default")
+	check.SetGenerateName("check-")
+	return check
+}
+
+func TestGoodChecksAreAccepted(t *testing.T) {
+	ctx, c := server(t)
+	for name, spec := range goodChecks {
+		t.Run(name, func(t *testing.T) {
+			if err := client.WithFieldValidation(c, metav1.FieldValidationStrict).Create(ctx, newCheck(t, spec), client.DryRunAll); err != nil {
+				t.Errorf("create: %v", err)
+			}
+		})
+	}
+}
+
+func TestBadChecksAreRefusedWithWhatToWriteInstead(t *testing.T) {
+	ctx, c := server(t)
+	for name, tc := range badChecks {
+		t.Run(name, func(t *testing.T) {
+			err := client.WithFieldValidation(c, metav1.FieldValidationStrict).Create(ctx, newCheck(t, tc.spec), client.DryRunAll)
+			if err == nil {
+				t.Fatal("the API server accepted it")
+			}
+			if !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err) {
+				t.Fatalf("refused for another reason: %v", err)
+			}
+			if !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("refusal %q does not say %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestEveryRuleOfTheCheckHasACaseThatItRefuses(t *testing.T) {
+	data, err := fs.ReadFile(config.CustomResourceDefinitions(), "maek.dev_checks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var crd apiextensionsv1.CustomResourceDefinition
+	if err := yaml.UnmarshalStrict(data, &crd); err != nil {
+		t.Fatal(err)
+	}
+	messages := ruleMessages(*crd.Spec.Versions[0].Schema.OpenAPIV3Schema)
+	if len(messages) == 0 {
+		t.Fatal("the definition has no rules")
+	}
+	for _, message := range messages {
+		covered := false
+		for _, tc := range badChecks {
+			covered = covered || strings.HasPrefix(message, tc.want)
+		}
+		if !covered {
+			t.Errorf("no case is refused with %q", message)
+		}
+	}
+}
+
+// ruleMessages returns the messages of all CEL rules of a schema, sorted.
+func ruleMessages(schema apiextensionsv1.JSONSchemaProps) []string {
+	var messages []string
+	for _, rule := range schema.XValidations {
+		messages = append(messages, rule.Message)
+	}
+	for _, property := range schema.Properties {
+		messages = append(messages, ruleMessages(property)...)
+	}
+	if schema.Items != nil && schema.Items.Schema != nil {
+		messages = append(messages, ruleMessages(*schema.Items.Schema)...)
+	}
+	slices.Sort(messages)
+	return messages
+}
+
+func TestDefaultsAreFilledInAndAPodTemplateIsKeptWhole(t *testing.T) {
+	ctx, c := server(t)
+	created := newCheck(t, goodChecks["a pod, whose fields are not ours"])
+	if err := c.Create(ctx, created, client.DryRunAll); err != nil {
+		t.Fatal(err)
+	}
+	tomorrow, found, err := unstructured.NestedInt64(created.Object, "spec", "podTemplate", "spec", "fieldOfTomorrow")
+	if err != nil || !found || tomorrow != 1 {
+		t.Errorf("an unknown field of the pod was not kept: %v", created.Object)
+	}
+	var check v1alpha1.Check
+	unstructured.RemoveNestedField(created.Object, "spec", "podTemplate", "spec", "fieldOfTomorrow")
+	data, err := created.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(data, &check); err != nil {
+		t.Fatal(err)
+	}
+	want := v1alpha1.CheckSpec{
+		PeriodSeconds:    300,
+		SuccessThreshold: 1,
+		FailureThreshold: 3,
+		CheckAction: v1alpha1.CheckAction{PodTemplate: &corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"a": "b"}},
+			Spec: corev1.PodSpec{
+				RestartPolicy: corev1.RestartPolicyNever,
+				Containers:    []corev1.Container{{Name: "c", Image: "i"}},
+			},
+		}},
+	}
+	if diff := cmp.Diff(want, check.Spec); diff != "" {
+		t.Errorf("spec (-want +got):\n%s", diff)
+	}
+}
