@@ -240,11 +240,11 @@ func tellChanges(changes []change) finding.Text {
 
 // shortImages drops from two references what they share before the tag or digest.
 func shortImages(a, b string) (string, string) {
-	x, y := parseImage(a), parseImage(b)
-	if x.repository != y.repository || x.tag == "" || y.tag == "" {
+	x, y := snapshot.ParseImage(a), snapshot.ParseImage(b)
+	if x.Repository != y.Repository || x.Tag == "" || y.Tag == "" {
 		return a, b
 	}
-	return x.tag, y.tag
+	return x.Tag, y.Tag
 }
 
 // revision is the newest ReplicaSet of a Deployment beside the one that it replaces.
@@ -310,9 +310,9 @@ func (r revision) text(now time.Time) finding.Text {
 	number := snapshot.Revision(r.Newest)
 	switch {
 	case r.By != "":
-		return finding.Join(" ", what, finding.Textf("at %s by %q (revision %d)", "(%s, %q, revision %d)", clock(now, r.At), r.By, number))
+		return finding.Join(" ", what, finding.Textf("at %s by %q (revision %d)", "(%s, %q, revision %d)", finding.Clock(now, r.At), r.By, number))
 	case !r.At.IsZero():
-		return finding.Join(" ", what, finding.Textf("at %s (revision %d)", "(%s, revision %d)", clock(now, r.At), number))
+		return finding.Join(" ", what, finding.Textf("at %s (revision %d)", "(%s, revision %d)", finding.Clock(now, r.At), number))
 	default:
 		return finding.Join(" ", what, finding.Textf("(revision %d)", "(revision %d)", number))
 	}

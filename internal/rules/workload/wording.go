@@ -2,7 +2,6 @@ package workload
 
 import (
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,15 +14,6 @@ func clip(s string, runes int) string {
 		return string(r[:runes]) + "…"
 	}
 	return s
-}
-
-// clock tells a time of day in UTC, with its date where that is not the day of the snapshot.
-func clock(now, t time.Time) string {
-	now, t = now.UTC(), t.UTC()
-	if now.YearDay() == t.YearDay() && now.Year() == t.Year() {
-		return t.Format("15:04 UTC")
-	}
-	return t.Format("2006-01-02 15:04 UTC")
 }
 
 // controllerOf is the name of a pod's controller; empty where it has none.
