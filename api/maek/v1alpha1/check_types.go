@@ -159,7 +159,7 @@ type CheckAction struct {
 	// lines of the first container that fails are kept. The pod runs in the check's namespace,
 	// as that namespace's service accounts and Pod Security allow. A template that is no pod is
 	// refused when it is first run, by the API server itself, and shows in Stalled: the schema of
-	// a pod would make this definition fifteen times as large and age with each release.
+	// a pod would make this definition sixteen times as large and age with each release.
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=object
 	// +kubebuilder:pruning:PreserveUnknownFields

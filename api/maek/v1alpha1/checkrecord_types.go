@@ -98,7 +98,6 @@ type CheckReference struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 	// UID of the check: one that was deleted and made anew starts a new history.
-	// +kubebuilder:validation:MaxLength=36
 	UID types.UID `json:"uid"`
 }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
+const assetsVariable = "KUBEBUILDER_ASSETS"
+
 // cluster is the API server that the tests of this package share; nil when there is none to be had.
 var cluster client.Client
 
@@ -22,7 +24,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	if os.Getenv("TEST_ASSET_KUBE_APISERVER") == "" {
+	if os.Getenv(assetsVariable) == "" {
 		return m.Run()
 	}
 	env := &envtest.Environment{
@@ -56,7 +58,7 @@ func run(m *testing.M) int {
 func server(t *testing.T) (context.Context, client.Client) {
 	t.Helper()
 	if cluster == nil {
-		t.Skip("TEST_ASSET_KUBE_APISERVER is not set; run make test-controlplane")
+		t.Skipf("%s is not set; run make test-controlplane", assetsVariable)
 	}
 	return t.Context(), cluster
 }
