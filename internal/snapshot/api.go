@@ -53,6 +53,8 @@ type API struct {
 	Failure *APIFailure `json:"failure,omitempty"`
 	// Checks are the lines of /readyz?verbose; nil when they could not be read.
 	Checks []HealthCheck `json:"checks,omitempty"`
+	// ChecksError says why Checks could not be read; empty when they were.
+	ChecksError string `json:"checksError,omitempty"`
 	// CertificateNotAfter is when its serving certificate expires; zero when it was not seen.
 	CertificateNotAfter time.Time `json:"certificateNotAfter,omitzero"`
 }

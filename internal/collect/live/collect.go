@@ -1,0 +1,168 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// What Options stand at when they say nothing.
+const (
+	// DefaultTimeout bounds the reading of all kinds together.
+	DefaultTimeout = 60 * time.Second
+	// DefaultRequestTimeout bounds one request: a quarter of what the API server allows itself
+	// (--request-timeout, 60 s), and far above what a page takes on a healthy one.
+	DefaultRequestTimeout = 15 * time.Second
+	// DefaultPageSize is the limit of a LIST, in objects.
+	DefaultPageSize = 1000
+	// DefaultParallel is the number of kinds read at once. The server's own flow control is the
+	// brake; this bounds how many pages are in memory before they are trimmed.
+	DefaultParallel = 4
+)
+
+// Options say how to read a cluster.
+type Options struct {
+	// Name under which people know the cluster: the kubeconfig context.
+	Name string
+	// Namespace in which a kind is read when this user may not list it in the whole cluster; empty
+	// means that such a kind stays unread.
+	Namespace string
+	// Timeout for all lists together; 0 means DefaultTimeout. What was read by then is kept.
+	Timeout time.Duration
+	// RequestTimeout for one request; 0 means DefaultRequestTimeout.
+	RequestTimeout time.Duration
+	// PageSize is the limit of a LIST, in objects; 0 means DefaultPageSize.
+	PageSize int64
+	// Parallel is the number of kinds read at once; 0 means DefaultParallel.
+	Parallel int
+	// Version of this program, for the User-Agent.
+	Version string
+	// Now is this machine's clock. It is needed.
+	Now func() time.Time
+	// Progress, where it is not nil, is told after each page how many objects of a kind were read
+	// so far. It is called from several goroutines.
+	Progress func(k snapshot.Kind, objects int)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = DefaultRequestTimeout
+	}
+	if o.PageSize == 0 {
+		o.PageSize = DefaultPageSize
+	}
+	if o.Parallel == 0 {
+		o.Parallel = DefaultParallel
+	}
+	if o.Progress == nil {
+		o.Progress = func(snapshot.Kind, int) {}
+	}
+	return o
+}
+
+// Collect reads the given kinds from an API server. The error tells of options or a configuration
+// that cannot be used; all that is wrong with the cluster, an unreachable API server included, is
+// in the snapshot. Kinds that were not read when ctx ends are kept as far as they came.
+func Collect(ctx context.Context, cfg *rest.Config, kinds []snapshot.Kind, o Options) (*snapshot.Snapshot, *Client, error) {
+	if o.Now == nil {
+		return nil, nil, errors.New("collecting: no clock was given")
+	}
+	c, err := newClient(cfg, o.withDefaults())
+	if err != nil {
+		return nil, nil, fmt.Errorf("preparing to read the cluster: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(quiet(ctx), c.options.Timeout)
+	defer cancel()
+
+	start := c.options.Now()
+	api := c.meet(ctx)
+	var readings []reading
+	if listable(api.Failure) {
+		readings = c.readAll(ctx, kinds)
+		api.Failure = c.judge(ctx, api.Failure, readings)
+	} else {
+		for _, k := range kinds {
+			readings = append(readings, unread(k, api.Failure.Message, start))
+		}
+	}
+
+	b := snapshot.NewBuilder(c.clock.at(start), snapshot.Source{Name: o.Name, Live: true})
+	api.CertificateNotAfter = c.meter.certificateNotAfter(api.CertificateNotAfter)
+	b.SetAPI(api)
+	for _, r := range readings {
+		r.coverage.ReadAt = c.clock.at(r.coverage.ReadAt)
+		b.SetCoverage(r.kind, r.coverage)
+		for _, o := range r.objects {
+			b.Add(o)
+		}
+	}
+	s := b.Build()
+	c.snapshot = s
+	return s, c, nil
+}
+
+// listable tells whether it is worth asking for lists: an API server that is only short of breath
+// may still give some of them, and each says for itself what became of it.
+func listable(f *snapshot.APIFailure) bool {
+	return f == nil || (f.Layer == snapshot.LayerRequest && (f.Reason == snapshot.TooManyRequests || f.Reason == snapshot.ServerError || f.Reason == snapshot.NoAnswer))
+}
+
+// judge decides after all lists what is wrong with the API server as a whole. What it said at first
+// is forgotten where it then gave anything whole; where connections were lost, it is asked again.
+func (c *Client) judge(ctx context.Context, before *snapshot.APIFailure, readings []reading) *snapshot.APIFailure {
+	lost, whole := false, false
+	for _, r := range readings {
+		lost = lost || r.lost
+		whole = whole || r.coverage.State == snapshot.Complete
+	}
+	if lost && ctx.Err() == nil {
+		again := c.meet(ctx)
+		return again.Failure
+	}
+	if whole {
+		return nil
+	}
+	return before
+}
+
+// readAll reads kinds, a few at once. Pods come first: they are the most, and the rest fits in
+// beside them.
+func (c *Client) readAll(ctx context.Context, kinds []snapshot.Kind) []reading {
+	pods := snapshot.KindOf[*corev1.Pod]()
+	kinds = slices.Clone(kinds)
+	slices.SortFunc(kinds, func(a, b snapshot.Kind) int {
+		switch {
+		case a == b:
+			return 0
+		case a == pods:
+			return -1
+		case b == pods:
+			return 1
+		default:
+			return snapshot.CompareKinds(a, b)
+		}
+	})
+	readings := make([]reading, len(kinds))
+	slots := make(chan struct{}, c.options.Parallel)
+	var wg sync.WaitGroup
+	for i, k := range kinds {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			readings[i] = c.read(ctx, k)
+		})
+	}
+	wg.Wait()
+	return readings
+}

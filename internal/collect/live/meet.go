@@ -1,0 +1,116 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/version"
+
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// meet looks at the API server itself: does it answer, which version is it, what does it say of its
+// own readiness. Where it does not answer, it is looked into from the outside in.
+func (c *Client) meet(ctx context.Context) snapshot.API {
+	api := snapshot.API{Asked: true, Server: hostPort(c.server)}
+	var info version.Info
+	body, status, err := c.get(ctx, "/version")
+	switch {
+	case status == http.StatusForbidden:
+		// Known to the server, and not let in here: the lists say for themselves what is allowed.
+	case err != nil:
+		c.lookInto(ctx, &api, status, err)
+		return api
+	case json.Unmarshal(body, &info) != nil || info.GitVersion == "":
+		api.Failure = &snapshot.APIFailure{
+			Layer: snapshot.LayerRequest, Reason: snapshot.OtherFailure, Status: status,
+			Message: "it answers, but not as a Kubernetes API server does: " + oneLine(string(body)),
+		}
+		return api
+	}
+	api.Version = info.GitVersion
+	api.Checks, api.ChecksError = c.readiness(ctx)
+	return api
+}
+
+// readiness reads /readyz?verbose; the second result says why it could not be read.
+func (c *Client) readiness(ctx context.Context) ([]snapshot.HealthCheck, string) {
+	body, _, err := c.get(ctx, "/readyz", "verbose", "true")
+	// A server that is not ready answers 500, with the same lines.
+	if checks := parseReadyz(string(body)); len(checks) > 0 {
+		return checks, ""
+	}
+	switch {
+	case err == nil:
+		return nil, "/readyz answers without its checks"
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, "/readyz: no answer within " + c.options.RequestTimeout.String()
+	default:
+		return nil, "/readyz: " + words(err)
+	}
+}
+
+// get asks for a path that is no resource. The body is there also where the status is an error.
+func (c *Client) get(ctx context.Context, path string, params ...string) (body []byte, status int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.options.RequestTimeout)
+	defer cancel()
+	req := c.rest.Get().AbsPath(path).MaxRetries(retries).SetHeader("Accept", runtime.ContentTypeJSON+",*/*")
+	for i := 0; i+1 < len(params); i += 2 {
+		req.Param(params[i], params[i+1])
+	}
+	result := req.Do(ctx)
+	result.StatusCode(&status)
+	body, err = result.Raw()
+	if failed, ok := errors.AsType[*apierrors.StatusError](err); ok {
+		status = int(failed.ErrStatus.Code)
+	}
+	return body, status, err
+}
+
+// parseReadyz reads the lines of /readyz?verbose:
+//
+//	[+]ping ok
+//	[-]etcd failed: reason withheld
+//	readyz check failed
+//
+// (k8s.io/apiserver/pkg/server/healthz, handleRootHealth).
+func parseReadyz(body string) []snapshot.HealthCheck {
+	var checks []snapshot.HealthCheck
+	for line := range strings.Lines(body) {
+		line = strings.TrimSpace(line)
+		rest, ok := strings.CutPrefix(line, "[+]")
+		failed := ""
+		if !ok {
+			if failed, ok = strings.CutPrefix(line, "[-]"); !ok {
+				continue
+			}
+			rest = failed
+		}
+		name, message, _ := strings.Cut(rest, " ")
+		if name == "" {
+			continue
+		}
+		check := snapshot.HealthCheck{Name: oneLine(name), OK: failed == ""}
+		if !check.OK {
+			check.Message = oneLine(message)
+		}
+		checks = append(checks, check)
+	}
+	return checks
+}
+
+// clientCertificateExpired tells when the client certificate in the configuration expired; zero
+// where it did not, or there is none. The server's 401 does not say.
+func (c *Client) clientCertificateExpired(now time.Time) time.Time {
+	leaf, err := clientCertificate(c.config)
+	if err != nil || leaf == nil || !now.After(leaf.NotAfter) {
+		return time.Time{}
+	}
+	return leaf.NotAfter
+}

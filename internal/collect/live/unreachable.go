@@ -1,0 +1,290 @@
+package live
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+const (
+	// stageTimeout bounds each step of looking into an API server that does not answer: a lost SYN
+	// is sent again after 1 and 3 seconds, so an address that is silent for 5 is not just unlucky.
+	stageTimeout = 5 * time.Second
+	// maxAddresses bounds how many addresses of one name are dialed.
+	maxAddresses = 8
+)
+
+// lookInto finds the layer at which requests stop, from the outside in, after one failed with the
+// given status (0 where there was no answer) and error.
+func (c *Client) lookInto(ctx context.Context, api *snapshot.API, status int, err error) {
+	switch {
+	case status != 0:
+		api.Failure = c.rejected(status, err)
+		return
+	case strings.Contains(err.Error(), "getting credentials:"):
+		// The kubeconfig's exec plugin failed (k8s.io/client-go/plugin/pkg/client/auth/exec): no
+		// request was ever sent.
+		api.Failure = &snapshot.APIFailure{
+			Layer: snapshot.LayerAuthentication, Reason: snapshot.OtherFailure,
+			Message: "the kubeconfig's credential plugin failed: " + strings.TrimPrefix(words(err), "getting credentials: "),
+		}
+		return
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		api.Failure = &snapshot.APIFailure{Layer: snapshot.LayerRequest, Reason: snapshot.OtherFailure, Message: "interrupted"}
+		return
+	}
+	// The time for all reading may be over; to see how far one gets is still worth some seconds.
+	ctx = context.WithoutCancel(ctx)
+	if proxy := c.proxy(); proxy != "" {
+		api.Failure = &snapshot.APIFailure{
+			Layer: snapshot.LayerConnect, Reason: dialReason(err), Message: "through the proxy " + proxy + ": " + words(err),
+		}
+		return
+	}
+	for _, stage := range []func(context.Context, *snapshot.API) *snapshot.APIFailure{c.resolve, c.connect, c.handshake} {
+		if api.Failure = stage(ctx, api); api.Failure != nil {
+			return
+		}
+	}
+	api.Failure = &snapshot.APIFailure{Layer: snapshot.LayerRequest, Reason: dialReason(err), Message: words(err)}
+}
+
+// rejected makes a failure of an answer that is an error.
+func (c *Client) rejected(status int, err error) *snapshot.APIFailure {
+	f := &snapshot.APIFailure{Layer: snapshot.LayerRequest, Reason: snapshot.OtherFailure, Status: status, Message: words(err)}
+	switch {
+	case status == http.StatusUnauthorized:
+		f.Layer, f.Reason = snapshot.LayerAuthentication, snapshot.Unauthorized
+		if at := c.clientCertificateExpired(c.clock.at(c.options.Now())); !at.IsZero() {
+			f.Message += fmt.Sprintf(" (the client certificate in the kubeconfig expired at %s)", at.UTC().Format(time.RFC3339))
+		}
+	case status == http.StatusTooManyRequests:
+		f.Reason = snapshot.TooManyRequests
+	case status >= http.StatusInternalServerError:
+		f.Reason = snapshot.ServerError
+	}
+	return f
+}
+
+// resolve looks up the server's name.
+func (c *Client) resolve(ctx context.Context, api *snapshot.API) *snapshot.APIFailure {
+	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupHost(ctx, c.server.Hostname())
+	if err != nil {
+		f := &snapshot.APIFailure{Layer: snapshot.LayerName, Reason: snapshot.OtherFailure, Message: oneLine(err.Error())}
+		if dns, ok := errors.AsType[*net.DNSError](err); ok {
+			switch {
+			case dns.IsNotFound:
+				f.Reason = snapshot.NameUnknown
+			case dns.IsTimeout:
+				f.Reason = snapshot.NoAnswer
+			}
+		}
+		return f
+	}
+	slices.Sort(ips)
+	for _, ip := range ips[:min(len(ips), maxAddresses)] {
+		api.Addresses = append(api.Addresses, snapshot.Address{Address: net.JoinHostPort(ip, port(c.server))})
+	}
+	return nil
+}
+
+// connect opens a TCP connection to every address, all at once. One that opens is enough.
+func (c *Client) connect(ctx context.Context, api *snapshot.API) *snapshot.APIFailure {
+	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
+	defer cancel()
+	errs := make([]error, len(api.Addresses))
+	var wg sync.WaitGroup
+	for i, a := range api.Addresses {
+		wg.Go(func() {
+			conn, err := c.dial(ctx, a.Address)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			_ = conn.Close()
+		})
+	}
+	wg.Wait()
+	var failure *snapshot.APIFailure
+	opened := false
+	for i, err := range errs {
+		if err == nil {
+			opened = true
+			continue
+		}
+		api.Addresses[i].Error = dialWords(err)
+		reason := dialReason(err)
+		// Refused says the most: a machine is there, and nothing listens on it.
+		if failure == nil || reason == snapshot.ConnectionRefused {
+			failure = &snapshot.APIFailure{
+				Layer: snapshot.LayerConnect, Reason: reason, Message: api.Addresses[i].Address + ": " + dialWords(err),
+			}
+		}
+	}
+	if opened {
+		return nil
+	}
+	return failure
+}
+
+// handshake agrees on TLS with the first address that opens, and checks the certificate as every
+// client does. It is not checked during the handshake so that one that does not hold can be read;
+// nothing is sent over the connection.
+func (c *Client) handshake(ctx context.Context, api *snapshot.API) *snapshot.APIFailure {
+	if c.server.Scheme != "https" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
+	defer cancel()
+	failed := func(err error) *snapshot.APIFailure {
+		return &snapshot.APIFailure{Layer: snapshot.LayerTLS, Reason: tlsReason(err), Message: dialWords(err)}
+	}
+	cfg, err := rest.TLSConfigFor(c.config)
+	if err != nil || cfg == nil {
+		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	verify := !cfg.InsecureSkipVerify
+	cfg = cfg.Clone()
+	cfg.InsecureSkipVerify = true
+	if cfg.ServerName == "" {
+		cfg.ServerName = c.server.Hostname()
+	}
+	i := slices.IndexFunc(api.Addresses, func(a snapshot.Address) bool { return a.Error == "" })
+	conn, err := c.dial(ctx, api.Addresses[i].Address)
+	if err != nil {
+		return failed(err)
+	}
+	defer func() { _ = conn.Close() }()
+	secure := tls.Client(conn, cfg)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return failed(err)
+	}
+	certs := secure.ConnectionState().PeerCertificates
+	if len(certs) == 0 {
+		return nil
+	}
+	api.CertificateNotAfter = certs[0].NotAfter
+	if !verify {
+		return nil
+	}
+	options := x509.VerifyOptions{
+		Roots: cfg.RootCAs, DNSName: cfg.ServerName, CurrentTime: c.options.Now(), Intermediates: x509.NewCertPool(),
+	}
+	for _, ca := range certs[1:] {
+		options.Intermediates.AddCert(ca)
+	}
+	if _, err := certs[0].Verify(options); err != nil {
+		return failed(err)
+	}
+	return nil
+}
+
+func (c *Client) dial(ctx context.Context, address string) (net.Conn, error) {
+	if c.config.Dial != nil {
+		return c.config.Dial(ctx, "tcp", address)
+	}
+	return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+}
+
+// proxy is the proxy on the way to the server, without credentials; empty where there is none.
+func (c *Client) proxy() string {
+	find := c.config.Proxy
+	if find == nil {
+		find = http.ProxyFromEnvironment
+	}
+	u, err := find(&http.Request{URL: c.server, Header: http.Header{}})
+	if err != nil || u == nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// dialReason says in a stable word why no connection, or no answer over it, came about.
+func dialReason(err error) snapshot.FailureReason {
+	timeout, isNet := errors.AsType[net.Error](err)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(err.Error(), "connection refused"), strings.Contains(err.Error(), "actively refused"):
+		return snapshot.ConnectionRefused
+	case errors.Is(err, context.DeadlineExceeded), isNet && timeout.Timeout(),
+		errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return snapshot.NoAnswer
+	default:
+		return snapshot.OtherFailure
+	}
+}
+
+// tlsReason says in a stable word why no secure connection came about.
+func tlsReason(err error) snapshot.FailureReason {
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return snapshot.CertificateExpired
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return snapshot.CertificateUntrusted
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return snapshot.CertificateOtherName
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return snapshot.NotTLS
+	}
+	return dialReason(err)
+}
+
+// dialWords are a connection's error without the addresses, which the report names anyway.
+func dialWords(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Sprintf("no answer within %s", stageTimeout)
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Err != nil {
+		return oneLine(op.Err.Error())
+	}
+	return oneLine(err.Error())
+}
+
+func hostPort(u *url.URL) string { return net.JoinHostPort(u.Hostname(), port(u)) }
+
+func port(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "http":
+		return "80"
+	default:
+		return "443"
+	}
+}
+
+// clientCertificate reads the client certificate of a configuration; nil where there is none.
+func clientCertificate(cfg *rest.Config) (*x509.Certificate, error) {
+	files := rest.CopyConfig(cfg)
+	if err := rest.LoadTLSFiles(files); err != nil {
+		return nil, fmt.Errorf("reading the client certificate: %w", err)
+	}
+	block, _ := pem.Decode(files.CertData)
+	if block == nil {
+		return nil, nil
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the client certificate: %w", err)
+	}
+	return leaf, nil
+}
