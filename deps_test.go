@@ -1,0 +1,105 @@
+package maek
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// unwanted lists, for each program, packages that must not get into it, and why. A path stands
+// for everything below it too.
+var unwanted = map[string]map[string]string{
+	"kubectl-maek": {
+		"testing": "test helpers are not for people's machines",
+		"sigs.k8s.io/controller-runtime/pkg/manager": "the plugin reads a cluster once; it runs no controllers",
+		"sigs.k8s.io/controller-runtime/pkg/envtest": "test helpers are not for people's machines",
+		"k8s.io/client-go/informers":                 "the plugin lists once; it watches nothing",
+	},
+}
+
+// roles says which of the layer-4 trees each program may have in it.
+var roles = map[string][]string{
+	"kubectl-maek":  {"internal/cli"},
+	"maek-operator": {"internal/operator", "internal/statuspage"},
+	"maek-agent":    {"internal/agent"},
+	"maek-checker":  {"internal/checker"},
+}
+
+func TestProgramsLinkOnlyWhatTheyNeed(t *testing.T) {
+	programs, err := fs.ReadDir(os.DirFS("."), "cmd")
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("there are no programs yet")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range programs {
+		name := program.Name()
+		t.Run(name, func(t *testing.T) {
+			allowed, known := roles[name]
+			if !known {
+				t.Fatalf("cmd/%s has no entry in the table of roles", name)
+			}
+			for dependency := range strings.Lines(goList(t, "-deps", "./cmd/"+name)) {
+				dependency = strings.TrimSpace(dependency)
+				if reason := unwantedFor(name, dependency); reason != "" {
+					t.Errorf("it links %s: %s", dependency, reason)
+				}
+				if folder, ours := strings.CutPrefix(dependency, module+"/"); ours {
+					if from := tree(folder); layers[from] == layers["internal/cli"] && !slices.Contains(allowed, from) {
+						t.Errorf("it links %s, which belongs to another program", folder)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestUnwantedPackagesExist keeps the table true: a ban on a path that nobody can import any more
+// holds nothing.
+func TestUnwantedPackagesExist(t *testing.T) {
+	for name, table := range unwanted {
+		if _, known := roles[name]; !known {
+			t.Errorf("%s is no program of the table of roles", name)
+		}
+		for _, banned := range slices.Sorted(maps.Keys(table)) {
+			if strings.TrimSpace(goList(t, "-find", banned+"/...")) == "" {
+				t.Errorf("there is no package %s", banned)
+			}
+		}
+	}
+}
+
+func unwantedFor(program, dependency string) string {
+	for folder := dependency; folder != "." && folder != "/"; folder = path.Dir(folder) {
+		if reason := unwanted[program][folder]; reason != "" {
+			return reason
+		}
+	}
+	return ""
+}
+
+// goList runs go list. What it says depends on files that go test does not see this test read,
+// but TestLayers opens every Go file of the module, so a change of any runs both anew; a change
+// of a dependency changes go.sum, which is opened here.
+func goList(t *testing.T, arguments ...string) string {
+	t.Helper()
+	if _, err := os.ReadFile("go.sum"); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), "go", append([]string{"list"}, arguments...)...)
+	output, err := command.Output()
+	if err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			t.Fatalf("%v: %v\n%s", command, err, exit.Stderr)
+		}
+		t.Fatalf("%v: %v", command, err)
+	}
+	return string(output)
+}
