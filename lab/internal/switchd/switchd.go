@@ -129,18 +129,18 @@ func (s *server) serveHTTP(ctx context.Context, port uint16, handler http.Handle
 }
 
 func (s *server) serveDNS(ctx context.Context) (netip.AddrPort, error) {
-	packets, err := new(net.ListenConfig).ListenPacket(ctx, "udp", netip.AddrPortFrom(s.config.Address, s.config.DNSPort).String())
+	streams, err := new(net.ListenConfig).Listen(ctx, "tcp", netip.AddrPortFrom(s.config.Address, s.config.DNSPort).String())
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	// Answers by UDP and TCP are on one port, which UDP may have just chosen.
-	address, err := netip.ParseAddrPort(packets.LocalAddr().String())
+	// Answers by TCP and UDP are on one port, which TCP may have just chosen.
+	address, err := netip.ParseAddrPort(streams.Addr().String())
 	if err != nil {
-		return netip.AddrPort{}, errors.Join(err, packets.Close())
+		return netip.AddrPort{}, errors.Join(err, streams.Close())
 	}
-	streams, err := new(net.ListenConfig).Listen(ctx, "tcp", address.String())
+	packets, err := new(net.ListenConfig).ListenPacket(ctx, "udp", address.String())
 	if err != nil {
-		return netip.AddrPort{}, errors.Join(err, packets.Close())
+		return netip.AddrPort{}, errors.Join(err, streams.Close())
 	}
 	handler := newNames(s.config.Hosts)
 	for _, server := range []*dns.Server{
