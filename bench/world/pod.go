@@ -29,7 +29,7 @@ func podSpec(deployment int) corev1.PodSpec {
 	}
 	return corev1.PodSpec{
 		Containers: []corev1.Container{app, {Name: "sidecar", Image: "registry.example/mesh/proxy:2.3.1", Resources: resources, ReadinessProbe: probe}},
-		Volumes: []corev1.Volume{{Name: "config", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
+		Volumes:    []corev1.Volume{{Name: "config", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
 	}
 }
 

@@ -47,14 +47,16 @@ func Diagnose(res rule.Result, rules []rule.Rule) Diagnosis {
 		Snapshot: res.Snapshot, Skips: res.Skips, Failures: res.Failures, Unasked: res.Unasked,
 	}
 	g := newGraph(res.Snapshot, res.Findings, rules)
-	place := make([]string, len(res.Findings))
+	roots := map[string]int{}
 	for _, root := range g.roots() {
 		incident := g.incident(root)
+		roots[incident.ID] = root
 		d.Incidents = append(d.Incidents, incident)
 	}
 	slices.SortStableFunc(d.Incidents, compareIncidents)
+	place := make([]string, len(res.Findings))
 	for _, incident := range d.Incidents {
-		for _, i := range g.reach(g.at[key{incident.Root.Code, incident.Root.Subject}]) {
+		for _, i := range g.reach(roots[incident.ID]) {
 			if place[i] == "" {
 				place[i] = incident.ID
 			}

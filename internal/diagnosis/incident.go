@@ -16,7 +16,7 @@ func (g *graph) incident(root int) finding.Incident {
 	reach := g.reach(root)
 	f := g.findings[root]
 	incident := finding.Incident{
-		ID: finding.IncidentID(f.Code, f.Subject), Root: f, Severity: f.Severity,
+		ID: finding.IncidentID(f), Root: f, Severity: f.Severity,
 	}
 	for _, i := range reach {
 		if !g.findings[i].Settling {

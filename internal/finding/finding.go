@@ -68,6 +68,9 @@ type Finding struct {
 	Severity Severity
 	// Subject that is wrong.
 	Subject Subject
+	// Part of the subject that is wrong, such as a container's name, where one rule can find several
+	// parts of one subject wrong at once. Code, Subject and Part together are unique.
+	Part string
 	// Mechanism by which it is wrong.
 	Mechanism Mechanism
 	// Field, flag or file that is wrong, where there is one.

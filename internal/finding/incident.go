@@ -3,6 +3,7 @@ package finding
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,9 +39,11 @@ type Incident struct {
 	Affected map[string][]string
 }
 
-// IncidentID makes the id of the incident whose root is code on subject.
-func IncidentID(code Code, subject Subject) string {
-	sum := sha256.Sum256([]byte(string(code) + "\x00" + subject.Kind + "\x00" + subject.Namespace + "\x00" + subject.Name + "\x00" + subject.Machine))
+// IncidentID makes the id of the incident whose root is a finding: the same for the same code,
+// subject and part, whenever and wherever it is found.
+func IncidentID(root Finding) string {
+	s := root.Subject
+	sum := sha256.Sum256([]byte(strings.Join([]string{string(root.Code), s.Kind, s.Namespace, s.Name, s.Machine, root.Part}, "\x00")))
 	return hex.EncodeToString(sum[:6])
 }
 

@@ -30,9 +30,10 @@ func CompareSubjects(a, b Subject) int {
 	)
 }
 
-// Compare orders findings by severity, code and subject.
+// Compare orders findings by severity, code, subject and part.
 func Compare(a, b Finding) int {
 	return cmp.Or(
 		cmp.Compare(Rank(a.Severity), Rank(b.Severity)), cmp.Compare(a.Code, b.Code), CompareSubjects(a.Subject, b.Subject),
+		cmp.Compare(a.Part, b.Part),
 	)
 }

@@ -159,6 +159,9 @@ func run(r Rule, s *snapshot.Snapshot) (out outcome) {
 		}
 	}()
 	r.Detect(p)
+	if twice, ok := p.twice(); ok {
+		return outcome{err: fmt.Errorf("evaluating %s: it says the same of %s %s/%s twice", r.Code, twice.Kind, twice.Namespace, twice.Name)}
+	}
 	out.findings = p.findings
 	out.skips = append(out.skips, p.skips...)
 	out.questions = p.questions

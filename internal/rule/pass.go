@@ -42,3 +42,21 @@ func (p *Pass) Ask(q snapshot.Question) (snapshot.Answer, bool) {
 	p.questions = append(p.questions, q)
 	return snapshot.Answer{}, false
 }
+
+// twice finds a subject about whose same part two findings were reported: one of them would be
+// lost where incidents are told apart.
+func (p *Pass) twice() (finding.Subject, bool) {
+	type place struct {
+		subject finding.Subject
+		part    string
+	}
+	seen := make(map[place]bool, len(p.findings))
+	for _, f := range p.findings {
+		at := place{f.Subject, f.Part}
+		if seen[at] {
+			return f.Subject, true
+		}
+		seen[at] = true
+	}
+	return finding.Subject{}, false
+}

@@ -25,7 +25,7 @@ var (
 	maekBinary = flag.String("maek", "", "the kubectl-maek to be held against the truth")
 	only       = flag.String("scenario", "", "run only this scenario")
 	seed       = flag.Uint64("seed", uint64(time.Now().UnixNano()), "what the names of this run are drawn from")
-	record     = flag.String("record", "", "a folder to keep a bundle of every fault in, as NAME.tar.gz")
+	record     = flag.String("record", "", "a folder to keep a bundle of every fault in, as NAME/bundle.tar.gz")
 )
 
 // The times of a run that no scenario sets.
@@ -236,7 +236,13 @@ func (b *bench) keep(s Scenario) {
 	if *record == "" {
 		return
 	}
-	to := filepath.Join(*record, s.Name+".tar.gz")
+	to := filepath.Join(*record, s.Name, "bundle.tar.gz")
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.RemoveAll(to); err != nil {
+		b.t.Fatal(err)
+	}
 	if out, err := b.command(context.WithoutCancel(b.t.Context()), *maekBinary, "dump", "-o", to).CombinedOutput(); err != nil {
 		b.t.Errorf("recording %s: %v\n%s", to, err, out)
 	}
