@@ -114,7 +114,7 @@ func (b *bench) run(s Scenario, truth Truth) {
 	b.script(b.t.Context(), s, "inject")
 	began := time.Now()
 	if err := b.poll(s.ArmWithin.Duration, time.Second, func(ctx context.Context) bool {
-		return b.command(ctx, filepath.Join(s.Dir, "armed")).Run() == nil
+		return b.scriptCommand(ctx, s, "armed").Run() == nil
 	}); err != nil {
 		b.t.Fatalf("void: the fault is not live %s after it was injected", time.Since(began).Round(time.Second))
 	}
@@ -197,13 +197,16 @@ func (b *bench) script(ctx context.Context, s Scenario, name string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, scriptAtMost)
 	defer cancel()
-	path, err := filepath.Abs(filepath.Join(s.Dir, name))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if out, err := b.command(ctx, path).CombinedOutput(); err != nil {
+	if out, err := b.scriptCommand(ctx, s, name).CombinedOutput(); err != nil {
 		b.t.Fatalf("%s %s: %v\n%s", s.Name, name, err, out)
 	}
+}
+
+// scriptCommand runs a script in its scenario's folder, so that one scenario can use another's.
+func (b *bench) scriptCommand(ctx context.Context, s Scenario, name string) *exec.Cmd {
+	cmd := b.command(ctx, "./"+name)
+	cmd.Dir = s.Dir
+	return cmd
 }
 
 // diagnose asks Maek. Its exit code says what it found; only output that is no diagnosis is an error.

@@ -17,7 +17,7 @@ func TestEveryScenarioCanBeRead(t *testing.T) {
 	for _, s := range scenarios {
 		names = append(names, s.Name)
 	}
-	want := []string{"CP07", "DN01", "NC01", "NC02", "NO02", "RT05"}
+	want := []string{"CP07", "DN01", "NC01", "NC02", "NO02", "NO02-RT05", "RT05"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
