@@ -304,8 +304,8 @@ func revisionOf(s *snapshot.Snapshot, d *appsv1.Deployment) (revision, bool) {
 // compare with.
 func (r revision) text(now time.Time) finding.Text {
 	what := tellChanges(r.Changes)
-	if what.IsZero() {
-		return finding.Text{}
+	if what.IsZero() || r.Newest == nil {
+		return what
 	}
 	number := snapshot.Revision(r.Newest)
 	switch {
@@ -316,4 +316,31 @@ func (r revision) text(now time.Time) finding.Text {
 	default:
 		return finding.Join(" ", what, finding.Textf("(revision %d)", "(revision %d)", number))
 	}
+}
+
+// evidence is where the newest revision is seen; none where only its pods show it.
+func (r revision) evidence() []finding.Evidence {
+	if r.Newest == nil {
+		return nil
+	}
+	return []finding.Evidence{{
+		Source: sourceOf(snapshot.SubjectOf(r.Newest)), Path: ".spec.template",
+		Value: finding.Quote(tellChanges(r.Changes).EN), At: finding.Timestamp(r.At),
+	}}
+}
+
+// imageChanges compares the images of two pods of a workload whose revisions are not read, such
+// as a StatefulSet. Other fields of a pod are partly written by admission and do not compare.
+func imageChanges(older, newer *corev1.Pod) []change {
+	images := func(p *corev1.Pod) *corev1.PodTemplateSpec {
+		var t corev1.PodTemplateSpec
+		for _, c := range p.Spec.InitContainers {
+			t.Spec.InitContainers = append(t.Spec.InitContainers, corev1.Container{Name: c.Name, Image: c.Image})
+		}
+		for _, c := range p.Spec.Containers {
+			t.Spec.Containers = append(t.Spec.Containers, corev1.Container{Name: c.Name, Image: c.Image})
+		}
+		return &t
+	}
+	return templateChanges(images(older), images(newer))
 }

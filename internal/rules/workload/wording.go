@@ -1,10 +1,14 @@
 package workload
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maek-dev/maek/internal/finding"
 )
 
 // clip cuts text to a number of runes on one line of valid UTF-8.
@@ -15,6 +19,40 @@ func clip(s string, runes int) string {
 	}
 	return s
 }
+
+// namesTold is how many names one sentence lists; the others are counted.
+const namesTold = 4
+
+// tell lists names, sorted and each once.
+func tell(names []string) finding.Text {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) <= namesTold {
+		return finding.Verbatim(strings.Join(names, ", "))
+	}
+	return finding.Textf("%s and %d more", "%s 외 %d개", strings.Join(names[:namesTold], ", "), len(names)-namesTold)
+}
+
+// textf formats both languages with arguments that differ between them.
+func textf(en, ko string, args ...finding.Text) finding.Text {
+	var inEnglish, inKorean []any
+	for _, a := range args {
+		inEnglish, inKorean = append(inEnglish, a.EN), append(inKorean, a.KO)
+	}
+	return finding.Text{EN: fmt.Sprintf(en, inEnglish...), KO: fmt.Sprintf(ko, inKorean...)}
+}
+
+// qualified is a subject's name as it is pasted: namespace/name.
+func qualified(s finding.Subject) string {
+	if s.Namespace == "" {
+		return s.Name
+	}
+	return s.Namespace + "/" + s.Name
+}
+
+// sourceOf names an object as the source of evidence.
+func sourceOf(s finding.Subject) string { return s.Kind + " " + qualified(s) }
 
 // controllerOf is the name of a pod's controller; empty where it has none.
 func controllerOf(p *corev1.Pod) string {

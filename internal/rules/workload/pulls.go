@@ -1,0 +1,157 @@
+package workload
+
+import (
+	"regexp"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// pullClass is why an image could not be pulled.
+type pullClass int
+
+const (
+	pullOther        pullClass = iota // none of the others, or passing by itself
+	pullInvalidName                   // the reference cannot be parsed
+	pullNever                         // the policy is Never and the image is not on the node
+	pullNoPlatform                    // the image has no build for the node's platform
+	pullNotFound                      // the registry says that there is no such image
+	pullDenied                        // the registry refuses this client
+	pullNoName                        // the registry's name cannot be resolved
+	pullNoConnection                  // the registry cannot be connected to
+	pullTLS                           // no secure connection comes about
+	pullLimited                       // the registry refuses more pulls for now
+	pullServerError                   // the registry answers with an error of its own
+)
+
+// pullTexts are what container runtimes say, in the order in which they are tried: what stops a
+// pull earlier goes first, since a failed request for a token also speaks of authorization.
+//
+// containerd 2: core/remotes/docker/{resolver,authorizer}.go, core/remotes/errors/errors.go;
+// CRI-O by way of go.podman.io/image, docker/errors.go; registries by the error codes of
+// https://distribution.github.io/distribution/spec/api/#errors-2.
+var pullTexts = []struct {
+	text  *regexp.Regexp
+	class pullClass
+}{
+	{regexp.MustCompile(`failed to parse image reference|invalid reference format`), pullInvalidName},
+	{regexp.MustCompile(`429 Too Many Requests|(?i:toomanyrequests)`), pullLimited},
+	{regexp.MustCompile(`x509: |tls: |server gave HTTP response to HTTPS client`), pullTLS},
+	{regexp.MustCompile(`connection refused|i/o timeout|TLS handshake timeout|no route to host|network is unreachable|connection reset by peer|context deadline exceeded|Client\.Timeout exceeded|: EOF$`), pullNoConnection},
+	{regexp.MustCompile(`: 5\d\d [A-Z]|received unexpected HTTP status: 5\d\d`), pullServerError},
+	{regexp.MustCompile(`401 Unauthorized|403 Forbidden|authorization failed|pull access denied|insufficient_scope|no basic auth credentials|access to the resource is denied|missing username or secret|failed to fetch (?:anonymous|oauth) token|\bunauthorized: |\bdenied: `), pullDenied},
+	{regexp.MustCompile(`no match for platform|no image found in (?:manifest list|image index) for architecture`), pullNoPlatform},
+	{regexp.MustCompile(`manifest unknown|name unknown|repository name not known|(?i:manifest_unknown|name_unknown)|404 Not Found|: not found$|: not found:`), pullNotFound},
+}
+
+// classifyPull tells why a pull failed, by the words of whoever failed.
+func classifyPull(f snapshot.PullFailure) pullClass {
+	switch f.Reason {
+	case "InvalidImageName":
+		return pullInvalidName
+	case "ErrImageNeverPull":
+		return pullNever
+	}
+	if _, ok := snapshot.ParseLookUp(f.Message); ok {
+		return pullNoName
+	}
+	for _, t := range pullTexts {
+		if t.text.MatchString(f.Message) {
+			return t.class
+		}
+	}
+	return pullOther
+}
+
+// pullPatience is how long a pull must have failed to be a root of its own: the kubelet has tried
+// again twice by then (it waits 10 s, then 20 s; k8s.io/kubernetes/pkg/kubelet, imageBackOffPeriod).
+const pullPatience = 30 * time.Second
+
+// pullNeeds are the kinds that the rules about pulls read.
+func pullNeeds() []rule.Need {
+	return append([]rule.Need{
+		rule.Any[*corev1.Pod](), rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*appsv1.Deployment](),
+	}, rule.Owners()...)
+}
+
+// failedPulls returns the failed pulls of the given classes, by workload.
+func failedPulls(p *rule.Pass, classes ...pullClass) []group[snapshot.PullFailure] {
+	wanted := map[pullClass]bool{}
+	for _, c := range classes {
+		wanted[c] = true
+	}
+	var failures []snapshot.PullFailure
+	for _, f := range p.PullFailures() {
+		if wanted[classifyPull(f)] {
+			failures = append(failures, f)
+		}
+	}
+	return groupBy(failures, func(f snapshot.PullFailure) finding.Subject { return p.Workload(f.Pod) })
+}
+
+func pullPods(failures []snapshot.PullFailure) []*corev1.Pod {
+	return distinctPods(failures, func(f snapshot.PullFailure) *corev1.Pod { return f.Pod })
+}
+
+// pullSince is when the first of several pulls failed.
+func pullSince(failures []snapshot.PullFailure) time.Time {
+	var first time.Time
+	for _, f := range failures {
+		if !f.Since.IsZero() && (first.IsZero() || f.Since.Before(first)) {
+			first = f.Since
+		}
+	}
+	return first
+}
+
+// pullEvidence quotes a failed pull.
+func pullEvidence(f snapshot.PullFailure) finding.Evidence {
+	list := "containerStatuses"
+	if f.Init {
+		list = "initContainerStatuses"
+	}
+	value := f.Reason
+	if f.Message != "" {
+		value += ": " + reasonOf(f.Message)
+	}
+	return finding.Evidence{
+		Source: sourceOf(snapshot.SubjectOf(f.Pod)), Path: ".status." + list + "[" + f.Container + "].state.waiting",
+		Value: finding.Quote(value), At: finding.Timestamp(f.Since),
+	}
+}
+
+// images names the images of failed pulls, each once, in order.
+func imagesOf(failures []snapshot.PullFailure) finding.Text {
+	var names []string
+	for _, f := range failures {
+		names = append(names, clip(f.Image, imageRunes))
+	}
+	return tell(names)
+}
+
+// imageRunes bounds an image reference in a sentence; the longest valid one is little longer
+// (https://distribution.github.io/distribution/spec/api/#overview).
+const imageRunes = 200
+
+// reasonOf drops from a runtime's message what is wrapped around the reason: the heads of kubelet,
+// gRPC and containerd, and the reference, which is said already.
+func reasonOf(message string) string {
+	for _, head := range []string{"failed to resolve image: ", "failed to copy: ", " desc = ", "ErrImagePull: "} {
+		if _, tail, ok := strings.Cut(message, head); ok {
+			return tail
+		}
+	}
+	return message
+}
+
+// inQuotes sets a message apart from the sentence in which it stands.
+func inQuotes(message string) finding.Text {
+	return finding.Verbatim("“" + finding.Quote(message) + "”")
+}
