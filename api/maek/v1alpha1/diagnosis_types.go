@@ -2,6 +2,8 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+//go:generate go run -C ../../../tools ./diagnosisschema ../docs/diagnosis.schema.json
+
 // Severity says how much a finding or an incident matters.
 //
 // +kubebuilder:validation:Enum=critical;warning;info
