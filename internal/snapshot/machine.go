@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"maps"
 	"path"
 	"slices"
 
@@ -76,6 +77,9 @@ func (k EvidenceKey) matches(pattern EvidenceKey) bool {
 	ok, err := path.Match(string(pattern), string(k))
 	return err == nil && ok
 }
+
+// MachineNodes are the sorted names of the nodes whose machines reported.
+func (s *Snapshot) MachineNodes() []string { return slices.Sorted(maps.Keys(s.machines)) }
 
 // Machines is the number of machines that reported.
 func (s *Snapshot) Machines() int { return len(s.machines) }

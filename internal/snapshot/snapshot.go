@@ -155,6 +155,9 @@ func (b *Builder) SetAPI(api API) { b.state.api = api }
 // SetTime moves the snapshot's moment, for sources that learn it only after reading.
 func (b *Builder) SetTime(at time.Time) { b.state.at = at }
 
+// SetSource names where the snapshot comes from, for sources that learn it only after reading.
+func (b *Builder) SetSource(source Source) { b.state.source = source }
+
 // Add takes an object in, trimmed of what no rule reads. It returns false for a type that Scheme
 // does not know. A second object of the same name replaces the first.
 func (b *Builder) Add(obj runtime.Object) bool {

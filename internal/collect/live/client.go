@@ -15,7 +15,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/maek-dev/maek/internal/snapshot"
-
 )
 
 // protobuf with JSON to fall back on, as client-go writes it.

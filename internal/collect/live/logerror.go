@@ -37,7 +37,7 @@ func answerTo(err error) (snapshot.Outcome, string) {
 		return snapshot.Absent, said
 	case containsAny(said, "connection refused"):
 		return snapshot.Refused, said
-	case containsAny(said, "i/o timeout", "no route to host", "network is unreachable", "context deadline exceeded", "connection timed out"):
+	case containsAny(said, "i/o timeout", "no route to host", "network is unreachable", "context deadline exceeded", "connection timed out", "TLS handshake timeout"):
 		return snapshot.TimedOut, said
 	default:
 		return snapshot.Errored, said

@@ -1,0 +1,222 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// Bundle is a snapshot read from disk. It answers questions from the logs that lie beside the
+// objects.
+type Bundle struct {
+	source   source
+	snapshot *snapshot.Snapshot
+	gaps     []finding.Skip
+}
+
+// Open reads the bundle at a path: a folder, a .tar, .tar.gz or .tgz archive, or a single .json or
+// .yaml file. The error is one sentence about a bundle that cannot be used at all; what else could
+// not be read is among the Gaps.
+func Open(ctx context.Context, path string) (*Bundle, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading bundle %s: %w", path, plain(err))
+	}
+	b, err := OpenFS(ctx, os.DirFS(filepath.Dir(real)), filepath.Base(real))
+	if err != nil {
+		return nil, fmt.Errorf("reading bundle %s: %w", path, err)
+	}
+	return b, nil
+}
+
+// OpenFS reads the bundle at a name inside a file system; the name "." means that the file system
+// itself is the folder.
+func OpenFS(ctx context.Context, fsys fs.FS, name string) (*Bundle, error) {
+	g := &gaps{}
+	src, err := sourceOf(fsys, name, g)
+	if err != nil {
+		return nil, err
+	}
+	r := newReader(name, g)
+	err = src.walk(ctx, r.visit)
+	if cut, ok := errors.AsType[cutOff](err); ok {
+		r.cut = true
+		g.add("", "the archive is cut off or damaged after %d files (%s); what came before is used", "아카이브가 파일 %d개 뒤에서 잘렸거나 손상되었습니다(%s). 그 앞까지의 내용만 사용합니다", r.files, cut.err)
+	} else if err != nil {
+		return nil, err
+	}
+	if r.files == 0 && !r.cut {
+		return nil, errors.New("there is nothing in it; give a folder or archive written by \"kubectl maek dump\", or lists from \"kubectl get -A -o yaml\"")
+	}
+	if len(r.kinds) == 0 && r.manifest == nil && len(r.machines) == 0 {
+		return nil, fmt.Errorf("there is no Kubernetes object in it%s; put lists from \"kubectl get -A -o yaml\" there, or give what \"kubectl maek dump\" wrote", r.firstGap())
+	}
+	b := &Bundle{source: src, snapshot: r.build()}
+	if r.manifest != nil {
+		b.addRecordedAnswers(ctx, r.manifest.Answers)
+	}
+	b.gaps = r.skips()
+	return b, nil
+}
+
+// Snapshot that the bundle holds.
+func (b *Bundle) Snapshot() *snapshot.Snapshot { return b.snapshot }
+
+// Gaps are what could not be read or understood, beyond the coverage of kinds, in a fixed order.
+func (b *Bundle) Gaps() []finding.Skip { return b.gaps }
+
+// reader takes in the files of a bundle one by one.
+type reader struct {
+	name    string
+	gaps    *gaps
+	builder *snapshot.Builder
+
+	files    int
+	cut      bool
+	manifest *manifest
+	machines map[string]bool
+	kinds    map[snapshot.Kind]*sighting
+	newest   time.Time
+	layout   layout
+	// unknown counts objects by a kind that is not known.
+	unknown map[string]int
+}
+
+func newReader(name string, g *gaps) *reader {
+	return &reader{
+		name: name, gaps: g, builder: snapshot.NewBuilder(time.Time{}, snapshot.Source{Name: name}),
+		machines: map[string]bool{}, kinds: map[snapshot.Kind]*sighting{}, unknown: map[string]int{},
+	}
+}
+
+// visit takes in one file.
+func (r *reader) visit(e entry) error {
+	r.files++
+	place := placeOf(e.name)
+	if place.role == roleOther {
+		return nil
+	}
+	content, err := e.open()
+	if err != nil {
+		r.gaps.add(e.name, "could not be read: %s", "읽지 못했습니다: %s", plain(err))
+		return nil
+	}
+	defer func() { _ = content.Close() }()
+	r.layout.saw(place)
+	switch place.role {
+	case roleManifest:
+		r.readManifest(e.name, content)
+	case roleMachine:
+		r.readMachine(e.name, place, content)
+	case roleErrors:
+		r.readErrors(place, content)
+	case roleObjects:
+		r.readObjects(e.name, place, content)
+	}
+	return nil
+}
+
+func (r *reader) readManifest(name string, content io.Reader) {
+	data, err := io.ReadAll(bounded(content, maxManifestBytes))
+	if err == nil {
+		var m *manifest
+		if m, err = parseManifest(data); err == nil {
+			r.manifest = m
+			return
+		}
+	}
+	r.gaps.add(name, "%s; the objects are read as if it were not there", "%s. 이 파일이 없는 것으로 보고 나머지를 읽습니다", err)
+}
+
+func (r *reader) readMachine(name string, p place, content io.Reader) {
+	data, err := io.ReadAll(bounded(content, maxManifestBytes))
+	if err == nil {
+		var report snapshot.MachineReport
+		if report, err = parseMachineReport(data, p.node); err == nil {
+			r.builder.AddMachine(report)
+			r.machines[report.Node] = true
+			return
+		}
+	}
+	r.gaps.add(name, "the machine's report is left out: %s", "이 머신의 보고서는 제외합니다: %s", err)
+}
+
+// readObjects takes in a file of objects. Where it breaks off, the kinds that it held are parts.
+func (r *reader) readObjects(name string, p place, content io.Reader) {
+	held := map[snapshot.Kind]bool{}
+	sight := func(k snapshot.Kind) *sighting {
+		held[k] = true
+		return r.sighting(k)
+	}
+	f := &objectFile{
+		object: func(o snapshot.Object, inList bool) {
+			k, ok := snapshot.KindOfObject(o)
+			if !ok {
+				return
+			}
+			sight(k).object(o, inList, p)
+			if t := latest(o); t.After(r.newest) {
+				r.newest = t
+			}
+			r.builder.Add(o)
+		},
+		list: func(kind schemaKind, more bool) {
+			for k := range held {
+				r.kinds[k].more = r.kinds[k].more || more
+			}
+			if k, ok := snapshot.KindFor(kind); ok {
+				sight(k).list(p)
+				r.kinds[k].more = r.kinds[k].more || more
+			}
+		},
+		odd: func(o oddity) { r.odd(name, o) },
+	}
+	if err := f.read(content); err != nil {
+		r.gaps.add(name, "%s; what came before is used", "%s. 그 앞까지의 내용만 사용합니다", err)
+		for k := range held {
+			r.kinds[k].broken = name
+		}
+	}
+}
+
+// odd records a part of a file that is no object which a snapshot can hold.
+func (r *reader) odd(name string, o oddity) {
+	if o.kind != "" {
+		r.unknown[o.kind]++
+		return
+	}
+	r.gaps.add(name, "%s: no Kubernetes object (%s), skipped", "%s: Kubernetes 객체가 아니므로 건너뜁니다 (%s)", o.where, short(o.err))
+}
+
+func (r *reader) sighting(k snapshot.Kind) *sighting {
+	s, ok := r.kinds[k]
+	if !ok {
+		s = &sighting{namespaces: map[string]bool{}, files: map[string]bool{}}
+		r.kinds[k] = s
+	}
+	return s
+}
+
+// build ends the reading.
+func (r *reader) build() *snapshot.Snapshot {
+	moment, name := r.newest, r.name
+	if m := r.manifest; m != nil {
+		moment = m.ObservedAt
+		r.builder.SetAPI(m.API)
+		if m.Cluster != "" {
+			name = m.Cluster
+		}
+	}
+	r.cover()
+	r.builder.SetTime(moment)
+	r.builder.SetSource(snapshot.Source{Name: name})
+	return r.builder.Build()
+}

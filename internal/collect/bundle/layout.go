@@ -1,0 +1,122 @@
+package bundle
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// role is what a file is for, as its path tells.
+type role int
+
+const (
+	// roleOther: a file that is read when a question asks for it, or never.
+	roleOther role = iota
+	roleManifest
+	roleMachine
+	// roleObjects: Kubernetes objects, at least by its name.
+	roleObjects
+	// roleErrors: a support bundle's record of what it could not list.
+	roleErrors
+)
+
+// place is what a file's path tells.
+type place struct {
+	role role
+	// node of a machine's report.
+	node string
+	// resource is a support bundle's own name for what a file lists: "pvcs".
+	resource string
+	// supportBundle: the file lies in a support bundle's cluster-resources.
+	supportBundle bool
+	// namespace that the file is of, where the layout has a file for each.
+	namespace string
+	// dump: the file lies where cluster-info dump puts the lists of a namespace.
+	dump bool
+}
+
+// placeOf reads a path. Folders on top do not matter: archives usually have one.
+func placeOf(name string) place {
+	parts := strings.Split(name, "/")
+	base := parts[len(parts)-1]
+	parents := parts[:len(parts)-1]
+	parent := func(i int) string {
+		if i > len(parents) {
+			return ""
+		}
+		return parents[len(parents)-i]
+	}
+	switch {
+	case base == manifestFile:
+		return place{role: roleManifest}
+	case base == "report.json" && parent(2) == "machines":
+		return place{role: roleMachine, node: parent(1)}
+	case !holdsObjects(base), slices.Contains(parents, "logs"), strings.HasPrefix(base, "."):
+		return place{role: roleOther}
+	}
+	stem := strings.TrimSuffix(base, path.Ext(base))
+	if i := slices.Index(parents, "cluster-resources"); i >= 0 {
+		return supportBundlePlace(parents[i+1:], stem)
+	}
+	p := place{role: roleObjects}
+	if len(parents) > 0 && slices.Contains(dumpFiles, stem) {
+		p.dump, p.namespace, p.resource = true, parent(1), stem
+	}
+	return p
+}
+
+// supportBundlePlace reads a path below cluster-resources
+// (https://troubleshoot.sh/docs/collect/cluster-resources/).
+func supportBundlePlace(below []string, stem string) place {
+	p := place{role: roleObjects, supportBundle: true}
+	if len(below) > 0 && (below[0] == "custom-resources" || below[0] == "auth-cani-list" || below[0] == "image-pull-secrets") {
+		return place{role: roleOther}
+	}
+	resource, isError := strings.CutSuffix(stem, "-errors")
+	switch {
+	case isError && len(below) == 0:
+		p.role, p.resource = roleErrors, resource
+	case len(below) == 0 && slices.Contains(supportBundleOther, stem):
+		p.role = roleOther
+	case len(below) == 0:
+		p.resource = stem
+	default:
+		p.resource, p.namespace = below[0], stem
+	}
+	return p
+}
+
+// supportBundleOther are files of a support bundle that hold no objects of kinds that a snapshot has.
+var supportBundleOther = []string{"custom-resource-definitions", "groups", "resources", "auth-cani-list"}
+
+// dumpFiles are the files that cluster-info dump writes for each namespace
+// (k8s.io/kubectl/pkg/cmd/clusterinfo, Run).
+var dumpFiles = []string{"events", "replication-controllers", "services", "daemonsets", "deployments", "replicasets", "pods"}
+
+// layout gathers what the paths of all files together tell.
+type layout struct {
+	// dump: it is a cluster-info dump, known by its list of ReplicationControllers, which nobody
+	// else writes under that name.
+	dump bool
+	// dumpNamespaces are the namespaces that the dump has folders of.
+	dumpNamespaces map[string]bool
+	supportBundle  bool
+}
+
+func (l *layout) saw(p place) {
+	l.supportBundle = l.supportBundle || p.supportBundle
+	if !p.dump {
+		return
+	}
+	l.dump = l.dump || p.resource == "replication-controllers"
+	if l.dumpNamespaces == nil {
+		l.dumpNamespaces = map[string]bool{}
+	}
+	l.dumpNamespaces[p.namespace] = true
+}
+
+// matters tells whether a gap in a file is worth telling: a support bundle is full of files that
+// were never meant as objects.
+func (l *layout) matters(file string) bool {
+	return !l.supportBundle || slices.Contains(strings.Split(file, "/"), "cluster-resources")
+}
