@@ -5,8 +5,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -39,7 +39,9 @@ func run(ctx context.Context, path string, readyFD int) error {
 			return
 		}
 		file := os.NewFile(uintptr(readyFD), "ready")
-		fmt.Fprintln(file, "ready")
-		file.Close()
+		_, err := file.WriteString("ready\n")
+		if err := errors.Join(err, file.Close()); err != nil {
+			slog.Warn("nobody was told that the switch is ready", "err", err)
+		}
 	})
 }

@@ -84,7 +84,7 @@ func (c *Cache) build(ctx context.Context, s selection) error {
 	if err := checkToolchain(ctx, s.Component); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return err
 	}
 	unlock, err := c.lock(ctx, folder, func() { c.tell(Event{Component: s.Component, Phase: PhaseWaiting}) })
@@ -126,7 +126,7 @@ func (c *Cache) compile(ctx context.Context, component Component, p Program, fol
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temporary)
+	defer func() { _ = os.RemoveAll(temporary) }() // the next build does not read it
 
 	out := filepath.Join(temporary, p.Name)
 	args := append([]string{"build", "-o", out}, buildFlags(component)...)
@@ -192,11 +192,11 @@ func missing(folder string, programs []Program) ([]Program, error) {
 // lock takes the folder's lock, which ends with the process that holds it. It
 // calls waiting if it cannot have it at once.
 func (c *Cache) lock(ctx context.Context, folder string, waiting func()) (unlock func(), err error) {
-	file, err := os.OpenFile(filepath.Join(folder, ".lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o644)
+	file, err := os.OpenFile(filepath.Join(folder, ".lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	release := func() { file.Close() }
+	release := func() { _ = file.Close() } // nothing was written; closing ends the lock in any case
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
 		return release, nil
 	} else if !errors.Is(err, unix.EWOULDBLOCK) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -122,7 +123,7 @@ func (c *Cache) Path(program string) (string, error) {
 // everything that can change what is built.
 func (c *Cache) folder(component Component) (string, error) {
 	sum := sha256.New()
-	fmt.Fprintln(sum, c.Arch, component.cgo, buildFlags(component))
+	write(sum, fmt.Sprintln(c.Arch, component.cgo, buildFlags(component)))
 	var err error
 	if component.Module == "" {
 		err = c.hashLab(sum)
@@ -174,7 +175,11 @@ func hashFile(sum hash.Hash, dir, name string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(sum, filepath.ToSlash(name), len(content))
-	sum.Write(content)
+	write(sum, fmt.Sprintln(filepath.ToSlash(name), len(content)))
+	write(sum, string(content))
 	return nil
+}
+
+func write(sum hash.Hash, text string) {
+	_, _ = io.WriteString(sum, text) // a hash takes everything (hash.Hash)
 }

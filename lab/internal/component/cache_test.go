@@ -33,10 +33,10 @@ func newCache(t *testing.T) *Cache {
 	dir := t.TempDir()
 	for name, content := range files {
 		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,7 +66,7 @@ func TestTheCacheFolderChangesWithEverythingThatShapesTheBuild(t *testing.T) {
 		},
 		"another dependency": func(t *testing.T, cache *Cache, _ *Component) {
 			path := filepath.Join(cache.Sources, "components/hello/go.sum")
-			if err := os.WriteFile(path, []byte("example.com/dep v1.0.0 h1:abc=\n"), 0o644); err != nil {
+			if err := os.WriteFile(path, []byte("example.com/dep v1.0.0 h1:abc=\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -154,7 +154,7 @@ func TestTwoBuildersOfOneComponentBuildItOnce(t *testing.T) {
 func TestWaitingForAnotherBuilderCanBeCancelled(t *testing.T) {
 	cache := newCache(t)
 	folder := mustFolder(t, cache, hello())
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o750); err != nil {
 		t.Fatal(err)
 	}
 	unlock, err := cache.lock(t.Context(), folder, func() { t.Error("a free lock was waited for") })
@@ -178,7 +178,7 @@ func TestWaitingForAnotherBuilderCanBeCancelled(t *testing.T) {
 func TestAFailedBuildSaysWhyAndLeavesNothing(t *testing.T) {
 	cache := newCache(t)
 	main := filepath.Join(cache.Sources, "components/hello/cmd/greet/main.go")
-	if err := os.WriteFile(main, []byte("package main\n\nfunc main() { undefined() }\n"), 0o644); err != nil {
+	if err := os.WriteFile(main, []byte("package main\n\nfunc main() { undefined() }\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	err := cache.Build(t.Context(), "greet")
@@ -215,7 +215,7 @@ func TestAMissingToolIsNamedWithHowToInstallIt(t *testing.T) {
 			cache.Components[0].cgo = tc.cgo
 			dir := t.TempDir()
 			for program, content := range tc.path {
-				if err := os.WriteFile(filepath.Join(dir, program), []byte(content), 0o755); err != nil {
+				if err := os.WriteFile(filepath.Join(dir, program), []byte(content), 0o700); err != nil { //nolint:gosec // it is to be run
 					t.Fatal(err)
 				}
 			}

@@ -41,7 +41,7 @@ func programArchitecture(program string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	for _, segment := range file.Progs {
 		if segment.Type == elf.PT_INTERP {
 			return "", ErrDynamic

@@ -113,14 +113,14 @@ func Save(archive string, spec Spec) error {
 	if err != nil {
 		return fmt.Errorf("reading image name: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(archive), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(archive), 0o750); err != nil {
 		return fmt.Errorf("saving %s: %w", spec.Reference, err)
 	}
 	file, err := os.CreateTemp(filepath.Dir(archive), ".image-")
 	if err != nil {
 		return fmt.Errorf("saving %s: %w", spec.Reference, err)
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }() // it is gone when all went well
 	if err := errors.Join(tarball.Write(tag, img, file), file.Chmod(0o644), file.Close()); err != nil {
 		return fmt.Errorf("saving %s: %w", spec.Reference, err)
 	}
@@ -186,7 +186,7 @@ func writeProgram(archive *tar.Writer, program string) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	info, err := file.Stat()
 	if err != nil {
 		return err

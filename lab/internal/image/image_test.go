@@ -24,7 +24,7 @@ func program(t *testing.T, arch, file string) string {
 	t.Helper()
 	dir := t.TempDir()
 	source := filepath.Join(dir, "main.go")
-	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o644); err != nil {
+	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, file)
@@ -108,7 +108,7 @@ func TestAnImageHasItsProgramsAndNothingOfThisMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer content.Close()
+	defer func() { _ = content.Close() }() // it was only read
 	var got []string
 	for archive := tar.NewReader(content); ; {
 		header, err := archive.Next()
@@ -152,7 +152,7 @@ func TestTheArchitectureIsThePrograms(t *testing.T) {
 func TestWhatCannotRunInAnImageIsRefused(t *testing.T) {
 	amd64, arm64 := program(t, "amd64", "one"), program(t, "arm64", "other")
 	script := filepath.Join(t.TempDir(), "script")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec some-program --with-a-flag\n"), 0o755); err != nil {
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec some-program --with-a-flag\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	tests := map[string]struct {

@@ -7,7 +7,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -39,7 +39,7 @@ type Image struct {
 func New(dir string, credentials Credentials) http.Handler {
 	handler := registry.New(
 		registry.WithBlobHandler(registry.NewDiskBlobHandler(dir)),
-		registry.Logger(log.New(io.Discard, "", 0)),
+		registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)),
 	)
 	if credentials == (Credentials{}) {
 		return handler
@@ -63,7 +63,8 @@ func demand(credentials Credentials, next http.Handler) http.Handler {
 		w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
-		fmt.Fprint(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`)
+		// A client that is gone needs no answer.
+		_, _ = io.WriteString(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`)
 	})
 }
 

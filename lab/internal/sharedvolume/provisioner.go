@@ -29,12 +29,11 @@ var _ controller.Provisioner = Provisioner{}
 // Provision implements [controller.Provisioner].
 func (p Provisioner) Provision(_ context.Context, options controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
 	path := filepath.Join(p.Root, options.PVName)
-	if err := os.MkdirAll(path, 0o777); err != nil {
+	if err := os.MkdirAll(path, 0o750); err != nil {
 		return nil, controller.ProvisioningFinished, fmt.Errorf("making volume %s: %w", options.PVName, err)
 	}
-	// The kubelet does not apply fsGroup to a hostPath, so any user may write; and
-	// the process's umask has no say.
-	if err := os.Chmod(path, 0o777); err != nil {
+	// The kubelet does not apply fsGroup to a hostPath.
+	if err := os.Chmod(path, 0o777); err != nil { //nolint:gosec // pods of any user write to their volume
 		return nil, controller.ProvisioningFinished, fmt.Errorf("opening volume %s to all users: %w", options.PVName, err)
 	}
 	reclaim := corev1.PersistentVolumeReclaimDelete

@@ -63,7 +63,7 @@ func (d *dependency) call(ctx context.Context, method, path, body string) ([]byt
 	if err != nil {
 		return nil, fmt.Errorf("calling %s: %w", d.name, err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // it was only read
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("calling %s: %w", d.name, err)

@@ -80,7 +80,7 @@ func countPods(ctx context.Context, env Environment) (map[string]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // it was only read
 	var list struct {
 		// Message is there when the answer is a Status, which tells what is wrong.
 		Message string `json:"message"`

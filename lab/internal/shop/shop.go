@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -102,7 +103,9 @@ func health(mux *http.ServeMux, env Environment, next *dependency) error {
 	if readiness != "shallow" && readiness != "deep" {
 		return fmt.Errorf("%w: READINESS is %q; it can be shallow or deep", ErrConfig, readiness)
 	}
-	ok := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+	ok := func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "ok\n") // a client that is gone needs no answer
+	}
 	mux.HandleFunc("GET /healthz", ok)
 	if readiness == "shallow" || next == nil {
 		mux.HandleFunc("GET /readyz", ok)

@@ -46,21 +46,21 @@ func (l *logged) String() string {
 	return l.content.String()
 }
 
-// start runs a tier on a free port and returns its URL, its log and how it ends.
-func start(t *testing.T, tier string, env Environment) (base string, log *logged, ended <-chan error) {
+// start runs a tier on a free port and returns its URL and how it ends.
+func start(t *testing.T, tier string, env Environment) (base string, ended <-chan error) {
 	t.Helper()
 	env["LISTEN"] = "127.0.0.1:0"
-	log = newLogged()
+	log := newLogged()
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error, 1)
 	go func() { result <- Run(ctx, tier, env, slog.New(slog.NewJSONHandler(log, nil))) }()
 	t.Cleanup(cancel)
 	select {
 	case address := <-log.serving:
-		return "http://" + address, log, result
+		return "http://" + address, result
 	case err := <-result:
 		t.Fatalf("%s ended: %v", tier, err)
-		return "", nil, nil
+		return "", nil
 	}
 }
 
@@ -83,7 +83,7 @@ func do(t *testing.T, method, address, body string) (status int, answer string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // it was only read
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -102,11 +102,11 @@ func tiers(t *testing.T, readiness string) (front, api string, stopDB func()) {
 		dbEnded <- Run(ctx, "db", env, slog.New(slog.NewJSONHandler(dbLog, nil)))
 	}()
 	db := "http://" + <-dbLog.serving
-	api, _, _ = start(t, "api", Environment{
+	api, _ = start(t, "api", Environment{
 		"DB_URL": db, "DB_PASSWORD": "secret", "READINESS": readiness,
 		"CATALOGUE": writeFile(t, "catalogue.json", `{"items":["tea","rice"]}`),
 	})
-	front, _, _ = start(t, "front", Environment{"API_URL": api, "READINESS": readiness})
+	front, _ = start(t, "front", Environment{"API_URL": api, "READINESS": readiness})
 	return front, api, func() {
 		cancel()
 		if err := <-dbEnded; err != nil {
@@ -204,10 +204,10 @@ func TestTheDatabaseKeepsOrdersOverARestart(t *testing.T) {
 
 func TestTheDatabaseEndsWhenItCannotKeepAnOrder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := os.Mkdir(dir, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	base, _, ended := start(t, "db", Environment{"DATA": dir, "DB_PASSWORD": "secret"})
+	base, ended := start(t, "db", Environment{"DATA": dir, "DB_PASSWORD": "secret"})
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestTheDatabaseEndsWhenItCannotKeepAnOrder(t *testing.T) {
 }
 
 func TestTheDatabaseRefusesAWrongPassword(t *testing.T) {
-	base, _, _ := start(t, "db", Environment{"DATA": t.TempDir(), "DB_PASSWORD": "secret"})
+	base, _ := start(t, "db", Environment{"DATA": t.TempDir(), "DB_PASSWORD": "secret"})
 	if status, _ := do(t, http.MethodGet, base+"/orders", ""); status != http.StatusUnauthorized {
 		t.Errorf("status = %d, want 401", status)
 	}
@@ -322,7 +322,7 @@ func TestADependencyIsUsedWithoutVisitors(t *testing.T) {
 			uses++
 			return errors.New("refused")
 		})
-		time.Sleep(3*heartbeatInterval + time.Second)
+		<-time.After(3*heartbeatInterval + time.Second)
 		cancel()
 		synctest.Wait()
 		if uses != 3 {

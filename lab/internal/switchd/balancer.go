@@ -140,7 +140,7 @@ func (b *balancer) accept(ctx context.Context, listener net.Listener) {
 
 // serve joins a client to the first backend that takes it.
 func (b *balancer) serve(ctx context.Context, client net.Conn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }() // the session that it belongs to reports nothing further
 	for _, backend := range b.candidates() {
 		server, err := dial(ctx, backend.address)
 		if err != nil {

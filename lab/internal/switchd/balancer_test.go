@@ -33,7 +33,7 @@ func listenBackend(t *testing.T, address, name string) answering {
 				return
 			}
 			go func() {
-				defer conn.Close()
+				defer func() { _ = conn.Close() }() // the other side has ended
 				if _, err := io.WriteString(conn, name+"\n"); err != nil {
 					return
 				}
@@ -51,7 +51,7 @@ func freeAddress(t *testing.T) netip.AddrPort {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }() // a listening socket has nothing to lose
 	return netip.MustParseAddrPort(listener.Addr().String())
 }
 
@@ -94,6 +94,9 @@ func askUntil(t *testing.T, address netip.AddrPort, want func(name string, err e
 	for t.Context().Err() == nil {
 		conn, name, err := ask(t, address)
 		if want(name, err) {
+			if conn != nil {
+				t.Cleanup(func() { _ = conn.Close() }) // a test may have closed it
+			}
 			return conn
 		}
 		if conn != nil {
@@ -113,14 +116,14 @@ func refused(_ string, err error) bool { return errors.Is(err, syscall.ECONNREFU
 func TestConnectionsAreSpreadOverTheBackends(t *testing.T) {
 	a, b := listenBackend(t, "127.0.0.1:0", "a"), listenBackend(t, "127.0.0.1:0", "b")
 	address := startBalancer(t, a.address, b.address)
-	askUntil(t, address, answeredBy("a")).Close()
-	askUntil(t, address, answeredBy("b")).Close()
+	askUntil(t, address, answeredBy("a"))
+	askUntil(t, address, answeredBy("b"))
 }
 
 func TestABackendThatIsGoneIsNotUsed(t *testing.T) {
 	a, b := listenBackend(t, "127.0.0.1:0", "a"), listenBackend(t, "127.0.0.1:0", "b")
 	address := startBalancer(t, a.address, b.address)
-	askUntil(t, address, answeredBy("a")).Close()
+	askUntil(t, address, answeredBy("a"))
 	a.close()
 	// Also before a check has noticed: the next backend is tried.
 	for range 20 {
@@ -128,25 +131,24 @@ func TestABackendThatIsGoneIsNotUsed(t *testing.T) {
 		if err != nil || name != "b" {
 			t.Fatalf("answered by %q, err = %v, want b", name, err)
 		}
-		conn.Close()
+		_ = conn.Close() // nothing was written
 	}
 }
 
 func TestClientsAreRefusedWhileNoBackendAcceptsThem(t *testing.T) {
 	a := listenBackend(t, "127.0.0.1:0", "a")
 	address := startBalancer(t, a.address)
-	askUntil(t, address, answeredBy("a")).Close()
+	askUntil(t, address, answeredBy("a"))
 	a.close()
 	askUntil(t, address, refused)
 	listenBackend(t, a.address.String(), "c")
-	askUntil(t, address, answeredBy("c")).Close()
+	askUntil(t, address, answeredBy("c"))
 }
 
 func TestConnectionsOfABackendThatIsGoneAreEnded(t *testing.T) {
 	a := listenBackend(t, "127.0.0.1:0", "a")
 	address := startBalancer(t, a.address)
 	conn := askUntil(t, address, answeredBy("a"))
-	defer conn.Close()
 	// The backend accepts no more, but what it has accepted stays open there.
 	a.close()
 	if n, err := conn.Read(make([]byte, 1)); err == nil {
@@ -157,7 +159,6 @@ func TestConnectionsOfABackendThatIsGoneAreEnded(t *testing.T) {
 func TestBothDirectionsAreCopiedUntilTheClientEnds(t *testing.T) {
 	a := listenBackend(t, "127.0.0.1:0", "a")
 	conn := askUntil(t, startBalancer(t, a.address), answeredBy("a"))
-	defer conn.Close()
 	if _, err := io.WriteString(conn, "hello"); err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func ReadConfig(path string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("reading configuration: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	var config Config
 	decoder := json.NewDecoder(file)
 	decoder.DisallowUnknownFields()

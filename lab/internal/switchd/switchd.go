@@ -94,7 +94,7 @@ func outside(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *server) serveRegistry(ctx context.Context, r Registry) (netip.AddrPort, error) {
-	if err := os.MkdirAll(r.Directory, 0o755); err != nil {
+	if err := os.MkdirAll(r.Directory, 0o750); err != nil {
 		return netip.AddrPort{}, err
 	}
 	address, err := s.serveHTTP(ctx, r.Port, registry.New(r.Directory, r.Credentials))
