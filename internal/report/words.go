@@ -14,7 +14,8 @@ import (
 type words struct {
 	why, effect, now, later, ruledOut        string
 	healthy, unknown, settling, noted        string
-	gaps, errors, ignored, more, likely      string
+	gaps, errors, ignored, more              string
+	reads, causes, link                      string
 	severity                                 map[v1alpha1.Severity]string
 	verdict                                  map[v1alpha1.Verdict]string
 	confidence                               map[v1alpha1.Confidence]string
@@ -40,6 +41,7 @@ var english = words{
 	unknown:  "Unknown. Nothing was found, but too little could be checked to say Healthy.",
 	settling: "just begun, too early to judge", noted: "worth knowing",
 	gaps: "could not check", errors: "failed in Maek itself", ignored: "ignored on request", more: "more:",
+	reads: "reads", causes: "can be explained by", link: "more",
 	severity: map[v1alpha1.Severity]string{
 		v1alpha1.SeverityCritical: "CRITICAL", v1alpha1.SeverityWarning: "WARNING", v1alpha1.SeverityInfo: "INFO",
 	},
@@ -77,6 +79,7 @@ var korean = words{
 	unknown:  "알 수 없음. 찾은 문제는 없으나, 정상이라고 말하기에는 확인한 것이 부족합니다.",
 	settling: "방금 시작되어 아직 판단하지 않음", noted: "참고",
 	gaps: "확인하지 못함", errors: "Maek 자체의 오류", ignored: "요청에 따라 무시함", more: "더 보기:",
+	reads: "읽는 리소스", causes: "원인이 될 수 있는 규칙", link: "더 보기",
 	severity: map[v1alpha1.Severity]string{
 		v1alpha1.SeverityCritical: "심각", v1alpha1.SeverityWarning: "경고", v1alpha1.SeverityInfo: "참고",
 	},

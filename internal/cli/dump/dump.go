@@ -1,0 +1,100 @@
+// Package dump is the command that writes what a diagnosis saw into a bundle, from which the same
+// diagnosis can be made anywhere.
+package dump
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/maek-dev/maek/internal/cli/exit"
+	"github.com/maek-dev/maek/internal/cli/invocation"
+	"github.com/maek-dev/maek/internal/cli/source"
+	"github.com/maek-dev/maek/internal/collect/bundle"
+	"github.com/maek-dev/maek/internal/diagnosis"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+)
+
+type options struct {
+	source source.Flags
+	output string
+	rules  []rule.Rule
+}
+
+// New makes the command.
+func New(inv *invocation.Invocation, connection *source.Connection, rules []rule.Rule) *cobra.Command {
+	o := &options{source: source.Flags{Connection: connection}, rules: rules}
+	cmd := &cobra.Command{
+		Use:   "dump -o PATH",
+		Short: "Write what a diagnosis sees into a bundle: a folder, or an archive (.tar.gz, .tgz, .tar)",
+		Long: `Write what a diagnosis sees into a bundle, to look at later, elsewhere, or by somebody else.
+
+The bundle holds the objects that rules read, in the YAML that kubectl prints, and the answers to the questions
+that they asked, such as the last lines of a failing container's log. It never holds a Secret, nor the values of
+ConfigMaps and of literal environment variables. --from PATH makes the same diagnosis of it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return err
+			}
+			return o.run(cmd.Context(), inv)
+		},
+	}
+	o.source.Add(cmd)
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "where to write it: a folder that does not exist, or an archive by its ending")
+	return cmd
+}
+
+func (o *options) validate() error {
+	if o.output == "" {
+		return exit.Misused("dump does not know where to write; write -o with a path, such as -o incident.tar.gz")
+	}
+	if info, err := os.Stat(o.output); err == nil && (!info.IsDir() || archive(o.output)) {
+		return exit.Misused("%s is there already; write -o with a path that is not", o.output)
+	}
+	return o.source.Validate()
+}
+
+func archive(path string) bool {
+	return strings.HasSuffix(path, ".tar.gz") || strings.HasSuffix(path, ".tgz") || strings.HasSuffix(path, ".tar")
+}
+
+func (o *options) run(ctx context.Context, inv *invocation.Invocation) error {
+	reading, err := o.source.Read(ctx, inv, o.rules)
+	if err != nil {
+		return err
+	}
+	s := reading.Result.Snapshot
+	// What was read before an interrupt is worth keeping.
+	err = bundle.Write(context.WithoutCancel(ctx), o.output, s, bundle.WriteOptions{
+		Program: "kubectl-maek " + inv.Version,
+		Missing: missing(reading.Result.Skips),
+	})
+	if err != nil {
+		return &exit.Error{Code: exit.Usage, Err: fmt.Errorf("writing %s: %w", o.output, err)}
+	}
+	if _, err := fmt.Fprintf(inv.Out, "%s: %d objects of %d kinds, %d answers\ndiagnose it: %s --from %s\n",
+		o.output, reading.Stats.Objects, reading.Stats.Kinds, len(s.Asked()), inv.Program, o.output); err != nil {
+		return fmt.Errorf("saying what was written: %w", err)
+	}
+	if !diagnosis.SeenEnough(s, o.rules) {
+		return &exit.Error{Code: exit.Unknown, Err: fmt.Errorf("the bundle is not whole: %s --from %s says what is missing", inv.Program, o.output)}
+	}
+	return nil
+}
+
+// missing keeps the gaps that concern no single rule: those of rules come again when the bundle is
+// read.
+func missing(skips []finding.Skip) []finding.Skip {
+	var out []finding.Skip
+	for _, s := range skips {
+		if s.Code == "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,129 @@
+// Package install is the command that prints the manifests of what runs in a cluster. It applies
+// nothing by itself: what changes a cluster is kubectl, in the user's hands.
+package install
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
+
+	"github.com/maek-dev/maek/config"
+	"github.com/maek-dev/maek/internal/cli/exit"
+	"github.com/maek-dev/maek/internal/cli/invocation"
+	"github.com/maek-dev/maek/internal/cli/source"
+	"github.com/maek-dev/maek/internal/rule"
+)
+
+const (
+	// defaultNamespace is where things are installed without -n.
+	defaultNamespace = "maek-system"
+	// serviceAccount that has the read-only role.
+	serviceAccount = "maek"
+)
+
+// New makes the command.
+func New(inv *invocation.Invocation, connection *source.Connection, rules []rule.Rule) *cobra.Command {
+	return &cobra.Command{
+		Use:   "install",
+		Short: "Print the manifests of what runs in a cluster",
+		Long: `Print the manifests of what runs in a cluster: the definitions of Maek's own kinds, and a namespace (-n, or ` + defaultNamespace + `)
+with a ServiceAccount that may read what a diagnosis reads and nothing else. Nothing is applied:
+
+  ` + inv.Program + ` install | kubectl apply -f -`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			namespace := cmp.Or(connection.Namespace(), defaultNamespace)
+			if wrong := validation.IsDNS1123Label(namespace); len(wrong) > 0 {
+				return exit.Misused("-n %q is no name for a namespace: %s", namespace, strings.Join(wrong, "; "))
+			}
+			if err := Manifests(inv.Out, namespace, rules); err != nil {
+				return fmt.Errorf("printing the manifests: %w", err)
+			}
+			return nil
+		},
+	}
+}
+
+// Manifests writes everything in the order in which it can be applied.
+func Manifests(w io.Writer, namespace string, rules []rule.Rule) error {
+	if err := document(w, namespaceFor(namespace)); err != nil {
+		return err
+	}
+	definitions := config.CustomResourceDefinitions()
+	err := fs.WalkDir(definitions, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(definitions, path)
+		if err != nil {
+			return err
+		}
+		return write(w, data)
+	})
+	if err != nil {
+		return err
+	}
+	for _, obj := range []runtime.Object{account(namespace), Role(rules), binding(namespace)} {
+		if err := document(w, obj); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// document writes an object as a YAML document, without the fields that the server fills in.
+func document(w io.Writer, obj runtime.Object) error {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		return err
+	}
+	delete(fields, "status")
+	delete(fields, "spec")
+	data, err := yaml.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	return write(w, data)
+}
+
+func write(w io.Writer, doc []byte) error {
+	_, err := fmt.Fprintf(w, "---\n%s", strings.TrimPrefix(string(doc), "---\n"))
+	return err
+}
+
+func namespaceFor(name string) *corev1.Namespace {
+	// What will run here needs no more than the restricted profile allows
+	// (https://kubernetes.io/docs/concepts/security/pod-security-standards).
+	l := labels()
+	l["pod-security.kubernetes.io/enforce"] = "restricted"
+	return &corev1.Namespace{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l},
+	}
+}
+
+func account(namespace string) *corev1.ServiceAccount {
+	return &corev1.ServiceAccount{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: serviceAccount, Labels: labels()},
+	}
+}
+
+func binding(namespace string) *rbacv1.ClusterRoleBinding {
+	return &rbacv1.ClusterRoleBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
+		ObjectMeta: metav1.ObjectMeta{Name: RoleName, Labels: labels()},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: RoleName},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: serviceAccount}},
+	}
+}
