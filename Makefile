@@ -1,0 +1,128 @@
+# What there is to do here. Everything that is built lands in bin/, which git ignores.
+SHELL := /usr/bin/env bash -euo pipefail
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+PROGRAMS := $(notdir $(wildcard cmd/*))
+TOOLS := controller-gen golangci-lint gotestsum govulncheck
+# How the lab is made: make lab LAB="--control-planes 3 --workers 3"
+LAB ?= --workers 2
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Use
+.PHONY: build
+build: $(PROGRAMS:%=bin/%) ## Build the programs into bin/, static
+
+.PHONY: demo
+demo: bin/kubectl-maek ## Diagnose a recorded cluster that is broken twice
+	@bin/kubectl-maek demo || [ $$? -eq 1 ]
+	@echo
+	@echo 'On your cluster:           bin/kubectl-maek   (or put it into PATH: kubectl maek)'
+	@echo 'No cluster? As root:       make lab           (a real one on this machine, about 15 minutes the first time)'
+
+.PHONY: lab
+lab: bin/lab bin/kubectl-maek ## Make a real cluster on this machine (as root)
+	bin/lab up --install $(LAB)
+	@echo
+	@echo 'Look at it:     eval "$$(bin/lab env)" && bin/kubectl-maek'
+	@echo 'Break it:       bin/lab exec w1 -- systemctl stop kubelet'
+	@echo 'Take it away:   make lab-down'
+
+.PHONY: lab-down
+lab-down: bin/lab ## Take that cluster away
+	bin/lab down
+
+.PHONY: images
+images: build ## Make container images of the programs, as archives in dist/images
+	go run -C lab ./cmd/images -bin '$(CURDIR)/bin' -out '$(CURDIR)/dist/images' -version '$(VERSION)'
+
+##@ Test
+.PHONY: test
+test: ## Test everything that takes minutes: unit, verify, control plane, bundles, lab smoke test
+	.ci/test unit verify controlplane bundles lab
+
+.PHONY: test-all
+test-all: ## Test everything, hours included: also all faults, other systems, vulnerabilities
+	.ci/test unit verify controlplane bundles lab faults platforms vuln
+
+.PHONY: test-unit
+test-unit: ## Test what needs nothing but Go
+	.ci/test unit
+
+.PHONY: test-controlplane
+test-controlplane: ## Test against a real API server and etcd (built on first use)
+	.ci/test controlplane
+
+.PHONY: test-bundles
+test-bundles: ## Test on recorded clusters
+	.ci/test bundles
+
+.PHONY: test-lab
+test-lab: ## Test one fault on the lab (as root; uses the lab that is up, or makes one)
+	.ci/test lab
+
+.PHONY: test-faults
+test-faults: ## Test every fault on the lab (as root; uses the lab that is up, or makes one)
+	.ci/test faults
+
+.PHONY: bench
+bench: bin/controlplane ## Measure diagnose beside a bare LIST on a generated cluster
+	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/diagnose
+
+##@ Change
+.PHONY: generate
+generate: bin/controller-gen ## Write what is generated from the code
+	bin/controller-gen object crd paths=./api/... output:crd:dir=config/crd
+	go generate ./...
+
+.PHONY: fmt
+fmt: bin/golangci-lint ## Format the code
+	bin/golangci-lint fmt ./...
+	cd lab && ../bin/golangci-lint fmt --config ../.golangci.yml ./...
+
+.PHONY: lint
+lint: bin/golangci-lint ## Look for what is not the way of the house
+	bin/golangci-lint config verify
+	bin/golangci-lint run ./...
+	cd lab && ../bin/golangci-lint run --config ../.golangci.yml ./...
+
+.PHONY: verify
+verify: lint bin/controller-gen ## Lint, and check that generated files and go.mod are up to date
+	.ci/verify-generated
+	go mod tidy -diff
+	go -C lab mod tidy -diff
+	go -C tools mod tidy -diff
+
+.PHONY: vuln
+vuln: bin/govulncheck ## Look for known vulnerabilities (asks vuln.go.dev)
+	bin/govulncheck ./...
+
+.PHONY: clean
+clean: ## Remove what was built here; the lab's build cache is kept
+	rm -rf bin dist
+
+# Built by go, which knows better than make what has changed.
+.PHONY: FORCE
+FORCE:
+
+$(PROGRAMS:%=bin/%): bin/%: FORCE
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/$*
+
+bin/lab: FORCE
+	CGO_ENABLED=0 go build -C lab -o ../bin/lab ./cmd/lab
+
+# The tools' versions are those of tools/go.mod.
+$(TOOLS:%=bin/%): bin/%: tools/go.mod tools/go.sum
+	go build -C tools -o ../$@ "$$(go list -C tools tool | grep '/$*$$')"
+	@touch $@
+
+# The API server and etcd come from the lab's build cache, where a lab finds them too.
+.PHONY: bin/controlplane
+bin/controlplane:
+	go run -C lab ./cmd/components build etcd kube-apiserver kubectl
+	@mkdir -p $@
+	@for program in etcd kube-apiserver kubectl; do ln -sf "$$(go run -C lab ./cmd/components path $$program)" $@/; done
