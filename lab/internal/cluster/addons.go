@@ -23,6 +23,10 @@ func (l *Lab) addons() []addon.Addon {
 }
 
 func (l *Lab) applyAddons(ctx context.Context) error {
+	first := l.machine(l.ControlPlanes()[0])
+	if _, err := first.Output(ctx, "kubeadm", "init", "phase", "addon", "coredns", "--config", kubeadmConfigPath); err != nil {
+		return fmt.Errorf("installing CoreDNS: %w", err)
+	}
 	for _, a := range l.addons() {
 		if _, err := l.Kubectl(ctx, string(a.Manifest), "apply", "--server-side", "-f", "-"); err != nil {
 			return fmt.Errorf("installing %s: %w", a.Name, err)

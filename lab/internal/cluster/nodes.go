@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/maek-dev/maek/lab/internal/host"
@@ -21,6 +22,8 @@ const (
 	unitPoll = 200 * time.Millisecond
 	// unitTimeout is how long a unit may take to start on a loaded host.
 	unitTimeout = 2 * time.Minute
+	// parallelLoads is how many images a machine's containerd unpacks at a time.
+	parallelLoads = 2
 )
 
 // prepare makes a machine, boots it and gives its containerd the images that it needs before it has a network.
@@ -42,12 +45,12 @@ func (l *Lab) prepare(ctx context.Context, spec machine.Spec, root machine.Root,
 		return err
 	}
 	return l.Progress.Step(fmt.Sprintf("%s: %d images loaded", m.Name, len(images)), func() error {
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(parallelLoads)
 		for _, i := range images {
-			if err := LoadImage(ctx, m, i.Path); err != nil {
-				return err
-			}
+			group.Go(func() error { return LoadImage(ctx, m, i.Path) })
 		}
-		return nil
+		return group.Wait()
 	})
 }
 

@@ -87,7 +87,7 @@ func (l *Lab) Up(ctx context.Context) error {
 	if err := l.form(ctx, root, made); err != nil {
 		return err
 	}
-	if err := l.waitForAll(ctx); err != nil {
+	if err := l.finish(ctx); err != nil {
 		return err
 	}
 	l.Ready = true
@@ -180,12 +180,6 @@ func (l *Lab) form(ctx context.Context, root machine.Root, made images) error {
 			return l.joinStep(ctx, spec)
 		})
 	}
-	group.Go(func() error {
-		if err := await(ctx, initialized); err != nil {
-			return err
-		}
-		return l.Progress.Step("addons applied", func() error { return l.applyAddons(ctx) })
-	})
 	return group.Wait()
 }
 
@@ -207,8 +201,8 @@ func (l *Lab) apply(ctx context.Context, name string) error {
 	return err
 }
 
-// waitForAll waits until every node and addon is ready.
-func (l *Lab) waitForAll(ctx context.Context) error {
+// finish waits until every node is ready, installs the addons and waits until they are ready.
+func (l *Lab) finish(ctx context.Context) error {
 	timeout := "--timeout=" + readyTimeout.String()
 	err := l.Progress.Step(fmt.Sprintf("%d nodes ready", len(l.Machines)), func() error {
 		args := []string{"wait", "--for=condition=Ready", timeout}
@@ -218,6 +212,10 @@ func (l *Lab) waitForAll(ctx context.Context) error {
 		_, err := l.Kubectl(ctx, "", args...)
 		return err
 	})
+	if err == nil {
+		// Only now, so that the scheduler spreads their pods over all nodes.
+		err = l.Progress.Step("addons applied", func() error { return l.applyAddons(ctx) })
+	}
 	if err == nil {
 		err = l.waitForAddons(ctx)
 	}

@@ -90,8 +90,9 @@ func (m *Machine) createDisk(ctx context.Context, journal *state.Journal, disk D
 	if err := journal.Record(state.Resource{Kind: state.KindMount, Name: target}); err != nil {
 		return err
 	}
-	// mount frees the loop device by itself when the file system is unmounted.
-	if _, err := command.Output(ctx, "mount", "-o", "loop", image, target); err != nil {
+	// mount frees the loop device by itself when the file system is unmounted. Without barriers no write waits for the
+	// host's disk, whose loss the lab would not outlive anyway.
+	if _, err := command.Output(ctx, "mount", "-o", "loop,barrier=0", image, target); err != nil {
 		return err
 	}
 	// kubeadm takes a folder that is not empty for an etcd that is there already.
