@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 
 	"github.com/maek-dev/maek/internal/snapshot"
@@ -56,21 +59,41 @@ func (c *Client) readiness(ctx context.Context) ([]snapshot.HealthCheck, string)
 	}
 }
 
-// get asks for a path that is no resource. The body is there also where the status is an error.
+// maxPlainBytes bounds the body of an answer to get: /readyz has some sixty lines.
+const maxPlainBytes = 1 << 20
+
+// get asks for a path that is no resource. The body is there also where the status is an error, which
+// is why this does not go through client-go's own request: it drops what is no Status.
 func (c *Client) get(ctx context.Context, path string, params ...string) (body []byte, status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.options.RequestTimeout)
 	defer cancel()
-	req := c.rest.Get().AbsPath(path).MaxRetries(retries).SetHeader("Accept", runtime.ContentTypeJSON+",*/*")
+	address := c.rest.Get().AbsPath(path)
 	for i := 0; i+1 < len(params); i += 2 {
-		req.Param(params[i], params[i+1])
+		address.Param(params[i], params[i+1])
 	}
-	result := req.Do(ctx)
-	result.StatusCode(&status)
-	body, err = result.Raw()
-	if failed, ok := errors.AsType[*apierrors.StatusError](err); ok {
-		status = int(failed.ErrStatus.Code)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address.URL().String(), nil)
+	if err != nil {
+		return nil, 0, fmt.Errorf("asking for %s: %w", path, err)
 	}
-	return body, status, err
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxPlainBytes))
+	if err != nil {
+		return body, 0, fmt.Errorf("reading the answer to %s: %w", path, err)
+	}
+	if resp.StatusCode < http.StatusBadRequest {
+		return body, resp.StatusCode, nil
+	}
+	var said metav1.Status
+	if json.Unmarshal(body, &said) == nil && said.Kind == "Status" && said.Message != "" {
+		said.Code = int32(resp.StatusCode)
+		return body, resp.StatusCode, &apierrors.StatusError{ErrStatus: said}
+	}
+	return body, resp.StatusCode, apierrors.NewGenericServerResponse(
+		resp.StatusCode, http.MethodGet, schema.GroupResource{}, "", strings.TrimSpace(string(body)), 0, true)
 }
 
 // parseReadyz reads the lines of /readyz?verbose:
@@ -85,18 +108,17 @@ func parseReadyz(body string) []snapshot.HealthCheck {
 	for line := range strings.Lines(body) {
 		line = strings.TrimSpace(line)
 		rest, ok := strings.CutPrefix(line, "[+]")
-		failed := ""
 		if !ok {
-			if failed, ok = strings.CutPrefix(line, "[-]"); !ok {
+			var failed bool
+			if rest, failed = strings.CutPrefix(line, "[-]"); !failed {
 				continue
 			}
-			rest = failed
 		}
 		name, message, _ := strings.Cut(rest, " ")
 		if name == "" {
 			continue
 		}
-		check := snapshot.HealthCheck{Name: oneLine(name), OK: failed == ""}
+		check := snapshot.HealthCheck{Name: oneLine(name), OK: ok}
 		if !check.OK {
 			check.Message = oneLine(message)
 		}

@@ -1,0 +1,435 @@
+package live
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+var (
+	podKind       = snapshot.KindOf[*corev1.Pod]()
+	nodeKind      = snapshot.KindOf[*corev1.Node]()
+	configMapKind = snapshot.KindOf[*corev1.ConfigMap]()
+	leaseKind     = snapshot.KindOf[*coordinationv1.Lease]()
+)
+
+func options() Options {
+	return Options{Name: "lab", Version: "v0", Now: localClock, RequestTimeout: 5 * time.Second, PageSize: 10}
+}
+
+// collected reads the given kinds from a server with the given options.
+func collected(t *testing.T, s *apiServer, o Options, kinds ...snapshot.Kind) (*snapshot.Snapshot, *Client) {
+	t.Helper()
+	snap, client, err := Collect(t.Context(), s.config(), kinds, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snap, client
+}
+
+func TestAClusterIsReadWholeInPages(t *testing.T) {
+	s := newAPIServer(t)
+	s.hold(podsPath, pods(25)...)
+	s.hold(configMapsPath, &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api"}, Data: map[string]string{"password": "secret"},
+	})
+	snap, client := collected(t, s, options(), podKind, configMapKind, leaseKind)
+
+	if got := len(s.requests(podsPath)); got != 3 {
+		t.Errorf("25 pods in pages of 10 took %d requests, want 3: %v", got, s.requests(podsPath))
+	}
+	for _, k := range []snapshot.Kind{podKind, configMapKind, leaseKind} {
+		want := snapshot.Coverage{State: snapshot.Complete, ReadAt: moment}
+		if diff := cmp.Diff(want, snap.Coverage(k)); diff != "" {
+			t.Errorf("coverage of %s (-want +got):\n%s", k, diff)
+		}
+	}
+	if got := snap.Len(podKind); got != 25 {
+		t.Errorf("%d pods, want 25", got)
+	}
+	pod, ok := snapshot.Get[*corev1.Pod](snap, "shop", "api-024")
+	if !ok {
+		t.Fatal("the last pod of the last page is missing")
+	}
+	if len(pod.ManagedFields) > 0 || len(pod.Annotations) > 0 || len(pod.Spec.Containers[0].Env) > 0 {
+		t.Errorf("the pod is not trimmed: %v", pod)
+	}
+	configMap, ok := snapshot.Get[*corev1.ConfigMap](snap, "shop", "api")
+	if !ok || len(configMap.Data) > 0 {
+		t.Errorf("ConfigMap %v, want its metadata alone", configMap)
+	}
+	if got := client.Stats(); got.Requests != 7 || got.Bytes == 0 {
+		t.Errorf("stats %+v, want 7 requests (3 pages, 2 lists, /version, /readyz) and their bytes", got)
+	}
+}
+
+func TestTheMomentIsTheAPIServers(t *testing.T) {
+	s := newAPIServer(t)
+	snap, _ := collected(t, s, options(), podKind)
+	if !snap.Now().Equal(moment) {
+		t.Errorf("moment %s, want the API server's %s; this machine's clock is an hour behind", snap.Now(), moment)
+	}
+	if got, want := snap.Source(), (snapshot.Source{Name: "lab", Live: true}); got != want {
+		t.Errorf("source %+v, want %+v", got, want)
+	}
+}
+
+func TestTheAPIServerIsDescribed(t *testing.T) {
+	s := newAPIServer(t)
+	s.say("/readyz", http.StatusInternalServerError, "[+]ping ok\n[-]etcd failed: reason withheld\nreadyz check failed\n")
+	snap, _ := collected(t, s, options(), podKind)
+	want := snapshot.API{
+		Asked: true, Server: strings.TrimPrefix(s.URL, "https://"), Version: "v1.36.3",
+		Checks:              []snapshot.HealthCheck{{Name: "ping", OK: true}, {Name: "etcd", Message: "failed: reason withheld"}},
+		CertificateNotAfter: s.Certificate().NotAfter,
+	}
+	if diff := cmp.Diff(want, snap.API()); diff != "" {
+		t.Errorf("API (-want +got):\n%s", diff)
+	}
+}
+
+func TestChecksThatMayNotBeReadAreUnknown(t *testing.T) {
+	s := newAPIServer(t)
+	s.fail("/readyz", apierrors.NewForbidden(schema.GroupResource{}, "", nil))
+	snap, _ := collected(t, s, options(), podKind)
+	if api := snap.API(); api.Checks != nil || !strings.Contains(api.ChecksError, "forbidden") || api.Ready() {
+		t.Errorf("checks %v, error %q; want none, and why", api.Checks, api.ChecksError)
+	}
+}
+
+// What goes wrong with one kind is that kind's affair.
+func TestOneKindFails(t *testing.T) {
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", nil)
+	tests := map[string]struct {
+		set         func(s *apiServer)
+		options     func(o *Options)
+		want        snapshot.Coverage
+		wantObjects int
+		wantAsked   int
+	}{
+		"it is forbidden": {
+			set:       func(s *apiServer) { s.fail(podsPath, forbidden) },
+			want:      snapshot.Coverage{State: snapshot.Forbidden, Reason: "pods is forbidden"},
+			wantAsked: 1,
+		},
+		"it is forbidden but for one namespace": {
+			set: func(s *apiServer) {
+				s.fail(podsPath, forbidden)
+				s.hold("/api/v1/namespaces/shop/pods", pods(3)...)
+			},
+			options:     func(o *Options) { o.Namespace = "shop" },
+			want:        snapshot.Coverage{State: snapshot.Partial, Reason: "only namespace shop: pods is forbidden", Namespace: "shop"},
+			wantObjects: 3, wantAsked: 1,
+		},
+		"it is forbidden in the one namespace too": {
+			set: func(s *apiServer) {
+				s.fail(podsPath, forbidden)
+				s.fail("/api/v1/namespaces/shop/pods", forbidden)
+			},
+			options:   func(o *Options) { o.Namespace = "shop" },
+			want:      snapshot.Coverage{State: snapshot.Forbidden, Reason: "pods is forbidden"},
+			wantAsked: 1,
+		},
+		"the server breaks": {
+			set:       func(s *apiServer) { s.say(podsPath, http.StatusInternalServerError, "out of cheese") },
+			want:      snapshot.Coverage{State: snapshot.Failed, Reason: "out of cheese"},
+			wantAsked: 1,
+		},
+		"the second page breaks": {
+			set: func(s *apiServer) {
+				s.hold(podsPath, pods(25)...)
+				s.answer(podsPath, func(w http.ResponseWriter, r *http.Request) bool {
+					if r.URL.Query().Get("continue") == "" {
+						return false
+					}
+					http.Error(w, "out of cheese", http.StatusInternalServerError)
+					return true
+				})
+			},
+			want:        snapshot.Coverage{State: snapshot.Partial, Reason: "after 10 objects: out of cheese"},
+			wantObjects: 10, wantAsked: 2,
+		},
+		"the server asks for patience more often than we have it": {
+			set: func(s *apiServer) {
+				s.answer(podsPath, func(w http.ResponseWriter, r *http.Request) bool {
+					w.Header().Set("Retry-After", "0")
+					status := apierrors.NewTooManyRequests("slow down", 0).ErrStatus
+					s.encode(w, r, http.StatusTooManyRequests, &status)
+					return true
+				})
+			},
+			want:      snapshot.Coverage{State: snapshot.Failed, Reason: "slow down"},
+			wantAsked: 1 + retries,
+		},
+		"the answer is no list": {
+			set:       func(s *apiServer) { s.say(podsPath, http.StatusOK, "<html>please sign in</html>") },
+			want:      snapshot.Coverage{State: snapshot.Failed},
+			wantAsked: 1,
+		},
+		"a core kind is not served, which no API server does": {
+			set:       func(s *apiServer) { s.say(podsPath, http.StatusNotFound, "404 page not found") },
+			want:      snapshot.Coverage{State: snapshot.Failed, Reason: "404 page not found"},
+			wantAsked: 1,
+		},
+		"the continue token expires and the server offers another": {
+			set: func(s *apiServer) {
+				s.hold(podsPath, pods(25)...)
+				s.answer(podsPath, func(w http.ResponseWriter, r *http.Request) bool {
+					if r.URL.Query().Get("continue") != "10" {
+						return false
+					}
+					expired := apierrors.NewResourceExpired("too old").ErrStatus
+					expired.Continue = "inconsistent-10"
+					s.encode(w, r, http.StatusGone, &expired)
+					return true
+				})
+			},
+			want:        snapshot.Coverage{State: snapshot.Complete},
+			wantObjects: 25, wantAsked: 4,
+		},
+		"the continue token expires once, and the list begins anew": {
+			set: func(s *apiServer) {
+				s.hold(podsPath, pods(25)...)
+				first := true
+				s.answer(podsPath, func(w http.ResponseWriter, r *http.Request) bool {
+					if r.URL.Query().Get("continue") == "" || !first {
+						return false
+					}
+					first = false
+					expired := apierrors.NewResourceExpired("too old").ErrStatus
+					s.encode(w, r, http.StatusGone, &expired)
+					return true
+				})
+			},
+			want:        snapshot.Coverage{State: snapshot.Complete},
+			wantObjects: 25, wantAsked: 5,
+		},
+		"the continue token expires again and again": {
+			set: func(s *apiServer) {
+				s.hold(podsPath, pods(25)...)
+				s.answer(podsPath, func(w http.ResponseWriter, r *http.Request) bool {
+					if r.URL.Query().Get("continue") == "" {
+						return false
+					}
+					expired := apierrors.NewResourceExpired("too old").ErrStatus
+					s.encode(w, r, http.StatusGone, &expired)
+					return true
+				})
+			},
+			want:        snapshot.Coverage{State: snapshot.Partial, Reason: "after 10 objects: too old"},
+			wantObjects: 10, wantAsked: 4,
+		},
+		"etcd does not answer, the watch cache does": {
+			set: func(s *apiServer) {
+				s.hold(podsPath, pods(25)...)
+				s.answer(podsPath, func(w http.ResponseWriter, r *http.Request) bool {
+					if r.URL.Query().Get("resourceVersion") == "0" {
+						return false
+					}
+					status := apierrors.NewInternalError(errString("etcdserver: request timed out")).ErrStatus
+					s.encode(w, r, int(status.Code), &status)
+					return true
+				})
+			},
+			want:        snapshot.Coverage{State: snapshot.Complete, FromCache: true},
+			wantObjects: 25, wantAsked: 2,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newAPIServer(t)
+			tc.set(s)
+			s.hold(nodesPath, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "w1"}})
+			o := options()
+			if tc.options != nil {
+				tc.options(&o)
+			}
+			snap, _ := collected(t, s, o, podKind, nodeKind)
+			tc.want.ReadAt = moment
+			got := snap.Coverage(podKind)
+			if tc.want.Reason == "" {
+				tc.want.Reason = got.Reason
+			} else if strings.HasPrefix(got.Reason, tc.want.Reason) {
+				tc.want.Reason = got.Reason
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("coverage of pods (-want +got):\n%s", diff)
+			}
+			if got := snap.Len(podKind); got != tc.wantObjects {
+				t.Errorf("%d pods, want %d", got, tc.wantObjects)
+			}
+			if got := len(s.requests(podsPath)); got != tc.wantAsked {
+				t.Errorf("%d requests for pods, want %d: %v", got, tc.wantAsked, s.requests(podsPath))
+			}
+			if c := snap.Coverage(nodeKind); c.State != snapshot.Complete || snap.Len(nodeKind) != 1 {
+				t.Errorf("nodes: %+v, %d objects; want them untouched by what became of pods", c, snap.Len(nodeKind))
+			}
+			if f := snap.API().Failure; f != nil {
+				t.Errorf("the API server is said to have failed: %+v", f)
+			}
+		})
+	}
+}
+
+type errString string
+
+func (e errString) Error() string { return string(e) }
+
+func TestAKindThatTheClusterDoesNotHave(t *testing.T) {
+	s := newAPIServer(t)
+	s.say(leasesPath, http.StatusNotFound, "404 page not found")
+	snap, _ := collected(t, s, options(), podKind, leaseKind)
+	if c := snap.Coverage(leaseKind); c.State != snapshot.NotServed {
+		t.Errorf("leases: %+v, want not served", c)
+	}
+}
+
+// Once etcd is known to be silent, the kinds after that are not asked by quorum first: each would
+// cost a timeout.
+func TestALostQuorumIsPaidForOnce(t *testing.T) {
+	s := newAPIServer(t)
+	for _, path := range []string{podsPath, nodesPath, configMapsPath} {
+		s.answer(path, func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("resourceVersion") == "0" {
+				return false
+			}
+			status := apierrors.NewTimeoutError("etcdserver: request timed out", 0).ErrStatus
+			s.encode(w, r, int(status.Code), &status)
+			return true
+		})
+	}
+	o := options()
+	o.Parallel = 1
+	snap, _ := collected(t, s, o, podKind, nodeKind, configMapKind)
+	asked := 0
+	for path, k := range map[string]snapshot.Kind{podsPath: podKind, nodesPath: nodeKind, configMapsPath: configMapKind} {
+		asked += len(s.requests(path))
+		if c := snap.Coverage(k); c.State != snapshot.Complete || !c.FromCache {
+			t.Errorf("%s: %+v, want complete from the cache", k, c)
+		}
+	}
+	if asked != 4 {
+		t.Errorf("%d requests for three kinds, want 4", asked)
+	}
+}
+
+func TestTheDeadlineKeepsWhatWasRead(t *testing.T) {
+	s := newAPIServer(t)
+	s.hold(podsPath, pods(25)...)
+	s.answer(podsPath, func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("continue") == "" {
+			return false
+		}
+		<-r.Context().Done()
+		return true
+	})
+	o := options()
+	o.Timeout = 300 * time.Millisecond
+	snap, _ := collected(t, s, o, podKind, nodeKind)
+	want := snapshot.Coverage{State: snapshot.Partial, Reason: "after 10 objects: the time for reading the cluster (300ms) was over", ReadAt: moment}
+	if diff := cmp.Diff(want, snap.Coverage(podKind)); diff != "" {
+		t.Errorf("coverage of pods (-want +got):\n%s", diff)
+	}
+	if snap.Len(podKind) != 10 {
+		t.Errorf("%d pods, want the first page's 10", snap.Len(podKind))
+	}
+}
+
+func TestASilentRequestIsGivenUpAlone(t *testing.T) {
+	s := newAPIServer(t)
+	s.answer(podsPath, func(_ http.ResponseWriter, r *http.Request) bool {
+		<-r.Context().Done()
+		return true
+	})
+	o := options()
+	o.RequestTimeout = 200 * time.Millisecond
+	snap, _ := collected(t, s, o, podKind, nodeKind)
+	want := snapshot.Coverage{State: snapshot.Failed, Reason: "no answer within 200ms"}
+	if diff := cmp.Diff(want, snap.Coverage(podKind), cmpopts.IgnoreFields(snapshot.Coverage{}, "ReadAt")); diff != "" {
+		t.Errorf("coverage of pods (-want +got):\n%s", diff)
+	}
+	if c := snap.Coverage(nodeKind); c.State != snapshot.Complete {
+		t.Errorf("nodes: %+v, want complete", c)
+	}
+	if f := snap.API().Failure; f != nil {
+		t.Errorf("the API server answers and is said to have failed: %+v", f)
+	}
+}
+
+func TestAnInterruptKeepsWhatWasRead(t *testing.T) {
+	s := newAPIServer(t)
+	s.hold(podsPath, pods(25)...)
+	ctx, interrupt := context.WithCancel(t.Context())
+	s.answer(podsPath, func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("continue") != "" {
+			interrupt()
+			<-r.Context().Done()
+			return true
+		}
+		return false
+	})
+	snap, _, err := Collect(ctx, s.config(), []snapshot.Kind{podKind}, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := snap.Coverage(podKind); c.State != snapshot.Partial || snap.Len(podKind) != 10 || !strings.Contains(c.Reason, "interrupted") {
+		t.Errorf("pods: %+v, %d objects; want the first page, interrupted", c, snap.Len(podKind))
+	}
+}
+
+func TestTheServerDiesInTheMiddle(t *testing.T) {
+	s := newAPIServer(t)
+	s.hold(podsPath, pods(25)...)
+	s.answer(podsPath, func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("continue") != "" {
+			_ = s.Listener.Close()
+			s.CloseClientConnections()
+			return true
+		}
+		return false
+	})
+	snap, _ := collected(t, s, options(), podKind)
+	if c := snap.Coverage(podKind); c.State != snapshot.Partial || snap.Len(podKind) != 10 {
+		t.Errorf("pods: %+v, %d objects; want the first page", c, snap.Len(podKind))
+	}
+	f := snap.API().Failure
+	if f == nil || f.Layer != snapshot.LayerConnect || f.Reason != snapshot.ConnectionRefused {
+		t.Errorf("failure %+v, want a refused connection", f)
+	}
+	if snap.API().Version != "v1.36.3" {
+		t.Errorf("version %q, want what it said while it lived", snap.API().Version)
+	}
+}
+
+func TestConfigurationThatCannotBeUsedIsAnError(t *testing.T) {
+	tests := map[string]struct {
+		change func(*Options, *apiServer) string
+		want   string
+	}{
+		"no clock": {func(o *Options, s *apiServer) string { o.Now = nil; return s.URL }, "no clock"},
+		"no host":  {func(*Options, *apiServer) string { return "https://[::1" }, "server's address"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newAPIServer(t)
+			o := options()
+			cfg := s.config()
+			cfg.Host = tc.change(&o, s)
+			if _, _, err := Collect(t.Context(), cfg, []snapshot.Kind{podKind}, o); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v, want %q in it", err, tc.want)
+			}
+		})
+	}
+}
