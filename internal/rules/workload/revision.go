@@ -103,6 +103,10 @@ func compareField(path, key string, older, newer field, out *[]change) {
 		compareMaps(path, oldMap, newMap, out)
 		return
 	}
+	if only := len(oldMap) + len(newMap); only == 1 && (wasMap || !older.there) && (isMap || !newer.there) {
+		compareMaps(path, oldMap, newMap, out)
+		return
+	}
 	oldList, _ := older.value.([]any)
 	newList, _ := newer.value.([]any)
 	if key != "" && (oldList != nil || newList != nil) {

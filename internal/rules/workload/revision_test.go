@@ -94,7 +94,7 @@ func TestTemplateChangesTellWhatDiffers(t *testing.T) {
 				{Path: ".spec.containers[app].command", New: "sh -c exit 1", Kind: added},
 				{Path: ".spec.containers[app].args", Old: "--port 8080", Kind: removed},
 				{Path: ".spec.containers[side]", Kind: added},
-				{Path: ".metadata.annotations", New: `{"kubectl.kubernetes.io/restartedAt":"2026-03-02T01:39:00Z"}`, Kind: added},
+				{Path: ".metadata.annotations[kubectl.kubernetes.io/restartedAt]", New: "2026-03-02T01:39:00Z", Kind: added},
 			},
 			text: "containers[app].command added: sh -c exit 1, containers[app].args removed (was --port 8080), containers[side] added, and 1 more",
 		},

@@ -1,0 +1,225 @@
+package workload
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// container is one container of a pod: what is asked for and what became of it.
+type container struct {
+	pod    *corev1.Pod
+	spec   *corev1.Container
+	status *corev1.ContainerStatus
+	init   bool
+}
+
+// containersOf returns the containers of a pod that have a status, init containers first. A status
+// without a container in the spec is left out.
+func containersOf(p *corev1.Pod) []container {
+	var out []container
+	add := func(specs []corev1.Container, statuses []corev1.ContainerStatus, isInit bool) {
+		for i := range statuses {
+			for j := range specs {
+				if specs[j].Name == statuses[i].Name {
+					out = append(out, container{pod: p, spec: &specs[j], status: &statuses[i], init: isInit})
+					break
+				}
+			}
+		}
+	}
+	add(p.Spec.InitContainers, p.Status.InitContainerStatuses, true)
+	add(p.Spec.Containers, p.Status.ContainerStatuses, false)
+	return out
+}
+
+// ended is how the container's last run that is over came to its end; nil where none is over.
+func (c container) ended() *corev1.ContainerStateTerminated {
+	if c.status.State.Terminated != nil {
+		return c.status.State.Terminated
+	}
+	return c.status.LastTerminationState.Terminated
+}
+
+// backingOff tells whether the kubelet waits before it starts the container again
+// (k8s.io/kubernetes/pkg/kubelet/container/sync_result.go, ErrCrashLoopBackOff).
+func (c container) backingOff() bool {
+	w := c.status.State.Waiting
+	return w != nil && w.Reason == "CrashLoopBackOff"
+}
+
+const (
+	// restartsInARow is how many restarts make a container that runs just now one that keeps
+	// restarting.
+	restartsInARow = 3
+	// recently is how long ago the last end of a container may be for it to count as still
+	// restarting: twice the kubelet's longest back-off (5 minutes; k8s.io/kubernetes/pkg/kubelet, MaxContainerBackOff).
+	recently = 10 * time.Minute
+	// steady is how long a container must run and be ready to count as recovered, when its last
+	// run did not last longer.
+	steady = 2 * time.Minute
+)
+
+// keepsEnding tells whether the container ends again and again: the kubelet backs off from starting
+// it, or it has been restarted several times, the last time only just now.
+func (c container) keepsEnding(now time.Time) bool {
+	end := c.ended()
+	switch {
+	case end == nil || snapshot.PodDone(c.pod) || c.pod.DeletionTimestamp != nil:
+		return false
+	case c.backingOff():
+		return true
+	case c.status.RestartCount < restartsInARow || now.Sub(end.FinishedAt.Time) > recently:
+		return false
+	case c.status.State.Terminated != nil:
+		return c.willRestart(end)
+	case c.status.State.Running != nil:
+		return !c.recovered(now, end)
+	default:
+		return false
+	}
+}
+
+// willRestart tells whether the pod's restart policy brings the container back.
+func (c container) willRestart(end *corev1.ContainerStateTerminated) bool {
+	policy := c.pod.Spec.RestartPolicy
+	if c.spec.RestartPolicy != nil {
+		policy = corev1.RestartPolicy(*c.spec.RestartPolicy)
+	} else if c.init && end.ExitCode == 0 {
+		return false
+	}
+	return policy == "" || policy == corev1.RestartPolicyAlways || (policy == corev1.RestartPolicyOnFailure && end.ExitCode != 0)
+}
+
+// recovered tells whether the container is ready and runs for twice as long as it did before.
+func (c container) recovered(now time.Time, end *corev1.ContainerStateTerminated) bool {
+	lasted := end.FinishedAt.Sub(end.StartedAt.Time)
+	return c.status.Ready && now.Sub(c.status.State.Running.StartedAt.Time) > max(steady, 2*lasted)
+}
+
+// oomKilled tells whether the runtime recorded that the kernel ended the container for want of
+// memory. An exit code of 137 alone only says SIGKILL, whoever sent it.
+func oomKilled(end *corev1.ContainerStateTerminated) bool {
+	return end != nil && end.Reason == "OOMKilled"
+}
+
+// since is the earliest time at which the container is known to have been in trouble: its first
+// back-off, or when the pod ceased to be ready.
+func (c container) since(s *snapshot.Snapshot) time.Time {
+	first := c.ended().StartedAt.Time
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	if ready := snapshot.PodCondition(c.pod, corev1.PodReady); ready != nil && ready.Status == corev1.ConditionFalse {
+		earlier(ready.LastTransitionTime.Time)
+	}
+	for _, e := range s.PodEvents(c.pod) {
+		if e.Reason == "BackOff" && e.InvolvedObject.FieldPath == c.fieldPath() {
+			earlier(snapshot.EventStart(e))
+		}
+	}
+	return first
+}
+
+// fieldPath names the container as Events do (k8s.io/kubernetes/pkg/kubelet/container/ref.go).
+func (c container) fieldPath() string {
+	if c.init {
+		return "spec.initContainers{" + c.spec.Name + "}"
+	}
+	return "spec.containers{" + c.spec.Name + "}"
+}
+
+// label names the container as the subject of a sentence, and says where it is an init container.
+func (c container) label() finding.Text {
+	if c.init {
+		return finding.Textf("init container %s", "%s init 컨테이너가", c.spec.Name)
+	}
+	return finding.Textf("container %s", "%s 컨테이너가", c.spec.Name)
+}
+
+// field is the path of one of the container's fields within its workload.
+func (c container) field(workload finding.Subject, path string) string {
+	return containerField(workload, c.spec.Name, c.init, path)
+}
+
+// evidence is how the container ended last.
+func (c container) evidence() finding.Evidence {
+	end, list, state := c.ended(), "containerStatuses", "lastState"
+	if c.init {
+		list = "initContainerStatuses"
+	}
+	if c.status.State.Terminated != nil {
+		state = "state"
+	}
+	value := fmt.Sprintf("exit code %d, %s", end.ExitCode, end.Reason)
+	if end.Message != "" {
+		value += ": " + end.Message
+	}
+	return finding.Evidence{
+		Source: sourceOf(snapshot.SubjectOf(c.pod)), Path: fmt.Sprintf(".status.%s[%s].%s.terminated", list, c.spec.Name, state),
+		Value: finding.Quote(value), At: finding.Timestamp(end.FinishedAt.Time),
+	}
+}
+
+// worstFirst orders containers of one workload: those that the kubelet backs off from, then by the
+// number of restarts.
+func worstFirst(a, b container) int {
+	backing := func(c container) int {
+		if c.backingOff() {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(backing(a), backing(b)), cmp.Compare(b.status.RestartCount, a.status.RestartCount),
+		cmp.Compare(a.pod.Name, b.pod.Name), cmp.Compare(a.spec.Name, b.spec.Name))
+}
+
+// endingContainers returns the containers of all pods for which keep holds, by workload, the worst first.
+func endingContainers(p *rule.Pass, keep func(container) bool) []group[container] {
+	var found []container
+	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
+		for _, c := range containersOf(pod) {
+			if keep(c) {
+				found = append(found, c)
+			}
+		}
+	}
+	groups := groupBy(found, func(c container) finding.Subject { return p.Workload(c.pod) })
+	for _, g := range groups {
+		slices.SortFunc(g.Items, worstFirst)
+	}
+	return groups
+}
+
+func containerPods(containers []container) []*corev1.Pod {
+	return distinctPods(containers, func(c container) *corev1.Pod { return c.pod })
+}
+
+// earliest is the earliest time at which any of the containers was in trouble.
+func earliest(s *snapshot.Snapshot, containers []container) time.Time {
+	var first time.Time
+	for _, c := range containers {
+		if t := c.since(s); !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}
+
+// containerNeeds are the kinds that the rules about containers that end read.
+func containerNeeds() []rule.Need {
+	return append([]rule.Need{
+		rule.Any[*corev1.Pod](), rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*appsv1.Deployment](),
+	}, rule.Owners()...)
+}
