@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -124,22 +123,20 @@ func (f *failingProbe) finding(p *rule.Pass) finding.Finding {
 		}
 	}
 	alive = max(alive, len(f.pods))
-	name := subjectText(f.workload)
+	name := sourceOf(f.workload)
 	out := finding.Finding{
 		Subject: f.workload, Mechanism: v1alpha1.MechanismFailing, Since: f.first.since,
 		Title: finding.Textf("%s: readiness probe of container %s fails on %d of %d pods",
 			"%s: 컨테이너(%s)의 readiness probe가 Pod %[4]d개 중 %[3]d개에서 실패합니다", name, f.first.container, len(f.pods), alive),
-		Field: probeField(f.workload, f.first.container),
+		Explains: podSubjects(f.pods),
+		Field:    containerField(f.workload, f.first.container, false, ".readinessProbe"),
 	}
 	out.Why = finding.Textf("container %s runs and has not restarted lately, and it is not ready since %s",
 		"컨테이너(%s)는 최근 재시작 없이 실행 중이나 %s부터 Ready가 아닙니다", f.first.container, finding.Clock(p.Now(), f.first.since))
-	for _, pod := range f.pods {
-		out.Explains = append(out.Explains, snapshot.SubjectOf(pod))
-	}
 	var told *corev1.Event
 	for _, pod := range f.pods[:min(len(f.pods), podsTold)] {
 		u := unreadiness(pod)
-		out.Evidence = append(out.Evidence, finding.Evidence{Source: source(pod), Path: u.path, Value: u.value, At: finding.Timestamp(u.since)})
+		out.Evidence = append(out.Evidence, finding.Evidence{Source: sourceOf(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since)})
 		if e := probeFailure(p.Snapshot, pod, u.container, "Readiness", u.since); e != nil && told == nil {
 			told = e
 		}
@@ -168,17 +165,3 @@ func (f *failingProbe) finding(p *rule.Pass) finding.Finding {
 
 // podsTold is how many pods of a workload give evidence one by one; the others are like them.
 const podsTold = 2
-
-// probeField names the probe as a path in the workload's own object.
-func probeField(workload finding.Subject, container string) string {
-	template := ".spec.template"
-	if workload.Kind == "Pod" {
-		template = ""
-	}
-	return fmt.Sprintf("%s.spec.containers[%s].readinessProbe", template, container)
-}
-
-// subjectText names a subject as people say it: "Deployment shop/cart".
-func subjectText(s finding.Subject) string {
-	return strings.TrimSpace(s.Kind + " " + cmp.Or(strings.TrimPrefix(s.Namespace+"/"+s.Name, "/"), "(none)"))
-}

@@ -172,6 +172,24 @@ func ofContainer(c *corev1.ContainerStatus, list string) unready {
 	}
 }
 
+// word names the trouble in a word or two, alike in every language.
+func (u unready) word(pod *corev1.Pod) string {
+	switch {
+	case u.stage == stageMarked:
+		return "Node " + pod.Spec.NodeName
+	case u.stage == stageReadiness:
+		return "readiness probe"
+	case u.stage == stageStartup:
+		return "startup probe"
+	case u.stage == stageGate:
+		return "readiness gate " + u.container
+	case u.stage == stageInit && u.reason == "":
+		return "init container " + u.container
+	default:
+		return clip(u.reason, changeRunes)
+	}
+}
+
 // sidecar tells whether an init container is one that runs beside the others.
 func sidecar(pod *corev1.Pod, name string) bool {
 	return slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {

@@ -1,0 +1,239 @@
+package workload
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+var _ = Catalog.Add(rule.Rule{
+	Code:  "RolloutStuck",
+	Title: finding.Text{EN: "rollout is stuck", KO: "rollout이 멈춰 있습니다"},
+	Doc: finding.Text{
+		EN: "The new version of a Deployment or StatefulSet does not get ready: the Deployment passed its progress deadline, none of the new " +
+			"pods got ready for five minutes, pods of the new version cannot be created, or a StatefulSet waits for a pod of its new " +
+			"revision. The finding says what the new version changed. Left alone: rollouts that get on, paused ones, finished ones (whose " +
+			"pods may fail later for other reasons), and pods within what their probes allow for a start.",
+		KO: "Deployment나 StatefulSet의 새 버전이 Ready가 되지 않습니다. progress deadline을 넘겼거나, 새 Pod가 5분 동안 하나도 Ready가 되지 않았거나, " +
+			"새 버전의 Pod를 생성할 수 없거나, StatefulSet이 새 revision의 Pod를 기다리는 경우입니다. 새 버전에서 무엇이 바뀌었는지 함께 알립니다. " +
+			"진행 중인 rollout, 일시 중지된 rollout, 완료된 rollout(이후의 Pod 장애는 별개입니다), probe가 허용하는 시작 시간 안의 Pod는 제외합니다.",
+	},
+	Link:     "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#failed-deployment",
+	Severity: finding.Warning,
+	Needs: slices.Concat([]rule.Need{
+		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Whole[*appsv1.ReplicaSet](), rule.Whole[*corev1.Pod](),
+		rule.Optional[*coordinationv1.Lease](),
+	}, rule.Owners()),
+	For: 5 * time.Minute,
+	Causes: []rule.Cause{
+		{Code: "ImageNotFound", Via: rule.Itself},
+		{Code: "ImageNameInvalid", Via: rule.Itself},
+		{Code: "ImagePullDenied", Via: rule.Itself},
+		{Code: "ContainerCrashLoop", Via: rule.Itself},
+		{Code: "ContainerOOMKilled", Via: rule.Itself},
+		{Code: "PodUnschedulable", Via: rule.Itself},
+		{Code: "PodStuckCreating", Via: rule.Itself},
+		{Code: "ReadinessProbeFailing", Via: rule.Itself},
+		{Code: "PodNotReady", Via: rule.HasPod, Holds: isOfNewRevision},
+	},
+	Detect: rolloutStuck,
+})
+
+// isOfNewRevision refuses a pod of the old version as the cause: a rollout waits for the new ones.
+func isOfNewRevision(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	pod, ok := snapshot.Get[*corev1.Pod](s, cause.Subject.Namespace, cause.Subject.Name)
+	if !ok {
+		return false
+	}
+	subject := effect.Subject
+	if d, ok := snapshot.Get[*appsv1.Deployment](s, subject.Namespace, subject.Name); ok && subject.Kind == "Deployment" {
+		sets := s.ReplicaSetsOf(d)
+		return len(sets) > 0 && controllerOf(pod) == sets[0].Name
+	}
+	set, ok := snapshot.Get[*appsv1.StatefulSet](s, subject.Namespace, subject.Name)
+	return ok && subject.Kind == "StatefulSet" && pod.Labels[appsv1.ControllerRevisionHashLabelKey] == set.Status.UpdateRevision
+}
+
+func rolloutStuck(p *rule.Pass) {
+	for _, d := range snapshot.List[*appsv1.Deployment](p.Snapshot) {
+		if d.Spec.Paused || d.DeletionTimestamp != nil || orOne(d.Spec.Replicas) == 0 || d.Status.ObservedGeneration < d.Generation {
+			continue
+		}
+		if f, ok := deploymentStuck(p, d); ok {
+			p.Report(f)
+		}
+	}
+	for _, s := range snapshot.List[*appsv1.StatefulSet](p.Snapshot) {
+		if s.DeletionTimestamp != nil || orOne(s.Spec.Replicas) == 0 || s.Status.UpdateRevision == s.Status.CurrentRevision {
+			continue
+		}
+		if f, ok := statefulSetStuck(p, s); ok {
+			p.Report(f)
+		}
+	}
+}
+
+// newPods are a workload's pods of its new revision.
+type newPods struct {
+	all     []*corev1.Pod
+	ready   int
+	failing []*corev1.Pod
+	since   time.Time
+}
+
+func sortNew(p *rule.Pass, pods []*corev1.Pod, isNew func(*corev1.Pod) bool) newPods {
+	var n newPods
+	for _, pod := range alivePods(pods) {
+		if !isNew(pod) {
+			continue
+		}
+		n.all = append(n.all, pod)
+		switch {
+		case snapshot.PodReady(pod):
+			n.ready++
+		case !p.PodStarting(pod):
+			n.failing = append(n.failing, pod)
+			n.since = earlier(n.since, unreadiness(pod).since)
+		}
+	}
+	return n
+}
+
+func deploymentStuck(p *rule.Pass, d *appsv1.Deployment) (finding.Finding, bool) {
+	rev, ok := revisionOf(p.Snapshot, d)
+	if !ok {
+		return finding.Finding{}, false
+	}
+	subject := snapshot.SubjectOf(d)
+	pods := sortNew(p, p.PodsOf(subject), func(pod *corev1.Pod) bool { return controllerOf(pod) == rev.Newest.Name })
+	progressing := deploymentCondition(d, appsv1.DeploymentProgressing)
+	wanted := orOne(d.Spec.Replicas)
+	if pods.ready >= wanted || (progressing != nil && progressing.Reason == newReplicaSetAvailable) {
+		return finding.Finding{}, false
+	}
+	f := finding.Finding{Subject: subject, Mechanism: v1alpha1.MechanismHung, Since: rev.Newest.CreationTimestamp.Time}
+	refused := ofDeployment(d).refusal
+	if p.Writer(snapshot.ControllerManager).State == snapshot.Dead {
+		refused = nil
+	}
+	switch {
+	case progressing != nil && progressing.Reason == progressDeadlineExceeded:
+		f.Evidence = append(f.Evidence, finding.Evidence{
+			Source: sourceOf(subject), Path: ".status.conditions[Progressing].reason", Value: progressing.Reason,
+			At: finding.Timestamp(progressing.LastTransitionTime.Time),
+		})
+	case rev.Previous == nil:
+		return finding.Finding{}, false // A first version that never got ready is no rollout.
+	case refused != nil && len(pods.all) < wanted && pods.ready == len(pods.all):
+		f.Since = laterOf(f.Since, refused.since)
+	case pods.ready > 0 || len(pods.failing) == 0 || len(pods.failing) < len(pods.all):
+		return finding.Finding{}, false
+	default:
+		f.Since = laterOf(f.Since, pods.since)
+	}
+	tellStuck(p, &f, stuck{
+		pods: pods, wanted: wanted, refused: refused, changes: rev.text(p.Now()), previous: rev.PreviousReady,
+	})
+	if rev.Previous != nil {
+		f.Remedies.Now = append(f.Remedies.Now, history{workload: subject, revision: rev, newest: true}.rollback()...)
+	}
+	return f, true
+}
+
+// statefulSetStuck looks for a pod of the new revision that is not ready: the controller replaces
+// no other pod before it is
+// (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#rolling-updates).
+func statefulSetStuck(p *rule.Pass, s *appsv1.StatefulSet) (finding.Finding, bool) {
+	subject := snapshot.SubjectOf(s)
+	all := p.PodsOf(subject)
+	isNew := func(pod *corev1.Pod) bool {
+		return pod.Labels[appsv1.ControllerRevisionHashLabelKey] == s.Status.UpdateRevision
+	}
+	pods := sortNew(p, all, isNew)
+	if len(pods.failing) == 0 {
+		return finding.Finding{}, false
+	}
+	serving := 0
+	for _, pod := range alivePods(all) {
+		if !isNew(pod) && snapshot.PodReady(pod) {
+			serving++
+		}
+	}
+	f := finding.Finding{Subject: subject, Mechanism: v1alpha1.MechanismHung, Since: pods.since, Evidence: []finding.Evidence{{
+		Source: sourceOf(subject), Path: ".status.updateRevision",
+		Value: s.Status.UpdateRevision + " (current " + s.Status.CurrentRevision + ")",
+	}}}
+	tellStuck(p, &f, stuck{pods: pods, wanted: orOne(s.Spec.Replicas), previous: serving})
+	f.Remedies.Now = append(f.Remedies.Now,
+		finding.Remedy{
+			Text:    finding.Text{EN: "go back to the version before", KO: "이전 버전으로 되돌립니다"},
+			Command: fmt.Sprintf("kubectl -n %s rollout undo %s", s.Namespace, argument(subject)),
+		},
+		// https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
+		finding.Remedy{
+			Text: finding.Text{
+				EN: "then delete the pod that fails: a StatefulSet does not replace it by itself",
+				KO: "그다음 실패한 Pod를 삭제합니다. StatefulSet은 실패한 Pod를 스스로 교체하지 않습니다",
+			},
+			Command: fmt.Sprintf("kubectl -n %s delete pod %s", s.Namespace, pods.failing[0].Name),
+		})
+	return f, true
+}
+
+// stuck is what is told about a rollout.
+type stuck struct {
+	pods     newPods
+	wanted   int
+	previous int
+	refused  *refusal
+	changes  finding.Text
+}
+
+func tellStuck(p *rule.Pass, f *finding.Finding, s stuck) {
+	name := sourceOf(f.Subject)
+	f.Title = finding.Textf("%s: rollout stuck at %d of %d new pods ready", "%s: rollout이 멈췄습니다. 새 Pod %[3]d개 중 %[2]d개만 Ready입니다", name, s.pods.ready, s.wanted)
+	serving := textf("the old version goes on serving with %s", "이전 버전의 %s가 계속 서비스합니다", podsText(s.previous))
+	if s.previous == 0 {
+		serving = finding.Text{EN: "no pod of an old version serves", KO: "이전 버전의 Pod는 서비스하고 있지 않습니다"}
+	}
+	var texts []finding.Text
+	if !s.changes.IsZero() {
+		texts = append(texts, s.changes)
+	}
+	if len(s.pods.failing) > 0 {
+		texts = append(texts, textf("not ready: %s", "Ready가 아닌 새 Pod: %s", tellPods(s.pods.failing)))
+	}
+	if s.refused != nil && len(s.pods.all) < s.wanted {
+		texts = append(texts, finding.Join(": ", finding.Text{EN: "new pods cannot be created", KO: "새 Pod를 생성하지 못합니다"}, quoted(s.refused.message)))
+		f.Mechanism = s.refused.mechanism()
+		f.Evidence = append(f.Evidence, s.refused.evidence)
+	}
+	f.Why = finding.Join("; ", append(texts, serving)...)
+	for _, pod := range s.pods.failing[:min(len(s.pods.failing), podsTold)] {
+		u := unreadiness(pod)
+		f.Evidence = append(f.Evidence, finding.Evidence{
+			Source: sourceOf(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since),
+		})
+	}
+	f.Remedies.Now = []finding.Remedy{{
+		Text:    finding.Text{EN: "see how far it is", KO: "진행 상황을 확인합니다"},
+		Command: fmt.Sprintf("kubectl -n %s rollout status %s --timeout=5s", f.Subject.Namespace, argument(f.Subject)),
+	}}
+}
+
+// laterOf returns the later of two times.
+func laterOf(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,313 @@
+package workload
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+var _ = Catalog.Add(rule.Rule{
+	Code:  "WorkloadUnavailable",
+	Title: finding.Text{EN: "fewer pods ready than wanted", KO: "Ready 상태인 Pod가 필요한 수보다 적습니다"},
+	Doc: finding.Text{
+		EN: "A Deployment, StatefulSet or DaemonSet has fewer ready pods than it wants, beyond what a rolling update does without. " +
+			"Critical when none is ready. Mostly the effect of something else; on its own it tells of pods that cannot be created (quota, " +
+			"admission, a missing ServiceAccount), in the words of whoever refused them. Left alone: rollouts within their bounds and their " +
+			"deadline, workloads scaled to zero, paused ones that have no pods yet, and pods that are still within what their probes allow " +
+			"for a start. When the controller manager is dead its counts are old, and the pods are counted instead.",
+		KO: "Deployment, StatefulSet, DaemonSet의 Ready Pod 수가 rolling update에서 허용하는 범위를 넘어 부족합니다. Ready Pod가 하나도 없으면 critical입니다. " +
+			"대개 다른 원인의 결과이며, 단독으로는 Pod를 생성할 수 없는 경우(quota, admission, ServiceAccount 없음)를 거부한 쪽의 메시지 그대로 알립니다. " +
+			"허용 범위와 기한 안의 rollout, replicas 0, Pod가 아직 없는 일시 중지 상태, probe가 허용하는 시작 시간 안의 Pod는 제외합니다. " +
+			"controller manager가 멈춘 경우 status가 오래된 값이므로 Pod를 직접 셉니다.",
+	},
+	Link:     "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#deployment-status",
+	Severity: finding.Warning,
+	Needs: slices.Concat([]rule.Need{
+		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Any[*appsv1.DaemonSet](), rule.Whole[*corev1.Pod](),
+		rule.Optional[*corev1.Service](), rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease](),
+	}, rule.Owners()),
+	For:     3 * time.Minute,
+	Symptom: true,
+	Causes: []rule.Cause{
+		{Code: "PodNotReady", Via: rule.HasPod},
+		{Code: "RolloutStuck", Via: rule.Itself},
+		{Code: "ReadinessProbeFailing", Via: rule.Itself},
+		{Code: "ImageNotFound", Via: rule.Itself},
+		{Code: "ImageNameInvalid", Via: rule.Itself},
+		{Code: "ImagePullDenied", Via: rule.Itself},
+		{Code: "ContainerCrashLoop", Via: rule.Itself},
+		{Code: "ContainerOOMKilled", Via: rule.Itself},
+		{Code: "PodUnschedulable", Via: rule.Itself},
+		{Code: "PodStuckCreating", Via: rule.Itself},
+		{Code: "WorkloadNotReconciled", Via: rule.Itself},
+		{Code: "ControllerManagerDown", Via: rule.Cluster, Holds: lacksPods},
+	},
+	Detect: workloadUnavailable,
+})
+
+// lacksPods holds a dead controller manager against a workload: it keeps nobody from being ready,
+// only pods from being made.
+func lacksPods(s *snapshot.Snapshot, effect, _ finding.Finding) bool {
+	subject := effect.Subject
+	wanted := 0
+	switch subject.Kind {
+	case "Deployment":
+		if d, ok := snapshot.Get[*appsv1.Deployment](s, subject.Namespace, subject.Name); ok {
+			wanted = orOne(d.Spec.Replicas)
+		}
+	case "StatefulSet":
+		if set, ok := snapshot.Get[*appsv1.StatefulSet](s, subject.Namespace, subject.Name); ok {
+			wanted = orOne(set.Spec.Replicas)
+		}
+	case "DaemonSet":
+		if set, ok := snapshot.Get[*appsv1.DaemonSet](s, subject.Namespace, subject.Name); ok {
+			wanted = int(set.Status.DesiredNumberScheduled)
+		}
+	}
+	return len(alivePods(s.PodsOf(subject))) < wanted
+}
+
+// rolloutPatience is how long a pod of a StatefulSet or DaemonSet under rollout may stay unready
+// before the rollout excuses nothing more: what a Deployment waits by default
+// (progressDeadlineSeconds, 600 s), for these have no deadline of their own.
+const rolloutPatience = 10 * time.Minute
+
+func workloadUnavailable(p *rule.Pass) {
+	manager := p.Writer(snapshot.ControllerManager)
+	for _, r := range replicasOf(p) {
+		if r.desired == 0 || r.object.GetDeletionTimestamp() != nil {
+			continue
+		}
+		c := countPods(p, r)
+		ready := r.ready
+		if manager.State == snapshot.Dead {
+			ready, r.refusal, r.short = c.ready, nil, time.Time{}
+		} else if r.refusal == nil && len(c.alive) < r.desired && r.subject.Kind != "Deployment" {
+			r.refusal = refusedCreation(p, r.subject)
+		}
+		if ready+c.starting >= r.desired-c.spare(p.Now(), r, manager) || (r.paused && len(c.alive) == 0) {
+			continue
+		}
+		p.Report(unavailable(p, r, c, ready, manager))
+	}
+}
+
+// podCount is what a workload's own pods tell.
+type podCount struct {
+	// alive are the pods that are neither done nor being deleted.
+	alive []*corev1.Pod
+	// ready of them.
+	ready int
+	// starting are those within what their probes allow for a start.
+	starting int
+	// failing are the other ones.
+	failing []*corev1.Pod
+	// since is when the first of failing ceased to be ready.
+	since time.Time
+}
+
+func countPods(p *rule.Pass, r replicas) podCount {
+	c := podCount{alive: alivePods(p.PodsOf(r.subject))}
+	for _, pod := range c.alive {
+		switch {
+		case snapshot.PodReady(pod):
+			c.ready++
+		case p.PodStarting(pod):
+			c.starting++
+		default:
+			c.failing = append(c.failing, pod)
+			c.since = earlier(c.since, unreadiness(pod).since)
+		}
+	}
+	return c
+}
+
+func alivePods(pods []*corev1.Pod) []*corev1.Pod {
+	var out []*corev1.Pod
+	for _, pod := range pods {
+		if pod.DeletionTimestamp == nil && !snapshot.PodDone(pod) {
+			out = append(out, pod)
+		}
+	}
+	return out
+}
+
+// earlier returns the earlier of two times, where the zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// spare is how many pods the workload may be without just now. Nothing rolls out while the
+// controller manager is dead.
+func (c podCount) spare(now time.Time, r replicas, manager snapshot.Freshness) int {
+	if !r.rollout || manager.State == snapshot.Dead {
+		return 0
+	}
+	if r.subject.Kind != "Deployment" && !c.since.IsZero() && now.Sub(c.since) > rolloutPatience {
+		return 0
+	}
+	return r.spare
+}
+
+func unavailable(p *rule.Pass, r replicas, c podCount, ready int, manager snapshot.Freshness) finding.Finding {
+	f := finding.Finding{
+		Subject: r.subject, Mechanism: v1alpha1.MechanismDegraded,
+		Title: finding.Textf("%s: %d of %d ready", "%s: Pod %[3]d개 중 %[2]d개만 Ready입니다", sourceOf(r.subject), ready, r.desired),
+		Evidence: []finding.Evidence{{
+			Source: sourceOf(r.subject), Path: r.readyPath, Value: fmt.Sprintf("%d of %d", r.ready, r.desired),
+		}},
+	}
+	if ready == 0 {
+		f.Severity = finding.Critical
+		f.Title.KO = fmt.Sprintf("%s: Pod %d개 중 Ready 상태가 하나도 없습니다", sourceOf(r.subject), r.desired)
+	}
+	f.Since = earlier(c.since, r.short)
+	missing := max(0, r.desired-len(c.alive))
+	if missing > 0 && r.refusal != nil {
+		f.Title = finding.Join(", ", f.Title, finding.Text{EN: "its pods cannot be created", KO: "Pod를 생성하지 못하고 있습니다"})
+		f.Since = earlier(f.Since, r.refusal.since)
+		f.Mechanism = r.refusal.mechanism()
+		f.Evidence = append(f.Evidence, r.refusal.evidence)
+	}
+	if f.Since.IsZero() && manager.State != snapshot.Dead {
+		// Nothing says since when: the controller may be about to create what is missing.
+		f.Settling = true
+	}
+	f.Why = tellShortage(p, r, c, missing, manager)
+	for _, pod := range c.failing[:min(len(c.failing), podsTold)] {
+		u := unreadiness(pod)
+		f.Evidence = append(f.Evidence, finding.Evidence{
+			Source: sourceOf(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since),
+		})
+	}
+	if manager.State == snapshot.Dead {
+		f.Evidence = append(f.Evidence, manager.Evidence...)
+	}
+	if len(c.alive) == 0 {
+		f.Explains = servicesOf(p, r)
+	}
+	f.Remedies.Now = shortageRemedies(r, missing)
+	return f
+}
+
+// servicesOf names the Services that would send their traffic to a workload's pods, if it had any.
+func servicesOf(p *rule.Pass, r replicas) []finding.Subject {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: r.subject.Namespace, Labels: r.template.Labels}}
+	var out []finding.Subject
+	for _, svc := range p.ServicesSelecting(pod) {
+		out = append(out, snapshot.SubjectOf(svc))
+	}
+	return out
+}
+
+func tellShortage(p *rule.Pass, r replicas, c podCount, missing int, manager snapshot.Freshness) finding.Text {
+	var texts []finding.Text
+	if manager.State == snapshot.Dead {
+		texts = append(texts, finding.Textf(
+			"counted from its pods, for the controller manager, which keeps its status, is dead since %s",
+			"status를 갱신하는 controller manager가 %s부터 멈춰 있어 Pod를 직접 세었습니다", finding.Clock(p.Now(), manager.LastSeen)))
+	}
+	if len(c.failing) > 0 {
+		texts = append(texts, textf("not ready: %s", "Ready가 아닌 Pod: %s", tellPods(c.failing)))
+	}
+	if c.starting > 0 {
+		texts = append(texts, textf("starting: %s", "시작하는 중: %s", podsText(c.starting)))
+	}
+	switch {
+	case missing > 0 && r.refusal != nil:
+		texts = append(texts, finding.Join(": ",
+			textf("cannot create %s", "%s를 생성하지 못합니다", podsText(missing)), quoted(r.refusal.message)))
+	case missing > 0:
+		texts = append(texts, textf("missing: %s", "존재하지 않음: %s", podsText(missing)))
+	}
+	if len(texts) == 0 {
+		texts = append(texts, finding.Textf("%s says so", "%s 값에 따릅니다", r.readyPath))
+	}
+	return finding.Join("; ", texts...)
+}
+
+// tellPods names pods with what holds each up.
+func tellPods(pods []*corev1.Pod) finding.Text {
+	var names []string
+	for _, pod := range pods {
+		name := pod.Name
+		if word := unreadiness(pod).word(pod); word != "" {
+			name += " (" + word + ")"
+		}
+		names = append(names, name)
+	}
+	return tell(names)
+}
+
+// podsText counts pods.
+func podsText(n int) finding.Text {
+	if n == 1 {
+		return finding.Text{EN: "1 pod", KO: "Pod 1개"}
+	}
+	return finding.Textf("%d pods", "Pod %d개", n)
+}
+
+// mechanism classes a refusal by the words of the admission plugin that spoke
+// (k8s.io/apiserver/pkg/admission/plugin/resourcequota, .../webhook;
+// k8s.io/kubernetes/plugin/pkg/admission/security/podsecurity and .../serviceaccount).
+func (r *refusal) mechanism() finding.Mechanism {
+	switch {
+	case strings.Contains(r.message, "exceeded quota"):
+		return v1alpha1.MechanismExhausted
+	case strings.Contains(r.message, "failed calling webhook"):
+		return v1alpha1.MechanismFailing
+	case strings.Contains(r.message, "serviceaccount"), strings.Contains(r.message, "service account"):
+		return v1alpha1.MechanismMissing
+	default:
+		return v1alpha1.MechanismRefused
+	}
+}
+
+func shortageRemedies(r replicas, missing int) []finding.Remedy {
+	ns := r.subject.Namespace
+	all := []finding.Remedy{{
+		Text: finding.Text{EN: "see its pods and where they run", KO: "Pod와 배치된 Node를 확인합니다"}, Command: podsCommand(r),
+	}}
+	if missing > 0 && r.refusal != nil {
+		switch r.refusal.mechanism() {
+		case v1alpha1.MechanismExhausted:
+			all = append(all, finding.Remedy{
+				Text:    finding.Text{EN: "see what the quota is used up by, and raise it or free some", KO: "quota 사용량을 확인하고 한도를 늘리거나 사용량을 줄입니다"},
+				Command: fmt.Sprintf("kubectl -n %s describe resourcequota", ns),
+			})
+		case v1alpha1.MechanismMissing:
+			all = append(all, finding.Remedy{
+				Text:    finding.Text{EN: "see which ServiceAccounts there are", KO: "ServiceAccount 목록을 확인합니다"},
+				Command: fmt.Sprintf("kubectl -n %s get serviceaccounts", ns),
+			})
+		case v1alpha1.MechanismFailing:
+			all = append(all, finding.Remedy{
+				Text:    finding.Text{EN: "see which webhooks are called, and mend the Service behind the one named", KO: "호출되는 webhook을 확인하고 메시지에 나온 webhook의 Service를 복구합니다"},
+				Command: "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
+			})
+		default:
+			all = append(all, finding.Remedy{
+				Text:    finding.Text{EN: "see the namespace's labels, which Pod Security goes by", KO: "Pod Security가 따르는 namespace 레이블을 확인합니다"},
+				Command: fmt.Sprintf("kubectl get namespace %s --show-labels", ns),
+			})
+		}
+	}
+	return append(all, finding.Remedy{
+		Text:    finding.Text{EN: "see what its controller last did", KO: "controller가 마지막으로 한 일을 확인합니다"},
+		Command: fmt.Sprintf("kubectl -n %s describe %s", ns, argument(r.subject)),
+	})
+}
