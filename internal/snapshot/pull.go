@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -151,50 +152,56 @@ func ParseLookUp(message string) (LookUpFailure, bool) {
 type BrokenResolver struct {
 	// Node that cannot.
 	Node string
-	// Hosts that it looked up in vain, sorted, each once.
+	// Hosts that it, and no other node, looked up in vain, sorted, each once.
 	Hosts []string
 	// Failures are the pulls that failed for it.
 	Failures []PullFailure
 }
 
-// FindBrokenResolver finds the one node on which every failed look-up of a registry happens, and
-// tells whether the node is to blame rather than the names: another Ready node exists, and no
-// answer came at all, or several names failed, or another node runs a container of a registry that
-// is looked up in vain here. A single name that nobody else uses and of which a name server said
-// that it does not exist is more likely mistyped. It reads Pods, Events and Nodes.
-func (s *Snapshot) FindBrokenResolver(failures []PullFailure) (BrokenResolver, bool) {
-	var out BrokenResolver
-	answered := true
+// BrokenResolvers returns the nodes that are to blame for failed look-ups of registries, rather
+// than the names, by node. Only names that fail on no other node count; and no answer came at all,
+// or several names failed, or another node runs a container of such a registry. A single name that
+// nobody else uses and of which a name server said that it does not exist is more likely mistyped.
+// It reads Pods.
+func (s *Snapshot) BrokenResolvers(failures []PullFailure) []BrokenResolver {
+	nodesOf := map[string]map[string]bool{}
+	for _, f := range failures {
+		if l, ok := ParseLookUp(f.Message); ok {
+			if nodesOf[l.Host] == nil {
+				nodesOf[l.Host] = map[string]bool{}
+			}
+			nodesOf[l.Host][f.Pod.Spec.NodeName] = true
+		}
+	}
+	found, silent := map[string]*BrokenResolver{}, map[string]bool{}
 	for _, f := range failures {
 		l, ok := ParseLookUp(f.Message)
-		if !ok {
+		node := f.Pod.Spec.NodeName
+		if !ok || len(nodesOf[l.Host]) > 1 {
 			continue
 		}
-		if out.Node != "" && out.Node != f.Pod.Spec.NodeName {
-			return BrokenResolver{}, false
+		if found[node] == nil {
+			found[node] = &BrokenResolver{Node: node}
 		}
-		out.Node = f.Pod.Spec.NodeName
-		out.Failures = append(out.Failures, f)
-		out.Hosts = append(out.Hosts, l.Host)
-		answered = answered && l.Unknown
+		found[node].Failures = append(found[node].Failures, f)
+		if !slices.Contains(found[node].Hosts, l.Host) {
+			found[node].Hosts = append(found[node].Hosts, l.Host)
+		}
+		silent[node] = silent[node] || !l.Unknown
 	}
-	slices.Sort(out.Hosts)
-	out.Hosts = slices.Compact(out.Hosts)
-	if out.Node == "" || !s.anotherNodeReady(out.Node) {
-		return BrokenResolver{}, false
+	var out []BrokenResolver
+	for _, node := range slices.Sorted(maps.Keys(found)) {
+		r := *found[node]
+		slices.Sort(r.Hosts)
+		if silent[node] || len(r.Hosts) > 1 || s.startedElsewhere(r) {
+			out = append(out, r)
+		}
 	}
-	return out, !answered || len(out.Hosts) > 1 || s.pulledElsewhere(out)
+	return out
 }
 
-func (s *Snapshot) anotherNodeReady(node string) bool {
-	return slices.ContainsFunc(List[*corev1.Node](s), func(n *corev1.Node) bool {
-		c := NodeCondition(n, corev1.NodeReady)
-		return n.Name != node && c != nil && c.Status == corev1.ConditionTrue
-	})
-}
-
-// pulledElsewhere tells whether another node started a container of one of the registries.
-func (s *Snapshot) pulledElsewhere(r BrokenResolver) bool {
+// startedElsewhere tells whether another node started a container of one of the registries.
+func (s *Snapshot) startedElsewhere(r BrokenResolver) bool {
 	registries := map[string]bool{}
 	for _, f := range r.Failures {
 		registries[ParseImage(f.Image).Registry] = true

@@ -26,7 +26,7 @@ var _ = Catalog.Add(rule.Rule{
 			"kubelet 자체의 제한(pull QPS exceeded)은 저절로 풀리므로 보고하지 않습니다."),
 	Link:     "https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff",
 	Severity: finding.Warning,
-	Needs:    append(pullNeeds(), rule.Optional[*corev1.Node]()),
+	Needs:    pullNeeds(),
 	For:      pullPatience,
 	Causes:   []rule.Cause{{Code: "NodeResolverBroken", Via: rule.Cluster, Holds: looksUpThere}},
 	Detect:   detectRegistryUnreachable,
@@ -60,11 +60,16 @@ var registryClasses = map[pullClass]bool{
 
 func detectRegistryUnreachable(p *rule.Pass) {
 	all := p.PullFailures()
-	_, onOneNode := p.FindBrokenResolver(all)
+	nodesFault := map[string]bool{}
+	for _, r := range p.BrokenResolvers(all) {
+		for _, host := range r.Hosts {
+			nodesFault[host] = true
+		}
+	}
 	var failures []snapshot.PullFailure
 	for _, f := range all {
-		class := classifyPull(f)
-		if registryClasses[class] && !(onOneNode && class == pullNoName) {
+		l, _ := snapshot.ParseLookUp(f.Message)
+		if registryClasses[classifyPull(f)] && !nodesFault[l.Host] {
 			failures = append(failures, f)
 		}
 	}
