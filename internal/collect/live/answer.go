@@ -20,7 +20,7 @@ const (
 	// whose machine is off takes as long as the API server keeps dialing (30 s), which tells no more.
 	answerTimeout = 5 * time.Second
 	// answersAtOnce bounds how many questions are asked at a time.
-	answersAtOnce = 8
+	answersAtOnce = 16
 	// kubeletTries is how many pods of a node are tried where one turns out to be gone or closed to
 	// this user.
 	kubeletTries = 3

@@ -25,7 +25,7 @@ func answerTo(err error) (snapshot.Outcome, string) {
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return snapshot.TimedOut, "no answer within " + answerTimeout.String()
+		return snapshot.TimedOut, "no answer in time"
 	case status == 0:
 		// No answer at all: it is the API server that is gone, and that says nothing about a node.
 		return snapshot.Errored, said

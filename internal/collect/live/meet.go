@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -125,14 +124,4 @@ func parseReadyz(body string) []snapshot.HealthCheck {
 		checks = append(checks, check)
 	}
 	return checks
-}
-
-// clientCertificateExpired tells when the client certificate in the configuration expired; zero
-// where it did not, or there is none. The server's 401 does not say.
-func (c *Client) clientCertificateExpired(now time.Time) time.Time {
-	leaf, err := clientCertificate(c.config)
-	if err != nil || leaf == nil || !now.After(leaf.NotAfter) {
-		return time.Time{}
-	}
-	return leaf.NotAfter
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -56,6 +58,7 @@ func newAPIServer(t *testing.T) *apiServer {
 	s.say("/readyz", http.StatusOK, "[+]ping ok\n[+]etcd ok\nreadyz check passed\n")
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.EnableHTTP2 = true
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	t.Cleanup(s.CloseClientConnections)
 	t.Cleanup(s.Close)

@@ -2,9 +2,6 @@ package live
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -15,8 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"k8s.io/client-go/rest"
 
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -84,7 +79,7 @@ func (c *Client) rejected(status int, err error) *snapshot.APIFailure {
 
 // resolve looks up the server's name.
 func (c *Client) resolve(ctx context.Context, api *snapshot.API) *snapshot.APIFailure {
-	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.stageTimeout())
 	defer cancel()
 	ips, err := net.DefaultResolver.LookupHost(ctx, c.server.Hostname())
 	if err != nil {
@@ -99,6 +94,11 @@ func (c *Client) resolve(ctx context.Context, api *snapshot.API) *snapshot.APIFa
 		}
 		return f
 	}
+	if len(ips) == 0 {
+		return &snapshot.APIFailure{
+			Layer: snapshot.LayerName, Reason: snapshot.NameUnknown, Message: "lookup " + c.server.Hostname() + ": no addresses",
+		}
+	}
 	slices.Sort(ips)
 	for _, ip := range ips[:min(len(ips), maxAddresses)] {
 		api.Addresses = append(api.Addresses, snapshot.Address{Address: net.JoinHostPort(ip, port(c.server))})
@@ -108,7 +108,7 @@ func (c *Client) resolve(ctx context.Context, api *snapshot.API) *snapshot.APIFa
 
 // connect opens a TCP connection to every address, all at once. One that opens is enough.
 func (c *Client) connect(ctx context.Context, api *snapshot.API) *snapshot.APIFailure {
-	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.stageTimeout())
 	defer cancel()
 	errs := make([]error, len(api.Addresses))
 	var wg sync.WaitGroup
@@ -145,57 +145,7 @@ func (c *Client) connect(ctx context.Context, api *snapshot.API) *snapshot.APIFa
 	return failure
 }
 
-// handshake agrees on TLS with the first address that opens, and checks the certificate as every
-// client does. It is not checked during the handshake so that one that does not hold can be read;
-// nothing is sent over the connection.
-func (c *Client) handshake(ctx context.Context, api *snapshot.API) *snapshot.APIFailure {
-	if c.server.Scheme != "https" {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
-	defer cancel()
-	failed := func(err error) *snapshot.APIFailure {
-		return &snapshot.APIFailure{Layer: snapshot.LayerTLS, Reason: tlsReason(err), Message: dialWords(err)}
-	}
-	cfg, err := rest.TLSConfigFor(c.config)
-	if err != nil || cfg == nil {
-		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	verify := !cfg.InsecureSkipVerify
-	cfg = cfg.Clone()
-	cfg.InsecureSkipVerify = true
-	if cfg.ServerName == "" {
-		cfg.ServerName = c.server.Hostname()
-	}
-	i := slices.IndexFunc(api.Addresses, func(a snapshot.Address) bool { return a.Error == "" })
-	conn, err := c.dial(ctx, api.Addresses[i].Address)
-	if err != nil {
-		return failed(err)
-	}
-	defer func() { _ = conn.Close() }()
-	secure := tls.Client(conn, cfg)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		return failed(err)
-	}
-	certs := secure.ConnectionState().PeerCertificates
-	if len(certs) == 0 {
-		return nil
-	}
-	api.CertificateNotAfter = certs[0].NotAfter
-	if !verify {
-		return nil
-	}
-	options := x509.VerifyOptions{
-		Roots: cfg.RootCAs, DNSName: cfg.ServerName, CurrentTime: c.options.Now(), Intermediates: x509.NewCertPool(),
-	}
-	for _, ca := range certs[1:] {
-		options.Intermediates.AddCert(ca)
-	}
-	if _, err := certs[0].Verify(options); err != nil {
-		return failed(err)
-	}
-	return nil
-}
+func (c *Client) stageTimeout() time.Duration { return min(stageTimeout, c.options.RequestTimeout) }
 
 func (c *Client) dial(ctx context.Context, address string) (net.Conn, error) {
 	if c.config.Dial != nil {
@@ -231,27 +181,10 @@ func dialReason(err error) snapshot.FailureReason {
 	}
 }
 
-// tlsReason says in a stable word why no secure connection came about.
-func tlsReason(err error) snapshot.FailureReason {
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
-		return snapshot.CertificateExpired
-	}
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return snapshot.CertificateUntrusted
-	}
-	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return snapshot.CertificateOtherName
-	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return snapshot.NotTLS
-	}
-	return dialReason(err)
-}
-
 // dialWords are a connection's error without the addresses, which the report names anyway.
 func dialWords(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Sprintf("no answer within %s", stageTimeout)
+		return "no answer in time"
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Err != nil {
 		return oneLine(op.Err.Error())
@@ -270,21 +203,4 @@ func port(u *url.URL) string {
 	default:
 		return "443"
 	}
-}
-
-// clientCertificate reads the client certificate of a configuration; nil where there is none.
-func clientCertificate(cfg *rest.Config) (*x509.Certificate, error) {
-	files := rest.CopyConfig(cfg)
-	if err := rest.LoadTLSFiles(files); err != nil {
-		return nil, fmt.Errorf("reading the client certificate: %w", err)
-	}
-	block, _ := pem.Decode(files.CertData)
-	if block == nil {
-		return nil, nil
-	}
-	leaf, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("parsing the client certificate: %w", err)
-	}
-	return leaf, nil
 }
