@@ -2,12 +2,12 @@ package node
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -35,116 +35,35 @@ var _ = Catalog.Add(rule.Rule{
 	Detect:   detectNodeResolverBroken,
 })
 
-// lookupFailed is how Go's net.DNSError reads in a runtime's message: the name, the server that was
-// asked where it is known, and what went wrong.
-var lookupFailed = regexp.MustCompile(`lookup ([^\s:]+)(?: on \S+)?: (.+)`)
-
-// nameUnknown is what a resolver that works says of a name that does not exist (net.errNoSuchHost).
-const nameUnknown = "no such host"
-
-// lookup is a failed look-up of a registry's name during an image pull.
-type lookup struct {
-	pod *corev1.Pod
-	// container that waits for the image, and the list of statuses that it stands in.
-	container, list string
-	// host that could not be looked up.
-	host string
-	// answered tells that the resolver answered, and knew no such name.
-	answered bool
-	message  string
-}
-
 func detectNodeResolverBroken(p *rule.Pass) {
-	byNode := map[string][]lookup{}
-	nodesOf := map[string][]string{}
-	var nodes []string
-	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
-		for _, l := range lookups(pod) {
-			node := pod.Spec.NodeName
-			if byNode[node] == nil {
-				nodes = append(nodes, node)
-			}
-			byNode[node] = append(byNode[node], l)
-			if !slices.Contains(nodesOf[l.host], node) {
-				nodesOf[l.host] = append(nodesOf[l.host], node)
-			}
-		}
-	}
-	slices.Sort(nodes)
-	for _, node := range nodes {
-		own := slices.DeleteFunc(byNode[node], func(l lookup) bool { return len(nodesOf[l.host]) > 1 })
-		if len(own) > 0 {
-			judge(p, node, own)
-		}
+	for _, broken := range p.BrokenResolvers(p.PullFailures()) {
+		reportResolver(p, broken)
 	}
 }
 
-// lookups returns the look-ups that fail in a pod's image pulls.
-func lookups(pod *corev1.Pod) []lookup {
-	if pod.Spec.NodeName == "" || pod.DeletionTimestamp != nil {
-		return nil
-	}
-	var out []lookup
-	read := func(list string, statuses []corev1.ContainerStatus) {
-		for i := range statuses {
-			w := statuses[i].State.Waiting
-			if w == nil || (w.Reason != "ErrImagePull" && w.Reason != "ImagePullBackOff") {
-				continue
-			}
-			if m := lookupFailed.FindStringSubmatch(w.Message); m != nil {
-				out = append(out, lookup{
-					pod: pod, container: statuses[i].Name, list: list, host: m[1],
-					answered: strings.Contains(m[2], nameUnknown), message: w.Message,
-				})
-			}
-		}
-	}
-	read("initContainerStatuses", pod.Status.InitContainerStatuses)
-	read("containerStatuses", pod.Status.ContainerStatuses)
-	return out
-}
-
-// judge reports a node's failed look-ups where they are the node's own fault.
-func judge(p *rule.Pass, node string, own []lookup) {
-	hosts, silent := map[string]bool{}, false
-	first := own[0]
-	since := p.Now()
-	var pods []finding.Subject
-	for _, l := range own {
-		hosts[l.host] = true
-		if !l.answered && !silent {
-			first, silent = l, true
-		}
-		if t := began(l.pod); t.Before(since) {
-			since = t
-		}
-		if s := snapshot.SubjectOf(l.pod); !slices.Contains(pods, s) {
-			pods = append(pods, s)
-		}
-	}
-	elsewhere, where := runsElsewhere(p.Snapshot, node, hosts)
-	if !silent && elsewhere == 0 && len(hosts) < 2 {
-		return
-	}
+func reportResolver(p *rule.Pass, broken snapshot.BrokenResolver) {
+	first := telling(broken.Failures)
+	lookup, _ := snapshot.ParseLookUp(first.Message)
+	pods, since := sufferers(broken.Failures)
 	f := finding.Finding{
-		Subject:    finding.Subject{Kind: "Node", Name: node},
+		Subject:    finding.Subject{Kind: "Node", Name: broken.Node},
 		Mechanism:  v1alpha1.MechanismMisconfigured,
 		Field:      "/etc/resolv.conf",
 		Confidence: v1alpha1.ConfidenceMedium,
 		Since:      since,
-		Title:      finding.Textf("node %s: registry names cannot be looked up", "Node %s: registry 이름을 조회하지 못함", node),
+		Title:      finding.Textf("node %s: registry names cannot be looked up", "Node %s: registry 이름을 조회하지 못함", broken.Node),
 		Why: finding.Textf("Images cannot be pulled (%d pods) because looking up %s fails on this node and on no other: %s. Image pulls use the machine's resolver, not cluster DNS.",
 			"이 Node에서만 %[2]s 조회가 실패하여 Pod %[1]d개가 image를 pull하지 못합니다: %[3]s. image pull은 클러스터 DNS가 아니라 machine의 resolver를 사용합니다.",
-			len(pods), first.host, finding.Quote(lookupFailed.FindString(first.message))),
+			len(pods), strings.Join(broken.Hosts, ", "), reason(first.Message)),
 		Explains: pods,
 		Evidence: []finding.Evidence{{
-			Source: "Pod " + first.pod.Namespace + "/" + first.pod.Name, Path: fmt.Sprintf(".status.%s[%s].state.waiting.message", first.list, first.container),
-			Value: finding.Quote(lookupFailed.FindString(first.message)),
+			Source: "Pod " + first.Pod.Namespace + "/" + first.Pod.Name, Path: fmt.Sprintf(".status.%s[%s].state.waiting.message", statusesOf(first), first.Container),
+			Value: reason(first.Message), At: timestamp(metav1.NewTime(first.Since)),
 		}},
 		Remedies: finding.Remedies{
 			Now: []finding.Remedy{{
 				Text:    finding.Text{EN: "which servers does the machine ask, and do they answer", KO: "machine이 사용하는 DNS 서버와 응답 여부를 확인합니다"},
-				Command: "cat /etc/resolv.conf; getent hosts " + first.host, Machine: node,
+				Command: "cat /etc/resolv.conf; getent hosts " + lookup.Host, Machine: broken.Node,
 			}},
 			Later: []finding.Remedy{{Text: finding.Text{
 				EN: "name two resolvers on every node, and let one tool write resolv.conf",
@@ -152,69 +71,76 @@ func judge(p *rule.Pass, node string, own []lookup) {
 			}}},
 		},
 	}
-	if elsewhere > 0 {
-		f.RuledOut = append(f.RuledOut, finding.Statement{Text: finding.Textf("the registry's name: other nodes run images from there (%d containers)",
-			"registry 이름: 다른 Node의 container %d개가 같은 registry의 image를 실행 중입니다", elsewhere)})
+	if e := pulledElsewhere(p.Snapshot, broken, since); e != nil {
+		f.Confidence = v1alpha1.ConfidenceHigh
+		seen := finding.Evidence{Source: "Event on node " + e.Source.Host, Path: e.Reason, Value: finding.Quote(e.Message), At: timestamp(metav1.NewTime(snapshot.EventTime(e)))}
+		f.RuledOut = []finding.Statement{{
+			Text: finding.Textf("the registry and its name: node %s has pulled from it since",
+				"registry와 그 이름: 그 뒤에 Node %s에서는 pull에 성공했습니다", e.Source.Host),
+			Evidence: []finding.Evidence{seen},
+		}}
+		f.Evidence = append(f.Evidence, seen)
 		f.Remedies.Now = append(f.Remedies.Now, finding.Remedy{
 			Text:    finding.Text{EN: "the same on a node without the trouble, to compare", KO: "정상인 Node에서 같은 명령을 실행하여 비교합니다"},
-			Command: "cat /etc/resolv.conf; getent hosts " + first.host, Machine: where,
-		})
-	}
-	if e := pulledElsewhere(p.Snapshot, node, since); e != nil {
-		f.Confidence = v1alpha1.ConfidenceHigh
-		f.Evidence = append(f.Evidence, finding.Evidence{
-			Source: "Event on node " + e.Source.Host, Path: e.Reason, Value: finding.Quote(e.Message), At: timestamp(e.LastTimestamp),
+			Command: "cat /etc/resolv.conf; getent hosts " + lookup.Host, Machine: e.Source.Host,
 		})
 	}
 	p.Report(f)
 }
 
-// began is when a pod began to want its images.
-func began(pod *corev1.Pod) time.Time {
-	if pod.Status.StartTime != nil {
-		return pod.Status.StartTime.Time
-	}
-	return pod.CreationTimestamp.Time
-}
-
-// runsElsewhere counts the containers on other nodes that run images of the given registries, and
-// names one such node.
-func runsElsewhere(s *snapshot.Snapshot, node string, hosts map[string]bool) (count int, where string) {
-	for _, pod := range snapshot.List[*corev1.Pod](s) {
-		if pod.Spec.NodeName == "" || pod.Spec.NodeName == node {
-			continue
-		}
-		for i := range pod.Status.ContainerStatuses {
-			c := &pod.Status.ContainerStatuses[i]
-			if c.State.Running != nil && hosts[registryHost(c.Image)] {
-				count++
-				where = pod.Spec.NodeName
-			}
+// telling is the failure whose message says most: one in which no name server answered, else the
+// first.
+func telling(failures []snapshot.PullFailure) snapshot.PullFailure {
+	for _, f := range failures {
+		if l, ok := snapshot.ParseLookUp(f.Message); ok && !l.Unknown {
+			return f
 		}
 	}
-	return count, where
+	return failures[0]
 }
 
-// dockerHub is the host that serves images without a registry in their name
-// (github.com/containerd/containerd/core/remotes/docker, DefaultHost).
-const dockerHub = "registry-1.docker.io"
-
-// registryHost is the host, without port, that an image's name is pulled from.
-func registryHost(image string) string {
-	first, _, ok := strings.Cut(image, "/")
-	if !ok || (!strings.ContainsAny(first, ".:") && first != "localhost") || first == "docker.io" {
-		return dockerHub
+// statusesOf is the list of a pod's status that tells of a failure.
+func statusesOf(f snapshot.PullFailure) string {
+	if f.Init {
+		return "initContainerStatuses"
 	}
-	host, _, _ := strings.Cut(first, ":")
-	return host
+	return "containerStatuses"
 }
 
-// pulledElsewhere finds an Event of a pull that succeeded on another node meanwhile
-// (k8s.io/kubernetes/pkg/kubelet/images/image_manager.go, "Successfully pulled image").
-func pulledElsewhere(s *snapshot.Snapshot, node string, since time.Time) *corev1.Event {
+// reason is the part of a runtime's message that begins with the failed look-up.
+func reason(message string) string {
+	if i := strings.Index(message, "lookup "); i >= 0 {
+		message = message[i:]
+	}
+	return finding.Quote(message)
+}
+
+// sufferers are the pods whose images could not be pulled, each once, and when the first began to
+// want one.
+func sufferers(failures []snapshot.PullFailure) (pods []finding.Subject, since time.Time) {
+	for _, f := range failures {
+		if !f.Since.IsZero() && (since.IsZero() || f.Since.Before(since)) {
+			since = f.Since
+		}
+		if s := snapshot.SubjectOf(f.Pod); !slices.Contains(pods, s) {
+			pods = append(pods, s)
+		}
+	}
+	return pods, since
+}
+
+// pulledElsewhere finds an Event of a pull from one of the registries that succeeded on another
+// node meanwhile (k8s.io/kubernetes/pkg/kubelet/images/image_manager.go, "Successfully pulled image").
+func pulledElsewhere(s *snapshot.Snapshot, broken snapshot.BrokenResolver, since time.Time) *corev1.Event {
+	registries := map[string]bool{}
+	for _, f := range broken.Failures {
+		registries[snapshot.ParseImage(f.Image).Registry] = true
+	}
 	for _, e := range snapshot.List[*corev1.Event](s) {
-		if e.Reason == "Pulled" && strings.HasPrefix(e.Message, "Successfully pulled") && e.Source.Host != "" &&
-			e.Source.Host != node && snapshot.EventTime(e).After(since) {
+		image, ok := strings.CutPrefix(e.Message, `Successfully pulled image "`)
+		image, _, _ = strings.Cut(image, `"`)
+		if ok && e.Source.Host != "" && e.Source.Host != broken.Node && snapshot.EventTime(e).After(since) &&
+			registries[snapshot.ParseImage(image).Registry] {
 			return e
 		}
 	}
