@@ -32,7 +32,8 @@ Exit codes: 0 nothing at or above --fail-on, 1 incidents, 2 too little could be 
 // Run carries out one command line and returns the exit code of the process.
 func Run(ctx context.Context, inv *invocation.Invocation, rules []rule.Rule, args []string) exit.Code {
 	cmd := newCommand(inv, rules)
-	cmd.SetArgs(args)
+	// cobra takes nil for "those of the process".
+	cmd.SetArgs(append([]string{}, args...))
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {
 		return exit.OK

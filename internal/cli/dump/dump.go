@@ -77,7 +77,7 @@ func (o *options) run(ctx context.Context, inv *invocation.Invocation) error {
 	if err != nil {
 		return &exit.Error{Code: exit.Usage, Err: fmt.Errorf("writing %s: %w", o.output, err)}
 	}
-	if _, err := fmt.Fprintf(inv.Out, "%s: %d objects of %d kinds, %d answers\ndiagnose it: %s --from %s\n",
+	if _, err := fmt.Fprintf(inv.Out, "%s: objects %d, kinds %d, answers to questions %d\ndiagnose it: %s --from %s\n",
 		o.output, reading.Stats.Objects, reading.Stats.Kinds, len(s.Asked()), inv.Program, o.output); err != nil {
 		return fmt.Errorf("saying what was written: %w", err)
 	}

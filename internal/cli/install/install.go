@@ -56,7 +56,7 @@ with a ServiceAccount that may read what a diagnosis reads and nothing else. Not
 
 // Manifests writes everything in the order in which it can be applied.
 func Manifests(w io.Writer, namespace string, rules []rule.Rule) error {
-	if err := document(w, namespaceFor(namespace)); err != nil {
+	if err := Document(w, namespaceFor(namespace)); err != nil {
 		return err
 	}
 	definitions := config.CustomResourceDefinitions()
@@ -74,15 +74,15 @@ func Manifests(w io.Writer, namespace string, rules []rule.Rule) error {
 		return err
 	}
 	for _, obj := range []runtime.Object{account(namespace), Role(rules), binding(namespace)} {
-		if err := document(w, obj); err != nil {
+		if err := Document(w, obj); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// document writes an object as a YAML document, without the fields that the server fills in.
-func document(w io.Writer, obj runtime.Object) error {
+// Document writes an object as a YAML document, without the fields that the server fills in.
+func Document(w io.Writer, obj runtime.Object) error {
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
 	if err != nil {
 		return err

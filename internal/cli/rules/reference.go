@@ -36,7 +36,7 @@ func Reference(w io.Writer, rules []rule.Rule, l finding.Language) error {
 	c := captionsOf[l]
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n%s\n", c.title, c.preface)
-	for _, r := range rules {
+	for _, r := range byCode(rules) {
 		fmt.Fprintf(&b, "\n## %s\n\n**%s**\n\n%s\n\n", r.Code, r.Title.In(l), r.Doc.In(l))
 		fmt.Fprintf(&b, "- %s: %s\n", c.severity, r.Severity)
 		if r.For > 0 {

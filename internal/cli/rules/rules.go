@@ -3,9 +3,11 @@
 package rules
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -36,7 +38,7 @@ func New(inv *invocation.Invocation, display *invocation.Display, rules []rule.R
 			if print == nil {
 				return exit.Misused("-o %q is no output; write one of: %s", output, strings.Join(outputs, ", "))
 			}
-			if err := print(inv.Out, rules, inv.Language(*display)); err != nil {
+			if err := print(inv.Out, byCode(rules), inv.Language(*display)); err != nil {
 				return fmt.Errorf("listing the rules: %w", err)
 			}
 			return nil
@@ -46,6 +48,11 @@ func New(inv *invocation.Invocation, display *invocation.Display, rules []rule.R
 	// The flag is registered just above, so completing it cannot fail.
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// byCode sorts rules for somebody who looks one up.
+func byCode(rules []rule.Rule) []rule.Rule {
+	return slices.SortedFunc(slices.Values(rules), func(a, b rule.Rule) int { return cmp.Compare(a.Code, b.Code) })
 }
 
 func table(w io.Writer, rules []rule.Rule, l finding.Language) error {

@@ -42,14 +42,16 @@ func (c *Connection) resolve(program string) (target, error) {
 			return target{}, exit.Misused("there is no cluster to look at: neither --kubeconfig nor $KUBECONFIG nor ~/.kube/config names one; "+
 				"write %[1]s --kubeconfig FILE, or see %[1]s demo", program)
 		}
+		as := c.Overrides.AuthInfo
+		cfg.Impersonate = rest.ImpersonationConfig{UserName: as.Impersonate, UID: as.ImpersonateUID, Groups: as.ImpersonateGroups}
 		return target{"in-cluster", cfg}, nil
 	}
 	context := cmp.Or(c.Overrides.CurrentContext, raw.CurrentContext)
 	if _, ok := raw.Contexts[context]; context != "" && !ok {
 		return target{}, unknownContext(context, raw)
 	}
-	if context == "" && server == "" && c.Overrides.Context.Cluster == "" {
-		return target{}, exit.Misused("the kubeconfig has no current context; write --context NAME with one of: %s", names(raw))
+	if err := c.complete(context, raw); err != nil {
+		return target{}, err
 	}
 	if _, err := clientcmd.ParseTimeout(c.Overrides.Timeout); err != nil {
 		return target{}, exit.Misused("--request-timeout %q is no duration; write one such as 10s or 2m", c.Overrides.Timeout)
@@ -64,6 +66,24 @@ func (c *Connection) resolve(program string) (target, error) {
 	return target{context, cfg}, nil
 }
 
+// complete refuses flags and a kubeconfig that together lead to no server.
+func (c *Connection) complete(context string, raw clientcmdapi.Config) error {
+	cluster := c.Overrides.Context.Cluster
+	if c.Overrides.ClusterInfo.Server != "" {
+		return nil
+	}
+	if context == "" && cluster == "" {
+		return exit.Misused("the kubeconfig has no current context; write --context NAME with one of: %s", names(raw))
+	}
+	if cluster == "" {
+		cluster = raw.Contexts[context].Cluster
+	}
+	if _, ok := raw.Clusters[cluster]; !ok {
+		return exit.Misused("context %q of the kubeconfig leads to cluster %q, which it does not describe; mend it, or write --context with another", context, cluster)
+	}
+	return nil
+}
+
 func host(cfg *rest.Config) string {
 	if u, err := url.Parse(cfg.Host); err == nil && u.Host != "" {
 		return u.Host
@@ -73,13 +93,10 @@ func host(cfg *rest.Config) string {
 
 // unreadable says what is wrong with a kubeconfig file.
 func unreadable(err error) error {
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		if errors.Is(err, fs.ErrNotExist) {
-			return exit.Misused("the kubeconfig %s does not exist; write --kubeconfig with the path of one that does", path.Path)
-		}
-		return exit.Misused("the kubeconfig %s cannot be read: %w; write --kubeconfig with the path of one that can", path.Path, path.Err)
+	if path, ok := errors.AsType[*fs.PathError](err); ok && errors.Is(err, fs.ErrNotExist) {
+		return exit.Misused("the kubeconfig %s does not exist; write --kubeconfig with the path of one that does", path.Path)
 	}
-	return exit.Misused("the kubeconfig is malformed: %w; mend it, or write --kubeconfig with the path of another", oneLine(err))
+	return exit.Misused("the kubeconfig cannot be used: %w; mend it, or write --kubeconfig with the path of another", oneLine(err))
 }
 
 func unknownContext(context string, raw clientcmdapi.Config) error {

@@ -1,0 +1,210 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+	"k8s.io/kube-openapi/pkg/validation/strfmt"
+	"k8s.io/kube-openapi/pkg/validation/validate"
+	"sigs.k8s.io/yaml"
+
+	"github.com/maek-dev/maek/internal/cli/install"
+	listing "github.com/maek-dev/maek/internal/cli/rules"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rules"
+)
+
+//go:generate go test . -run ^TestGeneratedFilesAreCurrent$ -update
+
+// module is where the module's own files lie, seen from this folder.
+const module = "../.."
+
+// TestGeneratedFilesAreCurrent holds the files that are made of the rules against the rules.
+func TestGeneratedFilesAreCurrent(t *testing.T) {
+	all := rules.All()
+	reference := func(l finding.Language) func(*bytes.Buffer) error {
+		return func(b *bytes.Buffer) error { return listing.Reference(b, all, l) }
+	}
+	files := map[string]func(*bytes.Buffer) error{
+		"docs/rules.md":    reference(finding.English),
+		"docs/rules.ko.md": reference(finding.Korean),
+		"config/rbac/read_only.yaml": func(b *bytes.Buffer) error {
+			return install.Document(b, install.Role(all))
+		},
+	}
+	for path, write := range files {
+		t.Run(path, func(t *testing.T) {
+			var got bytes.Buffer
+			if err := write(&got); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(module, path)
+			if *update {
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil { //nolint:gosec // a file of the repository
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(read(t, path), got.String()); diff != "" {
+				t.Errorf("it is out of date, run make generate (-is +should be):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRoleGrantsNothingButReading(t *testing.T) {
+	for _, r := range install.Role(rules.All()).Rules {
+		for _, verb := range r.Verbs {
+			if verb != "list" && verb != "get" {
+				t.Errorf("verb %q on %v", verb, r.Resources)
+			}
+		}
+		for _, list := range [][]string{r.APIGroups, r.Resources, r.Verbs, r.NonResourceURLs} {
+			if slices.ContainsFunc(list, func(s string) bool { return strings.Contains(s, "*") }) {
+				t.Errorf("a wildcard in %v", r)
+			}
+		}
+		if slices.Contains(r.Resources, "secrets") {
+			t.Error("it reads Secrets")
+		}
+	}
+}
+
+// TestInstallPrintsWhatCanBeApplied decodes every document that install prints, strictly where it
+// is of a kind that the test knows, and holds their order.
+func TestInstallPrintsWhatCanBeApplied(t *testing.T) {
+	got := run(t, t.Context(), "install", "-n", "ops")
+	if got.code != 0 || got.errOut != "" {
+		t.Fatalf("exit code %d, %s", got.code, got.errOut)
+	}
+	var names []string
+	for doc := range strings.SplitSeq(strings.TrimPrefix(got.out, "---\n"), "\n---\n") {
+		var head struct {
+			APIVersion, Kind string
+			Metadata         struct{ Name, Namespace string }
+		}
+		if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
+			t.Fatalf("%v in:\n%s", err, doc)
+		}
+		names = append(names, strings.Trim(head.Kind+" "+head.Metadata.Namespace+"/"+head.Metadata.Name, "/ "))
+		if head.Kind == "ClusterRoleBinding" {
+			var binding rbacv1.ClusterRoleBinding
+			if err := yaml.UnmarshalStrict([]byte(doc), &binding); err != nil {
+				t.Fatal(err)
+			}
+			want := []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "ops", Name: "maek"}}
+			if diff := cmp.Diff(want, binding.Subjects); diff != "" {
+				t.Errorf("the role is bound to others (-want +got):\n%s", diff)
+			}
+		}
+	}
+	want := []string{
+		"Namespace /ops",
+		"CustomResourceDefinition /checkrecords.maek.dev", "CustomResourceDefinition /checks.maek.dev", "CustomResourceDefinition /incidents.maek.dev",
+		"ServiceAccount ops/maek", "ClusterRole /maek-read-only", "ClusterRoleBinding /maek-read-only",
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("documents (-want +got):\n%s", diff)
+	}
+}
+
+// TestJSONKeepsItsContract validates real output against the schema in docs/.
+func TestJSONKeepsItsContract(t *testing.T) {
+	var schema spec.Schema
+	if err := json.Unmarshal([]byte(read(t, filepath.Join(module, "docs/diagnosis.schema.json"))), &schema); err != nil {
+		t.Fatal(err)
+	}
+	validator := validate.NewSchemaValidator(&schema, nil, "", strfmt.Default)
+	outputs := map[string]string{
+		"demo":    run(t, t.Context(), "demo", "-o", "json").out,
+		"live":    run(t, t.Context(), "-o", "json", "--kubeconfig", serve(t, cluster(map[string]bool{"w1": false}, "cart-1"))).out,
+		"nothing": run(t, t.Context(), "-o", "json", "--kubeconfig", kubeconfig(t, "http://127.0.0.1:1")).out,
+	}
+	for name, out := range outputs {
+		t.Run(name, func(t *testing.T) {
+			var doc map[string]any
+			if err := json.Unmarshal([]byte(out), &doc); err != nil {
+				t.Fatal(err)
+			}
+			for _, err := range validator.Validate(doc).Errors {
+				t.Error(err)
+			}
+			doc["verdict"] = "Fine"
+			if validator.Validate(doc).IsValid() {
+				t.Error("the schema takes a verdict that does not exist")
+			}
+		})
+	}
+}
+
+func TestWordsOfTheCommandLine(t *testing.T) {
+	cases := map[string]struct {
+		args   []string
+		golden string
+	}{
+		"help":                      {[]string{"--help"}, "help.txt"},
+		"help of dump":              {[]string{"dump", "--help"}, "help-dump.txt"},
+		"the list of rules":         {[]string{"rules"}, "rules.txt"},
+		"the list in Korean":        {[]string{"rules", "--lang", "ko"}, "rules.ko.txt"},
+		"the list for programs":     {[]string{"rules", "-o", "json"}, "rules.json"},
+		"a rule":                    {[]string{"explain", "NodeGone"}, "explain.txt"},
+		"a rule, whatever its case": {[]string{"explain", "nodegone"}, "explain.txt"},
+		"a rule in Korean":          {[]string{"explain", "PodFailed", "--lang=ko"}, "explain.ko.txt"},
+		"the version":               {[]string{"version"}, "version.txt"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := run(t, t.Context(), tc.args...)
+			if got.code != 0 || got.errOut != "" {
+				t.Fatalf("exit code %d, %s", got.code, got.errOut)
+			}
+			golden(t, tc.golden, got.out)
+		})
+	}
+}
+
+func TestCompletionForEveryShell(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if got := run(t, t.Context(), "completion", shell); got.code != 0 || !strings.Contains(got.out, "kubectl-maek") {
+			t.Errorf("%s: exit code %d, %d bytes", shell, got.code, len(got.out))
+		}
+	}
+	if got := run(t, t.Context(), "__complete", "explain", ""); !strings.Contains(got.out, "NodeGone\nPodFailed\n") {
+		t.Errorf("codes are not completed:\n%s", got.out)
+	}
+}
+
+// TestGoldensAreUsed fails for a golden that no test compares any more.
+func TestGoldensAreUsed(t *testing.T) {
+	var source strings.Builder
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			source.WriteString(read(t, path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	goldens, err := os.ReadDir("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range goldens {
+		if !strings.Contains(source.String(), `"`+g.Name()+`"`) {
+			t.Errorf("testdata/%s: no test uses it", g.Name())
+		}
+	}
+}
