@@ -46,15 +46,19 @@ func TestProgramsLinkOnlyWhatTheyNeed(t *testing.T) {
 			if !known {
 				t.Fatalf("cmd/%s has no entry in the table of roles", name)
 			}
+			linked := map[string]bool{}
 			for dependency := range strings.Lines(goList(t, "-deps", "./cmd/"+name)) {
 				dependency = strings.TrimSpace(dependency)
-				if reason := unwantedFor(name, dependency); reason != "" {
-					t.Errorf("it links %s: %s", dependency, reason)
-				}
+				linked[banOn(name, dependency)] = true
 				if folder, ours := strings.CutPrefix(dependency, module+"/"); ours {
 					if from := tree(folder); layers[from] == layers["internal/cli"] && !slices.Contains(allowed, from) {
 						t.Errorf("it links %s, which belongs to another program", folder)
 					}
+				}
+			}
+			for banned, reason := range unwanted[name] {
+				if linked[banned] {
+					t.Errorf("it links %s: %s", banned, reason)
 				}
 			}
 		})
@@ -76,10 +80,11 @@ func TestUnwantedPackagesExist(t *testing.T) {
 	}
 }
 
-func unwantedFor(program, dependency string) string {
+// banOn returns the path in the program's table that a dependency is or lies below, or "".
+func banOn(program, dependency string) string {
 	for folder := dependency; folder != "." && folder != "/"; folder = path.Dir(folder) {
-		if reason := unwanted[program][folder]; reason != "" {
-			return reason
+		if _, banned := unwanted[program][folder]; banned {
+			return folder
 		}
 	}
 	return ""
