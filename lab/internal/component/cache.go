@@ -37,10 +37,15 @@ type Cache struct {
 	// Progress, if not nil, is told of every step that takes time. Calls do not
 	// overlap.
 	Progress func(Event)
+
+	// noSources is why Sources could not be found.
+	noSources error
 }
 
 // Open returns the cache of the user who runs this process, for the checkout
-// that the working directory is in.
+// that the working directory is in. Outside of a checkout it can be opened too,
+// but nothing can be found in it or built: which programs are meant is written in
+// the checkout.
 func Open(now func() time.Time, progress func(Event)) (*Cache, error) {
 	dir, err := Dir()
 	if err != nil {
@@ -50,10 +55,7 @@ func Open(now func() time.Time, progress func(Event)) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the lab's sources: %w", err)
 	}
-	sources, err := FindSources(wd)
-	if err != nil {
-		return nil, err
-	}
+	sources, noSources := FindSources(wd)
 	return &Cache{
 		Dir:        dir,
 		Sources:    sources,
@@ -61,6 +63,7 @@ func Open(now func() time.Time, progress func(Event)) (*Cache, error) {
 		Components: All(),
 		Now:        now,
 		Progress:   progress,
+		noSources:  noSources,
 	}, nil
 }
 
@@ -122,6 +125,9 @@ func (c *Cache) Path(program string) (string, error) {
 // folder returns the cache folder of one component. Its name changes with
 // everything that can change what is built.
 func (c *Cache) folder(component Component) (string, error) {
+	if c.noSources != nil {
+		return "", c.noSources
+	}
 	sum := sha256.New()
 	write(sum, fmt.Sprintln(c.Arch, component.cgo, buildFlags(component)))
 	var err error

@@ -242,9 +242,17 @@ func TestTheCacheIsWhereTheVariableSays(t *testing.T) {
 	}
 }
 
-func TestOutsideOfACheckoutThereAreNoSources(t *testing.T) {
-	if _, err := FindSources(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not in a checkout") {
-		t.Errorf("err = %v, want one that says so", err)
+func TestOutsideOfACheckoutTheCacheSaysWhyItFindsNothing(t *testing.T) {
+	t.Chdir(t.TempDir())
+	cache, err := Open(func() time.Time { return time.Unix(0, 0) }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, pathErr := cache.Path("kubelet")
+	for _, err := range []error{pathErr, cache.Build(t.Context(), "kubelet")} {
+		if err == nil || !strings.Contains(err.Error(), "not in a checkout") {
+			t.Errorf("err = %v, want one that says so", err)
+		}
 	}
 }
 
