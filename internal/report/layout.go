@@ -1,6 +1,9 @@
 package report
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // style is how a stretch of text looks on a terminal with colours.
 type style string
@@ -74,13 +77,19 @@ func (o *layout) ends(left line, right span) bool {
 
 // paragraph writes text after a first line's prefix, wrapped under itself.
 func (o *layout) paragraph(prefix line, text string, s style) {
-	indent := prefix.columns()
-	lines := wrap(clean(text), o.width-indent)
+	o.hang(prefix, line{{strings.Repeat(" ", prefix.columns()), plain}}, text, s)
+}
+
+// hang writes text after a first line's prefix and the prefix of all lines below it, which must be
+// equally wide.
+func (o *layout) hang(first, below line, text string, s style) {
+	lines := wrap(clean(text), o.width-first.columns())
 	if len(lines) == 0 {
 		lines = []string{""}
 	}
-	o.put(append(prefix, span{lines[0], s})...)
-	for _, l := range lines[1:] {
-		o.put(span{strings.Repeat(" ", indent), plain}, span{l, s})
+	prefix := first
+	for _, l := range lines {
+		o.put(append(slices.Clone(prefix), span{l, s})...)
+		prefix = below
 	}
 }

@@ -58,7 +58,7 @@ func (p *page) effects(chain []v1alpha1.Link) {
 			if top {
 				branch, below = "", ""
 			}
-			p.paragraph(append(prefix, span{stem + branch, dim}), e.link.Text, plain)
+			p.hang(append(prefix, span{stem + branch, dim}), append(p.label(""), span{stem + below, dim}), e.link.Text, plain)
 			prefix = p.label("")
 			show(e.below, stem+below, false)
 		}
