@@ -19,10 +19,7 @@ build: $(PROGRAMS:%=bin/%) ## Build the programs into bin/, static
 
 .PHONY: demo
 demo: bin/kubectl-maek ## Diagnose a recorded cluster that is broken twice
-	@bin/kubectl-maek demo || [ $$? -eq 1 ]
-	@echo
-	@echo 'On your cluster:           bin/kubectl-maek   (or put it into PATH: kubectl maek)'
-	@echo 'No cluster? As root:       make lab           (a real one on this machine, about 15 minutes the first time)'
+	@bin/kubectl-maek demo || [ $$? -eq 1 ] # 1 says that there are incidents, and there are
 
 .PHONY: lab
 lab: bin/lab bin/kubectl-maek ## Make a real cluster on this machine (as root)
