@@ -79,6 +79,17 @@ func (s *Snapshot) PodStarting(p *corev1.Pod) bool {
 	return waiting
 }
 
+// NotReadySince is when a pod that is not ready ceased to be; for one that never was, when it began
+// to wait.
+func NotReadySince(p *corev1.Pod) time.Time {
+	for _, t := range []corev1.PodConditionType{corev1.PodReady, corev1.PodScheduled} {
+		if c := PodCondition(p, t); c != nil && !c.LastTransitionTime.IsZero() {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return p.CreationTimestamp.Time
+}
+
 // SpecWritten is when anything but the status of an object was last written, by any subresource
 // (kubectl and autoscalers scale through one), as its managed fields tell; the zero time where
 // they do not.

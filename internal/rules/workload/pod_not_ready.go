@@ -107,7 +107,7 @@ func tellSilent(p *rule.Pass, manager snapshot.Freshness, pods map[string]int) {
 			continue
 		}
 		p.Skip(finding.Textf(
-			"readiness of %d pods on Node %s is not known: its kubelet last reported at %s, and the controller manager, which would take them out of service, is dead since %s",
+			"readiness of pods on Node %[2]s is not known (%[1]d say that they are ready): its kubelet last reported at %[3]s, and the controller manager, which would take them out of service, is dead since %[4]s",
 			"Node %[2]s에 있는 Pod %[1]d개의 Ready 여부를 알 수 없습니다. kubelet의 마지막 보고는 %[3]s이고, Pod를 서비스에서 제외해야 할 controller manager도 %[4]s부터 멈춰 있습니다",
 			pods[n.Name], n.Name, finding.Clock(p.Now(), kubelet.LastSeen), finding.Clock(p.Now(), manager.LastSeen)))
 	}
@@ -131,7 +131,7 @@ func withoutNode(p *rule.Pass, pod *corev1.Pod, manager snapshot.Freshness) find
 		}},
 	}
 	if !snapshot.PodReady(pod) {
-		f.Since = notReadySince(pod)
+		f.Since = snapshot.NotReadySince(pod)
 	} else {
 		f.Settling = manager.State != snapshot.Dead
 	}

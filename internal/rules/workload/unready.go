@@ -66,7 +66,7 @@ func unreadiness(pod *corev1.Pod) unready {
 		return unscheduled(pod)
 	}
 	u := containerUnreadiness(pod)
-	u.since = notReadySince(pod)
+	u.since = snapshot.NotReadySince(pod)
 	return u
 }
 
@@ -195,16 +195,6 @@ func sidecar(pod *corev1.Pod, name string) bool {
 	return slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {
 		return c.Name == name && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 	})
-}
-
-// notReadySince is when a pod ceased to be ready; for one that never was, when it began to wait.
-func notReadySince(pod *corev1.Pod) time.Time {
-	for _, t := range []corev1.PodConditionType{corev1.PodReady, corev1.PodScheduled} {
-		if c := snapshot.PodCondition(pod, t); c != nil && !c.LastTransitionTime.IsZero() {
-			return c.LastTransitionTime.Time
-		}
-	}
-	return pod.CreationTimestamp.Time
 }
 
 // shouldServe tells whether a pod is one that ought to be ready now. One that runs to an end, as a

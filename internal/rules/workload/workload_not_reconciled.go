@@ -50,7 +50,7 @@ func workloadNotReconciled(p *rule.Pass) {
 		j.judge(d, d.Status.ObservedGeneration)
 	}
 	if j.undated > 0 {
-		p.Skip(finding.Textf("%d workloads have a change that their controller has not taken up, and nothing says for how long (no managed fields)",
+		p.Skip(finding.Textf("workloads with a change that their controller has not taken up: %d; nothing says for how long (no managed fields)",
 			"워크로드 %d개의 변경을 controller가 아직 처리하지 않았으나 얼마나 지났는지 알 수 없습니다(managedFields 없음)", j.undated))
 	}
 }

@@ -1,0 +1,61 @@
+package network
+
+import (
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+var _ = Catalog.Add(rule.Rule{
+	Code:  "ServiceEndpointsReduced",
+	Title: finding.Text{EN: "Service has fewer endpoints", KO: "Service의 endpoint가 줄었습니다"},
+	Doc: finding.Text{
+		EN: "Some of the pods that a Service selects are not ready, and others still serve: nobody is refused, and the next loss may take " +
+			"the rest. It shows how far something else reaches and is no incident of its own. Left alone: pods that are done or being " +
+			"deleted, and Services that publish pods whether they are ready or not.",
+		KO: "Service가 선택한 Pod 중 일부가 Ready가 아니지만 나머지가 서비스하고 있습니다. 호출이 거부되지는 않으나 추가 장애에 취약합니다. " +
+			"다른 원인의 영향 범위를 보이는 정보이며 그 자체로 incident가 되지 않습니다. 종료되었거나 삭제 중인 Pod, Ready 여부와 무관하게 Pod를 공개하는 Service는 제외합니다.",
+	},
+	Link:     "https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#ready",
+	Severity: finding.Info,
+	Needs: []rule.Need{
+		rule.Any[*corev1.Service](), rule.Any[*corev1.Pod](), rule.Any[*discoveryv1.EndpointSlice](),
+		rule.Optional[*corev1.Namespace](), rule.Optional[*coordinationv1.Lease](),
+	},
+	For:     3 * time.Minute,
+	Symptom: true,
+	Causes:  []rule.Cause{{Code: "PodNotReady", Via: rule.HasPod}},
+	Detect:  serviceEndpointsReduced,
+})
+
+func serviceEndpointsReduced(p *rule.Pass) {
+	manager := p.Writer(snapshot.ControllerManager)
+	for _, svc := range snapshot.List[*corev1.Service](p.Snapshot) {
+		if !selects(p, svc) {
+			continue
+		}
+		b := behind(p, svc, manager)
+		lost := b.notReady()
+		left := min(b.serving, len(b.selected)-len(lost))
+		if left == 0 || len(lost) == 0 {
+			continue
+		}
+		f := finding.Finding{
+			Subject: snapshot.SubjectOf(svc), Mechanism: v1alpha1.MechanismDegraded, Settling: b.starting(p),
+		}
+		f.Title = finding.Textf("%s: %d of %d endpoints left", "%s: endpoint %[3]d개 중 %[2]d개가 남았습니다", name(f.Subject), left, len(b.selected))
+		f.Why = finding.Join("; ", finding.Textf("not ready: %s", "Ready가 아닌 Pod: %s", podNames(lost)), b.counted(p))
+		f.Evidence = []finding.Evidence{b.evidence(), readiness(lost[0])}
+		for _, pod := range lost {
+			f.Since = earlier(f.Since, snapshot.NotReadySince(pod))
+		}
+		p.Report(f)
+	}
+}
