@@ -42,7 +42,8 @@ type Spec struct {
 	// Programs are static programs on this machine, put into the image's
 	// /usr/local/bin under their own file names.
 	Programs []string
-	// Entrypoint is the command. Its first word is in PATH or has a folder.
+	// Entrypoint is the command. Its first word is one of the programs, by its name
+	// or by its path in the image.
 	Entrypoint []string
 	// User is the user the command runs as: a number, or empty for root.
 	User string
@@ -60,6 +61,9 @@ func Build(spec Spec) (v1.Image, error) {
 	}
 	arch, err := architecture(spec.Programs)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkEntrypoint(spec); err != nil {
 		return nil, err
 	}
 	layer, err := tarball.LayerFromOpener(
@@ -100,6 +104,18 @@ func Build(spec Spec) (v1.Image, error) {
 		return nil, fmt.Errorf("setting the configuration of %s: %w", spec.Reference, err)
 	}
 	return img, nil
+}
+
+// checkEntrypoint reports an entrypoint that the image does not hold: a container
+// of it could never start.
+func checkEntrypoint(spec Spec) error {
+	for _, program := range spec.Programs {
+		base := filepath.Base(program)
+		if len(spec.Entrypoint) > 0 && (spec.Entrypoint[0] == base || spec.Entrypoint[0] == path.Join(binDir, base)) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the entrypoint %q of %s is none of its programs", spec.Entrypoint, spec.Reference)
 }
 
 // Save builds the image and writes it to an archive, which appears complete or

@@ -140,7 +140,7 @@ func TestAnImageHasItsProgramsAndNothingOfThisMachine(t *testing.T) {
 }
 
 func TestTheArchitectureIsThePrograms(t *testing.T) {
-	config, err := build(t, Spec{Reference: "lab.example/pause:1", Programs: []string{program(t, "arm64", "pause")}}).ConfigFile()
+	config, err := build(t, Spec{Reference: "lab.example/pause:1", Programs: []string{program(t, "arm64", "pause")}, Entrypoint: []string{"pause"}}).ConfigFile()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +164,10 @@ func TestWhatCannotRunInAnImageIsRefused(t *testing.T) {
 		"a file that is no program":             {Spec{Reference: "a.example/b:c", Programs: []string{script}}, "bad magic number"},
 		"a program that is not there":           {Spec{Reference: "a.example/b:c", Programs: []string{"/nowhere"}}, "no such file"},
 		"no program":                            {Spec{Reference: "a.example/b:c"}, "at least one program"},
+		"no entrypoint":                         {Spec{Reference: "a.example/b:c", Programs: []string{amd64}}, "none of its programs"},
+		"an entrypoint that is not in the image": {
+			Spec{Reference: "a.example/b:c", Programs: []string{amd64}, Entrypoint: []string{amd64}}, "none of its programs",
+		},
 		"a name without a tag":                  {Spec{Reference: "a.example/b", Programs: []string{amd64}}, "image name"},
 	}
 	for name, tc := range tests {
@@ -297,10 +301,16 @@ func TestMaeksImagesAreMadeOfTheProgramsThatWereBuilt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	config, err := build(t, specs[0]).ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"/usr/local/bin/kubectl-maek"}, config.Config.Entrypoint); diff != "" {
+		t.Errorf("entrypoint, -want +got:\n%s", diff)
+	}
 	if specs[0].Reference != "ghcr.io/maek-dev/kubectl-maek:v0.1.0" || specs[0].User != NonRoot {
 		t.Errorf("spec = %+v", specs[0])
 	}
-	build(t, specs[0])
 
 	_, err = Maek(t.TempDir(), "v0.1.0", MaekPrograms())
 	if err == nil || !strings.Contains(err.Error(), "make build") {

@@ -17,11 +17,11 @@ func MaekPrograms() []string {
 	return []string{"kubectl-maek"}
 }
 
-// Maek returns the specs of the images of programs, which were built into binDir.
-func Maek(binDir, version string, programs []string) ([]Spec, error) {
+// Maek returns the specs of the images of programs, which were built into folder.
+func Maek(folder, version string, programs []string) ([]Spec, error) {
 	specs := make([]Spec, 0, len(programs))
 	for _, program := range programs {
-		file := filepath.Join(binDir, program)
+		file := filepath.Join(folder, program)
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("there is no %s: build Maek's programs first (make build)", file)
 		} else if err != nil {
