@@ -39,8 +39,7 @@ func (l line) columns() int {
 
 // layout puts lines together. Only it writes control sequences.
 type layout struct {
-	strings.Builder
-
+	out   []byte
 	width int
 	color bool
 }
@@ -59,9 +58,9 @@ func (o *layout) put(spans ...span) {
 		if o.color && s.style != plain {
 			text = "\x1b[" + string(s.style) + "m" + text + "\x1b[0m"
 		}
-		o.WriteString(text)
+		o.out = append(o.out, text...)
 	}
-	o.WriteByte('\n')
+	o.out = append(o.out, '\n')
 }
 
 // ends writes a line with one part at the left margin and one at the right; false, and nothing

@@ -62,6 +62,6 @@ func Terminal(w io.Writer, d v1alpha1.Diagnosis, o Options) error {
 	}
 	p.gaps(d)
 	p.more(d)
-	_, err := io.WriteString(w, p.String())
+	_, err := w.Write(p.out)
 	return err
 }

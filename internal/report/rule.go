@@ -39,7 +39,7 @@ func Rule(w io.Writer, e Explanation, o Options) error {
 	p.fact(p.words.reads, strings.Join(e.Reads, ", "))
 	p.fact(p.words.causes, strings.Join(e.Causes, ", "))
 	p.fact(p.words.link, e.Link)
-	_, err := io.WriteString(w, p.String())
+	_, err := w.Write(p.out)
 	return err
 }
 

@@ -34,11 +34,11 @@ func New(inv *invocation.Invocation, display *invocation.Display, rules []rule.R
 		Short: "List what can be found",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			print := printers[output]
-			if print == nil {
+			list := printers[output]
+			if list == nil {
 				return exit.Misused("-o %q is no output; write one of: %s", output, strings.Join(outputs, ", "))
 			}
-			if err := print(inv.Out, byCode(rules), inv.Language(*display)); err != nil {
+			if err := list(inv.Out, byCode(rules), inv.Language(*display)); err != nil {
 				return fmt.Errorf("listing the rules: %w", err)
 			}
 			return nil
