@@ -136,12 +136,16 @@ func grouped(n int) string {
 	return s
 }
 
-// brief writes seconds with one decimal, as long as that tells anything.
+// brief writes seconds with as many decimals as tell anything.
 func brief(seconds float64) string {
-	if seconds >= 100 {
-		return strconv.FormatFloat(seconds, 'f', 0, 64)
+	decimals := 1
+	switch {
+	case seconds < 1:
+		decimals = 2
+	case seconds >= 100:
+		decimals = 0
 	}
-	return strconv.FormatFloat(seconds, 'f', 1, 64)
+	return strconv.FormatFloat(seconds, 'f', decimals, 64)
 }
 
 // inUnits writes a duration in the largest units that matter to somebody who decides what to do
