@@ -13,7 +13,7 @@ var _ = Catalog.Add(rule.Rule{
 	Code: "ApiServerNotReady",
 	Title: finding.Text{
 		EN: "API server not ready",
-		KO: "API server가 준비되지 않음",
+		KO: "API server가 준비되지 않았습니다",
 	},
 	Doc: finding.Text{
 		EN: "The API server answers and one of its own checks in /readyz fails. A failing check of etcd means that it cannot read or write anything: the controller " +
@@ -107,34 +107,34 @@ func notReady(api snapshot.API, checks []snapshot.HealthCheck) finding.Finding {
 	}}
 	switch {
 	case len(checks) == 0:
-		f.Title = finding.Textf("API server %s is not ready", "API server(%s)가 준비되지 않음", f.Subject.Name)
+		f.Title = finding.Textf("API server %s is not ready", "API server(%s)가 준비되지 않았습니다", f.Subject.Name)
 		f.Why = finding.Textf("It answers that it is not ready: %s.", "준비되지 않았다고 응답합니다: %s.", finding.Quote(api.Failure.Message))
 	case some(checks, concernsEtcd):
-		f.Title = finding.Textf("API server %s is not ready: etcd does not answer it (%s)", "API server(%s)가 준비되지 않음: etcd가 응답하지 않음(%s)", f.Subject.Name, list)
+		f.Title = finding.Textf("API server %s is not ready: etcd does not answer it (%s)", "API server(%s)가 준비되지 않았습니다: etcd가 응답하지 않습니다(%s)", f.Subject.Name, list)
 		f.Why = finding.Join(" ", finding.Textf("It runs, and its checks %s fail: it can neither read from etcd nor write to it. Controllers and the scheduler lose their Leases through it; they are not the cause.",
 			"실행 중이지만 %s 점검이 실패합니다. etcd에서 읽지도 쓰지도 못하는 상태입니다. controller와 scheduler가 Lease를 잃는 것은 그 결과이며 원인이 아닙니다.", list), whileAway)
 		f.RuledOut = []finding.Statement{{Text: finding.Text{EN: "the kube-apiserver process: it answers", KO: "kube-apiserver 프로세스: 응답합니다"}}}
 		f.Remedies.Now = append(f.Remedies.Now, finding.Remedy{Text: finding.Text{
 			EN: "on each machine that runs etcd: `crictl ps -a --name etcd`, `df -h /var/lib/etcd` and etcd's log; with three members, two must run",
-			KO: "etcd가 있는 각 machine에서 `crictl ps -a --name etcd`, `df -h /var/lib/etcd`와 etcd 로그를 확인합니다. 구성원이 3개이면 2개가 실행되어야 합니다",
+			KO: "etcd가 있는 각 머신에서 `crictl ps -a --name etcd`, `df -h /var/lib/etcd`와 etcd 로그를 확인합니다. member가 3개이면 2개가 실행되어야 합니다",
 		}})
 		f.Remedies.Later = []finding.Remedy{{Text: finding.Text{
 			EN: "run three etcd members on disks of their own, and take snapshots",
-			KO: "etcd 구성원 3개를 전용 디스크에서 운영하고 snapshot을 정기적으로 저장합니다",
+			KO: "etcd member 3개를 전용 디스크에서 운영하고 etcd snapshot을 정기적으로 저장합니다",
 		}}}
 	case every(checks, passing):
 		f.Severity = finding.Warning
 		f.Mechanism = v1alpha1.MechanismDegraded
-		f.Title = finding.Textf("API server %s is starting or ending (%s)", "API server(%s)가 시작 또는 종료 중(%s)", f.Subject.Name, list)
+		f.Title = finding.Textf("API server %s is starting or ending (%s)", "API server(%s)가 시작 또는 종료 중입니다(%s)", f.Subject.Name, list)
 		f.Why = finding.Textf("Only checks fail that fail in every API server while it starts or ends: %s. If that lasts for minutes, the server cannot finish its start.",
 			"시작하거나 종료하는 동안에만 실패하는 점검입니다: %s. 몇 분 동안 계속되면 시작을 끝내지 못하는 것입니다.", list)
 	default:
-		f.Title = finding.Textf("API server %s is not ready: %s", "API server(%s)가 준비되지 않음: %s", f.Subject.Name, list)
+		f.Title = finding.Textf("API server %s is not ready: %s", "API server(%s)가 준비되지 않았습니다: %s", f.Subject.Name, list)
 		f.Why = finding.Textf("It runs, and its checks %s fail. Its log says why where it runs with --v=2 or more.",
 			"실행 중이지만 %s 점검이 실패합니다. --v=2 이상으로 실행 중이면 이유가 로그에 남습니다.", list)
 		f.Remedies.Now = append(f.Remedies.Now, finding.Remedy{Text: finding.Text{
 			EN: "on a control-plane machine: `crictl logs $(crictl ps -q --name kube-apiserver) 2>&1 | grep 'check failed'`",
-			KO: "control plane machine에서 `crictl logs $(crictl ps -q --name kube-apiserver) 2>&1 | grep 'check failed'`로 로그를 확인합니다",
+			KO: "control plane 머신에서 `crictl logs $(crictl ps -q --name kube-apiserver) 2>&1 | grep 'check failed'`로 로그를 확인합니다",
 		}})
 	}
 	return f

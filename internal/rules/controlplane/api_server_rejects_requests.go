@@ -13,7 +13,7 @@ var _ = Catalog.Add(rule.Rule{
 	Code: "ApiServerRejectsRequests",
 	Title: finding.Text{
 		EN: "API server answers with an error",
-		KO: "API server가 오류로 응답함",
+		KO: "API server가 오류로 응답합니다",
 	},
 	Doc: finding.Text{
 		EN: "The API server answers every request with an error. 401, or 403 to system:anonymous, means that it does not know these credentials: a matter of the " +
@@ -72,7 +72,7 @@ func unauthorized(api snapshot.API) finding.Finding {
 		Severity:  finding.Warning,
 		Mechanism: v1alpha1.MechanismUnauthorized,
 		Title: finding.Textf("API server %s does not accept these credentials",
-			"API server(%s)가 이 인증 정보를 받아들이지 않음", endpoint(api).Name),
+			"API server(%s)가 이 인증 정보를 받아들이지 않습니다", endpoint(api).Name),
 		Why: finding.Join(" ",
 			finding.Text{EN: "It answers " + how.EN + ".", KO: "응답: " + how.KO + "."},
 			finding.Text{
@@ -90,7 +90,7 @@ func unauthorized(api snapshot.API) finding.Finding {
 			},
 			{Text: finding.Text{
 				EN: "get fresh credentials; on a kubeadm cluster `kubeadm certs renew admin.conf` on a control-plane machine renews the administrator's",
-				KO: "새 인증 정보를 받습니다. kubeadm 클러스터에서는 control plane machine에서 `kubeadm certs renew admin.conf`로 관리자 인증서를 갱신합니다",
+				KO: "새 인증 정보를 받습니다. kubeadm 클러스터에서는 control plane 머신에서 `kubeadm certs renew admin.conf`로 관리자 인증서를 갱신합니다",
 			}},
 		}},
 	}
@@ -100,7 +100,7 @@ func overloaded(api snapshot.API) finding.Finding {
 	return finding.Finding{
 		Mechanism: v1alpha1.MechanismExhausted,
 		Title: finding.Textf("API server %s turns requests away: too many (429)",
-			"API server(%s)가 요청을 돌려보냄: 요청이 너무 많음(429)", endpoint(api).Name),
+			"API server(%s)가 요청을 돌려보냅니다: 요청이 너무 많습니다(429)", endpoint(api).Name),
 		Why: finding.Textf("It answers 429 (%s): more requests wait than its priority levels let through. Kubelets and controllers may be turned away too. Pods that run go on running.",
 			"429로 응답합니다(%s). priority level이 허용하는 것보다 많은 요청이 대기 중입니다. kubelet과 controller의 요청도 거절될 수 있습니다. 실행 중인 Pod는 계속 동작합니다.", finding.Quote(api.Failure.Message)),
 		Remedies: finding.Remedies{
@@ -123,16 +123,16 @@ func overloaded(api snapshot.API) finding.Finding {
 }
 
 func failing(api snapshot.API) finding.Finding {
-	title := finding.Textf("API server %s answers %d", "API server(%s)의 응답이 %d 오류임", endpoint(api).Name, api.Failure.Status)
+	title := finding.Textf("API server %s answers %d", "API server(%s)의 응답이 %d 오류입니다", endpoint(api).Name, api.Failure.Status)
 	if api.Failure.Status == 0 {
-		title = finding.Textf("API server %s answers with a server error", "API server(%s)가 서버 오류로 응답함", endpoint(api).Name)
+		title = finding.Textf("API server %s answers with a server error", "API server(%s)가 서버 오류로 응답합니다", endpoint(api).Name)
 	}
 	return finding.Finding{
 		Mechanism:  v1alpha1.MechanismFailing,
 		Confidence: v1alpha1.ConfidenceMedium,
 		Title:      title,
 		Why: finding.Join(" ", finding.Textf("It answers %d (%s): it runs and cannot do its work, most often because etcd does not answer it; or a load balancer before it has no server left.",
-			"응답은 %d(%s)입니다. 실행 중이지만 제 일을 하지 못합니다. 대개 etcd가 응답하지 않거나, 앞단의 load balancer에 남은 서버가 없는 경우입니다.", api.Failure.Status, finding.Quote(api.Failure.Message)), whileAway),
+			"응답은 %d(%s)입니다. 실행 중이지만 제 일을 하지 못합니다. 대개 etcd가 응답하지 않거나, 앞단의 로드 밸런서에 남은 서버가 없는 경우입니다.", api.Failure.Status, finding.Quote(api.Failure.Message)), whileAway),
 		Remedies: finding.Remedies{
 			Now: []finding.Remedy{
 				{
@@ -141,7 +141,7 @@ func failing(api snapshot.API) finding.Finding {
 				},
 				{Text: finding.Text{
 					EN: "on a control-plane machine: `crictl ps -a --name etcd` and the logs of etcd and kube-apiserver",
-					KO: "control plane machine에서 `crictl ps -a --name etcd`와 etcd, kube-apiserver 로그를 확인합니다",
+					KO: "control plane 머신에서 `crictl ps -a --name etcd`와 etcd, kube-apiserver 로그를 확인합니다",
 				}},
 			},
 			Later: moreThanOne(),

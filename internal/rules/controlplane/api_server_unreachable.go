@@ -14,7 +14,7 @@ var _ = Catalog.Add(rule.Rule{
 	Code: "ApiServerUnreachable",
 	Title: finding.Text{
 		EN: "API server unreachable from here",
-		KO: "여기에서 API server에 연결할 수 없음",
+		KO: "여기에서 API server에 연결할 수 없습니다",
 	},
 	Doc: finding.Text{
 		EN: "A request to the API server gets no HTTP answer. The finding names the layer at which it stops (resolving the name, the TCP connection, " +
@@ -22,9 +22,9 @@ var _ = Catalog.Add(rule.Rule{
 			"running; nothing can be started, stopped or changed. One of several addresses that does not answer while another of the same family does is a warning. " +
 			"An API server that answers with an error is ApiServerRejectsRequests, and one that is not ready is ApiServerNotReady. An IPv6 address that this machine " +
 			"has no route to is left alone.",
-		KO: "API server로 보낸 요청에 HTTP 응답이 없습니다. 이름 해석, TCP 연결, TLS, 응답 중 어느 단계에서 멈추는지에 따라 조치할 곳(DNS, control plane machine, 인증서, etcd)이 다르므로 " +
+		KO: "API server로 보낸 요청에 HTTP 응답이 없습니다. 이름 해석, TCP 연결, TLS, 응답 중 어느 단계에서 멈추는지에 따라 조치할 곳(DNS, control plane 머신, 인증서, etcd)이 다르므로 " +
 			"그 단계를 알립니다. 실행 중인 Pod는 계속 동작하지만 아무것도 시작, 중지, 변경할 수 없습니다. 주소가 여러 개이고 같은 종류(IPv4, IPv6)의 주소 중 일부만 응답하지 않으면 warning입니다. " +
-			"오류로 응답하면 ApiServerRejectsRequests, 준비되지 않았다고 응답하면 ApiServerNotReady입니다. 이 machine에서 경로가 없는 IPv6 주소는 문제로 보지 않습니다.",
+			"오류로 응답하면 ApiServerRejectsRequests, 준비되지 않았다고 응답하면 ApiServerNotReady입니다. 이 머신에서 경로가 없는 IPv6 주소는 문제로 보지 않습니다.",
 	},
 	Link:     "https://kubernetes.io/docs/tasks/debug/debug-cluster/",
 	Severity: finding.Critical,
@@ -79,7 +79,7 @@ func reportSilentAddresses(p *rule.Pass, api snapshot.API) {
 			Subject:   finding.Subject{Kind: "Endpoint", Name: a.Address},
 			Mechanism: mechanism,
 			Title: finding.Textf("API server address %s does not answer from here, %d of %d do",
-				"API server 주소(%s)가 여기에서 응답하지 않음(%[3]d개 중 %[2]d개 응답)", a.Address, len(open), len(api.Addresses)),
+				"API server 주소(%s)가 여기에서 응답하지 않습니다(%[3]d개 중 %[2]d개 응답)", a.Address, len(open), len(api.Addresses)),
 			Why: finding.Textf("%s stands for %d addresses. %s says: %s. Clients that dial it fail or wait, and the others carry its load.",
 				"%s의 주소는 %d개입니다. %s의 응답: %s. 이 주소로 연결하는 클라이언트는 실패하거나 기다리게 되며 나머지 주소가 부하를 나누어 받습니다.",
 				api.Server, len(api.Addresses), a.Address, finding.Quote(a.Error)),
@@ -88,13 +88,13 @@ func reportSilentAddresses(p *rule.Pass, api snapshot.API) {
 				Now: []finding.Remedy{{
 					Text: finding.Text{
 						EN: "see whether kube-apiserver runs on the machine behind this address",
-						KO: "이 주소의 machine에서 kube-apiserver가 실행 중인지 확인합니다",
+						KO: "이 주소의 머신에서 kube-apiserver가 실행 중인지 확인합니다",
 					},
 					Command: "crictl ps -a --name kube-apiserver; journalctl -u kubelet -n 50 --no-pager", Machine: host,
 				}},
 				Later: []finding.Remedy{{Text: finding.Text{
 					EN: "put a load balancer with a health check on /readyz before the API servers, or drop the address from DNS while it is out",
-					KO: "API server 앞에 /readyz를 검사하는 load balancer를 두거나, 복구될 때까지 그 주소를 DNS에서 제외합니다",
+					KO: "API server 앞에 /readyz를 검사하는 로드 밸런서를 두거나, 복구될 때까지 그 주소를 DNS에서 제외합니다",
 				}}},
 			},
 		})

@@ -26,7 +26,7 @@ var maybeWell = finding.Text{
 // onlyFromHere says what one place to look from cannot tell.
 var onlyFromHere = finding.Text{
 	EN: "This is what is seen from here; another machine may still reach it.",
-	KO: "여기에서 본 결과이며, 다른 machine에서는 연결될 수 있습니다.",
+	KO: "여기에서 본 결과이며, 다른 머신에서는 연결될 수 있습니다.",
 }
 
 // asked tells whether anybody tried to reach the API server, and skips the rule where nobody did.
@@ -36,7 +36,7 @@ func asked(p *rule.Pass) bool {
 	}
 	p.Skip(finding.Text{
 		EN: "nobody asked the API server: the snapshot holds no record of it",
-		KO: "API server에 요청한 기록이 snapshot에 없습니다",
+		KO: "API server에 요청한 기록이 스냅샷에 없습니다",
 	})
 	return false
 }

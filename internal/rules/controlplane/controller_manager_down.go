@@ -18,14 +18,14 @@ var _ = Catalog.Add(rule.Rule{
 	Code: "ControllerManagerDown",
 	Title: finding.Text{
 		EN: "kube-controller-manager does not run",
-		KO: "kube-controller-manager가 실행되지 않음",
+		KO: "kube-controller-manager가 실행되지 않습니다",
 	},
 	Doc: finding.Text{
 		EN: "Nobody holds the Lease kube-system/kube-controller-manager: it ran out, or was given up and not taken again. All seems well meanwhile, for the controllers that " +
 			"would say otherwise are those that do not run: lost pods are not replaced, EndpointSlices keep dead addresses, dead nodes stay Ready. A cluster without that " +
 			"Lease (k3s, managed control planes) is skipped, and so is one whose Lease is old while pods are still made by its controllers: leader election is off there.",
 		KO: "Lease kube-system/kube-controller-manager를 가진 프로세스가 없습니다. 만료되었거나, 반납된 뒤 이어받은 프로세스가 없는 상태입니다. 이상을 알릴 controller가 멈춘 것이므로 겉으로는 정상으로 보입니다. " +
-			"사라진 Pod가 다시 만들어지지 않고, EndpointSlice에 죽은 주소가 남으며, 죽은 Node가 Ready로 남습니다. 이 Lease가 없는 클러스터(k3s, 관리형 control plane)와, Lease는 오래되었지만 controller가 Pod를 계속 만드는 " +
+			"사라진 Pod가 다시 만들어지지 않고, EndpointSlice에 죽은 주소가 남으며, 죽은 노드가 Ready로 남습니다. 이 Lease가 없는 클러스터(k3s, 관리형 control plane)와, Lease는 오래되었지만 controller가 Pod를 계속 만드는 " +
 			"클러스터(leader election을 끈 경우)는 확인 대상에서 제외합니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/architecture/leases/",
@@ -59,8 +59,8 @@ func detectControllerManagerDown(p *rule.Pass) {
 		Why: finding.Join(" ", gone.how(p.Now()), finding.Textf(
 			"Until it is back nobody replaces lost pods, rolls out or scales workloads, updates the endpoints of Services, notices dead nodes or makes ServiceAccounts for new namespaces. "+
 				"Counts in the status of workloads, and Ready of nodes, are those of %s. Running pods go on.",
-			"복구될 때까지 사라진 Pod 재생성, workload의 rollout과 scale, Service endpoint 갱신, 죽은 Node 감지, 새 namespace의 ServiceAccount 생성이 모두 멈춥니다. "+
-				"workload status의 개수와 Node의 Ready는 %s 시점의 값입니다. 실행 중인 Pod는 계속 동작합니다.", since)),
+			"복구될 때까지 사라진 Pod 재생성, 워크로드의 rollout과 scale, Service endpoint 갱신, 죽은 노드 감지, 새 namespace의 ServiceAccount 생성이 모두 멈춥니다. "+
+				"워크로드 status의 개수와 노드의 Ready는 %s 시점의 값입니다. 실행 중인 Pod는 계속 동작합니다.", since)),
 		Evidence: gone.evidence(),
 		Explains: gone.explains(),
 		RuledOut: gone.ruledOut(p),

@@ -160,13 +160,13 @@ func (l lapse) title() finding.Text {
 	_, _, end := l.crashed()
 	switch {
 	case end != nil:
-		return finding.Textf("%s ends at every start (exit code %d)", "%s: 시작할 때마다 종료됨(종료 코드 %d)", l.leader.component, end.ExitCode)
+		return finding.Textf("%s ends at every start (exit code %d)", "%s: 시작할 때마다 종료됩니다(종료 코드 %d)", l.leader.component, end.ExitCode)
 	case l.mechanism() == v1alpha1.MechanismHung:
-		return finding.Textf("%s runs and does no work", "%s: 프로세스는 있지만 동작하지 않음", l.leader.component)
+		return finding.Textf("%s runs and does no work", "%s: 프로세스는 있지만 동작하지 않습니다", l.leader.component)
 	case l.manifestGone:
-		return finding.Textf("%s does not run: its static pod is gone", "%s: 실행되지 않음(static pod가 없음)", l.leader.component)
+		return finding.Textf("%s does not run: its static pod is gone", "%s: 실행되지 않습니다(static Pod가 없음)", l.leader.component)
 	default:
-		return finding.Textf("%s does not run", "%s: 실행되지 않음", l.leader.component)
+		return finding.Textf("%s does not run", "%s: 실행되지 않습니다", l.leader.component)
 	}
 }
 
@@ -184,14 +184,14 @@ func (l lapse) how(now time.Time) finding.Text {
 	}
 	if pod, c, end := l.crashed(); end != nil {
 		parts = append(parts, finding.Textf("Its container in Pod %s ended with exit code %d (%d restarts).",
-			"Pod %s의 container가 종료 코드 %d번으로 종료되었습니다(재시작 %d회).", pod.Name, end.ExitCode, c.RestartCount))
+			"Pod %s의 컨테이너가 종료 코드 %d번으로 종료되었습니다(재시작 %d회).", pod.Name, end.ExitCode, c.RestartCount))
 	} else if pod := l.running(); pod != nil && l.Holder != "" {
 		parts = append(parts, finding.Textf("Pod %s runs and does not renew it: the process hangs, or the API server does not accept its requests.",
 			"Pod(%s)는 실행 중이지만 Lease를 갱신하지 않습니다. 프로세스가 멈췄거나 API server가 요청을 받아들이지 않습니다.", pod.Name))
 	}
 	if l.manifestGone {
 		parts = append(parts, finding.Textf("Other parts of the control plane run as static pods and %s has none: its manifest was moved away or cannot be read.",
-			"control plane의 다른 구성 요소는 static pod로 실행 중이지만 %s의 static pod는 없습니다. manifest가 옮겨졌거나 읽을 수 없는 상태입니다.", l.leader.component))
+			"control plane의 다른 구성 요소는 static Pod로 실행 중이지만 %s의 static Pod는 없습니다. manifest가 옮겨졌거나 읽을 수 없는 상태입니다.", l.leader.component))
 	}
 	for _, pod := range l.pods {
 		if l.fossils[pod.Name] {

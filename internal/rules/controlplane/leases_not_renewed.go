@@ -19,7 +19,7 @@ var _ = Catalog.Add(rule.Rule{
 	Code: "LeasesNotRenewed",
 	Title: finding.Text{
 		EN: "nobody renews a Lease",
-		KO: "아무도 Lease를 갱신하지 않음",
+		KO: "아무도 Lease를 갱신하지 않습니다",
 	},
 	Doc: finding.Text{
 		EN: "Every kubelet, the controller manager and the scheduler stopped renewing their Leases together. They cannot all have died at once: what they share failed, that is " +
@@ -28,7 +28,7 @@ var _ = Catalog.Add(rule.Rule{
 			"control plane's own Leases, is not this.",
 		KO: "모든 kubelet과 controller manager, scheduler가 동시에 Lease 갱신을 멈췄습니다. 모두가 한꺼번에 죽은 것이 아니라 공통으로 쓰는 것, 즉 API server를 통한 쓰기가 실패한 것입니다. API server가 쓰기를 거부하거나 처리하지 " +
 			"못하거나(가득 찬 etcd, Lease까지 검사하는 webhook), 이 클라이언트들을 받아들이지 않거나(인증서가 함께 만료), 멈췄다가 방금 돌아온 경우입니다. API server 자신의 identity Lease로 스스로 쓸 수 있는지를 구분합니다. " +
-			"Node 하나, 또는 control plane의 Lease는 정상이고 Node만 모두 멈춘 경우는 해당하지 않습니다.",
+			"노드 하나, 또는 control plane의 Lease는 정상이고 노드만 모두 멈춘 경우는 해당하지 않습니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/architecture/leases/",
 	Severity: finding.Critical,
@@ -67,11 +67,11 @@ func detectLeasesNotRenewed(p *rule.Pass) {
 			At:    timestamp(metav1.NewTime(since)),
 		}},
 		RuledOut: []finding.Statement{{Text: finding.Textf("%d processes that died by themselves within %s of each other",
-			"프로세스 %d개가 %s 안에 저마다 따로 종료됨", count, together)}},
+			"프로세스 %d개가 %s 안에 저마다 따로 종료된 경우", count, together)}},
 		Remedies: findTheWrite,
 	}
 	f.Title = finding.Textf("nothing has renewed a Lease since %s: no node, no controller manager, no scheduler",
-		"%s부터 모든 Node, controller manager, scheduler가 Lease를 갱신하지 못함", finding.Clock(p.Now(), since))
+		"%s부터 모든 노드, controller manager, scheduler가 Lease를 갱신하지 못합니다", finding.Clock(p.Now(), since))
 	renewed, name := ownLease(p)
 	if name != "" {
 		f.Evidence = append(f.Evidence, finding.Evidence{
@@ -107,11 +107,11 @@ var findTheWrite = finding.Remedies{
 		},
 		{Text: finding.Text{
 			EN: "on a machine that runs etcd: `etcdctl alarm list` and `etcdctl endpoint status -w table`; NOSPACE means that its quota is used up",
-			KO: "etcd가 있는 machine에서 `etcdctl alarm list`, `etcdctl endpoint status -w table`을 확인합니다. NOSPACE는 용량 한도에 도달했다는 뜻입니다",
+			KO: "etcd가 있는 머신에서 `etcdctl alarm list`, `etcdctl endpoint status -w table`을 확인합니다. NOSPACE는 용량 한도에 도달했다는 뜻입니다",
 		}},
 		{Text: finding.Text{
 			EN: "on a control-plane machine: `kubeadm certs check-expiration`",
-			KO: "control plane machine에서 `kubeadm certs check-expiration`을 확인합니다",
+			KO: "control plane 머신에서 `kubeadm certs check-expiration`을 확인합니다",
 		}},
 	},
 	Later: []finding.Remedy{{Text: finding.Text{

@@ -15,7 +15,7 @@ var _ = Catalog.Add(rule.Rule{
 	Code: "SchedulerDown",
 	Title: finding.Text{
 		EN: "kube-scheduler does not run",
-		KO: "kube-scheduler가 실행되지 않음",
+		KO: "kube-scheduler가 실행되지 않습니다",
 	},
 	Doc: finding.Text{
 		EN: "Nobody holds the Lease kube-system/kube-scheduler: it ran out, or was given up and not taken again. New pods stay Pending without a PodScheduled condition and " +
@@ -53,7 +53,7 @@ func detectSchedulerDown(p *rule.Pass) {
 	effect := finding.Text{EN: "No pod waits for it yet.", KO: "아직 기다리는 Pod는 없습니다."}
 	if len(waiting) > 0 {
 		effect = finding.Textf("%d pods have no node and not even a PodScheduled condition: nobody has looked at them.",
-			"Pod %d개에 Node도 PodScheduled condition도 없습니다. 아무도 살펴보지 않은 상태입니다.", len(waiting))
+			"Pod %d개에 노드도 PodScheduled condition도 없습니다. 아무도 살펴보지 않은 상태입니다.", len(waiting))
 	}
 	p.Report(finding.Finding{
 		Subject:   l.subject(),
@@ -62,7 +62,7 @@ func detectSchedulerDown(p *rule.Pass) {
 		Title:     gone.title(),
 		Why: finding.Join(" ", gone.how(p.Now()), effect, finding.Text{
 			EN: "Until it is back no new pod gets a node, replacements of lost pods included. Running pods go on.",
-			KO: "복구될 때까지 사라진 Pod를 대신하는 것을 포함하여 새 Pod가 Node에 배치되지 않습니다. 실행 중인 Pod는 계속 동작합니다.",
+			KO: "복구될 때까지 사라진 Pod를 대신하는 것을 포함하여 새 Pod가 노드에 배치되지 않습니다. 실행 중인 Pod는 계속 동작합니다.",
 		}),
 		Evidence: gone.evidence(),
 		Explains: append(waiting, gone.explains()...),

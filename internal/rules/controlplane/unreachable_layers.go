@@ -63,7 +63,7 @@ func (a place) name() stop {
 		mechanism:  v1alpha1.MechanismMissing,
 		confidence: v1alpha1.ConfidenceMedium,
 		title: finding.Textf("API server unreachable from here: the name %s cannot be resolved",
-			"여기에서 API server에 연결할 수 없음: %s 이름을 해석하지 못함", a.host),
+			"여기에서 API server에 연결할 수 없습니다: %s 이름을 해석하지 못합니다", a.host),
 		why: finding.Join(" ", finding.Textf("No connection was tried, because looking up %s failed: %s.",
 			"%s 조회가 실패하여 연결을 시도하지 못했습니다: %s.", a.host, a.message()), maybeWell),
 		now: []finding.Remedy{
@@ -85,15 +85,15 @@ func (a place) connect() stop {
 			mechanism:  v1alpha1.MechanismUnreachable,
 			confidence: v1alpha1.ConfidenceMedium,
 			title: finding.Textf("API server unreachable from here: nothing comes back from %s",
-				"여기에서 API server에 연결할 수 없음: %s에서 응답이 없음", a.server),
+				"여기에서 API server에 연결할 수 없습니다: %s에서 응답이 없습니다", a.server),
 			why: finding.Join(" ", finding.Textf("%s neither accepts a connection nor refuses it: its machine is off, or something on the way drops what is sent.",
-				"%s 주소가 연결을 받지도 거부하지도 않습니다. machine이 꺼져 있거나 경로 중간에서 패킷이 버려집니다.", a.server), onlyFromHere, whileAway),
+				"%s 주소가 연결을 받지도 거부하지도 않습니다. 머신이 꺼져 있거나 경로 중간에서 패킷이 버려집니다.", a.server), onlyFromHere, whileAway),
 			now: []finding.Remedy{
 				{
-					Text:    finding.Text{EN: "an answer means that the machine is up and the port is filtered; none means machine or network", KO: "응답이 있으면 machine은 켜져 있고 port가 막힌 것이며, 없으면 machine 또는 네트워크 문제입니다"},
+					Text:    finding.Text{EN: "an answer means that the machine is up and the port is filtered; none means machine or network", KO: "응답이 있으면 머신은 켜져 있고 포트가 막힌 것이며, 없으면 머신 또는 네트워크 문제입니다"},
 					Command: "ping -c 3 " + a.host,
 				},
-				{Text: finding.Text{EN: "ask from another machine, best from one beside the control plane", KO: "다른 machine, 되도록 control plane 옆의 machine에서도 확인합니다"}, Command: "curl -k https://" + a.server + "/livez"},
+				{Text: finding.Text{EN: "ask from another machine, best from one beside the control plane", KO: "다른 머신, 되도록 control plane 옆의 머신에서도 확인합니다"}, Command: "curl -k https://" + a.server + "/livez"},
 			},
 			later: moreThanOne(),
 		}
@@ -102,7 +102,7 @@ func (a place) connect() stop {
 			mechanism:  v1alpha1.MechanismUnreachable,
 			confidence: v1alpha1.ConfidenceLow,
 			title: finding.Textf("API server unreachable from here: no connection to %s",
-				"여기에서 API server에 연결할 수 없음: %s에 접속하지 못함", a.server),
+				"여기에서 API server에 연결할 수 없습니다: %s에 접속하지 못합니다", a.server),
 			why: finding.Join(" ", finding.Textf("Opening a connection failed: %s.", "연결이 실패했습니다: %s.", a.message()), onlyFromHere),
 			now: []finding.Remedy{{Text: finding.Text{EN: "see which way leads there from here", KO: "여기에서 가는 경로를 확인합니다"}, Command: "ip route get " + a.host}},
 		}
@@ -113,16 +113,16 @@ func (a place) refused() stop {
 	return stop{
 		mechanism: v1alpha1.MechanismRefused,
 		title: finding.Textf("API server unreachable from here: connection refused on %s",
-			"여기에서 API server에 연결할 수 없음: %s 연결 거부", a.server),
+			"여기에서 API server에 연결할 수 없습니다: %s 연결이 거부됩니다", a.server),
 		why: finding.Join(" ", finding.Textf("Whoever is at %s answers, and nothing listens on port %s: kube-apiserver does not run there (or a load balancer before it has no server left). Why it does not run cannot be told from here.",
-			"%s 주소는 응답하지만 %s port에서 연결을 받는 프로세스가 없습니다. kube-apiserver가 실행 중이 아니거나, 앞단의 load balancer에 남은 서버가 없습니다. 그 원인은 여기에서 알 수 없습니다.", a.host, a.port), whileAway),
+			"%s 주소는 응답하지만 %s 포트에서 연결을 받는 프로세스가 없습니다. kube-apiserver가 실행 중이 아니거나, 앞단의 로드 밸런서에 남은 서버가 없습니다. 그 원인은 여기에서 알 수 없습니다.", a.host, a.port), whileAway),
 		ruledOut: []finding.Statement{
-			{Text: finding.Textf("the machine %s is off: a machine that is off refuses nothing", "%s machine이 꺼짐: 꺼진 machine은 연결을 거부하지 못합니다", a.host)},
+			{Text: finding.Textf("the machine %s is off: a machine that is off refuses nothing", "%s 머신 꺼짐: 꺼진 머신은 연결을 거부하지 못합니다", a.host)},
 			{Text: finding.Text{EN: "certificates and credentials: the connection ends before them", KO: "인증서와 인증 정보: 그 전 단계에서 연결이 끝납니다"}},
 		},
 		now: []finding.Remedy{
 			{
-				Text:    finding.Text{EN: "is its container there, and what did it say last", KO: "container가 있는지, 마지막 로그가 무엇인지 확인합니다"},
+				Text:    finding.Text{EN: "is its container there, and what did it say last", KO: "컨테이너가 있는지, 마지막 로그가 무엇인지 확인합니다"},
 				Command: "crictl ps -a --name kube-apiserver; crictl logs --tail 20 $(crictl ps -aq --name kube-apiserver | head -n 1)", Machine: a.host,
 			},
 			{
@@ -141,7 +141,7 @@ func (a place) refused() stop {
 func moreThanOne() []finding.Remedy {
 	return []finding.Remedy{{Text: finding.Text{
 		EN: "run three control-plane machines behind a load balancer, so that one may fail",
-		KO: "load balancer 뒤에 control plane machine을 3대 두어 한 대의 장애를 견디게 합니다",
+		KO: "로드 밸런서 뒤에 control plane 머신을 3대 두어 한 대의 장애를 견디게 합니다",
 	}}}
 }
 
@@ -160,19 +160,19 @@ func (a place) tls() stop {
 	case snapshot.CertificateUntrusted:
 		out.confidence = v1alpha1.ConfidenceMedium
 		out.title = finding.Textf("API server unreachable from here: the certificate of %s is not signed by the CA of this kubeconfig",
-			"여기에서 API server에 연결할 수 없음: %s의 인증서가 이 kubeconfig의 CA로 서명되지 않음", a.server)
+			"여기에서 API server에 연결할 수 없습니다: %s의 인증서가 이 kubeconfig의 CA로 서명되지 않았습니다", a.server)
 		out.why = finding.Join(" ", finding.Textf("TLS ends with: %s. The kubeconfig is for another cluster or from before its CA was replaced, or something in between answers in the server's place.",
 			"TLS 오류: %s. kubeconfig가 다른 클러스터의 것이거나 CA 교체 전의 것이거나, 중간에서 다른 서버가 대신 응답하는 경우입니다.", a.message()), maybeWell)
 	case snapshot.CertificateOtherName:
 		out.title = finding.Textf("API server unreachable from here: its certificate is not for %s",
-			"여기에서 API server에 연결할 수 없음: 인증서에 %s 이름이 없음", a.host)
+			"여기에서 API server에 연결할 수 없습니다: 인증서에 %s 이름이 없습니다", a.host)
 		out.why = finding.Join(" ", finding.Textf("TLS ends with: %s. The address of this kubeconfig is not among the certificate's names.",
 			"TLS 오류: %s. 이 kubeconfig의 주소가 인증서의 이름 목록에 없습니다.", a.message()), maybeWell)
 		out.later = []finding.Remedy{{Text: finding.Textf("add %s to apiServer.certSANs of the kubeadm configuration and renew the certificate, or use a name that it carries",
 			"kubeadm 설정의 apiServer.certSANs에 %s 항목을 추가하고 인증서를 갱신하거나, 인증서에 있는 이름을 사용합니다", a.host)}}
 	case snapshot.NotTLS:
 		out.title = finding.Textf("API server unreachable from here: what answers on %s does not speak TLS",
-			"여기에서 API server에 연결할 수 없음: %s의 응답이 TLS가 아님", a.server)
+			"여기에서 API server에 연결할 수 없습니다: %s의 응답이 TLS가 아닙니다", a.server)
 		out.why = finding.Join(" ", finding.Textf("TLS ends with: %s. Another program or a plain HTTP proxy answers there.",
 			"TLS 오류: %s. 다른 프로그램이나 HTTP proxy가 응답하고 있습니다.", a.message()), maybeWell)
 		out.now = []finding.Remedy{{Text: finding.Text{EN: "see who answers", KO: "누가 응답하는지 확인합니다"}, Command: "curl -si http://" + a.server + "/"}}
@@ -180,9 +180,9 @@ func (a place) tls() stop {
 		out.mechanism = v1alpha1.MechanismHung
 		out.confidence = v1alpha1.ConfidenceMedium
 		out.title = finding.Textf("API server unreachable from here: %s opens a connection and does not finish TLS",
-			"여기에서 API server에 연결할 수 없음: %s 주소가 연결은 받지만 TLS를 끝내지 않음", a.server)
+			"여기에서 API server에 연결할 수 없습니다: %s 주소가 연결은 받지만 TLS를 끝내지 않습니다", a.server)
 		out.why = finding.Join(" ", finding.Textf("The connection opens, then: %s. A load balancer without a server behind it does that, and so does a process that hangs.",
-			"연결 후 오류: %s. 뒤에 서버가 없는 load balancer이거나 멈춘 프로세스일 때 이렇게 됩니다.", a.message()), onlyFromHere, whileAway)
+			"연결 후 오류: %s. 뒤에 서버가 없는 로드 밸런서이거나 멈춘 프로세스일 때 이렇게 됩니다.", a.message()), onlyFromHere, whileAway)
 	}
 	return out
 }
@@ -191,7 +191,7 @@ func (a place) expired() stop {
 	out := stop{
 		mechanism: v1alpha1.MechanismExpired,
 		title: finding.Textf("API server unreachable from here: the certificate of %s has expired",
-			"여기에서 API server에 연결할 수 없음: %s의 인증서가 만료됨", a.server),
+			"여기에서 API server에 연결할 수 없습니다: %s의 인증서가 만료되었습니다", a.server),
 		now: []finding.Remedy{
 			{
 				Text:    finding.Text{EN: "see which certificates have run out", KO: "만료된 인증서를 확인합니다"},
@@ -217,7 +217,7 @@ func (a place) expired() stop {
 	case a.notAfter.After(a.now):
 		out.confidence = v1alpha1.ConfidenceMedium
 		out.title = finding.Textf("API server unreachable from here: the certificate of %s is not valid at the time of this machine's clock",
-			"여기에서 API server에 연결할 수 없음: 이 machine의 시각으로는 %s의 인증서가 유효하지 않음", a.server)
+			"여기에서 API server에 연결할 수 없습니다: 이 머신의 시각으로는 %s의 인증서가 유효하지 않습니다", a.server)
 		out.why = finding.Textf("TLS ends with: %s. Yet the certificate is good until %s: it is not valid yet, or the clock here is wrong.",
 			"TLS 오류: %s. 그런데 인증서는 %s까지 유효합니다. 아직 유효 기간이 시작되지 않았거나 여기의 시계가 틀립니다.", a.message(), finding.Clock(a.now, a.notAfter))
 		out.now = append([]finding.Remedy{{Text: finding.Text{EN: "compare the clocks", KO: "시계를 비교합니다"}, Command: "date -u; timedatectl"}}, out.now...)
@@ -234,7 +234,7 @@ func (a place) request() stop {
 		mechanism:  v1alpha1.MechanismHung,
 		confidence: v1alpha1.ConfidenceMedium,
 		title: finding.Textf("API server unreachable from here: %s takes requests and does not answer",
-			"여기에서 API server에 연결할 수 없음: %s 주소가 요청을 받고 응답하지 않음", a.server),
+			"여기에서 API server에 연결할 수 없습니다: %s 주소가 요청을 받고 응답하지 않습니다", a.server),
 		why: finding.Join(" ", finding.Textf("Connection and TLS are fine and no HTTP answer comes: %s. It waits for something, most often for etcd, or has more to do than it can.",
 			"연결과 TLS는 정상이지만 HTTP 응답이 없습니다: %s. 대개 etcd를 기다리거나 부하가 처리 능력을 넘은 상태입니다.", a.message()), whileAway),
 		ruledOut: []finding.Statement{{Text: finding.Text{EN: "network path and certificates: TLS was agreed on", KO: "네트워크 경로와 인증서: TLS 연결이 성립했습니다"}}},

@@ -22,15 +22,15 @@ var _ = Catalog.Add(rule.Rule{
 	Code: "ClusterDNSDown",
 	Title: finding.Text{
 		EN: "cluster DNS has no server",
-		KO: "클러스터 DNS 서버가 없음",
+		KO: "클러스터 DNS 서버가 없습니다",
 	},
 	Doc: finding.Text{
 		EN: "The Service of cluster DNS (kube-system, label k8s-app=kube-dns) has no ready endpoint, so no name can be looked up in any pod, and programs everywhere fail over names. " +
 			"Where its Deployment was scaled to zero that is the cause, with who did it and when; otherwise the finding is a symptom of what ails its pods: their node, their image, " +
 			"their configuration. A cluster without such a Service has its DNS elsewhere and is skipped. A rolling restart with one server left, and a Service that has no endpoint " +
 			"for less than half a minute, are left alone.",
-		KO: "클러스터 DNS의 Service(kube-system, label k8s-app=kube-dns)에 준비된 endpoint가 없어 어느 Pod에서도 이름을 조회할 수 없고, 이름을 쓰는 프로그램이 모두 실패합니다. Deployment의 replica가 0이면 그것이 원인이며 누가 언제 바꿨는지 알립니다. " +
-			"그 밖에는 DNS Pod에 생긴 문제(Node, image, 설정)의 증상으로 다룹니다. 이 Service가 없는 클러스터는 DNS가 다른 곳에 있으므로 제외합니다. 서버가 하나라도 남아 있는 rolling restart와 30초가 안 된 상태는 대상이 아닙니다.",
+		KO: "클러스터 DNS의 Service(kube-system, 레이블 k8s-app=kube-dns)에 준비된 endpoint가 없어 어느 Pod에서도 이름을 조회할 수 없고, 이름을 쓰는 프로그램이 모두 실패합니다. Deployment의 replica가 0이면 그것이 원인이며 누가 언제 바꿨는지 알립니다. " +
+			"그 밖에는 DNS Pod에 생긴 문제(노드, 이미지, 설정)의 증상으로 다룹니다. 이 Service가 없는 클러스터는 DNS가 다른 곳에 있으므로 제외합니다. 서버가 하나라도 남아 있는 rolling restart와 30초가 안 된 상태는 대상이 아닙니다.",
 	},
 	Link:     "https://kubernetes.io/docs/tasks/administer-cluster/dns-debugging-resolution/",
 	Severity: finding.Critical,
@@ -69,7 +69,7 @@ func detectClusterDNSDown(p *rule.Pass) {
 	if len(services) == 0 {
 		p.Skip(finding.Text{
 			EN: "there is no Service in kube-system with label k8s-app=kube-dns: cluster DNS is elsewhere",
-			KO: "kube-system에 label k8s-app=kube-dns인 Service가 없습니다. 클러스터 DNS가 다른 곳에 있습니다",
+			KO: "kube-system에 레이블 k8s-app=kube-dns인 Service가 없습니다. 클러스터 DNS가 다른 곳에 있습니다",
 		})
 		return
 	}
@@ -116,7 +116,7 @@ func noServer(p *rule.Pass, svc *corev1.Service) finding.Finding {
 	f := finding.Finding{
 		Subject:   snapshot.SubjectOf(svc),
 		Mechanism: v1alpha1.MechanismFailing,
-		Title:     finding.Textf("cluster DNS (Service %s/%s) has no server", "클러스터 DNS(Service %s/%s)에 서버가 없음", svc.Namespace, svc.Name),
+		Title:     finding.Textf("cluster DNS (Service %s/%s) has no server", "클러스터 DNS(Service %s/%s)에 서버가 없습니다", svc.Namespace, svc.Name),
 		Explains:  []finding.Subject{snapshot.SubjectOf(svc)},
 		Remedies: finding.Remedies{
 			Now: []finding.Remedy{
@@ -141,7 +141,7 @@ func noServer(p *rule.Pass, svc *corev1.Service) finding.Finding {
 			},
 			{Text: finding.Text{
 				EN: "on a kubeadm cluster, on a control-plane machine: `kubeadm init phase addon coredns` puts it back",
-				KO: "kubeadm 클러스터라면 control plane machine에서 `kubeadm init phase addon coredns`로 다시 설치합니다",
+				KO: "kubeadm 클러스터라면 control plane 머신에서 `kubeadm init phase addon coredns`로 다시 설치합니다",
 			}},
 		}
 		f.Why = finding.Join(" ", finding.Textf("No pod carries the labels that Service %s/%s selects.",
@@ -196,7 +196,7 @@ func timestamp(t time.Time) *metav1.Time {
 func spread() []finding.Remedy {
 	return []finding.Remedy{{Text: finding.Text{
 		EN: "run two servers or more on different nodes (topologySpreadConstraints, a PodDisruptionBudget), and NodeLocal DNSCache to bear short outages",
-		KO: "DNS 서버를 2개 이상 서로 다른 Node에 두고(topologySpreadConstraints, PodDisruptionBudget), 짧은 중단을 견디도록 NodeLocal DNSCache를 사용합니다",
+		KO: "DNS 서버를 2개 이상 서로 다른 노드에 두고(topologySpreadConstraints, PodDisruptionBudget), 짧은 중단을 견디도록 NodeLocal DNSCache를 사용합니다",
 	}}}
 }
 
@@ -209,14 +209,14 @@ func stopped(s *snapshot.Snapshot, svc *corev1.Service, d *appsv1.Deployment) fi
 		Mechanism: v1alpha1.MechanismStopped,
 		Field:     ".spec.replicas",
 		Since:     at,
-		Title:     finding.Textf("cluster DNS is off: Deployment %s is scaled to 0", "클러스터 DNS가 꺼져 있음: Deployment %s의 replica가 0", name),
+		Title:     finding.Textf("cluster DNS is off: Deployment %s is scaled to 0", "클러스터 DNS가 꺼져 있습니다: Deployment %s의 replica가 0입니다", name),
 		Why: finding.Join(" ", finding.Textf("Deployment %s has .spec.replicas 0, and Service %s/%s therefore no server.",
 			"Deployment %s의 .spec.replicas가 0이어서 Service(%s/%s)에 서버가 없습니다.", name, svc.Namespace, svc.Name)),
 		Evidence: []finding.Evidence{{Source: "Deployment " + name, Path: ".spec.replicas", Value: "0", At: timestamp(at)}},
 		Explains: []finding.Subject{snapshot.SubjectOf(svc)},
 		RuledOut: []finding.Statement{{Text: finding.Text{
 			EN: "nodes, images and configuration of the DNS servers: none was asked to run",
-			KO: "DNS 서버의 Node, image, 설정: 실행하도록 요청된 서버가 없습니다",
+			KO: "DNS 서버의 노드, 이미지, 설정: 실행하도록 요청된 서버가 없습니다",
 		}}},
 		Remedies: finding.Remedies{
 			Now:   []finding.Remedy{{Text: finding.Text{EN: "start it again", KO: "다시 시작합니다"}, Command: fmt.Sprintf("kubectl -n %s scale deployment/%s --replicas=2", d.Namespace, d.Name)}},

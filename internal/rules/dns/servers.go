@@ -117,7 +117,7 @@ func maker(s *snapshot.Snapshot, svc *corev1.Service) finding.Text {
 	}
 	if name == "" {
 		return finding.Textf("Nothing in %s makes such pods: what did was deleted, or its labels were changed.",
-			"%s에 이런 Pod를 만드는 workload가 없습니다. 삭제되었거나 label이 바뀌었습니다.", svc.Namespace)
+			"%s에 이런 Pod를 만드는 워크로드가 없습니다. 삭제되었거나 레이블이 바뀌었습니다.", svc.Namespace)
 	}
 	return finding.Textf("%s wants pods and has none.", "Pod를 만들어야 할 %s에 Pod가 하나도 없습니다.", name)
 }

@@ -14,14 +14,14 @@ var _ = Catalog.Add(rule.Rule{
 	Code: "KubeletStopped",
 	Title: finding.Text{
 		EN: "kubelet does not run",
-		KO: "kubelet이 실행되지 않음",
+		KO: "kubelet이 실행되지 않습니다",
 	},
 	Doc: finding.Text{
 		EN: "The kubelet's Lease ran out, and the machine refuses connections to the kubelet's port: the machine is there and nothing listens. Containers go on running; the node " +
 			"takes no new pods, ends none, and its pods leave the endpoints of their Services. Where nobody could ask the port, or nothing came back, it is NodeUnreachable. " +
 			"A node that has just joined, a cordoned node that reports, and a fresh Lease beside a Ready that is still Unknown are left alone.",
-		KO: "kubelet의 Lease가 만료되었고, machine이 kubelet port로의 연결을 거부합니다. machine은 살아 있고 받는 프로세스만 없는 상태입니다. container는 계속 실행되지만 그 Node에서는 Pod를 새로 시작하거나 " +
-			"종료할 수 없고, Pod는 Service endpoint에서 빠집니다. port를 확인하지 못했거나 응답이 없으면 NodeUnreachable입니다. 방금 참여한 Node, 보고 중인 cordon된 Node, Lease는 새로운데 Ready가 아직 Unknown인 Node는 " +
+		KO: "kubelet의 Lease가 만료되었고, 머신이 kubelet 포트로의 연결을 거부합니다. 머신은 살아 있고 받는 프로세스만 없는 상태입니다. 컨테이너는 계속 실행되지만 그 노드에서는 Pod를 새로 시작하거나 " +
+			"종료할 수 없고, Pod는 Service endpoint에서 빠집니다. 포트를 확인하지 못했거나 응답이 없으면 NodeUnreachable입니다. 방금 참여한 노드, 보고 중인 cordon된 노드, Lease는 새로운데 Ready가 아직 Unknown인 노드는 " +
 			"대상이 아닙니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/architecture/nodes/#node-heartbeats",
@@ -39,32 +39,32 @@ func detectKubeletStopped(p *rule.Pass) {
 			continue
 		}
 		name, port := l.node.Name, kubeletPort(l.node)
-		endpoints := finding.Text{EN: "Its pods leave the endpoints of their Services.", KO: "이 Node의 Pod는 Service endpoint에서 빠집니다."}
+		endpoints := finding.Text{EN: "Its pods leave the endpoints of their Services.", KO: "이 노드의 Pod는 Service endpoint에서 빠집니다."}
 		if p.Writer(snapshot.ControllerManager).State == snapshot.Dead {
-			endpoints = finding.Text{EN: "Nobody takes its pods out of the endpoints of their Services.", KO: "이 Node의 Pod를 Service endpoint에서 빼 줄 프로세스도 없습니다."}
+			endpoints = finding.Text{EN: "Nobody takes its pods out of the endpoints of their Services.", KO: "이 노드의 Pod를 Service endpoint에서 빼 줄 프로세스도 없습니다."}
 		}
 		refused := finding.Evidence{Source: "kubelet on " + name, Path: fmt.Sprintf("port %d", port), Value: finding.Quote(answer.Error)}
 		p.Report(finding.Finding{
 			Subject:   snapshot.SubjectOf(l.node),
 			Mechanism: v1alpha1.MechanismStopped,
 			Since:     l.since,
-			Title:     finding.Textf("node %s: the kubelet does not run", "Node %s: kubelet이 실행되지 않음", name),
+			Title:     finding.Textf("node %s: the kubelet does not run", "노드 %s: kubelet이 실행되지 않습니다", name),
 			Why: finding.Join(" ", l.how, finding.Textf(
 				"The machine answers and nothing listens on port %d. Containers there go on running; the node starts and ends no pods.",
-				"machine은 응답하지만 %d port에서 받는 프로세스가 없습니다. container는 계속 실행되지만 이 Node에서는 Pod를 시작하거나 종료할 수 없습니다.", port),
+				"머신은 응답하지만 %d 포트에서 받는 프로세스가 없습니다. 컨테이너는 계속 실행되지만 이 노드에서는 Pod를 시작하거나 종료할 수 없습니다.", port),
 				endpoints, carries(p.Snapshot, l.node)),
 			Evidence: append(l.evidence, refused),
 			RuledOut: []finding.Statement{{
 				Text: finding.Text{
 					EN: "machine off, or the network to it cut: it refuses the connection, so it is there",
-					KO: "machine이 꺼졌거나 네트워크가 끊김: 연결을 거부하므로 machine은 살아 있습니다",
+					KO: "머신 꺼짐, 네트워크 단절: 연결을 거부하므로 머신은 살아 있습니다",
 				},
 				Evidence: []finding.Evidence{refused},
 			}},
 			Remedies: finding.Remedies{
 				Now: []finding.Remedy{
 					{Text: finding.Text{EN: "see why it ended", KO: "종료된 이유를 확인합니다"}, Command: "systemctl status kubelet; journalctl -u kubelet -n 50 --no-pager", Machine: name},
-					{Text: finding.Text{EN: "start it; running containers stay as they are", KO: "시작합니다. 실행 중인 container에는 영향이 없습니다"}, Command: "systemctl restart kubelet", Machine: name},
+					{Text: finding.Text{EN: "start it; running containers stay as they are", KO: "시작합니다. 실행 중인 컨테이너에는 영향이 없습니다"}, Command: "systemctl restart kubelet", Machine: name},
 				},
 				Later: []finding.Remedy{{
 					Text:    finding.Text{EN: "have systemd start it at boot and after every end", KO: "부팅할 때와 종료된 뒤에 systemd가 자동으로 시작하게 합니다"},

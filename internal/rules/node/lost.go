@@ -89,7 +89,7 @@ func lostNode(s *snapshot.Snapshot, n *corev1.Node) (loss, bool) {
 		if ready != nil && ready.Status == corev1.ConditionTrue && s.Writer(snapshot.ControllerManager).State == snapshot.Dead {
 			l.how = finding.Join(" ", l.how, finding.Text{
 				EN: "The node still says Ready, for the controller manager that would take that back is dead too.",
-				KO: "Ready를 바꿀 controller manager도 멈춰 있어 Node는 아직 Ready로 보입니다.",
+				KO: "Ready를 바꿀 controller manager도 멈춰 있어 노드는 아직 Ready로 보입니다.",
 			})
 		}
 	case ready != nil && ready.Status == corev1.ConditionUnknown:
@@ -152,11 +152,11 @@ func carries(s *snapshot.Snapshot, n *corev1.Node) finding.Text {
 			KO: "cordon과 drain이 끝난 상태로, 유지보수 중으로 보입니다.",
 		}
 	case bound == 0:
-		return finding.Text{EN: "No pod is bound to it.", KO: "이 Node에 배치된 Pod는 없습니다."}
+		return finding.Text{EN: "No pod is bound to it.", KO: "이 노드에 배치된 Pod는 없습니다."}
 	case bound == 1:
-		return finding.Text{EN: "1 pod is bound to it.", KO: "이 Node에 배치된 Pod는 1개입니다."}
+		return finding.Text{EN: "1 pod is bound to it.", KO: "이 노드에 배치된 Pod는 1개입니다."}
 	default:
-		return finding.Textf("%d pods are bound to it.", "이 Node에 배치된 Pod는 %d개입니다.", bound)
+		return finding.Textf("%d pods are bound to it.", "이 노드에 배치된 Pod는 %d개입니다.", bound)
 	}
 }
 
@@ -204,5 +204,5 @@ func companions(l loss, all []loss) finding.Text {
 		list += fmt.Sprintf(" +%d", more)
 	}
 	return finding.Textf("Lost within %d s of it: %s. Look first at what they share: a switch, a rack, the path to the API server.",
-		"%d초 안에 함께 끊긴 Node: %s. 공통으로 쓰는 것(switch, rack, API server까지의 경로)부터 확인하십시오.", int(together.Seconds()), list)
+		"%d초 안에 함께 끊긴 노드: %s. 공통으로 쓰는 것(스위치, 랙, API server까지의 경로)부터 확인하십시오.", int(together.Seconds()), list)
 }

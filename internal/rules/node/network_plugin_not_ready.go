@@ -18,14 +18,14 @@ var _ = Catalog.Add(rule.Rule{
 	Code: "NetworkPluginNotReady",
 	Title: finding.Text{
 		EN: "network plugin not ready",
-		KO: "network plugin이 준비되지 않음",
+		KO: "네트워크 플러그인이 준비되지 않았습니다",
 	},
 	Doc: finding.Text{
 		EN: "The container runtime on a node has no working network plugin (Ready=False with NetworkPluginNotReady: no configuration in /etc/cni/net.d, or a broken one), or the plugin itself " +
 			"says so (NetworkUnavailable=True). Pods that run keep their network; no pod can be started but those on the host's network. Where the plugin comes as a DaemonSet its pod on " +
 			"the node is looked at, and what keeps that from running is the cause. A node in its first two minutes is left alone, for it waits for that DaemonSet.",
-		KO: "Node의 container runtime에 쓸 수 있는 network plugin이 없거나(Ready=False, NetworkPluginNotReady: /etc/cni/net.d에 설정이 없거나 잘못됨), plugin이 직접 이상을 알립니다(NetworkUnavailable=True). 실행 중인 Pod의 네트워크는 유지되지만 " +
-			"hostNetwork를 쓰지 않는 Pod는 시작할 수 없습니다. plugin이 DaemonSet이면 그 Node의 Pod를 확인하며, 그 Pod가 실행되지 못하는 이유가 원인이 됩니다. 참여한 지 2분이 안 된 Node는 DaemonSet을 기다리는 중이므로 대상이 아닙니다.",
+		KO: "노드의 컨테이너 런타임에 쓸 수 있는 네트워크 플러그인이 없거나(Ready=False, NetworkPluginNotReady: /etc/cni/net.d에 설정이 없거나 잘못됨), 플러그인이 직접 이상을 알립니다(NetworkUnavailable=True). 실행 중인 Pod의 네트워크는 유지되지만 " +
+			"hostNetwork를 쓰지 않는 Pod는 시작할 수 없습니다. 플러그인이 DaemonSet이면 그 노드의 Pod를 확인하며, 그 Pod가 실행되지 못하는 이유가 원인이 됩니다. 참여한 지 2분이 안 된 노드는 DaemonSet을 기다리는 중이므로 대상이 아닙니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/network-plugins/",
 	Severity: finding.Warning,
@@ -66,7 +66,7 @@ func pluginNotReady(p *rule.Pass, n *corev1.Node, c *corev1.NodeCondition) findi
 		Mechanism:  v1alpha1.MechanismFailing,
 		Confidence: v1alpha1.ConfidenceMedium,
 		Since:      c.LastTransitionTime.Time,
-		Title:      finding.Textf("node %s: the network plugin is not ready", "Node %s: network plugin이 준비되지 않음", n.Name),
+		Title:      finding.Textf("node %s: the network plugin is not ready", "노드 %s: 네트워크 플러그인이 준비되지 않았습니다", n.Name),
 		Why: finding.Textf("Its %s is %s: %s. Pods that run keep their network; no new pod gets one.",
 			"%s condition이 %s입니다: %s. 실행 중인 Pod의 네트워크는 유지되지만 새 Pod에는 네트워크가 생기지 않습니다.", c.Type, c.Status, message),
 		Evidence: []finding.Evidence{{
@@ -82,25 +82,25 @@ func pluginNotReady(p *rule.Pass, n *corev1.Node, c *corev1.NodeCondition) findi
 	if strings.Contains(c.Message, "cni plugin not initialized") || strings.Contains(c.Message, "cni config uninitialized") {
 		f.Mechanism = v1alpha1.MechanismMissing
 		f.Field = "/etc/cni/net.d"
-		f.Title = finding.Textf("node %s: there is no network plugin configuration", "Node %s: network plugin 설정이 없음", n.Name)
+		f.Title = finding.Textf("node %s: there is no network plugin configuration", "노드 %s: 네트워크 플러그인 설정이 없습니다", n.Name)
 		f.Why = finding.Join(" ", f.Why, finding.Text{
 			EN: "The runtime finds no valid configuration in /etc/cni/net.d.",
-			KO: "runtime이 /etc/cni/net.d에서 올바른 설정을 찾지 못했습니다.",
+			KO: "런타임이 /etc/cni/net.d에서 올바른 설정을 찾지 못했습니다.",
 		})
 	}
 	for _, pod := range pluginPods(p.Snapshot, n.Name) {
 		if snapshot.PodReady(pod) {
 			f.RuledOut = append(f.RuledOut, finding.Statement{Text: finding.Textf("the plugin's own pod %s/%s: it is ready",
-				"plugin Pod %s/%s: 준비 상태입니다", pod.Namespace, pod.Name)})
+				"플러그인 Pod %s/%s: 준비 상태입니다", pod.Namespace, pod.Name)})
 			continue
 		}
 		f.Why = finding.Join(" ", f.Why, finding.Textf("The plugin's own pod there, %s/%s, is not ready.",
-			"이 Node의 plugin Pod(%s/%s)가 준비되지 않았습니다.", pod.Namespace, pod.Name))
+			"이 노드의 플러그인 Pod(%s/%s)가 준비되지 않았습니다.", pod.Namespace, pod.Name))
 		f.Evidence = append(f.Evidence, finding.Evidence{
 			Source: "Pod " + pod.Namespace + "/" + pod.Name, Path: ".status.conditions[Ready]", Value: "False",
 		})
 		f.Remedies.Now = append([]finding.Remedy{{
-			Text:    finding.Text{EN: "see what keeps the plugin's pod from running", KO: "plugin Pod가 실행되지 못하는 이유를 확인합니다"},
+			Text:    finding.Text{EN: "see what keeps the plugin's pod from running", KO: "플러그인 Pod가 실행되지 못하는 이유를 확인합니다"},
 			Command: "kubectl -n " + pod.Namespace + " describe pod " + pod.Name,
 		}}, f.Remedies.Now...)
 	}

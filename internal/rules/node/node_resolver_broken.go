@@ -19,14 +19,14 @@ var _ = Catalog.Add(rule.Rule{
 	Code: "NodeResolverBroken",
 	Title: finding.Text{
 		EN: "node cannot resolve names",
-		KO: "Node에서 이름을 해석하지 못함",
+		KO: "노드에서 이름을 해석하지 못합니다",
 	},
 	Doc: finding.Text{
 		EN: "Image pulls on one node fail while looking up the registry's name, and no other node has that trouble: the machine's own resolver (/etc/resolv.conf) is at fault, not the " +
 			"images and not cluster DNS, which image pulls do not use. A registry whose name fails on several nodes is left to RegistryUnreachable. An answer that the name does not exist counts " +
 			"only where other nodes run images of that registry, or several registries fail: otherwise the image's name may simply be mistyped.",
-		KO: "한 Node에서만 registry 이름을 조회하지 못해 image pull이 실패합니다. image나 클러스터 DNS(image pull은 사용하지 않음)가 아니라 그 machine의 resolver(/etc/resolv.conf) 문제입니다. 여러 Node에서 같은 registry 이름이 실패하면 " +
-			"RegistryUnreachable로 다룹니다. 이름이 없다는 응답은 다른 Node가 그 registry의 image를 실행 중이거나 여러 registry가 실패할 때만 문제로 봅니다. 그렇지 않으면 image 이름의 오타일 수 있습니다.",
+		KO: "한 노드에서만 registry 이름을 조회하지 못해 이미지 pull이 실패합니다. 이미지나 클러스터 DNS(이미지 pull은 사용하지 않음)가 아니라 그 머신의 resolver(/etc/resolv.conf) 문제입니다. 여러 노드에서 같은 registry 이름이 실패하면 " +
+			"RegistryUnreachable로 다룹니다. 이름이 없다는 응답은 다른 노드가 그 registry의 이미지를 실행 중이거나 여러 registry가 실패할 때만 문제로 봅니다. 그렇지 않으면 이미지 이름의 오타일 수 있습니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/containers/images/",
 	Severity: finding.Warning,
@@ -51,9 +51,9 @@ func reportResolver(p *rule.Pass, broken snapshot.BrokenResolver) {
 		Field:      "/etc/resolv.conf",
 		Confidence: v1alpha1.ConfidenceMedium,
 		Since:      since,
-		Title:      finding.Textf("node %s: registry names cannot be looked up", "Node %s: registry 이름을 조회하지 못함", broken.Node),
+		Title:      finding.Textf("node %s: registry names cannot be looked up", "노드 %s: registry 이름을 조회하지 못합니다", broken.Node),
 		Why: finding.Textf("Images cannot be pulled (%d pods) because looking up %s fails on this node and on no other: %s. Image pulls use the machine's resolver, not cluster DNS.",
-			"이 Node에서만 %[2]s 조회가 실패하여 Pod %[1]d개가 image를 pull하지 못합니다: %[3]s. image pull은 클러스터 DNS가 아니라 machine의 resolver를 사용합니다.",
+			"이 노드에서만 %[2]s 조회가 실패하여 Pod %[1]d개가 이미지를 pull하지 못합니다: %[3]s. 이미지 pull은 클러스터 DNS가 아니라 머신의 resolver를 사용합니다.",
 			len(pods), strings.Join(broken.Hosts, ", "), reason(first.Message)),
 		Explains: pods,
 		Evidence: []finding.Evidence{{
@@ -62,12 +62,12 @@ func reportResolver(p *rule.Pass, broken snapshot.BrokenResolver) {
 		}},
 		Remedies: finding.Remedies{
 			Now: []finding.Remedy{{
-				Text:    finding.Text{EN: "which servers does the machine ask, and do they answer", KO: "machine이 사용하는 DNS 서버와 응답 여부를 확인합니다"},
+				Text:    finding.Text{EN: "which servers does the machine ask, and do they answer", KO: "머신이 사용하는 DNS 서버와 응답 여부를 확인합니다"},
 				Command: "cat /etc/resolv.conf; getent hosts " + lookup.Host, Machine: broken.Node,
 			}},
 			Later: []finding.Remedy{{Text: finding.Text{
 				EN: "name two resolvers on every node, and let one tool write resolv.conf",
-				KO: "모든 Node에 resolver를 2개 이상 지정하고 resolv.conf는 한 도구로만 관리합니다",
+				KO: "모든 노드에 resolver를 2개 이상 지정하고 resolv.conf는 한 도구로만 관리합니다",
 			}}},
 		},
 	}
@@ -76,12 +76,12 @@ func reportResolver(p *rule.Pass, broken snapshot.BrokenResolver) {
 		seen := finding.Evidence{Source: "Event on node " + e.Source.Host, Path: e.Reason, Value: finding.Quote(e.Message), At: timestamp(metav1.NewTime(snapshot.EventTime(e)))}
 		f.RuledOut = []finding.Statement{{
 			Text: finding.Textf("the registry and its name: node %s has pulled from it since",
-				"registry와 그 이름: 그 뒤에 Node %s에서는 pull에 성공했습니다", e.Source.Host),
+				"registry와 그 이름: 그 뒤에 노드 %s에서는 pull에 성공했습니다", e.Source.Host),
 			Evidence: []finding.Evidence{seen},
 		}}
 		f.Evidence = append(f.Evidence, seen)
 		f.Remedies.Now = append(f.Remedies.Now, finding.Remedy{
-			Text:    finding.Text{EN: "the same on a node without the trouble, to compare", KO: "정상인 Node에서 같은 명령을 실행하여 비교합니다"},
+			Text:    finding.Text{EN: "the same on a node without the trouble, to compare", KO: "정상인 노드에서 같은 명령을 실행하여 비교합니다"},
 			Command: "cat /etc/resolv.conf; getent hosts " + lookup.Host, Machine: e.Source.Host,
 		})
 	}

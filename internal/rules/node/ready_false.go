@@ -96,7 +96,7 @@ func kubeletLives(s *snapshot.Snapshot, n *corev1.Node) []finding.Statement {
 	return []finding.Statement{{
 		Text: finding.Text{
 			EN: "kubelet stopped, machine off, network cut: the kubelet renews its Lease",
-			KO: "kubelet 중지, machine 꺼짐, 네트워크 단절: kubelet이 Lease를 갱신하고 있습니다",
+			KO: "kubelet 중지, 머신 꺼짐, 네트워크 단절: kubelet이 Lease를 갱신하고 있습니다",
 		},
 		Evidence: f.Evidence,
 	}}
