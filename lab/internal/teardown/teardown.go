@@ -37,16 +37,7 @@ func Run(ctx context.Context, directory state.Directory, layout cgroup.Layout) e
 	if err != nil {
 		return err
 	}
-	failures := slices.Concat(
-		// A process may start others and hold mounts, so processes go first. Started but not yet in its control group, one
-		// is seen by its environment only.
-		killGroups(ctx, named(journal, state.KindCgroup)),
-		killOwned(ctx, directory),
-		killGroups(ctx, named(journal, state.KindCgroup)),
-		deleteNamespaces(named(journal, state.KindNamespace)),
-		unmount(directory, named(journal, state.KindMount)),
-		removeGroups(ctx, named(journal, state.KindCgroup)),
-	)
+	failures := undo(ctx, directory, journal)
 	left, err := waitForNothing(ctx, directory, layout, journal)
 	if err != nil {
 		failures = append(failures, err)
@@ -57,7 +48,26 @@ func Run(ctx context.Context, directory state.Directory, layout cgroup.Layout) e
 	if len(failures) > 0 {
 		return errors.Join(failures...) // the journal stays, for the next try
 	}
-	// Only now: with nothing mounted any more, no removal can reach into something else.
+	return removeDirectories(directory, journal)
+}
+
+// undo ends and removes all that is not just a file.
+func undo(ctx context.Context, directory state.Directory, journal []state.Resource) []error {
+	return slices.Concat(
+		// A process may start others and hold mounts, so processes go first. Started but not yet in its control group, one
+		// is seen by its environment only.
+		killGroups(ctx, named(journal, state.KindCgroup)),
+		killOwned(ctx, directory),
+		killGroups(ctx, named(journal, state.KindCgroup)),
+		deleteNamespaces(named(journal, state.KindNamespace)),
+		unmount(directory, named(journal, state.KindMount)),
+		removeGroups(ctx, named(journal, state.KindCgroup)),
+	)
+}
+
+// removeDirectories removes the files of a lab. Nothing may be mounted in them any more, or the removal would reach into
+// something else.
+func removeDirectories(directory state.Directory, journal []state.Resource) error {
 	for _, path := range append(named(journal, state.KindDirectory), string(directory)) {
 		if err := os.RemoveAll(path); err != nil {
 			return fmt.Errorf("removing %s: %w", path, err)
