@@ -23,7 +23,12 @@ const (
 // out. It holds no more than LogBytes of the log at a time. On an error it returns what it read.
 func LogTail(r io.Reader) (string, error) {
 	tail, err := lastLines(r, LogLines, LogBytes)
-	return Redact(validUTF8(tail)), err
+	text := Redact(validUTF8(tail))
+	if len(text) > LogBytes {
+		// What stands for a stray byte or a credential can be longer than that was.
+		text = validUTF8([]byte(text[len(text)-LogBytes:]))
+	}
+	return text, err
 }
 
 // lastLines returns the last lines of r, without the newline at the very end. The first line of the

@@ -172,7 +172,12 @@ func (r *reader) readObjects(name string, p place, content io.Reader) {
 			for k := range held {
 				r.kinds[k].more = r.kinds[k].more || more
 			}
-			if k, ok := snapshot.KindFor(kind); ok {
+			k, ok := snapshot.KindFor(kind)
+			if !ok && len(held) == 0 {
+				// kubectl prints an empty list as a List of nothing: only the file's name can say of what.
+				k, ok = kindNamed(name)
+			}
+			if ok {
 				sight(k).list(p)
 				r.kinds[k].more = r.kinds[k].more || more
 			}

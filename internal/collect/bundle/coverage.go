@@ -214,7 +214,7 @@ func (r *reader) readErrors(p place, content io.Reader) {
 // skips are all gaps, for people.
 func (r *reader) skips() []finding.Skip {
 	for _, kind := range slices.Sorted(maps.Keys(r.unknown)) {
-		r.gaps.add("", "%s: this version of Maek does not know the kind; %d objects are left out", "%s: 이 버전의 Maek이 모르는 종류입니다. 객체 %d개를 제외합니다", kind, r.unknown[kind])
+		r.gaps.add("", "%s: this version of Maek does not know the kind; objects left out: %d", "%s: 이 버전의 Maek이 모르는 종류이므로 객체 %d개를 제외합니다", kind, r.unknown[kind])
 	}
 	out := r.gaps.skips(r.layout.matters)
 	if r.manifest != nil {

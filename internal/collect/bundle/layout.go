@@ -4,6 +4,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/maek-dev/maek/internal/snapshot"
 )
 
 // role is what a file is for, as its path tells.
@@ -119,4 +121,21 @@ func (l *layout) saw(p place) {
 // were never meant as objects.
 func (l *layout) matters(file string) bool {
 	return !l.supportBundle || slices.Contains(strings.Split(file, "/"), "cluster-resources")
+}
+
+// kindNamed is the kind that a file's name speaks of: "daemonsets.json", "daemonset.yaml" or
+// "daemonsets.apps.json".
+func kindNamed(name string) (snapshot.Kind, bool) {
+	base := strings.ToLower(path.Base(name))
+	stem := strings.TrimSuffix(base, path.Ext(base))
+	for gvk := range snapshot.Scheme.AllKnownTypes() {
+		if strings.HasSuffix(gvk.Kind, "List") {
+			continue
+		}
+		k, ok := snapshot.KindFor(gvk)
+		if ok && (stem == k.Resource || stem == strings.ToLower(k.Kind) || stem == k.GroupResource()) {
+			return k, true
+		}
+	}
+	return snapshot.Kind{}, false
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -92,14 +94,14 @@ func (f *objectFile) readYAML(r io.Reader) error {
 		} else {
 			data = nil
 		}
-		first := line + leadingBlank(doc)
+		start, first := line, line+leadingBlank(doc)
 		line += bytes.Count(doc, []byte("\n"))
 		if len(bytes.TrimSpace(bytes.TrimPrefix(doc, []byte("---")))) == 0 {
 			continue
 		}
 		converted, err := yaml.YAMLToJSON(doc)
 		if err != nil {
-			f.odd(oddity{where: fmt.Sprintf("line %d", first), err: yamlError(err)})
+			f.odd(yamlOddity(err, start, first))
 			continue
 		}
 		if bytes.Equal(bytes.TrimSpace(converted), []byte("null")) {
@@ -135,9 +137,19 @@ func leadingBlank(doc []byte) int {
 	return n
 }
 
-func yamlError(err error) error {
-	text, _, _ := strings.Cut(err.Error(), "\n")
-	return errors.New(strings.TrimPrefix(text, "error converting YAML to JSON: "))
+// yamlLine is where a YAML error says the line, counted from its document's first.
+var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
+
+// yamlOddity tells of a document that is no YAML. start is the line on which the document starts,
+// and first the first that says something.
+func yamlOddity(err error, start, first int) oddity {
+	text, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "), "\n")
+	if m := yamlLine.FindStringSubmatch(text); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			first, text = start+n-1, "yaml: "+text[len(m[0]):]
+		}
+	}
+	return oddity{where: fmt.Sprintf("line %d", first), err: errors.New(text)}
 }
 
 // take decodes one object.
