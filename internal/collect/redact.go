@@ -19,7 +19,8 @@ var redactions = []struct {
 	// JSON Web Tokens, service account tokens among them (RFC 7519: three base64url parts, the first a JSON object).
 	{regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`), Blot},
 	// HTTP credentials (RFC 6750, RFC 7617).
-	{regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9+/._~-]{12,}=*`), "$1 " + Blot},
+	{regexp.MustCompile(`(?i)(\bauthorization["']?\s*[:=]\s*["']?(?:basic|bearer)\s+)[A-Za-z0-9+/._~-]+=*`), "${1}" + Blot},
+	{regexp.MustCompile(`(?i)(\bbearer\s+)[A-Za-z0-9+/._~-]{20,}=*`), "${1}" + Blot},
 	// Passwords in addresses: scheme://user:password@host (RFC 3986, 3.2.1).
 	{regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@]*):[^\s/@]+@`), "$1:" + Blot + "@"},
 	// name=value, and "name":"value" as in JSON, where the name speaks of a credential.
