@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -63,28 +64,10 @@ func failedChecks(all []snapshot.HealthCheck) []snapshot.HealthCheck {
 // (k8s.io/apiserver/pkg/server/options/etcd.go, addEtcdHealthEndpoint).
 func concernsEtcd(c snapshot.HealthCheck) bool { return strings.HasPrefix(c.Name, "etcd") }
 
-// passing tells whether a check fails in every server that starts or ends
+// lasting tells whether a check is none of those that fail in every server that starts or ends
 // (k8s.io/apiserver/pkg/server: hooks.go, healthz.NewShutdownHealthz, NewInformerSyncHealthz).
-func passing(c snapshot.HealthCheck) bool {
-	return strings.HasPrefix(c.Name, "poststarthook/") || c.Name == "informer-sync" || c.Name == "shutdown"
-}
-
-func every(checks []snapshot.HealthCheck, is func(snapshot.HealthCheck) bool) bool {
-	for _, c := range checks {
-		if !is(c) {
-			return false
-		}
-	}
-	return len(checks) > 0
-}
-
-func some(checks []snapshot.HealthCheck, is func(snapshot.HealthCheck) bool) bool {
-	for _, c := range checks {
-		if is(c) {
-			return true
-		}
-	}
-	return false
+func lasting(c snapshot.HealthCheck) bool {
+	return !strings.HasPrefix(c.Name, "poststarthook/") && c.Name != "informer-sync" && c.Name != "shutdown"
 }
 
 func notReady(api snapshot.API, checks []snapshot.HealthCheck) finding.Finding {
@@ -109,7 +92,7 @@ func notReady(api snapshot.API, checks []snapshot.HealthCheck) finding.Finding {
 	case len(checks) == 0:
 		f.Title = finding.Textf("API server %s is not ready", "API server(%s)가 준비되지 않았습니다", f.Subject.Name)
 		f.Why = finding.Textf("It answers that it is not ready: %s.", "준비되지 않았다고 응답합니다: %s.", finding.Quote(api.Failure.Message))
-	case some(checks, concernsEtcd):
+	case slices.ContainsFunc(checks, concernsEtcd):
 		f.Title = finding.Textf("API server %s is not ready: etcd does not answer it (%s)", "API server(%s)가 준비되지 않았습니다: etcd가 응답하지 않습니다(%s)", f.Subject.Name, list)
 		f.Why = finding.Join(" ", finding.Textf("It runs, and its checks %s fail: it can neither read from etcd nor write to it. Controllers and the scheduler lose their Leases through it; they are not the cause.",
 			"실행 중이지만 %s 점검이 실패합니다. etcd에서 읽지도 쓰지도 못하는 상태입니다. controller와 scheduler가 Lease를 잃는 것은 그 결과이며 원인이 아닙니다.", list), whileAway)
@@ -122,7 +105,7 @@ func notReady(api snapshot.API, checks []snapshot.HealthCheck) finding.Finding {
 			EN: "run three etcd members on disks of their own, and take snapshots",
 			KO: "etcd member 3개를 전용 디스크에서 운영하고 etcd snapshot을 정기적으로 저장합니다",
 		}}}
-	case every(checks, passing):
+	case !slices.ContainsFunc(checks, lasting):
 		f.Severity = finding.Warning
 		f.Mechanism = v1alpha1.MechanismDegraded
 		f.Title = finding.Textf("API server %s is starting or ending (%s)", "API server(%s)가 시작 또는 종료 중입니다(%s)", f.Subject.Name, list)

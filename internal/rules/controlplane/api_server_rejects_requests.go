@@ -32,6 +32,14 @@ var _ = Catalog.Add(rule.Rule{
 // (k8s.io/apiserver/pkg/authentication/user, Anonymous).
 const anonymous = "system:anonymous"
 
+// The HTTP statuses that are told apart (RFC 9110, RFC 6585).
+const (
+	statusUnauthorized        = 401
+	statusForbidden           = 403
+	statusTooManyRequests     = 429
+	statusInternalServerError = 500
+)
+
 func detectAPIServerRejectsRequests(p *rule.Pass) {
 	if !asked(p) {
 		return
@@ -42,24 +50,46 @@ func detectAPIServerRejectsRequests(p *rule.Pass) {
 	}
 	var f finding.Finding
 	switch {
-	case api.Failure.Layer == snapshot.LayerAuthentication, api.Failure.Reason == snapshot.Unauthorized:
+	case api.Failure.Layer == snapshot.LayerAuthentication && api.Failure.Status == 0:
+		f = noCredentials(api)
+	case api.Failure.Layer == snapshot.LayerAuthentication, unauthorizedStatus[api.Failure.Status]:
 		f = unauthorized(api)
-	case api.Failure.Layer != snapshot.LayerRequest:
+	case api.Failure.Layer != snapshot.LayerRequest || api.Failure.Status == 0:
 		return
-	case api.Failure.Reason == snapshot.TooManyRequests:
+	case api.Failure.Status == statusTooManyRequests:
 		f = overloaded(api)
-	case api.Failure.Reason == snapshot.ServerError:
-		f = failing(api)
 	default:
-		return
+		f = failing(api)
 	}
 	f.Subject = endpoint(api)
 	f.Evidence = append([]finding.Evidence{failureEvidence(api)}, addressEvidence(api)...)
-	f.RuledOut = []finding.Statement{{Text: finding.Text{
-		EN: "network path and certificates: an HTTP answer came",
-		KO: "네트워크 경로와 인증서: HTTP 응답을 받았습니다",
-	}}}
+	if api.Failure.Status != 0 {
+		f.RuledOut = []finding.Statement{{Text: finding.Text{
+			EN: "network path and certificates: an HTTP answer came",
+			KO: "네트워크 경로와 인증서: HTTP 응답을 받았습니다",
+		}}}
+	}
 	p.Report(f)
+}
+
+// unauthorizedStatus are the answers to a request whose sender is not known, or not known to have
+// any right: a client that is known for somebody gets 403 for single kinds only.
+var unauthorizedStatus = map[int]bool{statusUnauthorized: true, statusForbidden: true}
+
+// noCredentials is a kubeconfig whose credential plugin fails: no request was ever sent.
+func noCredentials(api snapshot.API) finding.Finding {
+	return finding.Finding{
+		Severity:  finding.Warning,
+		Mechanism: v1alpha1.MechanismUnauthorized,
+		Title: finding.Textf("API server %s was not asked: there are no credentials to ask with",
+			"API server(%s)에 요청하지 못했습니다: 사용할 인증 정보가 없습니다", endpoint(api).Name),
+		Why: finding.Join(" ", finding.Textf("No request was sent: %s. Nothing could be looked at.",
+			"요청을 보내지 못했습니다: %s. 클러스터는 확인하지 못했습니다.", finding.Quote(api.Failure.Message)), maybeWell),
+		Remedies: finding.Remedies{Now: []finding.Remedy{{
+			Text:    finding.Text{EN: "see which program gives the credentials, and run it by hand", KO: "인증 정보를 주는 프로그램을 확인하고 직접 실행해 봅니다"},
+			Command: "kubectl config view --minify -o jsonpath='{.users[0].user.exec}'",
+		}}},
+	}
 }
 
 func unauthorized(api snapshot.API) finding.Finding {
@@ -68,6 +98,16 @@ func unauthorized(api snapshot.API) finding.Finding {
 		how = finding.Textf("%d, taking the request for one of %s: no credentials came with it, or none that it knows",
 			"%d, 요청을 %s 사용자로 취급합니다. 인증 정보가 없거나 알 수 없는 인증 정보입니다", api.Failure.Status, anonymous)
 	}
+	concerns := finding.Text{
+		EN: "That concerns the client certificate or token of this kubeconfig alone: expired, revoked or for another cluster. Nothing could be looked at.",
+		KO: "이 kubeconfig의 클라이언트 인증서 또는 token에 관한 문제입니다(만료, 폐기, 다른 클러스터의 것). 클러스터는 확인하지 못했습니다.",
+	}
+	if api.Failure.Status == statusForbidden && !strings.Contains(api.Failure.Message, anonymous) {
+		concerns = finding.Text{
+			EN: "It knows who asks and gives that user no right at all. Nothing could be looked at.",
+			KO: "요청한 사용자를 알지만 아무 권한도 주지 않았습니다. 클러스터는 확인하지 못했습니다.",
+		}
+	}
 	return finding.Finding{
 		Severity:  finding.Warning,
 		Mechanism: v1alpha1.MechanismUnauthorized,
@@ -75,10 +115,7 @@ func unauthorized(api snapshot.API) finding.Finding {
 			"API server(%s)가 이 인증 정보를 받아들이지 않습니다", endpoint(api).Name),
 		Why: finding.Join(" ",
 			finding.Text{EN: "It answers " + how.EN + ".", KO: "응답: " + how.KO + "."},
-			finding.Text{
-				EN: "That concerns the client certificate or token of this kubeconfig alone: expired, revoked or for another cluster. Nothing could be looked at.",
-				KO: "이 kubeconfig의 클라이언트 인증서 또는 token에 관한 문제입니다(만료, 폐기, 다른 클러스터의 것). 클러스터는 확인하지 못했습니다.",
-			}, maybeWell),
+			concerns, maybeWell),
 		Remedies: finding.Remedies{Now: []finding.Remedy{
 			{
 				Text:    finding.Text{EN: "see whom the API server takes this client for", KO: "API server가 이 클라이언트를 누구로 보는지 확인합니다"},
@@ -124,8 +161,18 @@ func overloaded(api snapshot.API) finding.Finding {
 
 func failing(api snapshot.API) finding.Finding {
 	title := finding.Textf("API server %s answers %d", "API server(%s)의 응답이 %d 오류입니다", endpoint(api).Name, api.Failure.Status)
-	if api.Failure.Status == 0 {
-		title = finding.Textf("API server %s answers with a server error", "API server(%s)가 서버 오류로 응답합니다", endpoint(api).Name)
+	if api.Failure.Status < statusInternalServerError {
+		return finding.Finding{
+			Mechanism:  v1alpha1.MechanismMisconfigured,
+			Confidence: v1alpha1.ConfidenceMedium,
+			Title:      title,
+			Why: finding.Join(" ", finding.Textf("It answers %d (%s), which no API server does to this request: something else answers at this address.",
+				"응답은 %d(%s)입니다. API server라면 이 요청에 하지 않는 응답이므로 이 주소에서 다른 서버가 응답하는 것입니다.", api.Failure.Status, finding.Quote(api.Failure.Message)), maybeWell),
+			Remedies: finding.Remedies{Now: []finding.Remedy{{
+				Text:    finding.Text{EN: "see who answers", KO: "누가 응답하는지 확인합니다"},
+				Command: "curl -ksi https://" + endpoint(api).Name + "/version",
+			}}},
+		}
 	}
 	return finding.Finding{
 		Mechanism:  v1alpha1.MechanismFailing,

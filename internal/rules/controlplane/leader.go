@@ -67,6 +67,7 @@ func (l leader) lapsed(p *rule.Pass) (lapse, bool) {
 		p.Skip(finding.Textf("%s: whether %s runs cannot be told here (a managed control plane, k3s, or leader election is off)",
 			"%s: %s 실행 여부를 알 수 없습니다(관리형 control plane, k3s, 또는 leader election을 끈 경우)", f.Reason, l.component))
 		return lapse{}, false
+	case snapshot.Dead:
 	}
 	out := lapse{Freshness: f, leader: l, fossils: map[string]bool{}}
 	var family []*corev1.Pod

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -34,12 +35,7 @@ func stopOf(s *snapshot.Snapshot) (stop, bool) {
 	case snapshot.LayerTLS:
 		return at.tls(), true
 	case snapshot.LayerRequest:
-		switch api.Failure.Reason {
-		case snapshot.Unauthorized, snapshot.TooManyRequests, snapshot.ServerError:
-			return stop{}, false
-		default:
-			return at.request(), true
-		}
+		return at.request(), api.Failure.Status == 0
 	default:
 		return stop{}, false
 	}
@@ -59,8 +55,12 @@ type place struct {
 func (a place) message() string { return finding.Quote(a.failure.Message) }
 
 func (a place) name() stop {
+	var mechanism finding.Mechanism = v1alpha1.MechanismUnreachable
+	if a.failure.Reason == snapshot.NameUnknown {
+		mechanism = v1alpha1.MechanismMissing
+	}
 	return stop{
-		mechanism:  v1alpha1.MechanismMissing,
+		mechanism:  mechanism,
 		confidence: v1alpha1.ConfidenceMedium,
 		title: finding.Textf("API server unreachable from here: the name %s cannot be resolved",
 			"여기에서 API server에 연결할 수 없습니다: %s 이름을 해석하지 못합니다", a.host),
@@ -77,7 +77,11 @@ func (a place) name() stop {
 }
 
 func (a place) connect() stop {
-	switch a.failure.Reason {
+	reason := a.failure.Reason
+	if strings.HasPrefix(a.failure.Message, throughProxy) {
+		reason = snapshot.OtherFailure // whoever refused or kept silent, it was not the server's machine
+	}
+	switch reason {
 	case snapshot.ConnectionRefused:
 		return a.refused()
 	case snapshot.NoAnswer:
@@ -108,6 +112,9 @@ func (a place) connect() stop {
 		}
 	}
 }
+
+// throughProxy begins the message of a connection that was not made to the server itself.
+const throughProxy = "through the proxy "
 
 func (a place) refused() stop {
 	return stop{

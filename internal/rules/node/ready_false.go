@@ -3,9 +3,8 @@ package node
 import (
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
