@@ -95,6 +95,9 @@ func whatIsMissing(s *snapshot.Snapshot, f snapshot.PullFailure) finding.Text {
 	for _, p := range snapshot.List[*corev1.Pod](s) {
 		for _, c := range running(p) {
 			image := specImage(p, c.Name)
+			if !strings.HasPrefix(image, missing.Repository) {
+				continue
+			}
 			other := snapshot.ParseImage(image)
 			switch {
 			case image == f.Image:

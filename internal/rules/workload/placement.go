@@ -1,0 +1,180 @@
+package workload
+
+import (
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// matches tells whether a node has what a pod's node selector and required node affinity ask for,
+// as the scheduler's NodeAffinity plugin sees it
+// (k8s.io/component-helpers/scheduling/corev1/nodeaffinity).
+func matches(p *corev1.Pod, n *corev1.Node) bool {
+	for k, v := range p.Spec.NodeSelector {
+		if n.Labels[k] != v {
+			return false
+		}
+	}
+	a := p.Spec.Affinity
+	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return true
+	}
+	return slices.ContainsFunc(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms, func(t corev1.NodeSelectorTerm) bool {
+		if len(t.MatchExpressions) == 0 && len(t.MatchFields) == 0 {
+			return false
+		}
+		for _, e := range t.MatchExpressions {
+			value, has := n.Labels[e.Key]
+			if !meets(e, value, has) {
+				return false
+			}
+		}
+		for _, e := range t.MatchFields {
+			if !meets(e, n.Name, e.Key == "metadata.name") {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// meets tells whether a label meets one requirement of a node selector.
+func meets(e corev1.NodeSelectorRequirement, value string, has bool) bool {
+	switch e.Operator {
+	case corev1.NodeSelectorOpIn:
+		return has && slices.Contains(e.Values, value)
+	case corev1.NodeSelectorOpNotIn:
+		return !has || !slices.Contains(e.Values, value)
+	case corev1.NodeSelectorOpExists:
+		return has
+	case corev1.NodeSelectorOpDoesNotExist:
+		return !has
+	case corev1.NodeSelectorOpGt, corev1.NodeSelectorOpLt:
+		if len(e.Values) != 1 {
+			return false
+		}
+		got, err := strconv.ParseInt(value, 10, 64)
+		bound, err2 := strconv.ParseInt(e.Values[0], 10, 64)
+		if !has || err != nil || err2 != nil {
+			return false
+		}
+		return (e.Operator == corev1.NodeSelectorOpGt) == (got > bound) && got != bound
+	default:
+		return false
+	}
+}
+
+// untolerated returns the first taint of a node that keeps a pod away, as the scheduler's
+// TaintToleration plugin finds it; nil where none does.
+func untolerated(p *corev1.Pod, n *corev1.Node) *corev1.Taint {
+	for i := range n.Spec.Taints {
+		t := &n.Spec.Taints[i]
+		if t.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(p, t) {
+			return t
+		}
+	}
+	return nil
+}
+
+// tolerates follows k8s.io/api/core/v1, Toleration.ToleratesTaint, without the numeric operators,
+// which are off by default.
+func tolerates(p *corev1.Pod, t *corev1.Taint) bool {
+	return slices.ContainsFunc(p.Spec.Tolerations, func(o corev1.Toleration) bool {
+		if (o.Effect != "" && o.Effect != t.Effect) || (o.Key != "" && o.Key != t.Key) {
+			return false
+		}
+		return o.Operator == corev1.TolerationOpExists || ((o.Operator == "" || o.Operator == corev1.TolerationOpEqual) && o.Value == t.Value)
+	})
+}
+
+// isFault tells whether a taint stands for a node's own trouble: those that the node lifecycle
+// controller sets (https://kubernetes.io/docs/reference/labels-annotations-taints/).
+func isFault(t *corev1.Taint) bool {
+	switch t.Key {
+	case corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, corev1.TaintNodeMemoryPressure, corev1.TaintNodeDiskPressure,
+		corev1.TaintNodePIDPressure, corev1.TaintNodeNetworkUnavailable, corev1.TaintNodeOutOfService:
+		return true
+	}
+	return false
+}
+
+// isControlPlane tells whether a taint keeps ordinary pods off the control plane, as it should.
+func isControlPlane(t *corev1.Taint) bool {
+	return t.Key == "node-role.kubernetes.io/control-plane" || t.Key == "node-role.kubernetes.io/master"
+}
+
+// requested is how much of a resource a pod asks for: what its containers ask for together, or its
+// neediest init container, and its overhead (k8s.io/component-helpers/resource, PodRequests).
+func requested(p *corev1.Pod, name corev1.ResourceName) resource.Quantity {
+	var sum, first resource.Quantity
+	for i := range p.Spec.Containers {
+		sum.Add(p.Spec.Containers[i].Resources.Requests[name])
+	}
+	for i := range p.Spec.InitContainers {
+		c := &p.Spec.InitContainers[i]
+		q := c.Resources.Requests[name]
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			sum.Add(q)
+			continue
+		}
+		if q.Cmp(first) > 0 {
+			first = q
+		}
+	}
+	if first.Cmp(sum) > 0 {
+		sum = first
+	}
+	if p.Spec.Resources != nil {
+		if q, ok := p.Spec.Resources.Requests[name]; ok {
+			sum = q.DeepCopy()
+		}
+	}
+	sum.Add(p.Spec.Overhead[name])
+	return sum
+}
+
+// ledger knows how much of each resource the pods on each node ask for. It adds that up once for
+// each resource that is asked about, so that many pending pods cost no more than one.
+type ledger struct {
+	s    *snapshot.Snapshot
+	sums map[corev1.ResourceName]map[string]resource.Quantity
+}
+
+func newLedger(s *snapshot.Snapshot) ledger {
+	return ledger{s: s, sums: map[corev1.ResourceName]map[string]resource.Quantity{}}
+}
+
+// free is how much of a resource a node has left for requests.
+func (l ledger) free(n *corev1.Node, name corev1.ResourceName) resource.Quantity {
+	sums, ok := l.sums[name]
+	if !ok {
+		sums = map[string]resource.Quantity{}
+		for _, p := range snapshot.List[*corev1.Pod](l.s) {
+			if p.Spec.NodeName != "" && !snapshot.PodDone(p) {
+				sum := sums[p.Spec.NodeName]
+				sum.Add(requested(p, name))
+				sums[p.Spec.NodeName] = sum
+			}
+		}
+		l.sums[name] = sums
+	}
+	left := n.Status.Allocatable[name].DeepCopy()
+	left.Sub(sums[n.Name])
+	return left
+}
+
+// largest returns the node that has the most of something, and how much; nil for no nodes.
+func largest(nodes []*corev1.Node, of func(*corev1.Node) resource.Quantity) (*corev1.Node, resource.Quantity) {
+	var best *corev1.Node
+	var most resource.Quantity
+	for _, n := range nodes {
+		if q := of(n); best == nil || q.Cmp(most) > 0 {
+			best, most = n, q
+		}
+	}
+	return best, most
+}
