@@ -2,16 +2,8 @@ package cluster
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"regexp"
 	"testing"
 
@@ -66,26 +58,33 @@ func TestKubeadmConfigurations(t *testing.T) {
 	description := describe(t, Options{ControlPlanes: 3, Workers: 1})
 	tests := map[string]struct {
 		machine int
-		caHash  string
+		joins   bool
 		want    []string // kind and, where there is one, the address it advertises
 	}{
 		"the first control plane makes the cluster": {
 			machine: 0, want: []string{"InitConfiguration 10.99.0.11", "ClusterConfiguration ", "KubeletConfiguration "},
 		},
-		"another control plane joins": {machine: 1, caHash: "sha256:ab", want: []string{"JoinConfiguration 10.99.0.12"}},
-		"a worker advertises nothing": {machine: 3, caHash: "sha256:ab", want: []string{"JoinConfiguration "}},
+		"another control plane joins": {machine: 1, joins: true, want: []string{"JoinConfiguration 10.99.0.12"}},
+		"a worker advertises nothing": {machine: 3, joins: true, want: []string{"JoinConfiguration "}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			content, err := kubeadmConfig{
-				Description: description, Spec: description.Machines[tc.machine], CgroupDriver: "cgroupfs", CAHash: tc.caHash,
-			}.render()
+			config := kubeadmConfig{Description: description, Spec: description.Machines[tc.machine], CgroupDriver: "cgroupfs"}
+			if tc.joins {
+				config.Authority = []byte("a certificate")
+			}
+			rendered, err := config.render()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, documents(t, content)); diff != "" {
-				t.Errorf("documents (-want +got):\n%s\n%s", diff, content)
+			if diff := cmp.Diff(tc.want, documents(t, rendered[kubeadmConfigPath])); diff != "" {
+				t.Errorf("documents (-want +got):\n%s", diff)
+			}
+			if tc.joins {
+				if diff := cmp.Diff([]string{"Config "}, documents(t, rendered[config.DiscoveryPath()])); diff != "" {
+					t.Errorf("what the machine trusts (-want +got):\n%s", diff)
+				}
 			}
 		})
 	}
@@ -127,34 +126,6 @@ func TestBootstrapTokensHaveTheFormatThatKubernetesAsksFor(t *testing.T) {
 	}
 	if token == newToken() {
 		t.Error("two tokens are the same")
-	}
-}
-
-func TestCertificateHashIsThatOfThePublicKey(t *testing.T) {
-	t.Parallel()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	publicKey, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := certificateHash(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(publicKey)
-	if want := "sha256:" + hex.EncodeToString(sum[:]); got != want {
-		t.Errorf("hash = %s, want %s", got, want)
-	}
-	if _, err := certificateHash([]byte("no certificate")); err == nil {
-		t.Error("text that is no certificate is no error")
 	}
 }
 

@@ -3,12 +3,9 @@ package cluster
 import (
 	"bytes"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
 	"embed"
+	"encoding/base64"
 	"encoding/hex"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"text/template"
 
@@ -29,8 +26,8 @@ type kubeadmConfig struct {
 	machine.Spec
 	CgroupDriver     string
 	CanLowerOOMScore bool
-	// CAHash is that of the cluster's certificate authority; empty for the first machine.
-	CAHash string
+	// Authority is the certificate of the cluster's authority, in PEM; empty for the first machine, which makes it.
+	Authority []byte
 }
 
 // KubernetesVersion is the version of the cluster.
@@ -50,12 +47,29 @@ func (kubeadmConfig) IgnoredPreflightErrors() []string {
 	}
 }
 
-func (c kubeadmConfig) render() ([]byte, error) {
-	name := "init.yaml"
-	if c.CAHash != "" {
-		name = "join.yaml"
+// DiscoveryPath is where a joining machine has what it trusts the cluster by.
+func (kubeadmConfig) DiscoveryPath() string { return "/etc/kubernetes/discovery.conf" }
+
+// AuthorityBase64 is the certificate as a kubeconfig holds it.
+func (c kubeadmConfig) AuthorityBase64() string {
+	return base64.StdEncoding.EncodeToString(c.Authority)
+}
+
+// render returns the files that kubeadm needs on the machine, by path.
+func (c kubeadmConfig) render() (map[string][]byte, error) {
+	templates := map[string]string{kubeadmConfigPath: "init.yaml"}
+	if len(c.Authority) > 0 {
+		templates = map[string]string{kubeadmConfigPath: "join.yaml", c.DiscoveryPath(): "discovery.yaml"}
 	}
-	return fill(name, c)
+	rendered := make(map[string][]byte, len(templates))
+	for path, name := range templates {
+		content, err := fill(name, c)
+		if err != nil {
+			return nil, err
+		}
+		rendered[path] = content
+	}
+	return rendered, nil
 }
 
 func fill(name string, data any) ([]byte, error) {
@@ -84,19 +98,4 @@ func newCertificateKey() string {
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails, see crypto/rand
 	return hex.EncodeToString(random)
-}
-
-// certificateHash returns the hash by which a joining node recognises the cluster's certificate authority: SHA-256 of the
-// public key, see https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-join/#token-based-discovery-with-ca-pinning.
-func certificateHash(encoded []byte) (string, error) {
-	block, _ := pem.Decode(encoded)
-	if block == nil {
-		return "", errors.New("reading the certificate authority: it is not PEM")
-	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return "", fmt.Errorf("reading the certificate authority: %w", err)
-	}
-	sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-	return "sha256:" + hex.EncodeToString(sum[:]), nil
 }

@@ -126,7 +126,7 @@ func (l *Lab) initialize(ctx context.Context) error {
 	if len(l.ControlPlanes()) > 1 {
 		args = append(args, "--upload-certs")
 	}
-	if err := l.kubeadm(ctx, m, "", args...); err != nil {
+	if err := l.kubeadm(ctx, m, nil, args...); err != nil {
 		return err
 	}
 	admin, err := os.ReadFile(m.RootPath("/etc/kubernetes/admin.conf"))
@@ -146,28 +146,26 @@ func (l *Lab) join(ctx context.Context, spec machine.Spec) error {
 	if err != nil {
 		return fmt.Errorf("reading the cluster's certificate authority: %w", err)
 	}
-	hash, err := certificateHash(authority)
-	if err != nil {
-		return err
-	}
-	return l.kubeadm(ctx, l.machine(spec), hash, "join", "--config", kubeadmConfigPath)
+	return l.kubeadm(ctx, l.machine(spec), authority, "join", "--config", kubeadmConfigPath)
 }
 
-func (l *Lab) kubeadm(ctx context.Context, m *machine.Machine, caHash string, args ...string) error {
+func (l *Lab) kubeadm(ctx context.Context, m *machine.Machine, authority []byte, args ...string) error {
 	nodeConfig, err := l.nodeConfig(m.Name)
 	if err != nil {
 		return err
 	}
 	config := kubeadmConfig{
 		Description: l.Description, Spec: m.Spec,
-		CgroupDriver: nodeConfig.CgroupDriver(), CanLowerOOMScore: nodeConfig.CanLowerOOMScore, CAHash: caHash,
+		CgroupDriver: nodeConfig.CgroupDriver(), CanLowerOOMScore: nodeConfig.CanLowerOOMScore, Authority: authority,
 	}
-	content, err := config.render()
+	rendered, err := config.render()
 	if err != nil {
 		return err
 	}
-	if err := writeFile(m.RootPath(kubeadmConfigPath), content, 0o600); err != nil {
-		return err
+	for path, content := range rendered {
+		if err := writeFile(m.RootPath(path), content, 0o600); err != nil {
+			return err
+		}
 	}
 	if _, err := m.Output(ctx, append([]string{"kubeadm"}, args...)...); err != nil {
 		return fmt.Errorf("%w\nThe end of its kubelet's journal:\n%s", err, journalTail(ctx, m, "kubelet"))
