@@ -165,12 +165,12 @@ func TestDiagnose(t *testing.T) {
 		"what has not lasted is no root": {
 			findings: []finding.Finding{find("PodDown", finding.Warning, of("Pod", "a-1"), settling)},
 		},
-		"what has not lasted is an effect all the same": {
+		"what has not lasted is an effect all the same, and counts at once": {
 			findings: []finding.Finding{
 				find("NodeDead", finding.Warning, node("w1")),
 				find("PodDown", finding.Critical, of("Pod", "a-1"), settling),
 			},
-			want: []string{"warning w1 NodeDead\n a-1 PodDown"},
+			want: []string{"critical w1 NodeDead\n a-1 PodDown"},
 		},
 		"a young cause of lasting trouble is the root of it": {
 			findings: []finding.Finding{

@@ -19,9 +19,7 @@ func (g *graph) incident(root int) finding.Incident {
 		ID: finding.IncidentID(f), Root: f, Severity: f.Severity,
 	}
 	for _, i := range reach {
-		if !g.findings[i].Settling {
-			incident.Severity = finding.Worst(incident.Severity, g.findings[i].Severity)
-		}
+		incident.Severity = finding.Worst(incident.Severity, g.findings[i].Severity)
 	}
 	incident.Affected = g.affected(root, reach)
 	incident.Chain = g.chain(root, reach)
