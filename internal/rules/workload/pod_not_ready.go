@@ -45,6 +45,9 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "ContainerRuntimeDown", Via: rule.RunsOn},
 		{Code: "NetworkPluginNotReady", Via: rule.RunsOn},
 		{Code: "SchedulerDown", Via: rule.Cluster, Holds: neverJudgedByScheduler},
+		{Code: "ControllerManagerDown", Via: rule.Cluster, Holds: outlivesItsNode},
+		{Code: "RolloutStuck", Via: rule.OwnedBy, Holds: failsLikeTheOthers},
+		{Code: "WorkloadUnavailable", Via: rule.OwnedBy, Holds: failsLikeTheOthers},
 	},
 	Detect: podNotReady,
 })
@@ -56,12 +59,50 @@ func neverJudgedByScheduler(s *snapshot.Snapshot, effect, _ finding.Finding) boo
 	return ok && pod.Spec.NodeName == "" && snapshot.PodCondition(pod, corev1.PodScheduled) == nil
 }
 
+// outlivesItsNode holds a dead controller manager against a pod without a Node: nobody else would
+// remove it.
+func outlivesItsNode(s *snapshot.Snapshot, effect, _ finding.Finding) bool {
+	pod, ok := snapshot.Get[*corev1.Pod](s, effect.Subject.Namespace, effect.Subject.Name)
+	if !ok || pod.Spec.NodeName == "" || !s.Coverage(snapshot.KindOf[*corev1.Node]()).Known() {
+		return false
+	}
+	_, exists := snapshot.Get[*corev1.Node](s, "", pod.Spec.NodeName)
+	return !exists
+}
+
+// failsLikeTheOthers makes one incident of pods of one workload that fail alike and that nothing
+// else explains, instead of one a pod. It does not hold where a Node may be the matter: what is
+// wrong with one pod's Node says nothing about the others.
+func failsLikeTheOthers(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	pod, ok := snapshot.Get[*corev1.Pod](s, effect.Subject.Namespace, effect.Subject.Name)
+	if !ok {
+		return false
+	}
+	own := unreadiness(pod)
+	if own.stage == stageMarked || own.stage == stageDeleting || own.stage == stageAssigned {
+		return false
+	}
+	for _, other := range alivePods(s.PodsOf(cause.Subject)) {
+		if snapshot.PodReady(other) || s.PodStarting(other) {
+			continue
+		}
+		u := unreadiness(other)
+		if u.stage != own.stage || u.container != own.container || u.reason != own.reason {
+			return false
+		}
+		if other.Spec.NodeName != "" && !nodeReports(s, other.Spec.NodeName) {
+			return false
+		}
+	}
+	return true
+}
+
 // initGrace is how long an init container may run before its pod counts as held up. It is the
 // time that a Deployment waits for progress by default (progressDeadlineSeconds, 600 s).
 const initGrace = 10 * time.Minute
 
 func podNotReady(p *rule.Pass) {
-	nodes := nodeNames(p)
+	nodes := existingNodes(p)
 	manager := p.Writer(snapshot.ControllerManager)
 	silent := map[string]int{}
 	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
@@ -83,8 +124,8 @@ func podNotReady(p *rule.Pass) {
 	tellSilent(p, manager, silent)
 }
 
-// nodeNames returns the Nodes that there are; nil where absence could not be told.
-func nodeNames(p *rule.Pass) map[string]bool {
+// existingNodes returns the Nodes that there are; nil where absence could not be told.
+func existingNodes(p *rule.Pass) map[string]bool {
 	if !p.Coverage(snapshot.KindOf[*corev1.Node]()).Known() {
 		return nil
 	}

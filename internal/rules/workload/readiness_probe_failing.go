@@ -69,7 +69,7 @@ func readinessProbeFailing(p *rule.Pass) {
 			continue
 		}
 		u := unreadiness(pod)
-		if u.stage != stageReadiness || !settledContainer(p, pod, u.container) || !nodeReports(p, pod.Spec.NodeName) {
+		if u.stage != stageReadiness || !settledContainer(p, pod, u.container) || !nodeReports(p.Snapshot, pod.Spec.NodeName) {
 			continue
 		}
 		w := p.Workload(pod)
@@ -103,11 +103,11 @@ func settledContainer(p *rule.Pass, pod *corev1.Pod, container string) bool {
 
 // nodeReports tells whether the status of a node's pods is kept up: its kubelet is not known to be
 // dead, and the Node is Ready as far as it is known.
-func nodeReports(p *rule.Pass, name string) bool {
-	if p.Writer(snapshot.KubeletOn(name)).State == snapshot.Dead {
+func nodeReports(s *snapshot.Snapshot, name string) bool {
+	if s.Writer(snapshot.KubeletOn(name)).State == snapshot.Dead {
 		return false
 	}
-	node, ok := snapshot.Get[*corev1.Node](p.Snapshot, "", name)
+	node, ok := snapshot.Get[*corev1.Node](s, "", name)
 	if !ok {
 		return true
 	}

@@ -33,7 +33,7 @@ var _ = Catalog.Add(rule.Rule{
 		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Whole[*appsv1.ReplicaSet](), rule.Whole[*corev1.Pod](),
 		rule.Optional[*coordinationv1.Lease](),
 	}, rule.Owners()),
-	For: 5 * time.Minute,
+	For: stuckAfter,
 	Causes: []rule.Cause{
 		{Code: "ImageNotFound", Via: rule.Itself},
 		{Code: "ImageNameInvalid", Via: rule.Itself},
@@ -47,6 +47,11 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Detect: rolloutStuck,
 })
+
+// stuckAfter is how long no new pod must have got ready before a rollout within its deadline counts
+// as stuck: long enough for images to be pulled and programs to start, and half of the default
+// deadline.
+const stuckAfter = 5 * time.Minute
 
 // isOfNewRevision refuses a pod of the old version as the cause: a rollout waits for the new ones.
 func isOfNewRevision(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
@@ -138,7 +143,7 @@ func deploymentStuck(p *rule.Pass, d *appsv1.Deployment) (finding.Finding, bool)
 	case pods.ready > 0 || len(pods.failing) == 0 || len(pods.failing) < len(pods.all):
 		return finding.Finding{}, false
 	default:
-		f.Since = laterOf(f.Since, pods.since)
+		f.Settling = p.Now().Sub(pods.since) < stuckAfter
 	}
 	tellStuck(p, &f, stuck{
 		pods: pods, wanted: wanted, refused: refused, changes: rev.text(p.Now()), previous: rev.PreviousReady,

@@ -34,7 +34,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#deployment-status",
 	Severity: finding.Warning,
 	Needs: slices.Concat([]rule.Need{
-		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Any[*appsv1.DaemonSet](), rule.Whole[*corev1.Pod](),
+		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Any[*appsv1.DaemonSet](), rule.Any[*corev1.Pod](),
 		rule.Optional[*corev1.Service](), rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease](),
 	}, rule.Owners()),
 	For:     3 * time.Minute,
@@ -85,9 +85,13 @@ const rolloutPatience = 10 * time.Minute
 
 func workloadUnavailable(p *rule.Pass) {
 	manager := p.Writer(snapshot.ControllerManager)
+	whole := p.Coverage(snapshot.KindOf[*corev1.Pod]()).Known()
 	for _, r := range replicasOf(p) {
 		if r.desired == 0 || r.object.GetDeletionTimestamp() != nil {
 			continue
+		}
+		if !whole && manager.State == snapshot.Dead {
+			continue // Neither the status nor the pods can be counted; that Pods are not whole is a skip already.
 		}
 		c := countPods(p, r)
 		ready := r.ready
@@ -176,7 +180,10 @@ func unavailable(p *rule.Pass, r replicas, c podCount, ready int, manager snapsh
 		f.Title.KO = fmt.Sprintf("%s: Pod %d개 중 Ready 상태가 하나도 없습니다", sourceOf(r.subject), r.desired)
 	}
 	f.Since = earlier(c.since, r.short)
-	missing := max(0, r.desired-len(c.alive))
+	missing := 0
+	if p.Coverage(snapshot.KindOf[*corev1.Pod]()).Known() {
+		missing = max(0, r.desired-len(c.alive))
+	}
 	if missing > 0 && r.refusal != nil {
 		f.Title = finding.Join(", ", f.Title, finding.Text{EN: "its pods cannot be created", KO: "Pod를 생성하지 못하고 있습니다"})
 		f.Since = earlier(f.Since, r.refusal.since)
@@ -197,7 +204,7 @@ func unavailable(p *rule.Pass, r replicas, c podCount, ready int, manager snapsh
 	if manager.State == snapshot.Dead {
 		f.Evidence = append(f.Evidence, manager.Evidence...)
 	}
-	if len(c.alive) == 0 {
+	if missing == r.desired {
 		f.Explains = servicesOf(p, r)
 	}
 	f.Remedies.Now = shortageRemedies(r, missing)
