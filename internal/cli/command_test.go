@@ -6,6 +6,7 @@ import (
 	"flag"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/maek-dev/maek/internal/cli/invocation"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/rules"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -204,6 +206,27 @@ func TestInterruptReportsWhatWasRead(t *testing.T) {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("the report lacks %q:\n%s", want, got.out)
 		}
+	}
+}
+
+// TestInterruptBeforeAnyAnswerBlamesNobody uses the real rules: one of them speaks of API servers
+// that do not answer, and this one was not given the time to.
+func TestInterruptBeforeAnyAnswerBlamesNobody(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	var out bytes.Buffer
+	inv := &invocation.Invocation{
+		Out: &out, ErrOut: t.Output(), Program: "kubectl maek", Now: time.Now, Getenv: func(string) string { return "" }, Location: time.UTC,
+	}
+	if code := Run(ctx, inv, rules.All(), []string{"--kubeconfig", kubeconfig(t, server.URL)}); code != exit.Unknown {
+		t.Errorf("exit code %d, want %d", code, exit.Unknown)
+	}
+	if !strings.Contains(out.String(), "interrupted") || strings.Contains(out.String(), "CRITICAL") {
+		t.Errorf("want an interrupt and no incident:\n%s", out.String())
 	}
 }
 

@@ -34,7 +34,7 @@ func (p *page) header(d v1alpha1.Diagnosis) {
 	left := line{{clean(d.Cluster.Name), bold}}
 	if v := d.Cluster.Version; v != "" {
 		left = append(left, span{"  " + clean(v), plain})
-	} else if s := d.Cluster.Server; s != "" {
+	} else if s := d.Cluster.Server; s != "" && s != d.Cluster.Name {
 		left = append(left, span{"  " + clean(s), plain})
 	}
 	if d.Cluster.Nodes > 0 || d.Cluster.Pods > 0 {

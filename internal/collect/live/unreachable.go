@@ -41,6 +41,8 @@ func (c *Client) lookInto(ctx context.Context, api *snapshot.API, status int, er
 		return
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
+		// Whoever hangs up before the answer has not asked.
+		api.Asked = false
 		api.Failure = &snapshot.APIFailure{Layer: snapshot.LayerRequest, Reason: snapshot.OtherFailure, Message: "interrupted"}
 		return
 	}
