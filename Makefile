@@ -1,10 +1,13 @@
 # What there is to do here. Everything that is built lands in bin/, which git ignores.
-SHELL := /usr/bin/env bash -euo pipefail
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 PROGRAMS := $(notdir $(wildcard cmd/*))
+# The folders with a go.mod of their own.
+MODULES := lab tools
 TOOLS := controller-gen golangci-lint gotestsum govulncheck
 # How the lab is made: make lab LAB="--control-planes 3 --workers 3"
 LAB ?= --workers 2
@@ -78,21 +81,25 @@ generate: bin/controller-gen ## Write what is generated from the code
 
 .PHONY: fmt
 fmt: bin/golangci-lint ## Format the code
-	bin/golangci-lint fmt ./...
-	cd lab && ../bin/golangci-lint fmt --config ../.golangci.yml ./...
+	for module in . $(MODULES); do (cd $$module && '$(CURDIR)/bin/golangci-lint' fmt --config '$(CURDIR)/.golangci.yml' ./...); done
 
 .PHONY: lint
 lint: bin/golangci-lint ## Look for what is not the way of the house
 	bin/golangci-lint config verify
-	bin/golangci-lint run ./...
-	cd lab && ../bin/golangci-lint run --config ../.golangci.yml ./...
+	failed=0; for module in . $(MODULES); do \
+		(cd $$module && '$(CURDIR)/bin/golangci-lint' run --config '$(CURDIR)/.golangci.yml' ./...) || failed=1; \
+	done; exit $$failed
 
 .PHONY: verify
-verify: lint bin/controller-gen ## Lint, and check that generated files and go.mod are up to date
+verify: verify-generated verify-modules lint ## Lint, and check that generated files and go.mod are up to date
+
+.PHONY: verify-generated
+verify-generated: bin/controller-gen
 	.ci/verify-generated
-	go mod tidy -diff
-	go -C lab mod tidy -diff
-	go -C tools mod tidy -diff
+
+.PHONY: verify-modules
+verify-modules:
+	for module in . $(MODULES); do go -C $$module mod tidy -diff; done
 
 .PHONY: vuln
 vuln: bin/govulncheck ## Look for known vulnerabilities (asks vuln.go.dev)
