@@ -117,6 +117,9 @@ func (a place) connect() stop {
 const throughProxy = "through the proxy "
 
 func (a place) refused() stop {
+	if ip, err := netip.ParseAddr(a.host); a.host == "localhost" || (err == nil && ip.IsLoopback()) {
+		return a.refusedHere()
+	}
 	return stop{
 		mechanism: v1alpha1.MechanismRefused,
 		title: finding.Textf("API server unreachable from here: connection refused on %s",
@@ -142,6 +145,25 @@ func (a place) refused() stop {
 			},
 		},
 		later: moreThanOne(),
+	}
+}
+
+// refusedHere is a refusal by this very machine, where most often a tunnel should lead on.
+func (a place) refusedHere() stop {
+	return stop{
+		mechanism:  v1alpha1.MechanismRefused,
+		confidence: v1alpha1.ConfidenceMedium,
+		title: finding.Textf("API server unreachable from here: connection refused on %s",
+			"여기에서 API server에 연결할 수 없습니다: %s 연결이 거부됩니다", a.server),
+		why: finding.Join(" ", finding.Textf("%s is this machine, and nothing listens on port %s: the tunnel or forwarder that leads to the API server does not run, or kube-apiserver itself where it runs here.",
+			"%s 주소는 이 머신이며 %s 포트에서 연결을 받는 프로세스가 없습니다. API server로 이어 주는 터널이나 forwarder가 실행 중이 아니거나, API server가 이 머신에 있다면 kube-apiserver가 실행 중이 아닙니다.", a.host, a.port), maybeWell),
+		now: []finding.Remedy{
+			{Text: finding.Text{EN: "see who listens, if anybody", KO: "연결을 받는 프로세스가 있는지 확인합니다"}, Command: "ss -ltnp 'sport = :" + a.port + "'"},
+			{
+				Text:    finding.Text{EN: "if kube-apiserver should run here: is its container there", KO: "kube-apiserver가 이 머신에 있어야 한다면 컨테이너가 있는지 확인합니다"},
+				Command: "sudo crictl ps -a --name kube-apiserver",
+			},
+		},
 	}
 }
 
