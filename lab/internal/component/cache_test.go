@@ -215,7 +215,7 @@ func TestAMissingToolIsNamedWithHowToInstallIt(t *testing.T) {
 			cache.Components[0].cgo = tc.cgo
 			dir := t.TempDir()
 			for program, content := range tc.path {
-				if err := os.WriteFile(filepath.Join(dir, program), []byte(content), 0o700); err != nil { //nolint:gosec // it is to be run
+				if err := os.WriteFile(filepath.Join(dir, program), []byte(content), 0o700); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -168,7 +168,7 @@ func TestWhatCannotRunInAnImageIsRefused(t *testing.T) {
 		"an entrypoint that is not in the image": {
 			Spec{Reference: "a.example/b:c", Programs: []string{amd64}, Entrypoint: []string{amd64}}, "none of its programs",
 		},
-		"a name without a tag":                  {Spec{Reference: "a.example/b", Programs: []string{amd64}}, "image name"},
+		"a name without a tag": {Spec{Reference: "a.example/b", Programs: []string{amd64}}, "image name"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
