@@ -2,7 +2,6 @@ package node
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -27,7 +26,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/architecture/nodes/#node-heartbeats",
 	Severity: finding.Warning,
 	Needs:    lossNeeds(),
-	For:      time.Minute,
+	// No further patience: a Lease that ran out is 50 s of silence, and the port is shut now.
 	Detect:   detectKubeletStopped,
 })
 
