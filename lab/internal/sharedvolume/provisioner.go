@@ -32,8 +32,9 @@ func (p Provisioner) Provision(_ context.Context, options controller.ProvisionOp
 	if err := os.MkdirAll(path, 0o750); err != nil {
 		return nil, controller.ProvisioningFinished, fmt.Errorf("making volume %s: %w", options.PVName, err)
 	}
-	// The kubelet does not apply fsGroup to a hostPath.
-	if err := os.Chmod(path, 0o777); err != nil { //nolint:gosec // pods of any user write to their volume
+	// Pods of any user write to their volume: the kubelet applies no fsGroup to a
+	// hostPath.
+	if err := os.Chmod(path, 0o777); err != nil {
 		return nil, controller.ProvisioningFinished, fmt.Errorf("opening volume %s to all users: %w", options.PVName, err)
 	}
 	reclaim := corev1.PersistentVolumeReclaimDelete
