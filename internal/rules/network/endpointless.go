@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -201,7 +202,7 @@ func portUnserved(p *rule.Pass, b backends) (finding.Finding, bool) {
 		return finding.Finding{}, false // The EndpointSlices are about to follow.
 	}
 	f := endpointless(p, b)
-	f.Mechanism, f.Field = v1alpha1.MechanismMisconfigured, fmt.Sprintf(".spec.ports[%s].targetPort", cmp.Or(port.Name, fmt.Sprint(port.Port)))
+	f.Mechanism, f.Field = v1alpha1.MechanismMisconfigured, fmt.Sprintf(".spec.ports[%s].targetPort", cmp.Or(port.Name, strconv.Itoa(int(port.Port))))
 	f.Title = finding.Textf("%s: port %d has no endpoints, no container declares its targetPort %q",
 		"%s: 포트 %d의 endpoint가 없습니다. targetPort(%q)를 선언한 컨테이너가 없습니다", name(f.Subject), port.Port, port.TargetPort.StrVal)
 	f.Why = finding.Textf("its pods are ready (%s), and the ports that they name are: %s",

@@ -112,7 +112,7 @@ func podNotReady(p *rule.Pass) {
 		node := pod.Spec.NodeName
 		switch {
 		case node != "" && nodes != nil && !nodes[node] && pod.DeletionTimestamp == nil:
-			p.Report(withoutNode(p, pod, manager))
+			p.Report(withoutNode(pod, manager))
 		case snapshot.PodReady(pod) && pod.DeletionTimestamp == nil:
 			if node != "" && manager.State == snapshot.Dead {
 				silent[node]++
@@ -156,7 +156,7 @@ func tellSilent(p *rule.Pass, manager snapshot.Freshness, pods map[string]int) {
 
 // withoutNode is the finding about a pod whose Node object is gone. The pod garbage collector
 // removes such a pod within a minute, so it only settles while the controller manager lives.
-func withoutNode(p *rule.Pass, pod *corev1.Pod, manager snapshot.Freshness) finding.Finding {
+func withoutNode(pod *corev1.Pod, manager snapshot.Freshness) finding.Finding {
 	f := finding.Finding{
 		Subject: snapshot.SubjectOf(pod), Mechanism: v1alpha1.MechanismMissing, Field: ".spec.nodeName",
 		Title: finding.Textf("Pod %s/%s: its Node %s no longer exists", "Pod %s/%s: 배치된 Node(%s)가 더 이상 없습니다", pod.Namespace, pod.Name, pod.Spec.NodeName),

@@ -145,7 +145,7 @@ func deploymentStuck(p *rule.Pass, d *appsv1.Deployment) (finding.Finding, bool)
 	default:
 		f.Settling = p.Now().Sub(pods.since) < stuckAfter
 	}
-	tellStuck(p, &f, stuck{
+	tellStuck(&f, stuck{
 		pods: pods, wanted: wanted, refused: refused, changes: rev.text(p.Now()), previous: rev.PreviousReady,
 	})
 	if rev.Previous != nil {
@@ -177,7 +177,7 @@ func statefulSetStuck(p *rule.Pass, s *appsv1.StatefulSet) (finding.Finding, boo
 		Source: sourceOf(subject), Path: ".status.updateRevision",
 		Value: s.Status.UpdateRevision + " (current " + s.Status.CurrentRevision + ")",
 	}}}
-	tellStuck(p, &f, stuck{pods: pods, wanted: orOne(s.Spec.Replicas), previous: serving})
+	tellStuck(&f, stuck{pods: pods, wanted: orOne(s.Spec.Replicas), previous: serving})
 	f.Remedies.Now = append(f.Remedies.Now,
 		finding.Remedy{
 			Text:    finding.Text{EN: "go back to the version before", KO: "이전 버전으로 되돌립니다"},
@@ -203,7 +203,7 @@ type stuck struct {
 	changes  finding.Text
 }
 
-func tellStuck(p *rule.Pass, f *finding.Finding, s stuck) {
+func tellStuck(f *finding.Finding, s stuck) {
 	name := sourceOf(f.Subject)
 	f.Title = finding.Textf("%s: rollout stuck at %d of %d new pods ready", "%s: rollout이 멈췄습니다. 새 Pod %[3]d개 중 %[2]d개만 Ready입니다", name, s.pods.ready, s.wanted)
 	serving := textf("the old version goes on serving with %s", "이전 버전의 %s가 계속 서비스합니다", podsText(s.previous))

@@ -3,6 +3,7 @@ package workload
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -161,7 +162,7 @@ func ofContainer(c *corev1.ContainerStatus, list string) unready {
 	case state.Terminated != nil:
 		return unready{
 			stage: stageEnded, container: c.Name, reason: state.Terminated.Reason, message: state.Terminated.Message,
-			path: at + ".state.terminated.exitCode", value: fmt.Sprint(state.Terminated.ExitCode),
+			path: at + ".state.terminated.exitCode", value: strconv.Itoa(int(state.Terminated.ExitCode)),
 		}
 	case state.Running != nil && c.Started != nil && !*c.Started:
 		return unready{stage: stageStartup, container: c.Name, path: at + ".started", value: "false"}

@@ -1,7 +1,7 @@
 package workload
 
 import (
-	"fmt"
+	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -79,8 +79,8 @@ func (j *reconciliation) judge(o snapshot.Object, observed int64) {
 		Why: finding.Textf("metadata.generation is %d, and its controller has seen %d",
 			"metadata.generation은 %d이나 controller가 처리한 값은 %d입니다", o.GetGeneration(), observed),
 		Evidence: []finding.Evidence{
-			{Source: sourceOf(subject), Path: ".metadata.generation", Value: fmt.Sprint(o.GetGeneration()), At: finding.Timestamp(since)},
-			{Source: sourceOf(subject), Path: ".status.observedGeneration", Value: fmt.Sprint(observed)},
+			{Source: sourceOf(subject), Path: ".metadata.generation", Value: strconv.FormatInt(o.GetGeneration(), 10), At: finding.Timestamp(since)},
+			{Source: sourceOf(subject), Path: ".status.observedGeneration", Value: strconv.FormatInt(observed, 10)},
 		},
 		Remedies: finding.Remedies{Now: []finding.Remedy{
 			{
