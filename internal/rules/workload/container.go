@@ -42,13 +42,21 @@ func containersOf(p *corev1.Pod) []container {
 	return out
 }
 
-// ended is how the container's last run that is over came to its end; nil where none is over.
+// ended is how the container's last run that is over came to its end; nil where none is over. Of a
+// container that the kubelet backs off from, the end may have been forgotten with the remains of it.
 func (c container) ended() *corev1.ContainerStateTerminated {
-	if c.status.State.Terminated != nil {
+	switch {
+	case c.status.State.Terminated != nil:
 		return c.status.State.Terminated
+	case c.status.LastTerminationState.Terminated == nil && c.backingOff():
+		return &corev1.ContainerStateTerminated{Reason: endForgotten}
+	default:
+		return c.status.LastTerminationState.Terminated
 	}
-	return c.status.LastTerminationState.Terminated
 }
+
+// endForgotten is the reason of an end of which nothing is known.
+const endForgotten = "Forgotten"
 
 // backingOff tells whether the kubelet waits before it starts the container again
 // (k8s.io/kubernetes/pkg/kubelet/container/sync_result.go, ErrCrashLoopBackOff).
@@ -161,6 +169,12 @@ func (c container) evidence() finding.Evidence {
 	}
 	if c.status.State.Terminated != nil {
 		state = "state"
+	}
+	if end.Reason == endForgotten {
+		return finding.Evidence{
+			Source: sourceOf(snapshot.SubjectOf(c.pod)), Path: fmt.Sprintf(".status.%s[%s].state.waiting", list, c.spec.Name),
+			Value: finding.Quote(c.status.State.Waiting.Reason + ": " + c.status.State.Waiting.Message),
+		}
 	}
 	value := fmt.Sprintf("exit code %d, %s", end.ExitCode, end.Reason)
 	if end.Message != "" {

@@ -102,11 +102,13 @@ func restarts(containers []container) finding.Text {
 	var total int32
 	var names []string
 	for _, c := range containers {
-		total += c.status.RestartCount
+		total += max(0, c.status.RestartCount)
 		names = append(names, c.spec.Name)
 	}
 	var count finding.Text
 	switch pods := len(containerPods(containers)); {
+	case total == 0:
+		return finding.Text{}
 	case pods > 1:
 		count = finding.Textf("%d restarts in %d pods", "Pod %[2]d개에서 %[1]d회 재시작", total, pods)
 	case total == 1:

@@ -1,7 +1,7 @@
 package workload
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,6 +25,8 @@ func signalOf(code int32) string { return signals[code-firstSignal] }
 func exitMeaning(end *corev1.ContainerStateTerminated) finding.Text {
 	code := end.ExitCode
 	switch {
+	case end.Reason == endForgotten:
+		return finding.Textf("how it ended is not recorded any more", "종료 원인이 더 이상 기록되어 있지 않습니다")
 	case notStarted(end):
 		return finding.Textf("the runtime could not start its command", "컨테이너 runtime이 명령을 시작하지 못했습니다")
 	case end.Reason == "ContainerStatusUnknown":
@@ -68,11 +70,14 @@ func wrongArchitecture(texts ...string) bool {
 
 // how says in a few words how a container ends.
 func how(end *corev1.ContainerStateTerminated) finding.Text {
-	code := fmt.Sprint(end.ExitCode)
+	code := strconv.Itoa(int(end.ExitCode))
 	if s := signalOf(end.ExitCode); s != "" {
 		code += ", " + s
 	}
-	if notStarted(end) {
+	switch {
+	case end.Reason == endForgotten:
+		return finding.Textf("keeps exiting", "계속 종료됩니다")
+	case notStarted(end):
 		return finding.Textf("cannot be started", "시작하지 못합니다")
 	}
 	return finding.Textf("keeps exiting (exit code %s)", "계속 종료됩니다(exit code %s)", code)

@@ -107,12 +107,12 @@ func obstruct(l ledger, p *corev1.Pod, v verdict) obstruction {
 
 // share tells how many of how many nodes.
 func (sv survey) share(n int) finding.Text {
-	switch total := sv.v.total; {
-	case total == 0:
+	switch sv.v.total {
+	case 0:
 		return finding.Textf("%d nodes", "노드 %d개", n)
-	case total == 1:
+	case 1:
 		return finding.Textf("the only node", "유일한 노드")
-	case total == n:
+	case n:
 		return finding.Textf("all %d nodes", "노드 %d개 모두", n)
 	}
 	return finding.Textf("%d of %d nodes", "노드 %[2]d개 중 %[1]d개", n, sv.v.total)

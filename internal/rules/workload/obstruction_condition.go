@@ -63,6 +63,8 @@ func (sv survey) condition(c clause) obstruction {
 		o.edit, o.mechanism = false, v1alpha1.MechanismMissing
 		o.says = finding.Textf("the cluster has no nodes", "클러스터에 노드가 없습니다")
 		o.remedies = []finding.Remedy{{Text: finding.Textf("see whether any node has joined", "등록된 노드가 있는지 확인합니다"), Command: "kubectl get nodes"}}
+	default:
+		return sv.other()
 	}
 	return o
 }
@@ -133,8 +135,7 @@ func (sv survey) requestField(name corev1.ResourceName) string {
 // claims says which claim has no volume, and why as its events tell.
 func (sv survey) claims(c clause) obstruction {
 	o := obstruction{kind: c.kind, mechanism: v1alpha1.MechanismMissing, field: podField(sv.workload(), ".volumes")}
-	switch c.kind {
-	case obstacleNoClaim:
+	if c.kind == obstacleNoClaim {
 		o.edit = true
 		o.says = finding.Verbatim(c.text)
 		o.remedies = []finding.Remedy{{
@@ -142,7 +143,8 @@ func (sv survey) claims(c clause) obstruction {
 			Command: fmt.Sprintf("kubectl -n %s get persistentvolumeclaims", sv.p.Namespace),
 		}}
 		return o
-	case obstacleClaimGoing:
+	}
+	if c.kind == obstacleClaimGoing {
 		o.says = finding.Textf("its PersistentVolumeClaim is being deleted", "PersistentVolumeClaim이 삭제되는 중입니다")
 		o.detail = sv.claimNames(finding.Text{})
 		return o

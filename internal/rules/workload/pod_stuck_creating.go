@@ -120,15 +120,19 @@ func sharedTroubles(s *snapshot.Snapshot, found []stuckPod) map[trouble]bool {
 // creating tells whether a pod is bound and has started nothing, and why as its events tell.
 func creating(s *snapshot.Snapshot, p *corev1.Pod) (stuckPod, bool) {
 	bound := snapshot.PodCondition(p, corev1.PodScheduled)
-	if p.Status.Phase != corev1.PodPending || p.Spec.NodeName == "" || p.DeletionTimestamp != nil || bound == nil || bound.Status != corev1.ConditionTrue {
+	if p.Status.Phase != corev1.PodPending || p.Spec.NodeName == "" || p.DeletionTimestamp != nil {
 		return stuckPod{}, false
+	}
+	since := p.CreationTimestamp.Time
+	if bound != nil {
+		since = bound.LastTransitionTime.Time
 	}
 	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		if c.State.Running != nil || (c.State.Waiting != nil && c.State.Waiting.Reason != "ContainerCreating" && c.State.Waiting.Reason != "PodInitializing") {
 			return stuckPod{}, false
 		}
 	}
-	out := stuckPod{pod: p, since: bound.LastTransitionTime.Time, reason: noReason(s)}
+	out := stuckPod{pod: p, since: since, reason: noReason(s)}
 	for _, e := range s.PodEvents(p) {
 		seen := snapshot.EventTime(e)
 		if seen.Before(out.since) {

@@ -1,8 +1,8 @@
 package workload
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -85,10 +85,10 @@ func (k *killedByProbe) blamePort(spec *corev1.Container, probe *corev1.Probe) {
 	}
 	var declared []string
 	for _, p := range spec.Ports {
-		if p.Name == port || fmt.Sprint(p.ContainerPort) == port {
+		if p.Name == port || strconv.Itoa(int(p.ContainerPort)) == port {
 			return
 		}
-		declared = append(declared, fmt.Sprint(p.ContainerPort))
+		declared = append(declared, strconv.Itoa(int(p.ContainerPort)))
 	}
 	k.mechanism = v1alpha1.MechanismMisconfigured
 	k.field += field

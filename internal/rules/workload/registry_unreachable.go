@@ -102,7 +102,7 @@ func registryUnreachable(p *rule.Pass, g group[snapshot.PullFailure]) finding.Fi
 		Evidence: []finding.Evidence{pullEvidence(first)},
 	}
 	var said finding.Text
-	f.Mechanism, said = registryFailure(first, host)
+	f.Mechanism, said = registryFailure(first)
 	f.Title = finding.Join(" ", textf("registry %s: %s", "registry %s: %s", finding.Verbatim(host), said))
 	f.Why = finding.Join("; ",
 		inQuotes(reasonOf(first.Message)),
@@ -124,7 +124,7 @@ func registryUnreachable(p *rule.Pass, g group[snapshot.PullFailure]) finding.Fi
 	return aboutPods(p.Snapshot, f, pods)
 }
 
-func registryFailure(f snapshot.PullFailure, host string) (finding.Mechanism, finding.Text) {
+func registryFailure(f snapshot.PullFailure) (finding.Mechanism, finding.Text) {
 	switch classifyPull(f) {
 	case pullNoName:
 		if l, _ := snapshot.ParseLookUp(f.Message); l.Unknown {
@@ -170,14 +170,14 @@ func registryRemedies(class pullClass, host string, nodes []string) finding.Reme
 		Text:    finding.Textf("see where the way to the registry ends", "registry까지의 경로가 어디에서 끊기는지 확인합니다"),
 		Command: "curl -sv -m 10 -o /dev/null https://" + host + "/v2/", Machine: node,
 	}
-	switch class {
-	case pullNoName:
+	if class == pullNoName {
 		name, _, _ := strings.Cut(host, ":")
 		ask = finding.Remedy{
 			Text:    finding.Textf("see what the node's resolver answers; mend the name in DNS or in the image", "노드의 resolver 응답을 확인하고 DNS나 이미지에 적힌 이름을 바로잡습니다"),
 			Command: "getent hosts " + name, Machine: node,
 		}
-	case pullLimited:
+	}
+	if class == pullLimited {
 		ask = finding.Remedy{Text: finding.Textf("pull with an account, or through a mirror; the limit ends by itself, within hours",
 			"계정으로 인증해 받거나 mirror를 거쳐 받습니다. 제한은 몇 시간 안에 저절로 풀립니다")}
 	}

@@ -97,7 +97,7 @@ func parseVerdict(message string) verdict {
 		}
 	}
 	var parts []string
-	for _, part := range strings.Split(strings.TrimSuffix(strings.TrimSpace(body), "."), ", ") {
+	for part := range strings.SplitSeq(strings.TrimSuffix(strings.TrimSpace(body), "."), ", ") {
 		if len(parts) > 0 && !counted.MatchString(part) {
 			parts[len(parts)-1] += ", " + part
 			continue

@@ -15,7 +15,8 @@ func TestParseVerdictCountsNodesByObstacle(t *testing.T) {
 			"0/5 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu, 2 node(s) didn't match Pod's node affinity/selector. " +
 				"no new claims to deallocate, preemption: 0/5 nodes are available: 2 No preemption victims found for incoming pod, 3 Preemption is not helpful for scheduling.",
 			verdict{5, []clause{
-				{1, obstacleTaints, "node(s) had untolerated taint(s)"}, {2, obstacleResources, "Insufficient cpu"},
+				{1, obstacleTaints, "node(s) had untolerated taint(s)"},
+				{2, obstacleResources, "Insufficient cpu"},
 				{2, obstacleAffinity, "node(s) didn't match Pod's node affinity/selector"},
 			}},
 		},
