@@ -39,7 +39,10 @@ func (l *Lab) prepare(ctx context.Context, spec machine.Spec, root machine.Root,
 		if err := m.Boot(ctx, l.Journal); err != nil {
 			return err
 		}
-		return l.waitForUnit(ctx, m, "containerd")
+		if err := l.waitForUnit(ctx, m, "containerd"); err != nil || !l.Docker {
+			return err
+		}
+		return l.waitForUnit(ctx, m, "docker")
 	})
 	if err != nil {
 		return err
@@ -114,6 +117,7 @@ func (l *Lab) nodeConfig(name string) (node.Config, error) {
 		Registries:       []string{image.OpenRegistry, image.PrivateRegistry},
 		UnifiedCgroups:   l.Layout.Unified,
 		CanLowerOOMScore: lower,
+		Docker:           l.Docker,
 		FlannelStore:     l.FlannelStore,
 		EtcdEndpoints:    strings.Join(etcd, ","),
 	}, nil

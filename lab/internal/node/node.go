@@ -56,6 +56,8 @@ type Config struct {
 	UnifiedCgroups bool
 	// CanLowerOOMScore says that the host lets root lower oom_score_adj (CAP_SYS_RESOURCE).
 	CanLowerOOMScore bool
+	// Docker says that Docker Engine runs beside containerd.
+	Docker bool
 	// FlannelStore is where flannel keeps subnets.
 	FlannelStore FlannelStore
 	// EtcdEndpoints are the client URLs of etcd, joined by commas; for [StoreEtcd].
@@ -131,6 +133,14 @@ func Files(c Config) ([]File, error) {
 		{Path: "/etc/hostname", Content: []byte(c.Machine + "\n")},
 		{Path: "/etc/hosts", Content: hosts(c.Machines)},
 		{Path: "/etc/resolv.conf", Content: []byte("nameserver " + network.SwitchAddress().String() + "\nsearch lab\n")},
+	}
+	if c.Docker {
+		// Docker's own bridge and packet filter would drop what pods send to each other.
+		content, err := execute(templates, "docker.json", c)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, File{Path: "/etc/docker/daemon.json", Content: content})
 	}
 	for name, path := range placed {
 		content, err := execute(templates, name, c)
