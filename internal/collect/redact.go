@@ -1,9 +1,6 @@
 package collect
 
-import (
-	"regexp"
-	"strings"
-)
+import "regexp"
 
 // Blot stands where Redact took something out.
 const Blot = "[redacted]"
@@ -31,9 +28,12 @@ var redactions = []struct {
 
 const credentialWords = `password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential`
 
+// suspicious finds a text worth the trouble of redactions; most are not.
+var suspicious = regexp.MustCompile(`(?i)bearer|basic|eyj|://|key|` + credentialWords)
+
 // Redact blots out of a text what looks like a credential. Redacting twice changes nothing.
 func Redact(text string) string {
-	if !strings.ContainsAny(text, "=:-. ") {
+	if !suspicious.MatchString(text) {
 		return text
 	}
 	for _, r := range redactions {

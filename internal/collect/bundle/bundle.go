@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/maek-dev/maek/internal/collect"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -166,6 +167,7 @@ func (r *reader) readObjects(name string, p place, content io.Reader) {
 			if t := latest(o); t.After(r.newest) {
 				r.newest = t
 			}
+			collect.Clean(o)
 			r.builder.Add(o)
 		},
 		list: func(kind schemaKind, more bool) {

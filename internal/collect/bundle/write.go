@@ -25,8 +25,8 @@ type WriteOptions struct {
 
 // Write puts a snapshot on disk, as an archive where the name ends in .tar.gz, .tgz or .tar and as a
 // folder otherwise. What is there already is not overwritten. The bytes depend on the snapshot and
-// the options alone. A bundle holds what the snapshot holds: trimmed objects, without values of
-// Secrets, ConfigMaps and environment variables.
+// the options alone. A bundle holds what the snapshot holds, and so no values of Secrets, ConfigMaps
+// and environment variables (see collect.Clean).
 func Write(ctx context.Context, name string, s *snapshot.Snapshot, o WriteOptions) error {
 	var err error
 	if isArchive, gzipped := isArchiveName(name); isArchive {

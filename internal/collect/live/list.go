@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/maek-dev/maek/internal/collect"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -151,7 +152,7 @@ func (l *listing) take(list runtime.Object) error {
 		if !ok {
 			return fmt.Errorf("a list of %s holds a %T", l.reading.kind, item)
 		}
-		snapshot.Trim(o)
+		collect.Clean(o)
 		l.reading.objects = append(l.reading.objects, o)
 		return nil
 	})

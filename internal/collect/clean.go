@@ -1,0 +1,121 @@
+package collect
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"regexp"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// Clean prepares an object for a snapshot, in place: it trims what no rule reads and takes out what
+// may be a credential. No secret comes into a snapshot, so none can leave it, in a report, a bundle
+// or an Incident. Cleaning twice changes nothing, so that an object out of a bundle is the same as it
+// was live.
+//
+// In a pod template the literal values of environment variables become fingerprints: whether two
+// revisions differ in one can be told, and what it was can not.
+func Clean(o snapshot.Object) {
+	snapshot.Trim(o)
+	switch o := o.(type) {
+	case *corev1.Pod:
+		cleanPodSpec(&o.Spec)
+	case *corev1.ReplicationController:
+		if o.Spec.Template != nil {
+			cleanPodSpec(&o.Spec.Template.Spec)
+		}
+	case *corev1.PodTemplate:
+		cleanPodSpec(&o.Template.Spec)
+	case *appsv1.Deployment:
+		cleanPodSpec(&o.Spec.Template.Spec)
+	case *appsv1.ReplicaSet:
+		cleanPodSpec(&o.Spec.Template.Spec)
+	case *appsv1.StatefulSet:
+		cleanPodSpec(&o.Spec.Template.Spec)
+	case *appsv1.DaemonSet:
+		cleanPodSpec(&o.Spec.Template.Spec)
+	case *batchv1.Job:
+		cleanPodSpec(&o.Spec.Template.Spec)
+	case *batchv1.CronJob:
+		cleanPodSpec(&o.Spec.JobTemplate.Spec.Template.Spec)
+	}
+}
+
+func cleanPodSpec(spec *corev1.PodSpec) {
+	for i := range spec.InitContainers {
+		cleanContainer(&spec.InitContainers[i])
+	}
+	for i := range spec.Containers {
+		cleanContainer(&spec.Containers[i])
+	}
+	for i := range spec.EphemeralContainers {
+		c := corev1.Container(spec.EphemeralContainers[i].EphemeralContainerCommon)
+		cleanContainer(&c)
+	}
+}
+
+func cleanContainer(c *corev1.Container) {
+	for i := range c.Env {
+		c.Env[i].Value = fingerprint(c.Env[i].Value)
+	}
+	redactAll(c.Command)
+	redactAll(c.Args)
+	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		if p != nil {
+			cleanAction(p.Exec, p.HTTPGet)
+		}
+	}
+	if c.Lifecycle != nil {
+		for _, h := range []*corev1.LifecycleHandler{c.Lifecycle.PostStart, c.Lifecycle.PreStop} {
+			if h != nil {
+				cleanAction(h.Exec, h.HTTPGet)
+			}
+		}
+	}
+}
+
+func cleanAction(exec *corev1.ExecAction, get *corev1.HTTPGetAction) {
+	if exec != nil {
+		redactAll(exec.Command)
+	}
+	if get != nil {
+		get.Path = Redact(get.Path)
+		for i, h := range get.HTTPHeaders {
+			if credentialHeader.MatchString(h.Name) {
+				get.HTTPHeaders[i].Value = Blot
+			}
+		}
+	}
+}
+
+// credentialHeader are the request headers that carry credentials.
+var credentialHeader = regexp.MustCompile(`(?i)authorization|cookie|` + credentialWords)
+
+func redactAll(words []string) {
+	for i, w := range words {
+		words[i] = Redact(w)
+		if i > 0 && credentialFlag.MatchString(words[i-1]) {
+			words[i] = Blot
+		}
+	}
+}
+
+// credentialFlag is a flag whose value is the next word.
+var credentialFlag = regexp.MustCompile(`(?i)^--?[\w-]*(?:password|passwd|passphrase|secret|token|api-?key|access-?key)$`)
+
+// fingerprinted is what fingerprint makes.
+var fingerprinted = regexp.MustCompile(`^~[0-9a-f]{4}$`)
+
+// fingerprint stands for a literal value. It has 16 bits: enough to see a change in all but one of
+// 65,536, and too few to confirm a guess at a password, for which one in as many guesses fits.
+func fingerprint(value string) string {
+	if value == "" || fingerprinted.MatchString(value) {
+		return value
+	}
+	sum := sha256.Sum256([]byte(value))
+	return fmt.Sprintf("~%x", sum[:2])
+}
