@@ -68,7 +68,7 @@ func historyOf(s *snapshot.Snapshot, workload finding.Subject, failing []*corev1
 	case "StatefulSet", "DaemonSet":
 		h.newest = oneRevision && older != nil
 		if h.newest {
-			h.revision.Changes = imageChanges(older, failing[0])
+			h.revision.Images = imageChanges(older, failing[0])
 		}
 	}
 	return h
@@ -85,7 +85,7 @@ func (h history) brought(part string) finding.Text {
 // blames tells whether the newest revision changed a field whose path contains part, and none of
 // its pods is Ready.
 func (h history) blames(part string) bool {
-	return h.newest && h.same == 0 && slices.ContainsFunc(h.revision.Changes, func(c change) bool { return strings.Contains(c.Path, part) })
+	return h.newest && h.same == 0 && slices.ContainsFunc(h.revision.changes(), func(c change) bool { return strings.Contains(c.Path, part) })
 }
 
 // serving says who still does the workload's work.

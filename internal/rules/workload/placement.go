@@ -137,33 +137,40 @@ func requested(p *corev1.Pod, name corev1.ResourceName) resource.Quantity {
 	return sum
 }
 
-// ledger knows how much of each resource the pods on each node ask for. It adds that up once for
-// each resource that is asked about, so that many pending pods cost no more than one.
+// ledger knows how much of each resource the nodes have left. It adds that up once for each
+// resource that is asked about, so that many pending pods cost little more than one.
 type ledger struct {
 	s    *snapshot.Snapshot
-	sums map[corev1.ResourceName]map[string]resource.Quantity
+	left map[corev1.ResourceName]map[string]resource.Quantity
 }
 
 func newLedger(s *snapshot.Snapshot) ledger {
-	return ledger{s: s, sums: map[corev1.ResourceName]map[string]resource.Quantity{}}
+	return ledger{s: s, left: map[corev1.ResourceName]map[string]resource.Quantity{}}
 }
 
 // free is how much of a resource a node has left for requests.
 func (l ledger) free(n *corev1.Node, name corev1.ResourceName) resource.Quantity {
-	sums, ok := l.sums[name]
-	if !ok {
-		sums = map[string]resource.Quantity{}
-		for _, p := range snapshot.List[*corev1.Pod](l.s) {
-			if p.Spec.NodeName != "" && !snapshot.PodDone(p) {
-				sum := sums[p.Spec.NodeName]
-				sum.Add(requested(p, name))
-				sums[p.Spec.NodeName] = sum
-			}
-		}
-		l.sums[name] = sums
+	if l.left[name] == nil {
+		l.left[name] = l.addUp(name)
 	}
-	left := n.Status.Allocatable[name].DeepCopy()
-	left.Sub(sums[n.Name])
+	return l.left[name][n.Name]
+}
+
+func (l ledger) addUp(name corev1.ResourceName) map[string]resource.Quantity {
+	sums := map[string]*resource.Quantity{}
+	for _, n := range snapshot.List[*corev1.Node](l.s) {
+		all := n.Status.Allocatable[name].DeepCopy()
+		sums[n.Name] = &all
+	}
+	for _, p := range snapshot.List[*corev1.Pod](l.s) {
+		if sum, ok := sums[p.Spec.NodeName]; ok && !snapshot.PodDone(p) {
+			sum.Sub(requested(p, name))
+		}
+	}
+	left := make(map[string]resource.Quantity, len(sums))
+	for node, sum := range sums {
+		left[node] = *sum
+	}
 	return left
 }
 

@@ -260,8 +260,8 @@ type revision struct {
 	Previous *appsv1.ReplicaSet
 	// PreviousReady is the number of Ready pods of Previous.
 	PreviousReady int
-	// Changes of the pod template from Previous to Newest.
-	Changes []change
+	// Images are the changes that pods show, where Newest and Previous are not known.
+	Images []change
 	// By is the field manager that brought Newest, and At when; zero where the objects do not say.
 	By string
 	At time.Time
@@ -294,7 +294,6 @@ func revisionOf(s *snapshot.Snapshot, d *appsv1.Deployment) (revision, bool) {
 	if r.Previous == nil {
 		return r, true
 	}
-	r.Changes = templateChanges(&r.Previous.Spec.Template, &r.Newest.Spec.Template)
 	if made := r.Newest.CreationTimestamp.Time; made.After(r.Previous.CreationTimestamp.Time) {
 		r.At = made
 		if by, at := snapshot.LastManager(d); !at.After(made) && made.Sub(at) <= writeToReplicaSet {
@@ -304,10 +303,19 @@ func revisionOf(s *snapshot.Snapshot, d *appsv1.Deployment) (revision, bool) {
 	return r, true
 }
 
+// changes of the pod template from Previous to Newest. They are looked for when asked for: most
+// Deployments are never asked.
+func (r revision) changes() []change {
+	if r.Newest == nil || r.Previous == nil {
+		return r.Images
+	}
+	return templateChanges(&r.Previous.Spec.Template, &r.Newest.Spec.Template)
+}
+
 // text says what the newest revision changed, when and by whom; empty where there is nothing to
 // compare with.
 func (r revision) text(now time.Time) finding.Text {
-	what := tellChanges(r.Changes)
+	what := tellChanges(r.changes())
 	if what.IsZero() || r.Newest == nil {
 		return what
 	}
@@ -329,7 +337,7 @@ func (r revision) evidence() []finding.Evidence {
 	}
 	return []finding.Evidence{{
 		Source: sourceOf(snapshot.SubjectOf(r.Newest)), Path: ".spec.template",
-		Value: finding.Quote(tellChanges(r.Changes).EN), At: finding.Timestamp(r.At),
+		Value: finding.Quote(tellChanges(r.changes()).EN), At: finding.Timestamp(r.At),
 	}}
 }
 
