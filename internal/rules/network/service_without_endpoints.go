@@ -36,8 +36,8 @@ var _ = Catalog.Add(rule.Rule{
 	For:     3 * time.Minute,
 	Symptom: true,
 	Causes: []rule.Cause{
-		{Code: "PodNotReady", Via: rule.HasPod},
-		{Code: "WorkloadUnavailable", Via: rule.Serves},
+		{Code: "PodNotReady", Via: rule.HasPod, Holds: hasNoReadyPod},
+		{Code: "WorkloadUnavailable", Via: rule.Serves, Holds: hasNoReadyPod},
 		{Code: "ControllerManagerDown", Via: rule.Cluster, Holds: hasReadyPods},
 	},
 	Detect: serviceWithoutEndpoints,
@@ -50,6 +50,12 @@ func hasReadyPods(s *snapshot.Snapshot, effect, _ finding.Finding) bool {
 	return ok && slices.ContainsFunc(s.PodsSelected(svc.Namespace, svc.Spec.Selector), func(pod *corev1.Pod) bool {
 		return snapshot.PodReady(pod) && pod.DeletionTimestamp == nil
 	})
+}
+
+// hasNoReadyPod refuses pods that are not ready as the cause where others are: then it is not for
+// want of ready pods that the Service has no endpoints.
+func hasNoReadyPod(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	return !hasReadyPods(s, effect, cause)
 }
 
 func serviceWithoutEndpoints(p *rule.Pass) {

@@ -20,10 +20,10 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Text{EN: "rollout is stuck", KO: "rollout이 멈춰 있습니다"},
 	Doc: finding.Text{
 		EN: "The new version of a Deployment or StatefulSet does not get ready: the Deployment passed its progress deadline, none of the new " +
-			"pods got ready for five minutes, pods of the new version cannot be created, or a StatefulSet waits for a pod of its new " +
+			"pods got ready for five minutes though their containers were made, pods of the new version cannot be created, or a StatefulSet waits for a pod of its new " +
 			"revision. The finding says what the new version changed. Left alone: rollouts that get on, paused ones, finished ones (whose " +
 			"pods may fail later for other reasons), and pods within what their probes allow for a start.",
-		KO: "Deployment나 StatefulSet의 새 버전이 Ready가 되지 않습니다. progress deadline을 넘겼거나, 새 Pod가 5분 동안 하나도 Ready가 되지 않았거나, " +
+		KO: "Deployment나 StatefulSet의 새 버전이 Ready가 되지 않습니다. progress deadline을 넘겼거나, 컨테이너가 만들어진 새 Pod가 5분 동안 하나도 Ready가 되지 않았거나, " +
 			"새 버전의 Pod를 생성할 수 없거나, StatefulSet이 새 revision의 Pod를 기다리는 경우입니다. 새 버전에서 무엇이 바뀌었는지 함께 알립니다. " +
 			"진행 중인 rollout, 일시 중지된 rollout, 완료된 rollout(이후의 Pod 장애는 별개입니다), probe가 허용하는 시작 시간 안의 Pod는 제외합니다.",
 	},
@@ -89,10 +89,13 @@ func rolloutStuck(p *rule.Pass) {
 
 // newPods are a workload's pods of its new revision.
 type newPods struct {
-	all     []*corev1.Pod
-	ready   int
+	all   []*corev1.Pod
+	ready int
+	// failing are those that are neither ready nor starting, since is when the first of them ceased to
+	// be, and coming tells that one of them is on its way into being, which may take long and be well.
 	failing []*corev1.Pod
 	since   time.Time
+	coming  bool
 }
 
 func sortNew(p *rule.Pass, pods []*corev1.Pod, isNew func(*corev1.Pod) bool) newPods {
@@ -107,7 +110,9 @@ func sortNew(p *rule.Pass, pods []*corev1.Pod, isNew func(*corev1.Pod) bool) new
 			n.ready++
 		case !p.PodStarting(pod):
 			n.failing = append(n.failing, pod)
-			n.since = earlier(n.since, unreadiness(pod).since)
+			u := unreadiness(pod)
+			n.since = earlier(n.since, u.since)
+			n.coming = n.coming || u.underWay() || u.stage == stageUnscheduled || u.stage == stageAssigned || u.stage == stageInit && u.reason == ""
 		}
 	}
 	return n
@@ -140,7 +145,7 @@ func deploymentStuck(p *rule.Pass, d *appsv1.Deployment) (finding.Finding, bool)
 		return finding.Finding{}, false // A first version that never got ready is no rollout.
 	case refused != nil && len(pods.all) < wanted && pods.ready == len(pods.all):
 		f.Since = laterOf(f.Since, refused.since)
-	case pods.ready > 0 || len(pods.failing) == 0 || len(pods.failing) < len(pods.all):
+	case pods.ready > 0 || pods.coming || len(pods.failing) == 0 || len(pods.failing) < len(pods.all):
 		return finding.Finding{}, false
 	default:
 		f.Settling = p.Now().Sub(pods.since) < stuckAfter
@@ -164,7 +169,7 @@ func statefulSetStuck(p *rule.Pass, s *appsv1.StatefulSet) (finding.Finding, boo
 		return pod.Labels[appsv1.ControllerRevisionHashLabelKey] == s.Status.UpdateRevision
 	}
 	pods := sortNew(p, all, isNew)
-	if len(pods.failing) == 0 {
+	if len(pods.failing) == 0 || (pods.coming && p.Now().Sub(pods.since) < rolloutPatience) {
 		return finding.Finding{}, false
 	}
 	serving := 0

@@ -191,6 +191,11 @@ func (u unready) word(pod *corev1.Pod) string {
 	}
 }
 
+// underWay tells whether the kubelet says that it is still about to make the container.
+func (u unready) underWay() bool {
+	return u.stage == stageWaiting && (u.reason == "" || u.reason == podInitializing || u.reason == containerCreating)
+}
+
 // sidecar tells whether an init container is one that runs beside the others.
 func sidecar(pod *corev1.Pod, name string) bool {
 	return slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {

@@ -211,12 +211,15 @@ func unavailable(p *rule.Pass, r replicas, c podCount, ready int, manager snapsh
 	return f
 }
 
-// servicesOf names the Services that would send their traffic to a workload's pods, if it had any.
+// servicesOf names the Services that would send their traffic to a workload's pods, if it had any,
+// and have no others.
 func servicesOf(p *rule.Pass, r replicas) []finding.Subject {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: r.subject.Namespace, Labels: r.template.Labels}}
 	var out []finding.Subject
 	for _, svc := range p.ServicesSelecting(pod) {
-		out = append(out, snapshot.SubjectOf(svc))
+		if len(alivePods(p.PodsSelected(svc.Namespace, svc.Spec.Selector))) == 0 {
+			out = append(out, snapshot.SubjectOf(svc))
+		}
 	}
 	return out
 }
