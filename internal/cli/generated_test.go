@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -17,7 +18,10 @@ import (
 	"k8s.io/kube-openapi/pkg/validation/validate"
 	"sigs.k8s.io/yaml"
 
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/cli/install"
+	"github.com/maek-dev/maek/internal/cli/invocation"
 	listing "github.com/maek-dev/maek/internal/cli/rules"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rules"
@@ -205,6 +209,36 @@ func TestGoldensAreUsed(t *testing.T) {
 	for _, g := range goldens {
 		if !strings.Contains(source.String(), `"`+g.Name()+`"`) {
 			t.Errorf("testdata/%s: no test uses it", g.Name())
+		}
+	}
+}
+
+// TestDemoShowsTwoIncidents holds the recording against the real rules: a kubelet that was stopped,
+// and apart from it an image that does not exist.
+func TestDemoShowsTwoIncidents(t *testing.T) {
+	demo := func(args ...string) (exit.Code, string) {
+		var out bytes.Buffer
+		inv := &invocation.Invocation{
+			Out: &out, ErrOut: t.Output(), Program: "kubectl maek",
+			Now: func() time.Time { return moment }, Getenv: func(string) string { return "" }, Location: time.UTC,
+		}
+		return Run(t.Context(), inv, rules.All(), append([]string{"demo"}, args...)), out.String()
+	}
+	code, out := demo("-o", "json")
+	var d v1alpha1.Diagnosis
+	if err := json.Unmarshal([]byte(out), &d); err != nil {
+		t.Fatal(err)
+	}
+	var codes []string
+	for _, i := range d.Incidents {
+		codes = append(codes, i.Code)
+	}
+	if diff := cmp.Diff([]string{"KubeletStopped", "ImageNotFound"}, codes); diff != "" || code != exit.OK {
+		t.Errorf("exit code %d, incidents (-want +got):\n%s", code, diff)
+	}
+	for lang, want := range map[string]string{"en": "no cluster at hand?", "ko": "클러스터가 없다면"} {
+		if _, out := demo("--lang", lang); !strings.Contains(out, want) {
+			t.Errorf("%s: it does not say how to go on:\n%s", lang, out)
 		}
 	}
 }
