@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 
@@ -30,6 +31,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs: slices.Concat([]rule.Need{
 		rule.Any[*corev1.Pod](), rule.Optional[*corev1.Node](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*corev1.Event](),
+		rule.Optional[*appsv1.Deployment](), rule.Optional[*appsv1.StatefulSet](),
 	}, rule.Owners()),
 	For:    3 * time.Minute,
 	Causes: []rule.Cause{{Code: "ClusterDNSDown", Via: rule.Cluster, Holds: speaksOfNames}},
@@ -129,6 +131,7 @@ func (f *failingProbe) finding(p *rule.Pass) finding.Finding {
 		Title: finding.Textf("%s: readiness probe of container %s fails on %d of %d pods",
 			"%s: 컨테이너(%s)의 readiness probe가 Pod %[4]d개 중 %[3]d개에서 실패합니다", name, f.first.container, len(f.pods), alive),
 		Explains: podSubjects(f.pods),
+		Settling: p.Now().Sub(f.first.since) < patience(p.Snapshot, f.pods[0], f.first),
 		Field:    containerField(f.workload, f.first.container, false, ".readinessProbe"),
 	}
 	out.Why = finding.Textf("container %s runs and has not restarted lately, and it is not ready since %s",
