@@ -220,7 +220,7 @@ func TestInterruptBeforeAnyAnswerBlamesNobody(t *testing.T) {
 	t.Cleanup(server.Close)
 	var out bytes.Buffer
 	inv := &invocation.Invocation{
-		Out: &out, ErrOut: t.Output(), Program: "kubectl maek", Now: time.Now, Getenv: func(string) string { return "" }, Location: time.UTC,
+		Out: &out, ErrOut: t.Output(), Program: "kubectl maek", Now: func() time.Time { return moment }, Getenv: func(string) string { return "" }, Location: time.UTC,
 	}
 	if code := Run(ctx, inv, rules.All(), []string{"--kubeconfig", kubeconfig(t, server.URL)}); code != exit.Unknown {
 		t.Errorf("exit code %d, want %d", code, exit.Unknown)
