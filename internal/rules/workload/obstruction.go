@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -246,9 +245,4 @@ func largeEnough(p *corev1.Pod, n *corev1.Node) bool {
 		want := requested(p, name)
 		return known && want.Cmp(all) > 0
 	})
-}
-
-// allocatable is how much of a resource a node has for pods at all.
-func allocatable(name corev1.ResourceName) func(*corev1.Node) resource.Quantity {
-	return func(n *corev1.Node) resource.Quantity { return n.Status.Allocatable[name] }
 }

@@ -81,7 +81,8 @@ func (sv survey) resources(c clause) obstruction {
 		o.detail = finding.Textf("it asks for %s", "요청량 %s", want.String())
 		return o
 	}
-	if n, most := largest(sv.wanted, allocatable(name)); want.Cmp(most) > 0 {
+	stocks := sv.ledger.account(name)
+	if n, most := first(stocks.all, func(n *corev1.Node) bool { return matches(sv.p, n) }); n != nil && want.Cmp(most) > 0 {
 		o.mechanism = v1alpha1.MechanismMisconfigured
 		o.detail = finding.Textf("it asks for %s, more than any node that it may use has at all (%s has %s)", "요청량 %s는 사용할 수 있는 어느 노드의 용량보다도 큽니다(%s: %s)", want.String(), n.Name, most.String())
 		o.evidence = []finding.Evidence{{Source: "Node " + n.Name, Path: fmt.Sprintf(".status.allocatable[%s]", name), Value: most.String()}}
@@ -91,7 +92,7 @@ func (sv survey) resources(c clause) obstruction {
 		o.detail = finding.Textf("it asks for %s", "요청량 %s", want.String())
 		return o
 	}
-	n, left := largest(sv.usable(), func(n *corev1.Node) resource.Quantity { return sv.ledger.free(n, name) })
+	n, left := first(stocks.left, sv.accepted)
 	if n == nil {
 		return o
 	}
@@ -105,15 +106,9 @@ func (sv survey) resources(c clause) obstruction {
 	return o
 }
 
-// usable are the nodes that the pod accepts and that accept it, but for room.
-func (sv survey) usable() []*corev1.Node {
-	var out []*corev1.Node
-	for _, n := range sv.wanted {
-		if !n.Spec.Unschedulable && untolerated(sv.p, n) == nil {
-			out = append(out, n)
-		}
-	}
-	return out
+// accepted tells whether the pod accepts a node and the node the pod, but for room.
+func (sv survey) accepted(n *corev1.Node) bool {
+	return matches(sv.p, n) && !n.Spec.Unschedulable && untolerated(sv.p, n) == nil
 }
 
 // requestField is the request of the container that asks for the most of a resource.

@@ -137,51 +137,67 @@ func requested(p *corev1.Pod, name corev1.ResourceName) resource.Quantity {
 	return sum
 }
 
-// ledger knows how much of each resource the nodes have left. It adds that up once for each
-// resource that is asked about, so that many pending pods cost little more than one.
+// ledger knows how much of each resource the nodes have, and have left. It adds that up once for
+// each resource that is asked about, so that many pending pods cost little more than one.
 type ledger struct {
-	s    *snapshot.Snapshot
-	left map[corev1.ResourceName]map[string]resource.Quantity
+	s         *snapshot.Snapshot
+	resources map[corev1.ResourceName]account
+}
+
+// account is one resource on all nodes.
+type account struct {
+	// all and left are the nodes by how much of it they have, and have left, the most first.
+	all, left []stock
+}
+
+// stock is how much of a resource a node has.
+type stock struct {
+	node   *corev1.Node
+	amount resource.Quantity
 }
 
 func newLedger(s *snapshot.Snapshot) ledger {
-	return ledger{s: s, left: map[corev1.ResourceName]map[string]resource.Quantity{}}
+	return ledger{s: s, resources: map[corev1.ResourceName]account{}}
 }
 
-// free is how much of a resource a node has left for requests.
-func (l ledger) free(n *corev1.Node, name corev1.ResourceName) resource.Quantity {
-	if l.left[name] == nil {
-		l.left[name] = l.addUp(name)
+func (l ledger) account(name corev1.ResourceName) account {
+	a, ok := l.resources[name]
+	if !ok {
+		a = l.addUp(name)
+		l.resources[name] = a
 	}
-	return l.left[name][n.Name]
+	return a
 }
 
-func (l ledger) addUp(name corev1.ResourceName) map[string]resource.Quantity {
-	sums := map[string]*resource.Quantity{}
+func (l ledger) addUp(name corev1.ResourceName) account {
+	var a account
+	left := map[string]*resource.Quantity{}
 	for _, n := range snapshot.List[*corev1.Node](l.s) {
-		all := n.Status.Allocatable[name].DeepCopy()
-		sums[n.Name] = &all
+		amount := n.Status.Allocatable[name].DeepCopy()
+		a.all = append(a.all, stock{n, amount})
+		rest := amount.DeepCopy()
+		left[n.Name] = &rest
 	}
 	for _, p := range snapshot.List[*corev1.Pod](l.s) {
-		if sum, ok := sums[p.Spec.NodeName]; ok && !snapshot.PodDone(p) {
-			sum.Sub(requested(p, name))
+		if rest, ok := left[p.Spec.NodeName]; ok && !snapshot.PodDone(p) {
+			rest.Sub(requested(p, name))
 		}
 	}
-	left := make(map[string]resource.Quantity, len(sums))
-	for node, sum := range sums {
-		left[node] = *sum
+	for _, s := range a.all {
+		a.left = append(a.left, stock{s.node, *left[s.node.Name]})
 	}
-	return left
+	most := func(a, b stock) int { return b.amount.Cmp(a.amount) }
+	slices.SortStableFunc(a.all, most)
+	slices.SortStableFunc(a.left, most)
+	return a
 }
 
-// largest returns the node that has the most of something, and how much; nil for no nodes.
-func largest(nodes []*corev1.Node, of func(*corev1.Node) resource.Quantity) (*corev1.Node, resource.Quantity) {
-	var best *corev1.Node
-	var most resource.Quantity
-	for _, n := range nodes {
-		if q := of(n); best == nil || q.Cmp(most) > 0 {
-			best, most = n, q
+// first returns the first node of a list that is accepted; nil where none is.
+func first(stocks []stock, accept func(*corev1.Node) bool) (*corev1.Node, resource.Quantity) {
+	for _, s := range stocks {
+		if accept(s.node) {
+			return s.node, s.amount
 		}
 	}
-	return best, most
+	return nil, resource.Quantity{}
 }
