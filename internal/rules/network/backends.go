@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,6 +43,33 @@ func selects(p *rule.Pass, svc *corev1.Service) bool {
 	return !ok || ns.DeletionTimestamp == nil
 }
 
+// served tells at a glance whether every port of a Service has a ready endpoint, so that the many
+// that are well need no counting.
+func served(p *rule.Pass, svc *corev1.Service) bool {
+	ports := max(1, len(svc.Spec.Ports))
+	var found []string
+	for _, slice := range p.EndpointSlicesOf(svc) {
+		if !slices.ContainsFunc(slice.Endpoints, listedReady) {
+			continue
+		}
+		if len(svc.Spec.Ports) == 0 {
+			return true
+		}
+		for _, name := range servedPorts(svc, slice) {
+			if !slices.Contains(found, name) {
+				found = append(found, name)
+			}
+		}
+	}
+	return len(found) >= ports
+}
+
+// listedReady tells whether an endpoint is listed as ready; one that does not say so is
+// (k8s.io/api/discovery/v1, EndpointConditions).
+func listedReady(e discoveryv1.Endpoint) bool {
+	return e.Conditions.Ready == nil || *e.Conditions.Ready
+}
+
 // behind looks at who stands behind a Service.
 func behind(p *rule.Pass, svc *corev1.Service, manager snapshot.Freshness) backends {
 	b := backends{svc: svc, manager: manager}
@@ -62,7 +90,7 @@ func behind(p *rule.Pass, svc *corev1.Service, manager snapshot.Freshness) backe
 		names := servedPorts(svc, slice)
 		for i := range slice.Endpoints {
 			e := &slice.Endpoints[i]
-			if e.Conditions.Ready != nil && !*e.Conditions.Ready {
+			if !listedReady(*e) {
 				continue
 			}
 			id := endpointID(e)

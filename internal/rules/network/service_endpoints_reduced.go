@@ -1,6 +1,7 @@
 package network
 
 import (
+	"slices"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -38,7 +39,7 @@ var _ = Catalog.Add(rule.Rule{
 func serviceEndpointsReduced(p *rule.Pass) {
 	manager := p.Writer(snapshot.ControllerManager)
 	for _, svc := range snapshot.List[*corev1.Service](p.Snapshot) {
-		if !selects(p, svc) {
+		if !selects(p, svc) || !slices.ContainsFunc(p.PodsSelected(svc.Namespace, svc.Spec.Selector), unready) {
 			continue
 		}
 		b := behind(p, svc, manager)
@@ -59,3 +60,7 @@ func serviceEndpointsReduced(p *rule.Pass) {
 		p.Report(f)
 	}
 }
+
+// unready tells whether a pod is not ready, so that the many Services whose pods all are need no
+// counting.
+func unready(pod *corev1.Pod) bool { return !snapshot.PodReady(pod) }

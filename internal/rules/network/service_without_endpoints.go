@@ -63,7 +63,7 @@ func serviceWithoutEndpoints(p *rule.Pass) {
 	made := templates(p)
 	unjudged := 0
 	for _, svc := range snapshot.List[*corev1.Service](p.Snapshot) {
-		if !selects(p, svc) {
+		if !selects(p, svc) || (manager.State != snapshot.Dead && served(p, svc)) {
 			continue
 		}
 		b := behind(p, svc, manager)

@@ -119,15 +119,18 @@ func sortNew(p *rule.Pass, pods []*corev1.Pod, isNew func(*corev1.Pod) bool) new
 }
 
 func deploymentStuck(p *rule.Pass, d *appsv1.Deployment) (finding.Finding, bool) {
+	progressing := deploymentCondition(d, appsv1.DeploymentProgressing)
+	if progressing != nil && progressing.Reason == newReplicaSetAvailable {
+		return finding.Finding{}, false
+	}
 	rev, ok := revisionOf(p.Snapshot, d)
 	if !ok {
 		return finding.Finding{}, false
 	}
 	subject := snapshot.SubjectOf(d)
 	pods := sortNew(p, p.PodsOf(subject), func(pod *corev1.Pod) bool { return controllerOf(pod) == rev.Newest.Name })
-	progressing := deploymentCondition(d, appsv1.DeploymentProgressing)
 	wanted := orOne(d.Spec.Replicas)
-	if pods.ready >= wanted || (progressing != nil && progressing.Reason == newReplicaSetAvailable) {
+	if pods.ready >= wanted {
 		return finding.Finding{}, false
 	}
 	f := finding.Finding{Subject: subject, Mechanism: v1alpha1.MechanismHung, Since: rev.Newest.CreationTimestamp.Time}
