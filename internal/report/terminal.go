@@ -59,7 +59,33 @@ func (p *page) verdict(d v1alpha1.Diagnosis) {
 	if d.Scope != nil {
 		namespace = clean(d.Scope.Namespace)
 	}
+	var settling, noted []string
+	for _, f := range d.Findings {
+		switch {
+		case f.Incident != "":
+		case f.Settling:
+			settling = append(settling, f.Text)
+		case f.Severity == v1alpha1.SeverityInfo:
+			noted = append(noted, f.Text)
+		}
+	}
+	p.headline(d, namespace, len(settling) > 0)
+	if d.Scope != nil && d.Scope.OtherIncidents > 0 {
+		p.paragraph(line{{"  + ", dim}}, w.elsewhere(d.Scope.OtherIncidents), plain)
+	}
+	p.notes("  ~ ", w.settling, settling)
+	p.notes("  ! ", w.noted, noted)
+	if n := len(d.Ignored); n > 0 {
+		p.paragraph(line{{"  - ", dim}}, fmt.Sprintf("%s: %s", w.ignored, grouped(n)), dim)
+	}
+}
+
+// headline is the verdict in one line.
+func (p *page) headline(d v1alpha1.Diagnosis, namespace string, begun bool) {
+	w := p.words
 	switch {
+	case d.Verdict == v1alpha1.VerdictHealthy && begun:
+		p.paragraph(line{{"✓ ", green}}, w.healthySoFar, bold)
 	case d.Verdict == v1alpha1.VerdictHealthy && namespace != "":
 		p.paragraph(line{{"✓ ", green}}, w.healthyIn(namespace), bold)
 	case d.Verdict == v1alpha1.VerdictHealthy:
@@ -74,24 +100,6 @@ func (p *page) verdict(d v1alpha1.Diagnosis) {
 			text += " · namespace " + namespace
 		}
 		p.paragraph(line{{"✗ ", verdictStyle(d.Verdict)}}, text, bold)
-	}
-	if d.Scope != nil && d.Scope.OtherIncidents > 0 {
-		p.paragraph(line{{"  + ", dim}}, w.elsewhere(d.Scope.OtherIncidents), plain)
-	}
-	var settling, noted []string
-	for _, f := range d.Findings {
-		switch {
-		case f.Incident != "":
-		case f.Settling:
-			settling = append(settling, f.Text)
-		case f.Severity == v1alpha1.SeverityInfo:
-			noted = append(noted, f.Text)
-		}
-	}
-	p.notes("  ~ ", w.settling, settling)
-	p.notes("  ! ", w.noted, noted)
-	if n := len(d.Ignored); n > 0 {
-		p.paragraph(line{{"  - ", dim}}, fmt.Sprintf("%s: %s", w.ignored, grouped(n)), dim)
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 // where a language puts them in places of its own.
 type words struct {
 	why, effect, now, later, ruledOut        string
-	healthy, unknown, settling, noted        string
+	healthy, healthySoFar                    string
+	unknown, settling, noted                 string
 	gaps, errors, ignored, more              string
 	reads, causes, link                      string
 	severity                                 map[v1alpha1.Severity]string
@@ -37,7 +38,7 @@ func wordsOf(l finding.Language) words {
 
 var english = words{
 	why: "why", effect: "effect", now: "do now", later: "later", ruledOut: "not it",
-	healthy:  "Healthy. Nothing is losing function.",
+	healthy: "Healthy. Nothing is losing function.", healthySoFar: "Healthy so far.",
 	unknown:  "Unknown. Nothing was found, but too little could be checked to say Healthy.",
 	settling: "just begun, too early to judge", noted: "worth knowing",
 	gaps: "could not check", errors: "failed in Maek itself", ignored: "ignored on request", more: "more:",
@@ -75,7 +76,7 @@ var english = words{
 
 var korean = words{
 	why: "원인", effect: "영향", now: "조치", later: "예방", ruledOut: "배제",
-	healthy:  "정상. 기능을 잃은 곳이 없습니다.",
+	healthy: "정상. 기능을 잃은 곳이 없습니다.", healthySoFar: "아직은 정상입니다.",
 	unknown:  "알 수 없음. 찾은 문제는 없으나, 정상이라고 말하기에는 확인한 것이 부족합니다.",
 	settling: "방금 시작되어 아직 판단하지 않음", noted: "참고",
 	gaps: "확인하지 못함", errors: "Maek 자체의 오류", ignored: "요청에 따라 무시함", more: "더 보기:",
