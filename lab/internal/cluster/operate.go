@@ -23,7 +23,11 @@ func (l *Lab) LoadEverywhere(ctx context.Context, archive string) error {
 	return group.Wait()
 }
 
-// NodeReadiness returns what the API says about each node, by name; where it cannot be asked, nothing.
+// nodeReady is what NodeReadiness says about a node that is ready.
+const nodeReady = "Ready"
+
+// NodeReadiness returns what the API says about each node, by name: Ready, NotReady or Unknown. Where the API cannot be
+// asked it returns nothing.
 func (l *Lab) NodeReadiness(ctx context.Context) map[string]string {
 	out, err := l.Kubectl(ctx, "", "get", "nodes", "-o", "json", "--request-timeout=3s")
 	if err != nil {
@@ -48,8 +52,8 @@ func (l *Lab) NodeReadiness(ctx context.Context) map[string]string {
 	readiness := make(map[string]string)
 	for _, item := range list.Items {
 		for _, condition := range item.Status.Conditions {
-			if condition.Type == "Ready" {
-				readiness[item.Metadata.Name] = map[string]string{"True": "Ready", "False": "NotReady", "Unknown": "Unknown"}[condition.Status]
+			if condition.Type == nodeReady {
+				readiness[item.Metadata.Name] = map[string]string{"True": nodeReady, "False": "NotReady", "Unknown": "Unknown"}[condition.Status]
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/maek-dev/maek/lab/internal/image"
 	"github.com/maek-dev/maek/lab/internal/machine"
@@ -16,6 +17,9 @@ import (
 
 // readyTimeout is how long nodes and addons may take to be ready: seconds on an idle host.
 const readyTimeout = 5 * time.Minute
+
+// nodePoll is how often the nodes are looked at until they are ready.
+const nodePoll = 300 * time.Millisecond
 
 // Describe turns the options into the description of a lab that is to be made.
 func Describe(o Options) (Description, error) {
@@ -203,14 +207,8 @@ func (l *Lab) apply(ctx context.Context, name string) error {
 
 // finish waits until every node is ready, installs the addons and waits until they are ready.
 func (l *Lab) finish(ctx context.Context) error {
-	timeout := "--timeout=" + readyTimeout.String()
 	err := l.Progress.Step(fmt.Sprintf("%d nodes ready", len(l.Machines)), func() error {
-		args := []string{"wait", "--for=condition=Ready", timeout}
-		for _, spec := range l.Machines {
-			args = append(args, "node/"+spec.Name)
-		}
-		_, err := l.Kubectl(ctx, "", args...)
-		return err
+		return l.waitForNodes(ctx)
 	})
 	if err == nil {
 		// Only now, so that the scheduler spreads their pods over all nodes.
@@ -221,6 +219,25 @@ func (l *Lab) finish(ctx context.Context) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, l.diagnosis(ctx))
+	}
+	return nil
+}
+
+// waitForNodes waits until every machine is a node that is ready.
+func (l *Lab) waitForNodes(ctx context.Context) error {
+	var missing []string
+	err := wait.PollUntilContextTimeout(ctx, nodePoll, readyTimeout, true, func(ctx context.Context) (bool, error) {
+		readiness := l.NodeReadiness(ctx)
+		missing = nil
+		for _, spec := range l.Machines {
+			if readiness[spec.Name] != nodeReady {
+				missing = append(missing, spec.Name)
+			}
+		}
+		return len(missing) == 0, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for nodes to be ready, which %s are not: %w", strings.Join(missing, ", "), err)
 	}
 	return nil
 }

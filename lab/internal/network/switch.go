@@ -59,6 +59,7 @@ func DeleteNamespace(name string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing the network namespace %s: %w", name, err)
 	}
+	_ = os.Remove(namespaceDirectory) // unless others have theirs in it
 	return nil
 }
 

@@ -46,35 +46,65 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("another lab command is at work (%s); wait for it or stop it with Ctrl-C", e.Holder)
 }
 
+// lockPath is beside the directory, since the directory is removed while the lock is held.
+func (d Directory) lockPath() string { return string(d) + ".lock" }
+
 // Lock creates the directory and takes the lock that a command holds while it changes the lab. The lock goes with the
-// process that took it, so a crash frees it. The lock lies beside the directory, since the directory is removed under it.
-// It returns a [*BusyError] when another process holds it.
+// process that took it, so a crash frees it. It returns a [*BusyError] when another process holds it.
 func (d Directory) Lock(holder string) (unlock func(), err error) {
-	path := string(d) + ".lock"
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := d.lockFile()
 	if err != nil {
-		return nil, fmt.Errorf("opening the lock: %w", err)
+		return nil, err
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		defer func() { _ = file.Close() }() // nothing was written
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			other, readErr := os.ReadFile(path)
-			if readErr != nil || len(other) == 0 {
-				other = []byte("of an unknown process")
-			}
-			return nil, &BusyError{Holder: strings.TrimSpace(string(other))}
-		}
-		return nil, fmt.Errorf("locking %s: %w", path, err)
+	unlock = func() {
+		// Removed while it is locked: nobody else can be the one who removes it.
+		_ = os.Remove(d.lockPath())
+		_ = file.Close()
 	}
-	if err := errors.Join(file.Truncate(0), writeAt(file, holder), os.MkdirAll(string(d), 0o700)); err != nil {
-		return nil, errors.Join(err, file.Close())
+	_, err = file.WriteAt([]byte(holder), 0)
+	if err := errors.Join(file.Truncate(int64(len(holder))), err, os.MkdirAll(string(d), 0o700)); err != nil {
+		unlock()
+		return nil, fmt.Errorf("locking the lab: %w", err)
 	}
-	return func() { _ = file.Close() }, nil // closing frees the lock whether or not it reports an error
+	return unlock, nil
 }
 
-func writeAt(file *os.File, text string) error {
-	_, err := file.WriteAt([]byte(text), 0)
-	return err
+// lockFile returns the lock's file, locked.
+func (d Directory) lockFile() (*os.File, error) {
+	for {
+		file, err := os.OpenFile(d.lockPath(), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("opening the lock: %w", err)
+		}
+		if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			_ = file.Close() // nothing was written
+			if errors.Is(err, unix.EWOULDBLOCK) {
+				return nil, d.busy()
+			}
+			return nil, fmt.Errorf("locking %s: %w", d.lockPath(), err)
+		}
+		if isFileAt(file, d.lockPath()) {
+			return file, nil
+		}
+		_ = file.Close() // its holder removed it after it was opened here; the lock is another file now, or none
+	}
+}
+
+func isFileAt(file *os.File, path string) bool {
+	opened, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(opened, there)
+}
+
+func (d Directory) busy() error {
+	holder, err := os.ReadFile(d.lockPath())
+	if err != nil || len(holder) == 0 {
+		holder = []byte("an unknown process")
+	}
+	return &BusyError{Holder: strings.TrimSpace(string(holder))}
 }
 
 // Load reads the description that Save wrote into value. It returns [ErrNoLab] when there is none.

@@ -2,6 +2,8 @@ package state_test
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -29,6 +31,9 @@ func TestOneCommandAtATimeHoldsTheLock(t *testing.T) {
 		t.Fatalf("a lock that was freed: %v", err)
 	}
 	unlock()
+	if _, err := os.Stat(string(directory) + ".lock"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the lock's file after use: %v, want none", err)
+	}
 }
 
 func TestDescriptionIsReadBack(t *testing.T) {
