@@ -1,51 +1,46 @@
-package finding_test
+package finding
 
 import (
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	"github.com/maek-dev/maek/internal/finding"
 )
 
 func TestQuote(t *testing.T) {
-	for name, tc := range map[string]struct {
+	tests := map[string]struct {
 		message string
 		want    string
 	}{
-		"a short line stays as it is":         {"connection refused", "connection refused"},
-		"several lines become one":            {"a\n\tb\r\n  c", "a b c"},
-		"broken UTF-8 is replaced":            {"a\xff\xfeb", "a\uFFFDb"},
-		"a long message is cut between runes": {strings.Repeat("맥", 1000), strings.Repeat("맥", 300) + "…"},
-	} {
+		"lines become one":             {message: "exec failed:\n\tno such file\r\n", want: "exec failed: no such file"},
+		"broken bytes are replaced":    {message: "bad \xff byte", want: "bad \uFFFD byte"},
+		"what is too long is cut":      {message: strings.Repeat("가", 400), want: strings.Repeat("가", 300) + "…"},
+		"what fits is left as it was":  {message: `secret "login" not found`, want: `secret "login" not found`},
+		"nothing but space is nothing": {message: " \n ", want: ""},
+	}
+	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := finding.Quote(tc.message)
+			got := Quote(tc.message)
 			if got != tc.want {
-				t.Errorf("Quote(%.20q…) = %q, want %q", tc.message, got, tc.want)
+				t.Errorf("Quote(%q) = %q, want %q", tc.message, got, tc.want)
 			}
 			if !utf8.ValidString(got) {
-				t.Errorf("Quote(%.20q…) is not valid UTF-8", tc.message)
+				t.Errorf("Quote(%q) is not UTF-8", tc.message)
 			}
 		})
 	}
 }
 
-func TestClockNamesTheDayOnlyWhereItIsAnother(t *testing.T) {
-	now := time.Date(2026, 3, 2, 0, 20, 0, 0, time.UTC)
-	for name, tc := range map[string]struct {
-		at   time.Time
-		want string
-	}{
-		"the same day":                       {now.Add(-10 * time.Minute), "00:10 UTC"},
-		"the day before":                     {now.Add(-time.Hour), "2026-03-01 23:20 UTC"},
-		"the same day of another year":       {now.AddDate(-1, 0, 0), "2025-03-02 00:20 UTC"},
-		"a time that was written in Seoul's": {now.Add(-10 * time.Minute).In(time.FixedZone("KST", 9*3600)), "00:10 UTC"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := finding.Clock(now, tc.at); got != tc.want {
-				t.Errorf("Clock = %q, want %q", got, tc.want)
-			}
-		})
+func TestClockNamesTheDayOnlyWhereItDiffers(t *testing.T) {
+	now := time.Date(2026, 3, 2, 0, 30, 0, 0, time.UTC)
+	if got, want := Clock(now, now.Add(-time.Minute)), "00:29 UTC"; got != want {
+		t.Errorf("Clock of the same day = %q, want %q", got, want)
+	}
+	if got, want := Clock(now, now.Add(-time.Hour)), "2026-03-01 23:30 UTC"; got != want {
+		t.Errorf("Clock of the day before = %q, want %q", got, want)
+	}
+	seoul := time.FixedZone("KST", 9*60*60)
+	if got, want := Clock(now, now.In(seoul)), "00:30 UTC"; got != want {
+		t.Errorf("Clock of another zone = %q, want %q", got, want)
 	}
 }
