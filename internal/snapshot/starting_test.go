@@ -76,8 +76,10 @@ func TestSpecWrittenLeavesOutStatusOnly(t *testing.T) {
 		return &metav1.Time{Time: time.Date(2026, 3, 2, 2, minute, 0, 0, time.UTC)}
 	}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{
-		{Manager: "ci", Time: at(1)}, {Manager: "kubectl-scale", Subresource: "scale", Time: at(5)},
-		{Manager: "kube-controller-manager", Subresource: "status", Time: at(9)}, {Manager: "unknown"},
+		{Manager: "ci", Time: at(1)},
+		{Manager: "kubectl-scale", Subresource: "scale", Time: at(5)},
+		{Manager: "kube-controller-manager", Subresource: "status", Time: at(9)},
+		{Manager: "unknown"},
 	}}}
 	if got := SpecWritten(pod); !got.Equal(at(5).Time) {
 		t.Errorf("SpecWritten = %v, want the write of the scale subresource at %v", got, at(5))
