@@ -39,6 +39,9 @@ type Client struct {
 	// the kinds after it are spared the wait.
 	quorumLost atomic.Bool
 
+	// quorumDoubtful is set before any list where the API server itself says that etcd fails it.
+	quorumDoubtful bool
+
 	// snapshot is what Collect made; questions about nodes are answered through its pods.
 	snapshot *snapshot.Snapshot
 }

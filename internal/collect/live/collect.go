@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -87,6 +88,7 @@ func Collect(ctx context.Context, cfg *rest.Config, kinds []snapshot.Kind, o Opt
 
 	start := c.options.Now()
 	api := c.meet(ctx)
+	c.quorumDoubtful = etcdFails(api.Checks)
 	var readings []reading
 	if listable(api.Failure) {
 		readings = c.readAll(ctx, kinds)
@@ -110,6 +112,12 @@ func Collect(ctx context.Context, cfg *rest.Config, kinds []snapshot.Kind, o Opt
 	s := b.Build()
 	c.snapshot = s
 	return s, c, nil
+}
+
+// etcdFails tells whether the API server's readiness checks name etcd
+// (k8s.io/apiserver/pkg/server/options, EtcdOptions: etcd and etcd-readiness).
+func etcdFails(checks []snapshot.HealthCheck) bool {
+	return slices.ContainsFunc(checks, func(c snapshot.HealthCheck) bool { return !c.OK && strings.HasPrefix(c.Name, "etcd") })
 }
 
 // listable tells whether it is worth asking for lists: an API server that is only short of breath

@@ -325,6 +325,20 @@ func TestALostQuorumIsPaidForOnce(t *testing.T) {
 	}
 }
 
+// Events are in no watch cache: asking it for them would wait for etcd once more.
+func TestEventsAreNotAskedForFromTheCache(t *testing.T) {
+	const eventsPath = "/api/v1/events"
+	s := newAPIServer(t)
+	s.fail(eventsPath, apierrors.NewTimeoutError("etcdserver: request timed out", 0))
+	snap, _ := collected(t, s, options(), snapshot.KindOf[*corev1.Event]())
+	if c := snap.Coverage(snapshot.KindOf[*corev1.Event]()); c.State != snapshot.Failed || !strings.HasSuffix(c.Reason, "etcdserver: request timed out") {
+		t.Errorf("events: %+v, want failed", c)
+	}
+	if asked := s.requests(eventsPath); len(asked) != 1 {
+		t.Errorf("asked %v, want once", asked)
+	}
+}
+
 func TestTheDeadlineKeepsWhatWasRead(t *testing.T) {
 	s := newAPIServer(t)
 	s.hold(podsPath, pods(25)...)
@@ -356,7 +370,7 @@ func TestASilentRequestIsGivenUpAlone(t *testing.T) {
 	o := options()
 	o.RequestTimeout = 200 * time.Millisecond
 	snap, _ := collected(t, s, o, podKind, nodeKind)
-	want := snapshot.Coverage{State: snapshot.Failed, Reason: "no answer within 200ms"}
+	want := snapshot.Coverage{State: snapshot.Failed, Reason: "no answer in time"}
 	if diff := cmp.Diff(want, snap.Coverage(podKind), cmpopts.IgnoreFields(snapshot.Coverage{}, "ReadAt")); diff != "" {
 		t.Errorf("coverage of pods (-want +got):\n%s", diff)
 	}

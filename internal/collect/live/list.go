@@ -70,7 +70,7 @@ type listing struct {
 // one after another, can say. And where etcd does not answer, the list is asked for once more from
 // the server's watch cache, and marked so.
 func (c *Client) list(ctx context.Context, k snapshot.Kind, namespace string) reading {
-	l := &listing{client: c, namespace: namespace, fromCache: c.quorumLost.Load()}
+	l := &listing{client: c, namespace: namespace, fromCache: c.quorumLost.Load() && watchCached(k)}
 	l.reading = reading{kind: k, coverage: snapshot.Coverage{ReadAt: c.options.Now()}}
 	for {
 		err := l.page(ctx)
@@ -82,7 +82,7 @@ func (c *Client) list(ctx context.Context, k snapshot.Kind, namespace string) re
 		if err == nil || l.renew(err) {
 			continue
 		}
-		if !l.fromCache && ctx.Err() == nil && quorumFailed(err) {
+		if !l.fromCache && ctx.Err() == nil && watchCached(k) && quorumFailed(err) {
 			if cached, ok := c.listFromCache(ctx, k, namespace); ok {
 				return cached
 			}
@@ -111,7 +111,11 @@ func (c *Client) listFromCache(ctx context.Context, k snapshot.Kind, namespace s
 // page reads the next page.
 func (l *listing) page(ctx context.Context) error {
 	c, k := l.client, l.reading.kind
-	ctx, cancel := context.WithTimeout(ctx, c.options.RequestTimeout)
+	timeout := c.options.RequestTimeout
+	if c.quorumDoubtful && !l.fromCache {
+		timeout = min(timeout, doubtfulTimeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req := c.rest.Get().AbsPath(listPath(k, l.namespace)).MaxRetries(retries).
 		Param("limit", strconv.FormatInt(c.options.PageSize, 10))
@@ -197,7 +201,7 @@ func (c *Client) outcome(ctx context.Context, k snapshot.Kind, err error) (snaps
 	case ctx.Err() != nil:
 		return snapshot.Failed, "reading was interrupted"
 	case errors.Is(err, context.DeadlineExceeded):
-		return snapshot.Failed, fmt.Sprintf("no answer within %s", c.options.RequestTimeout)
+		return snapshot.Failed, "no answer in time"
 	case apierrors.IsForbidden(err):
 		return snapshot.Forbidden, words(err)
 	case apierrors.IsNotFound(err) && k.Group != corev1.GroupName:
@@ -208,6 +212,15 @@ func (c *Client) outcome(ctx context.Context, k snapshot.Kind, err error) (snaps
 		return snapshot.Failed, words(err)
 	}
 }
+
+// doubtfulTimeout bounds a page that needs etcd when the API server's own check of etcd has just
+// failed. The server would wait for a minute.
+const doubtfulTimeout = 5 * time.Second
+
+// watchCached tells whether the API server can answer for a kind without etcd. Events are the
+// built-in kind for which it keeps no watch cache
+// (k8s.io/kubernetes/pkg/kubeapiserver, DefaultWatchCacheSizes).
+func watchCached(k snapshot.Kind) bool { return k.Resource != "events" }
 
 // quorumFailed tells whether an error looks like etcd's rather than the API server's own: it has no
 // quorum, or takes longer than the request may.
