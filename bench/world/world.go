@@ -194,6 +194,7 @@ func (f *filler) service(ctx context.Context, i int, meta metav1.ObjectMeta) err
 func podName(deployment, n int) string {
 	return fmt.Sprintf("service-%05d-6d8f7c9b5-%05d", deployment, n)
 }
+
 func podIP(n int) string {
 	return fmt.Sprintf("10.%d.%d.%d", 64+n/65000, n%65000/250, n%250+1)
 }

@@ -4,6 +4,7 @@
 package rule
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -156,17 +157,17 @@ func (c *Catalog) Rules() []Rule {
 func (r Rule) validate() error {
 	switch {
 	case r.Code == "":
-		return fmt.Errorf("it has no code")
+		return errors.New("it has no code")
 	case r.Title.EN == "" || r.Title.KO == "":
-		return fmt.Errorf("its title lacks a language")
+		return errors.New("its title lacks a language")
 	case r.Doc.EN == "" || r.Doc.KO == "":
-		return fmt.Errorf("its documentation lacks a language")
+		return errors.New("its documentation lacks a language")
 	case r.Link == "":
-		return fmt.Errorf("it has no link")
+		return errors.New("it has no link")
 	case r.Severity == "":
-		return fmt.Errorf("it has no severity")
+		return errors.New("it has no severity")
 	case r.Detect == nil:
-		return fmt.Errorf("it detects nothing")
+		return errors.New("it detects nothing")
 	}
 	return nil
 }

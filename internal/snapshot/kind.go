@@ -82,7 +82,7 @@ func KindFor(gvk schema.GroupVersionKind) (Kind, bool) {
 }
 
 func kindOfType(t reflect.Type) Kind {
-	obj, ok := reflect.New(t.Elem()).Interface().(runtime.Object)
+	obj, ok := reflect.TypeAssert[runtime.Object](reflect.New(t.Elem()))
 	if !ok {
 		panic(fmt.Sprintf("snapshot: %s is no Kubernetes object", t))
 	}

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -96,18 +97,18 @@ func Load(dir string, expand func(string) string) ([]Scenario, error) {
 
 func (s Scenario) validate() error {
 	if s.Title == "" || len(s.Truth) == 0 {
-		return fmt.Errorf("it needs a title and a truth")
+		return errors.New("it needs a title and a truth")
 	}
 	for env, truth := range s.Truth {
 		if env != Lab {
 			return fmt.Errorf("there is no environment %q, only %q", env, Lab)
 		}
 		if len(truth.Roots) == 0 && s.Watch.Duration == 0 {
-			return fmt.Errorf("a truth without roots is a negative control: say how long to watch it")
+			return errors.New("a truth without roots is a negative control: say how long to watch it")
 		}
 		for _, r := range truth.Roots {
 			if r.Code == "" || len(r.Subjects) == 0 || r.Mechanism == "" {
-				return fmt.Errorf("a root needs a code, subjects and a mechanism")
+				return errors.New("a root needs a code, subjects and a mechanism")
 			}
 		}
 	}

@@ -27,7 +27,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    lossNeeds(),
 	// No further patience: a Lease that ran out is 50 s of silence, and the port is shut now.
-	Detect:   detectKubeletStopped,
+	Detect: detectKubeletStopped,
 })
 
 func detectKubeletStopped(p *rule.Pass) {
