@@ -35,8 +35,8 @@ type Client struct {
 	meter   *meter
 	clock   *serverClock
 
-	// quorumLost is set once a quorum read failed and the same read from the watch cache did not:
-	// the kinds after it are spared the wait.
+	// quorumLost is set once a quorum read failed, and either the API server had said as much or the
+	// same read from the watch cache succeeded: the kinds after it are spared the wait.
 	quorumLost atomic.Bool
 
 	// quorumDoubtful is set before any list where the API server itself says that etcd fails it.

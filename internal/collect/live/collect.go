@@ -92,7 +92,7 @@ func Collect(ctx context.Context, cfg *rest.Config, kinds []snapshot.Kind, o Opt
 	var readings []reading
 	if listable(api.Failure) {
 		readings = c.readAll(ctx, kinds)
-		api.Failure = c.judge(ctx, api.Failure, readings)
+		c.judge(ctx, &api, readings)
 	} else {
 		for _, k := range kinds {
 			readings = append(readings, unread(k, api.Failure.Message, start))
@@ -127,21 +127,20 @@ func listable(f *snapshot.APIFailure) bool {
 }
 
 // judge decides after all lists what is wrong with the API server as a whole. What it said at first
-// is forgotten where it then gave anything whole; where connections were lost, it is asked again.
-func (c *Client) judge(ctx context.Context, before *snapshot.APIFailure, readings []reading) *snapshot.APIFailure {
+// is forgotten where it then gave anything whole; where answers failed to come, it is asked again.
+func (c *Client) judge(ctx context.Context, api *snapshot.API, readings []reading) {
 	lost, whole := false, false
 	for _, r := range readings {
 		lost = lost || r.lost
 		whole = whole || r.coverage.State == snapshot.Complete
 	}
-	if lost && ctx.Err() == nil {
-		again := c.meet(ctx)
-		return again.Failure
+	switch {
+	case lost && ctx.Err() == nil:
+		api.Failure = nil
+		c.greet(ctx, api)
+	case whole:
+		api.Failure = nil
 	}
-	if whole {
-		return nil
-	}
-	return before
 }
 
 // readAll reads kinds, a few at once. Pods come first: they are the most, and the rest fits in

@@ -82,7 +82,11 @@ func (c *Client) list(ctx context.Context, k snapshot.Kind, namespace string) re
 		if err == nil || l.renew(err) {
 			continue
 		}
-		if !l.fromCache && ctx.Err() == nil && watchCached(k) && quorumFailed(err) {
+		failed := !l.fromCache && ctx.Err() == nil && quorumFailed(err)
+		if failed && c.quorumDoubtful {
+			c.quorumLost.Store(true)
+		}
+		if failed && watchCached(k) {
 			if cached, ok := c.listFromCache(ctx, k, namespace); ok {
 				return cached
 			}

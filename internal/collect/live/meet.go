@@ -21,24 +21,30 @@ import (
 // own readiness. Where it does not answer, it is looked into from the outside in.
 func (c *Client) meet(ctx context.Context) snapshot.API {
 	api := snapshot.API{Asked: true, Server: hostPort(c.server)}
+	if c.greet(ctx, &api); api.Failure == nil {
+		api.Checks, api.ChecksError = c.readiness(ctx)
+	}
+	return api
+}
+
+// greet asks for the API server's version, the cheapest thing that it tells everybody, and finds out
+// why where it does not tell.
+func (c *Client) greet(ctx context.Context, api *snapshot.API) {
 	var info version.Info
 	body, status, err := c.get(ctx, "/version")
 	switch {
 	case status == http.StatusForbidden:
 		// Known to the server, and not let in here: the lists say for themselves what is allowed.
 	case err != nil:
-		c.lookInto(ctx, &api, status, err)
-		return api
+		c.lookInto(ctx, api, status, err)
 	case json.Unmarshal(body, &info) != nil || info.GitVersion == "":
 		api.Failure = &snapshot.APIFailure{
 			Layer: snapshot.LayerRequest, Reason: snapshot.OtherFailure, Status: status,
 			Message: "it answers, but not as a Kubernetes API server does: " + oneLine(string(body)),
 		}
-		return api
+	default:
+		api.Version = info.GitVersion
 	}
-	api.Version = info.GitVersion
-	api.Checks, api.ChecksError = c.readiness(ctx)
-	return api
 }
 
 // readiness reads /readyz?verbose; the second result says why it could not be read.

@@ -102,6 +102,7 @@ func (c *Client) resolve(ctx context.Context, api *snapshot.API) *snapshot.APIFa
 		}
 	}
 	slices.Sort(ips)
+	api.Addresses = nil
 	for _, ip := range ips[:min(len(ips), maxAddresses)] {
 		api.Addresses = append(api.Addresses, snapshot.Address{Address: net.JoinHostPort(ip, port(c.server))})
 	}
