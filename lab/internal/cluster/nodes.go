@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -207,7 +208,7 @@ func (l *Lab) waitForUnit(ctx context.Context, m *machine.Machine, unit string) 
 
 // journalTail returns the last lines of a unit's journal, also after ctx has ended.
 func journalTail(ctx context.Context, m *machine.Machine, unit string) string {
-	out, err := m.Output(context.WithoutCancel(ctx), "journalctl", "--unit", unit, "--no-pager", "--output", "cat", "--lines", fmt.Sprint(tailLines))
+	out, err := m.Output(context.WithoutCancel(ctx), "journalctl", "--unit", unit, "--no-pager", "--output", "cat", "--lines", strconv.Itoa(tailLines))
 	if err != nil {
 		return err.Error()
 	}

@@ -71,7 +71,7 @@ func (f *Forwarder) serve(ctx context.Context, listener net.Listener) error {
 	for {
 		client, err := listener.Accept()
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // closed on purpose
+			return nil // closed on purpose
 		}
 		if err != nil {
 			return fmt.Errorf("accepting a connection: %w", err)

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/maek-dev/maek/lab/internal/cgroup"
@@ -22,8 +23,9 @@ const (
 	// bootTimeout is how long a machine may take until its systemd has reached basic.target: about 1 s on an idle host.
 	bootTimeout = 2 * time.Minute
 	bootPoll    = 100 * time.Millisecond
-	// propagateDirectory is where systemd-nspawn keeps a folder for each container, which it leaves when it is killed.
-	propagateDirectory = "/run/systemd/nspawn/propagate/"
+	// nspawnDirectory is where systemd-nspawn keeps a folder and a lock for each container, which it leaves when it is
+	// killed.
+	nspawnDirectory = "/run/systemd/nspawn/"
 	// joinGroups is a shell program that puts itself into the groups whose files come before "--" and then becomes the
 	// program that comes after it.
 	joinGroups = `while [ "$1" != -- ]; do echo $$ > "$1" || exit 125; shift; done; shift; exec "$@"`
@@ -37,7 +39,14 @@ func (m *Machine) Boot(ctx context.Context, journal *state.Journal) error {
 	if err := network.Connect(ctx, journal, m.Name, m.Address); err != nil {
 		return err
 	}
-	if err := journal.Record(state.Resource{Kind: state.KindDirectory, Name: propagateDirectory + m.Group()}); err != nil {
+	lock, err := nspawnLock(m.path("root"))
+	if err != nil {
+		return fmt.Errorf("booting %s: %w", m.Name, err)
+	}
+	if err := journal.Record(
+		state.Resource{Kind: state.KindDirectory, Name: nspawnDirectory + "propagate/" + m.Group()},
+		state.Resource{Kind: state.KindDirectory, Name: lock},
+	); err != nil {
 		return err
 	}
 	console, err := os.OpenFile(m.ConsolePath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -49,6 +58,16 @@ func (m *Machine) Boot(ctx context.Context, journal *state.Journal) error {
 		return fmt.Errorf("booting %s: %w", m.Name, err)
 	}
 	return m.waitForBoot(ctx)
+}
+
+// nspawnLock returns the file by which systemd-nspawn locks a root, named after the root's device and inode
+// (image_path_lock in src/shared/discover-image.c of systemd).
+func nspawnLock(root string) (string, error) {
+	var status unix.Stat_t
+	if err := unix.Stat(root, &status); err != nil {
+		return "", fmt.Errorf("looking at %s: %w", root, err)
+	}
+	return fmt.Sprintf("%slocks/inode-%d:%d", nspawnDirectory, status.Dev, status.Ino), nil
 }
 
 // createGroups makes the machine's control groups, empty as they are after a real boot.

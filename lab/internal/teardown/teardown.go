@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/maek-dev/maek/lab/internal/cgroup"
 	"github.com/maek-dev/maek/lab/internal/machine"
@@ -22,11 +23,11 @@ type LeftoversError struct {
 }
 
 func (e *LeftoversError) Error() string {
-	text := "not everything could be removed; what remains:"
+	lines := []string{"not everything could be removed; what remains:"}
 	for _, left := range e.Leftovers {
-		text += "\n  " + left.String()
+		lines = append(lines, left.String())
 	}
-	return text
+	return strings.Join(lines, "\n  ")
 }
 
 // Run removes every resource in the journal, every process that a lab command left running, and the state directory. It
