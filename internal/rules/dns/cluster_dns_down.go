@@ -166,7 +166,7 @@ func noServer(p *rule.Pass, svc *corev1.Service) finding.Finding {
 		if i < readable {
 			f.Evidence = append(f.Evidence, finding.Evidence{
 				Source: fmt.Sprintf("Pod %s/%s", pod.Namespace, pod.Name), Path: ".status.conditions[Ready]",
-				Value: finding.Quote(fmt.Sprintf("%s %s on node %s", c.Status, cmp.Or(c.Reason, "-"), pod.Spec.NodeName)), At: timestamp(c.LastTransitionTime.Time),
+				Value: finding.Quote(fmt.Sprintf("%s %s on node %s", c.Status, cmp.Or(c.Reason, "-"), pod.Spec.NodeName)), At: finding.Timestamp(c.LastTransitionTime.Time),
 			})
 		}
 	}
@@ -186,13 +186,6 @@ func newer(a, b time.Time) time.Time {
 	return a
 }
 
-func timestamp(t time.Time) *metav1.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return new(metav1.NewTime(t.UTC().Truncate(time.Second)))
-}
-
 func spread() []finding.Remedy {
 	return []finding.Remedy{{Text: finding.Text{
 		EN: "run two servers or more on different nodes (topologySpreadConstraints, a PodDisruptionBudget), and NodeLocal DNSCache to bear short outages",
@@ -203,6 +196,9 @@ func spread() []finding.Remedy {
 // stopped is cluster DNS whose Deployment was scaled to zero.
 func stopped(s *snapshot.Snapshot, svc *corev1.Service, d *appsv1.Deployment) finding.Finding {
 	manager, at := lastScaler(d)
+	if emptied := lastEmptied(s, svc); at.Before(emptied.Add(-scaleToEndpoints)) {
+		manager, at = "", emptied
+	}
 	name := d.Namespace + "/" + d.Name
 	f := finding.Finding{
 		Subject:   snapshot.SubjectOf(d),
@@ -212,7 +208,7 @@ func stopped(s *snapshot.Snapshot, svc *corev1.Service, d *appsv1.Deployment) fi
 		Title:     finding.Textf("cluster DNS is off: Deployment %s is scaled to 0", "클러스터 DNS가 꺼져 있습니다: Deployment %s의 replica가 0입니다", name),
 		Why: finding.Join(" ", finding.Textf("Deployment %s has .spec.replicas 0, and Service %s/%s therefore no server.",
 			"Deployment %s의 .spec.replicas가 0이어서 Service(%s/%s)에 서버가 없습니다.", name, svc.Namespace, svc.Name)),
-		Evidence: []finding.Evidence{{Source: "Deployment " + name, Path: ".spec.replicas", Value: "0", At: timestamp(at)}},
+		Evidence: []finding.Evidence{{Source: "Deployment " + name, Path: ".spec.replicas", Value: "0", At: finding.Timestamp(at)}},
 		Explains: []finding.Subject{snapshot.SubjectOf(svc)},
 		RuledOut: []finding.Statement{{Text: finding.Text{
 			EN: "nodes, images and configuration of the DNS servers: none was asked to run",
@@ -223,11 +219,27 @@ func stopped(s *snapshot.Snapshot, svc *corev1.Service, d *appsv1.Deployment) fi
 			Later: spread(),
 		},
 	}
-	if !at.IsZero() {
+	if manager != "" {
 		f.Why = finding.Join(" ", f.Why, finding.Textf("It was last changed at %s by %q.", "마지막 변경: %s, %q.", finding.Clock(s.Now(), at), manager))
 	}
 	f.Why = finding.Join(" ", f.Why, affects)
 	return f
+}
+
+// scaleToEndpoints is how long after a Deployment is scaled its last endpoint may go: the time that
+// its pods are given to end, and some for the controllers.
+const scaleToEndpoints = 2 * time.Minute
+
+// lastEmptied is when the EndpointSlices of a Service were last written; for one without endpoints,
+// when the last of them went. It dates a scaling to zero, which leaves no trace of its own: the
+// scale subresource records no manager for a field that it leaves out, as it does with zero
+// (k8s.io/api/autoscaling/v1, ScaleSpec).
+func lastEmptied(s *snapshot.Snapshot, svc *corev1.Service) time.Time {
+	var at time.Time
+	for _, slice := range s.EndpointSlicesOf(svc) {
+		at = newer(at, snapshot.SpecWritten(slice))
+	}
+	return at
 }
 
 // subresourceScale is what `kubectl scale` and autoscalers write through.
