@@ -19,7 +19,8 @@ func leaky() corev1.PodSpec {
 		Name: "api", Command: []string{"sh", "-c", "DB_PASSWORD=hunter2 exec api"},
 		Args: []string{"--port", "80", "--db-password", "hunter2", "--token=hunter2", "--secret-name=db"},
 		Env: []corev1.EnvVar{
-			{Name: "PASSWORD", Value: "hunter2"}, {Name: "EMPTY"},
+			{Name: "PASSWORD", Value: "hunter2"},
+			{Name: "EMPTY"},
 			{Name: "REF", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
 		},
 		LivenessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{

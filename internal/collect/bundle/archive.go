@@ -48,7 +48,7 @@ func (a archive) walk(ctx context.Context, visit func(entry) error) error {
 		case err != nil && n == 0:
 			return fmt.Errorf("it is no tar archive: %w", err)
 		case err != nil:
-			return cutOff{err}
+			return cutOffError{err}
 		}
 		if err := a.allow(header); err != nil {
 			return err

@@ -27,11 +27,11 @@ type Bundle struct {
 // .yaml file. The error is one sentence about a bundle that cannot be used at all; what else could
 // not be read is among the Gaps.
 func Open(ctx context.Context, path string) (*Bundle, error) {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading bundle %s: %w", path, plain(err))
 	}
-	b, err := OpenFS(ctx, os.DirFS(filepath.Dir(real)), filepath.Base(real))
+	b, err := OpenFS(ctx, os.DirFS(filepath.Dir(target)), filepath.Base(target))
 	if err != nil {
 		return nil, fmt.Errorf("reading bundle %s: %w", path, err)
 	}
@@ -48,7 +48,7 @@ func OpenFS(ctx context.Context, fsys fs.FS, name string) (*Bundle, error) {
 	}
 	r := newReader(name, g)
 	err = src.walk(ctx, r.visit)
-	if cut, ok := errors.AsType[cutOff](err); ok {
+	if cut, ok := errors.AsType[cutOffError](err); ok {
 		r.cut = true
 		g.add("", "the archive is cut off or damaged after %d files (%s); what came before is used", "아카이브가 파일 %d개 뒤에서 잘렸거나 손상되었습니다(%s). 그 앞까지의 내용만 사용합니다", r.files, cut.err)
 	} else if err != nil {
@@ -121,6 +121,7 @@ func (r *reader) visit(e entry) error {
 		r.readErrors(place, content)
 	case roleObjects:
 		r.readObjects(e.name, place, content)
+	case roleOther:
 	}
 	return nil
 }

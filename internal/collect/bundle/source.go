@@ -21,16 +21,16 @@ type entry struct {
 
 // source is where a bundle lies. Walking it twice shows the same files.
 type source interface {
-	// walk visits every regular file. It returns a cutOff where the files ended early, a refusal
+	// walk visits every regular file. It returns a cutOffError where the files ended early, a refusal
 	// where nothing of the bundle may be used, and visit's error.
 	walk(ctx context.Context, visit func(entry) error) error
 }
 
-// cutOff tells that a bundle ends before it should; what was visited is good.
-type cutOff struct{ err error }
+// cutOffError tells that a bundle ends before it should; what was visited is good.
+type cutOffError struct{ err error }
 
-func (c cutOff) Error() string { return c.err.Error() }
-func (c cutOff) Unwrap() error { return c.err }
+func (c cutOffError) Error() string { return c.err.Error() }
+func (c cutOffError) Unwrap() error { return c.err }
 
 // errTooLarge is the error of reading past a bound.
 var errTooLarge = errors.New("it is larger than Maek reads")

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -238,7 +239,7 @@ func TestOneKindFails(t *testing.T) {
 					if r.URL.Query().Get("resourceVersion") == "0" {
 						return false
 					}
-					status := apierrors.NewInternalError(errString("etcdserver: request timed out")).ErrStatus
+					status := apierrors.NewInternalError(errors.New("etcdserver: request timed out")).ErrStatus
 					s.encode(w, r, int(status.Code), &status)
 					return true
 				})
@@ -282,10 +283,6 @@ func TestOneKindFails(t *testing.T) {
 		})
 	}
 }
-
-type errString string
-
-func (e errString) Error() string { return string(e) }
 
 func TestAKindThatTheClusterDoesNotHave(t *testing.T) {
 	s := newAPIServer(t)

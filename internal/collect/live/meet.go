@@ -94,7 +94,6 @@ func (c *Client) get(ctx context.Context, path string, params ...string) (body [
 	}
 	var said metav1.Status
 	if json.Unmarshal(body, &said) == nil && said.Kind == "Status" && said.Message != "" {
-		said.Code = int32(resp.StatusCode)
 		return body, resp.StatusCode, &apierrors.StatusError{ErrStatus: said}
 	}
 	return body, resp.StatusCode, apierrors.NewGenericServerResponse(

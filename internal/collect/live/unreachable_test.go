@@ -79,6 +79,7 @@ func listening(t *testing.T) net.Listener {
 }
 
 func TestAnAPIServerThatCannotBeUsedIsLookedIntoLayerByLayer(t *testing.T) {
+	t.Parallel()
 	answering := func(status int, body string) func(*testing.T) *rest.Config {
 		return func(t *testing.T) *rest.Config {
 			s := newAPIServer(t)
