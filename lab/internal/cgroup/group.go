@@ -64,7 +64,7 @@ func EnableControllers(parent string) {
 	if err != nil {
 		return
 	}
-	for _, controller := range strings.FieldsSeq(string(content)) {
+	for controller := range strings.FieldsSeq(string(content)) {
 		_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+"+controller), 0o644)
 	}
 }
