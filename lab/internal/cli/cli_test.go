@@ -25,7 +25,7 @@ func TestWrongUsageIsToldInASentence(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			root := cli.New(cli.Streams{In: strings.NewReader(""), Out: &out, Err: &out}, time.Now)
+			root := cli.New(cli.Streams{In: strings.NewReader(""), Out: &out, Err: &out}, func() time.Time { return time.Time{} })
 			root.SetArgs(tc.args)
 			err := root.ExecuteContext(t.Context())
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
