@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,9 +37,13 @@ func (a *app) status() *cobra.Command {
 					return err
 				}
 				_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", spec.Name, spec.Role, spec.Address,
-					word(on, "on", "off"), word(connected, "joined", "cut"), nodes[spec.Name])
+					word(on, "on", "off"), word(connected, "joined", "cut"), cmp.Or(nodes[spec.Name], "?"))
 			}
-			return table.Flush()
+			if err := table.Flush(); err != nil || nodes != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(a.Out, "The API does not answer, so what it says about nodes is not known.")
+			return err
 		},
 	}
 }

@@ -22,7 +22,7 @@ import (
 const (
 	unitPoll = 200 * time.Millisecond
 	// unitTimeout is how long a unit may take to start on a loaded host.
-	unitTimeout = 2 * time.Minute
+	unitTimeout = 5 * time.Minute
 	// parallelLoads is how many images a machine's containerd unpacks at a time.
 	parallelLoads = 2
 )

@@ -27,7 +27,7 @@ const (
 	// preferredPort is where the API is on the host's loopback address, if nothing else listens there.
 	preferredPort = 16443
 	// serviceTimeout is how long a service may take to start. The switch loads the images of its registries.
-	serviceTimeout = time.Minute
+	serviceTimeout = 3 * time.Minute
 	// dnsPort and httpPort are the standard ones.
 	dnsPort, httpPort = 53, 80
 )
