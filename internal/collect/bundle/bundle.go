@@ -88,13 +88,20 @@ type reader struct {
 	newest   time.Time
 	layout   layout
 	// unknown counts objects by a kind that is not known.
-	unknown map[string]int
+	unknown map[unknownKind]int
+}
+
+// unknownKind is a kind that is not known, in the files of a support bundle that list a cluster or in
+// others.
+type unknownKind struct {
+	kind               string
+	inClusterResources bool
 }
 
 func newReader(name string, g *gaps) *reader {
 	return &reader{
 		name: name, gaps: g, builder: snapshot.NewBuilder(time.Time{}, snapshot.Source{Name: name}),
-		machines: map[string]bool{}, kinds: map[snapshot.Kind]*sighting{}, unknown: map[string]int{},
+		machines: map[string]bool{}, kinds: map[snapshot.Kind]*sighting{}, unknown: map[unknownKind]int{},
 	}
 }
 
@@ -198,7 +205,7 @@ func (r *reader) readObjects(name string, p place, content io.Reader) {
 // odd records a part of a file that is no object which a snapshot can hold.
 func (r *reader) odd(name string, o oddity) {
 	if o.kind != "" {
-		r.unknown[o.kind]++
+		r.unknown[unknownKind{o.kind, inClusterResources(name)}]++
 		return
 	}
 	r.gaps.add(name, "%s: no Kubernetes object (%s), skipped", "%s: Kubernetes 객체가 아니므로 건너뜁니다 (%s)", o.where, short(o.err))

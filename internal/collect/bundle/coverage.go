@@ -63,7 +63,7 @@ func (r *reader) cover() {
 		for _, record := range r.manifest.Kinds {
 			k, ok := snapshot.KindFor(record.kind().GroupVersionKind())
 			if !ok {
-				r.unknown[record.Version+" "+record.Kind]++
+				r.unknown[unknownKind{kind: record.kind().GroupVersionKind().GroupVersion().String() + " " + record.Kind}] += record.Objects
 				continue
 			}
 			recorded[k] = true
@@ -213,8 +213,14 @@ func (r *reader) readErrors(p place, content io.Reader) {
 
 // skips are all gaps, for people.
 func (r *reader) skips() []finding.Skip {
-	for _, kind := range slices.Sorted(maps.Keys(r.unknown)) {
-		r.gaps.add("", "%s: this version of Maek does not know the kind; objects left out: %d", "%s: 이 버전의 Maek이 모르는 종류이므로 객체 %d개를 제외합니다", kind, r.unknown[kind])
+	unknown := map[string]int{}
+	for k, n := range r.unknown {
+		if !r.layout.supportBundle || k.inClusterResources {
+			unknown[k.kind] += n
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(unknown)) {
+		r.gaps.add("", "%s: this version of Maek does not know the kind; objects left out: %d", "%s: 이 버전의 Maek이 모르는 종류이므로 객체 %d개를 제외합니다", kind, unknown[kind])
 	}
 	out := r.gaps.skips(r.layout.matters)
 	if r.manifest != nil {

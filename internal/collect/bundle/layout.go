@@ -120,7 +120,11 @@ func (l *layout) saw(p place) {
 // matters tells whether a gap in a file is worth telling: a support bundle is full of files that
 // were never meant as objects.
 func (l *layout) matters(file string) bool {
-	return !l.supportBundle || slices.Contains(strings.Split(file, "/"), "cluster-resources")
+	return !l.supportBundle || inClusterResources(file)
+}
+
+func inClusterResources(file string) bool {
+	return slices.Contains(strings.Split(file, "/"), "cluster-resources")
 }
 
 // kindNamed is the kind that a file's name speaks of: "daemonsets.json", "daemonset.yaml" or

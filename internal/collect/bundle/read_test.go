@@ -214,7 +214,7 @@ func TestBundlesMadeByHand(t *testing.T) {
 				"sb/cluster-resources/leases-errors.json":      `{"shop":"leases is forbidden"}`,
 				"sb/cluster-resources/pods-errors.json":        `{}`,
 				"sb/analysis.json":                             `[{"name":"x"}]`,
-				"sb/version.yaml":                              "apiVersion: troubleshoot.sh/v1beta2\n",
+				"sb/version.yaml":                              "apiVersion: troubleshoot.sh/v1beta2\nkind: SupportBundle\nmetadata: {name: x}\n",
 			},
 			want: map[snapshot.Kind]read{
 				namespaceKind: {State: snapshot.Complete, Objects: 2}, podKind: {State: snapshot.Complete, Objects: 1},
