@@ -76,6 +76,25 @@ func TestAClusterIsReadWholeInPages(t *testing.T) {
 	}
 }
 
+func TestOtherWaysToServe(t *testing.T) {
+	tests := map[string]func(*apiServer){
+		"a server that knows no protobuf":    func(s *apiServer) { s.jsonOnly = true },
+		"an API below a path of its proxy's": func(s *apiServer) { s.prefix = "/k8s/clusters/c-1" },
+	}
+	for name, set := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newAPIServer(t)
+			set(s)
+			s.hold(podsPath, pods(12)...)
+			s.hold(configMapsPath, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api"}})
+			snap, _ := collected(t, s, options(), podKind, configMapKind)
+			if snap.Len(podKind) != 12 || snap.Len(configMapKind) != 1 || !snap.API().Ready() {
+				t.Errorf("%d pods, %d ConfigMaps, API %+v; coverage %+v", snap.Len(podKind), snap.Len(configMapKind), snap.API(), snap.Coverage(podKind))
+			}
+		})
+	}
+}
+
 func TestTheMomentIsTheAPIServers(t *testing.T) {
 	s := newAPIServer(t)
 	snap, _ := collected(t, s, options(), podKind)

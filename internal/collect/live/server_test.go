@@ -47,6 +47,10 @@ type apiServer struct {
 	lists map[string][]runtime.Object
 	// instead answers for a path; false leaves it to the server.
 	instead map[string]func(w http.ResponseWriter, r *http.Request) bool
+	// jsonOnly makes the server one that knows no protobuf.
+	jsonOnly bool
+	// prefix is a path under which a proxy serves the API, such as /k8s/clusters/c-1.
+	prefix string
 	// asked are the requests that came, path and query.
 	asked []string
 }
@@ -66,7 +70,7 @@ func newAPIServer(t *testing.T) *apiServer {
 }
 
 func (s *apiServer) config() *rest.Config {
-	return &rest.Config{Host: s.URL, TLSClientConfig: rest.TLSClientConfig{CAData: certificatePEM(s.TLS)}}
+	return &rest.Config{Host: s.URL + s.prefix, TLSClientConfig: rest.TLSClientConfig{CAData: certificatePEM(s.TLS)}}
 }
 
 func certificatePEM(c *tls.Config) []byte {
@@ -108,6 +112,12 @@ func (s *apiServer) requests(path string) []string {
 }
 
 func (s *apiServer) serve(w http.ResponseWriter, r *http.Request) {
+	path, ok := strings.CutPrefix(r.URL.Path, s.prefix)
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	r.URL.Path = path
 	w.Header().Set("Date", moment.Format(http.TimeFormat))
 	s.mu.Lock()
 	s.asked = append(s.asked, r.URL.RequestURI())
@@ -190,7 +200,7 @@ func (s *apiServer) encode(w http.ResponseWriter, r *http.Request, status int, o
 		status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
 	}
 	media := runtime.ContentTypeJSON
-	if strings.HasPrefix(r.Header.Get("Accept"), runtime.ContentTypeProtobuf) {
+	if strings.HasPrefix(r.Header.Get("Accept"), runtime.ContentTypeProtobuf) && !s.jsonOnly {
 		media = runtime.ContentTypeProtobuf
 	}
 	infos := serializer.NewCodecFactory(snapshot.Scheme).SupportedMediaTypes()
