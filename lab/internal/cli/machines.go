@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -93,11 +94,21 @@ func (a *app) exec() *cobra.Command {
 			program.Stdin, program.Stdout, program.Stderr = a.In, a.Out, a.Err
 			err = program.Run()
 			if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-				return &ExitError{Code: exit.ExitCode()}
+				return &ExitError{Code: exitCode(exit)}
 			}
 			return err
 		},
 	}
+}
+
+// signalled is what shells add to the number of the signal that ended a program.
+const signalled = 128
+
+func exitCode(exit *exec.ExitError) int {
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return signalled + int(status.Signal())
+	}
+	return exit.ExitCode()
 }
 
 func (a *app) cut() *cobra.Command {

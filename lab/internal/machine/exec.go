@@ -97,7 +97,8 @@ func enterCommand(leader int, terminal string, args []string) []string {
 	}
 	enter := []string{
 		"nsenter", "--target", strconv.Itoa(leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--",
-		"env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "USER=root",
+		// Without it the program would outlive an nsenter that is stopped, which is all that the host can stop.
+		"setpriv", "--pdeathsig", "TERM", "env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "USER=root",
 		"LANG=C.UTF-8", "TERM=" + terminal,
 	}
 	return append(enter, args...)

@@ -126,7 +126,7 @@ func TestProgramsJoinTheGroupsBeforeTheyStart(t *testing.T) {
 func TestCommandsOnAMachineGetALoginsEnvironmentAlone(t *testing.T) {
 	t.Parallel()
 	args := strings.Join(enterCommand(42, "", []string{"id"}), " ")
-	for _, want := range []string{"nsenter --target 42 ", " env -i PATH=/usr/local/sbin:", " TERM=dumb id"} {
+	for _, want := range []string{"nsenter --target 42 ", " setpriv --pdeathsig TERM env -i PATH=/usr/local/sbin:", " TERM=dumb id"} {
 		if !strings.Contains(args, want) {
 			t.Errorf("command %q lacks %q", args, want)
 		}
