@@ -36,7 +36,7 @@ func (g *graph) affected(root int, reach []int) map[string][]string {
 		if names[s.Kind] == nil {
 			names[s.Kind] = map[string]bool{}
 		}
-		names[s.Kind][qualified(s)] = true
+		names[s.Kind][finding.Qualified(s)] = true
 	}
 	for _, i := range reach {
 		add(g.findings[i].Subject)
@@ -52,13 +52,6 @@ func (g *graph) affected(root int, reach []int) map[string][]string {
 		out[kind] = slices.Sorted(maps.Keys(set))
 	}
 	return out
-}
-
-func qualified(s finding.Subject) string {
-	if s.Namespace == "" {
-		return s.Name
-	}
-	return s.Namespace + "/" + s.Name
 }
 
 // chain lays out the effects as a tree, each below the cause by which it is reached first, so that

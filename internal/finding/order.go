@@ -22,14 +22,6 @@ func Worst(a, b Severity) Severity {
 	return a
 }
 
-// CompareSubjects orders subjects by kind, namespace, name and machine.
-func CompareSubjects(a, b Subject) int {
-	return cmp.Or(
-		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace),
-		cmp.Compare(a.Name, b.Name), cmp.Compare(a.Machine, b.Machine),
-	)
-}
-
 // Compare orders findings by severity, code, subject and part.
 func Compare(a, b Finding) int {
 	return cmp.Or(

@@ -23,6 +23,15 @@ func Textf(en, ko string, args ...any) Text {
 	return Text{EN: fmt.Sprintf(en, args...), KO: fmt.Sprintf(ko, args...)}
 }
 
+// Format formats both languages with arguments that differ between them.
+func Format(en, ko string, args ...Text) Text {
+	inEnglish, inKorean := make([]any, len(args)), make([]any, len(args))
+	for i, a := range args {
+		inEnglish[i], inKorean[i] = a.EN, a.KO
+	}
+	return Text{EN: fmt.Sprintf(en, inEnglish...), KO: fmt.Sprintf(ko, inKorean...)}
+}
+
 // Verbatim is text that is the same in every language: a message of Kubernetes' own, a name.
 func Verbatim(s string) Text { return Text{EN: s, KO: s} }
 

@@ -63,15 +63,15 @@ func lacksKeys(p *rule.Pass, n *needed) finding.Finding {
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
 	list := strings.Join(keys, ", ")
-	what := finding.Textf("%s has no key %s", "%s에 key %s 없음", name(n.subject), list)
+	what := finding.Textf("%s has no key %s", "%s에 key %s 없음", finding.Named(n.subject), list)
 	if len(keys) > 1 {
-		what = finding.Textf("%s has none of the keys %s", "%s에 key %s 없음", name(n.subject), list)
+		what = finding.Textf("%s has none of the keys %s", "%s에 key %s 없음", finding.Named(n.subject), list)
 	}
 	f := finding.Finding{
 		Subject: n.subject, Mechanism: v1alpha1.MechanismMissing, Field: ".data[" + list + "]", Since: n.first(),
 		Explains: n.pods(), Evidence: n.evidence(),
 		Title: finding.Join(", ", what,
-			sentence("%s cannot start", "%s가 시작하지 못합니다", podsText(len(n.pods())))),
+			finding.Format("%s cannot start", "%s가 시작하지 못합니다", podsText(len(n.pods())))),
 		Why: finding.Join("; ",
 			finding.Verbatim(fmt.Sprintf("kubelet: \"%s\"", finding.Quote(n.blocked[0].said.message))),
 			finding.Textf("asked for in %s", "참조 위치: %s", field(p, n.blocked[0])),

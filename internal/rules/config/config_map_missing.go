@@ -77,16 +77,16 @@ func missingConfigMap(p *rule.Pass, n *needed, known bool) finding.Finding {
 	needs := tell(workloads(p, slices.Concat(n.blocked, n.running)))
 	if len(n.blocked) == 0 {
 		f.Severity = finding.Info
-		f.Title = finding.Join(", ", finding.Textf("%s does not exist", "%s 없음", name(n.subject)),
-			sentence("%s will not start again without it", "실행 중인 %s가 다음에 시작하지 못합니다", podsText(len(n.running))))
-		f.Why = sentence("%s refers to it; what runs goes on until its next start", "%s에서 참조합니다. 실행 중인 컨테이너는 다음 시작 전까지 동작합니다", needs)
+		f.Title = finding.Join(", ", finding.Textf("%s does not exist", "%s 없음", finding.Named(n.subject)),
+			finding.Format("%s will not start again without it", "실행 중인 %s가 다음에 시작하지 못합니다", podsText(len(n.running))))
+		f.Why = finding.Format("%s refers to it; what runs goes on until its next start", "%s에서 참조합니다. 실행 중인 컨테이너는 다음 시작 전까지 동작합니다", needs)
 		f.Remedies.Now = restore(p, n)
 		return f
 	}
-	f.Title = finding.Join(", ", finding.Textf("%s does not exist", "%s 없음", name(n.subject)),
-		sentence("%s cannot start", "%s가 시작하지 못합니다", podsText(len(n.pods()))))
+	f.Title = finding.Join(", ", finding.Textf("%s does not exist", "%s 없음", finding.Named(n.subject)),
+		finding.Format("%s cannot start", "%s가 시작하지 못합니다", podsText(len(n.pods()))))
 	f.Why = finding.Join("; ",
-		sentence("%s needs it to start", "%s의 시작에 필요합니다", needs),
+		finding.Format("%s needs it to start", "%s의 시작에 필요합니다", needs),
 		finding.Textf("first missed at %s; nothing tells who removed it", "%s에 처음 확인되었습니다. 누가 삭제했는지는 기록되지 않습니다", finding.Clock(p.Now(), f.Since)),
 		lastSeen(p, n), elsewhere(p, n.subject))
 	f.Remedies.Now = restore(p, n)
@@ -172,7 +172,7 @@ func restore(p *rule.Pass, n *needed) []finding.Remedy {
 	}
 	all := []finding.Remedy{{
 		Text: finding.Textf("create %s again from where it is kept (manifests, chart, backup); pods that wait start by themselves",
-			"원본(manifest, chart, 백업)으로 다시 만듭니다: %s. 대기 중인 Pod는 스스로 시작합니다", name(n.subject)),
+			"원본(manifest, chart, 백업)으로 다시 만듭니다: %s. 대기 중인 Pod는 스스로 시작합니다", finding.Named(n.subject)),
 		Command: fmt.Sprintf("kubectl -n %s get configmaps", n.subject.Namespace),
 	}}
 	for _, u := range n.running {

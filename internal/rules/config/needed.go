@@ -156,14 +156,6 @@ func podsText(n int) finding.Text {
 	return finding.Textf("%d pods", "Pod %d개", n)
 }
 
-// sentence formats both languages with an argument that differs between them.
-func sentence(en, ko string, arg finding.Text) finding.Text {
-	return finding.Text{EN: fmt.Sprintf(en, arg.EN), KO: fmt.Sprintf(ko, arg.KO)}
-}
-
-// name is a subject as people say it.
-func name(s finding.Subject) string { return fmt.Sprintf("%s %s/%s", s.Kind, s.Namespace, s.Name) }
-
 // rollback goes back to the version before, for workloads that have versions.
 func rollback(p *rule.Pass, n *needed) []finding.Remedy {
 	if len(n.blocked) == 0 {

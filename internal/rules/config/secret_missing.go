@@ -50,11 +50,11 @@ func secretMissing(p *rule.Pass) {
 		f := finding.Finding{
 			Subject: n.subject, Mechanism: v1alpha1.MechanismMissing, Since: n.first(), Explains: n.pods(),
 			Evidence: n.evidence(), Field: field(p, n.blocked[0]),
-			Title: finding.Join(", ", finding.Textf("%s does not exist", "%s 없음", name(n.subject)),
-				sentence("%s cannot start", "%s가 시작하지 못합니다", podsText(len(n.pods())))),
+			Title: finding.Join(", ", finding.Textf("%s does not exist", "%s 없음", finding.Named(n.subject)),
+				finding.Format("%s cannot start", "%s가 시작하지 못합니다", podsText(len(n.pods())))),
 			Why: finding.Join("; ",
 				finding.Verbatim(fmt.Sprintf("kubelet: \"%s\"", finding.Quote(n.blocked[0].said.message))),
-				sentence("%s needs it to start", "%s의 시작에 필요합니다", needs),
+				finding.Format("%s needs it to start", "%s의 시작에 필요합니다", needs),
 				finding.Textf("first missed at %s", "%s에 처음 확인되었습니다", finding.Clock(p.Now(), n.first()))),
 		}
 		f.Remedies.Now = []finding.Remedy{
@@ -63,7 +63,7 @@ func secretMissing(p *rule.Pass) {
 				Command: fmt.Sprintf("kubectl -n %s get secrets", n.subject.Namespace),
 			},
 			{Text: finding.Textf("create %s again from where it is kept (vault, sealed manifest, issuer); pods that wait start by themselves",
-				"원본(vault, 암호화된 manifest, 발급 주체)으로 다시 만듭니다: %s. 대기 중인 Pod는 스스로 시작합니다", name(n.subject))},
+				"원본(vault, 암호화된 manifest, 발급 주체)으로 다시 만듭니다: %s. 대기 중인 Pod는 스스로 시작합니다", finding.Named(n.subject))},
 		}
 		f.Remedies.Now = append(f.Remedies.Now, rollback(p, n)...)
 		p.Report(f)

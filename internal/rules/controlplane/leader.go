@@ -210,22 +210,15 @@ func (l lapse) evidence() []finding.Evidence {
 		out = append(out, finding.Evidence{
 			Source: "Pod " + pod.Namespace + "/" + pod.Name, Path: fmt.Sprintf(".status.containerStatuses[%s]", c.Name),
 			Value: finding.Quote(fmt.Sprintf("exit code %d, %s, %d restarts %s", end.ExitCode, end.Reason, c.RestartCount, end.Message)),
-			At:    timestamp(end.FinishedAt),
+			At:    finding.Timestamp(end.FinishedAt.Time),
 		})
 	} else if pod := l.running(); pod != nil {
 		c := snapshot.PodCondition(pod, corev1.PodReady)
 		out = append(out, finding.Evidence{
-			Source: "Pod " + pod.Namespace + "/" + pod.Name, Path: ".status.conditions[Ready]", Value: string(c.Status), At: timestamp(c.LastTransitionTime),
+			Source: "Pod " + pod.Namespace + "/" + pod.Name, Path: ".status.conditions[Ready]", Value: string(c.Status), At: finding.Timestamp(c.LastTransitionTime.Time),
 		})
 	}
 	return out
-}
-
-func timestamp(t metav1.Time) *metav1.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return new(metav1.NewTime(t.UTC().Truncate(time.Second)))
 }
 
 // ruledOut names other causes that the evidence excludes.

@@ -64,7 +64,7 @@ func detectLeasesNotRenewed(p *rule.Pass) {
 		Evidence: []finding.Evidence{{
 			Source: "Leases of all nodes, the controller manager and the scheduler", Path: ".spec.renewTime",
 			Value: fmt.Sprintf("%d of %[1]d not renewed since %s", count, since.UTC().Format(time.RFC3339)),
-			At:    timestamp(metav1.NewTime(since)),
+			At:    finding.Timestamp(since),
 		}},
 		RuledOut: []finding.Statement{{Text: finding.Textf("%d processes that died by themselves within %s of each other",
 			"프로세스 %d개가 %s 안에 저마다 따로 종료된 경우", count, together)}},
@@ -75,7 +75,7 @@ func detectLeasesNotRenewed(p *rule.Pass) {
 	renewed, name := ownLease(p)
 	if name != "" {
 		f.Evidence = append(f.Evidence, finding.Evidence{
-			Source: "Lease " + name, Path: ".spec.renewTime", Value: renewed.UTC().Format(time.RFC3339), At: timestamp(metav1.NewTime(renewed)),
+			Source: "Lease " + name, Path: ".spec.renewTime", Value: renewed.UTC().Format(time.RFC3339), At: finding.Timestamp(renewed),
 		})
 	}
 	switch {

@@ -159,10 +159,10 @@ func noServer(p *rule.Pass, svc *corev1.Service) finding.Finding {
 			ready++
 		}
 		if c == nil {
-			f.Since = newer(f.Since, pod.CreationTimestamp.Time)
+			f.Since = finding.Later(f.Since, pod.CreationTimestamp.Time)
 			continue
 		}
-		f.Since = newer(f.Since, c.LastTransitionTime.Time)
+		f.Since = finding.Later(f.Since, c.LastTransitionTime.Time)
 		if i < readable {
 			f.Evidence = append(f.Evidence, finding.Evidence{
 				Source: fmt.Sprintf("Pod %s/%s", pod.Namespace, pod.Name), Path: ".status.conditions[Ready]",
@@ -177,13 +177,6 @@ func noServer(p *rule.Pass, svc *corev1.Service) finding.Finding {
 	}
 	f.Why = finding.Join(" ", f.Why, affects)
 	return f
-}
-
-func newer(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 func spread() []finding.Remedy {
@@ -237,7 +230,7 @@ const scaleToEndpoints = 2 * time.Minute
 func lastEmptied(s *snapshot.Snapshot, svc *corev1.Service) time.Time {
 	var at time.Time
 	for _, slice := range s.EndpointSlicesOf(svc) {
-		at = newer(at, snapshot.SpecWritten(slice))
+		at = finding.Later(at, snapshot.SpecWritten(slice))
 	}
 	return at
 }

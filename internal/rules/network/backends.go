@@ -86,7 +86,7 @@ func behind(p *rule.Pass, svc *corev1.Service, manager snapshot.Freshness) backe
 	}
 	claimed, listed, serving, ports := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, slice := range p.EndpointSlicesOf(svc) {
-		b.written = later(b.written, sliceWritten(slice))
+		b.written = finding.Later(b.written, sliceWritten(slice))
 		names := servedPorts(svc, slice)
 		for i := range slice.Endpoints {
 			e := &slice.Endpoints[i]
@@ -197,20 +197,4 @@ func (b backends) starting(p *rule.Pass) bool {
 		}
 	}
 	return len(pods) > 0
-}
-
-// later returns the later of two times.
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
-// earlier returns the earlier of two times, where the zero time is none.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
-		return b
-	}
-	return a
 }

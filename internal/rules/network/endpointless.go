@@ -49,9 +49,9 @@ func (b backends) counted(p *rule.Pass) finding.Text {
 // noneReady is the finding about a Service whose pods are there and not ready.
 func noneReady(p *rule.Pass, b backends) finding.Finding {
 	f := endpointless(p, b)
-	f.Title = finding.Textf("%s: no endpoints, none of its %d pods is ready", "%s: endpoint가 없습니다. Pod %d개가 모두 Ready가 아닙니다", name(f.Subject), len(b.selected))
+	f.Title = finding.Textf("%s: no endpoints, none of its %d pods is ready", "%s: endpoint가 없습니다. Pod %d개가 모두 Ready가 아닙니다", finding.Named(f.Subject), len(b.selected))
 	if len(b.selected) == 1 {
-		f.Title = finding.Textf("%s: no endpoints, its only pod is not ready", "%s: endpoint가 없습니다. 하나뿐인 Pod가 Ready가 아닙니다", name(f.Subject))
+		f.Title = finding.Textf("%s: no endpoints, its only pod is not ready", "%s: endpoint가 없습니다. 하나뿐인 Pod가 Ready가 아닙니다", finding.Named(f.Subject))
 	}
 	f.Settling = b.starting(p)
 	f.Why = finding.Join("; ", finding.Textf("its selector matches %s", "selector와 일치하는 Pod: %s", podNames(b.selected)), b.counted(p))
@@ -86,14 +86,14 @@ func podNames(pods []*corev1.Pod) string {
 func unlisted(p *rule.Pass, b backends) finding.Finding {
 	f := endpointless(p, b)
 	f.Mechanism = v1alpha1.MechanismHung
-	f.Title = finding.Textf("%s: no endpoints, though pods that it selects are ready (%d)", "%s: Ready Pod가 %d개 있으나 endpoint에 없습니다", name(f.Subject), len(b.ready))
+	f.Title = finding.Textf("%s: no endpoints, though pods that it selects are ready (%d)", "%s: Ready Pod가 %d개 있으나 endpoint에 없습니다", finding.Named(f.Subject), len(b.ready))
 	var ready time.Time
 	for _, pod := range b.ready {
 		if c := snapshot.PodCondition(pod, corev1.PodReady); c != nil {
-			ready = earlier(ready, c.LastTransitionTime.Time)
+			ready = finding.Earlier(ready, c.LastTransitionTime.Time)
 		}
 	}
-	f.Since = later(ready, later(snapshot.SpecWritten(b.svc), b.svc.CreationTimestamp.Time))
+	f.Since = finding.Later(ready, finding.Later(snapshot.SpecWritten(b.svc), b.svc.CreationTimestamp.Time))
 	why := finding.Textf("ready: %s; its EndpointSlices, which the controller manager writes, list none of them",
 		"Ready Pod: %s. controller manager가 갱신하는 EndpointSlice에는 하나도 없습니다", podNames(b.ready))
 	if b.manager.State == snapshot.Dead {
@@ -112,9 +112,9 @@ func unlisted(p *rule.Pass, b backends) finding.Finding {
 func podless(p *rule.Pass, b backends, t template) finding.Finding {
 	f := endpointless(p, b)
 	f.Mechanism = v1alpha1.MechanismMissing
-	f.Title = finding.Textf("%s: no endpoints, %s has no pod", "%s: endpoint가 없습니다. %s의 Pod가 하나도 없습니다", name(f.Subject), name(t.workload))
+	f.Title = finding.Textf("%s: no endpoints, %s has no pod", "%s: endpoint가 없습니다. %s의 Pod가 하나도 없습니다", finding.Named(f.Subject), finding.Named(t.workload))
 	f.Why = finding.Join("; ", finding.Textf("%s wants %d pods with %s, and there is none",
-		"%s에는 Pod %d개(%s)가 필요하나 하나도 없습니다", name(t.workload), t.wanted, written(b.svc.Spec.Selector)), b.counted(p))
+		"%s에는 Pod %d개(%s)가 필요하나 하나도 없습니다", finding.Named(t.workload), t.wanted, written(b.svc.Spec.Selector)), b.counted(p))
 	f.Settling = f.Since.IsZero() && b.manager.State != snapshot.Dead
 	f.Remedies.Now = append(f.Remedies.Now, finding.Remedy{
 		Text:    finding.Text{EN: "see why its pods are not created", KO: "Pod가 생성되지 않는 이유를 확인합니다"},
@@ -130,9 +130,9 @@ func selectsNobody(p *rule.Pass, b backends, made []template) finding.Finding {
 	f := endpointless(p, b)
 	selector := b.svc.Spec.Selector
 	f.Mechanism, f.Field = v1alpha1.MechanismMisconfigured, ".spec.selector"
-	f.Title = finding.Textf("%s: no endpoints, its selector %s matches no pod", "%s: endpoint가 없습니다. selector(%s)와 일치하는 Pod가 없습니다", name(f.Subject), written(selector))
+	f.Title = finding.Textf("%s: no endpoints, its selector %s matches no pod", "%s: endpoint가 없습니다. selector(%s)와 일치하는 Pod가 없습니다", finding.Named(f.Subject), written(selector))
 	f.Evidence = append(f.Evidence, finding.Evidence{
-		Source: name(f.Subject), Path: ".spec.selector", Value: written(selector), At: finding.Timestamp(snapshot.SpecWritten(b.svc)),
+		Source: finding.Named(f.Subject), Path: ".spec.selector", Value: written(selector), At: finding.Timestamp(snapshot.SpecWritten(b.svc)),
 	})
 	changed := finding.Text{}
 	if by, at := snapshot.LastManager(b.svc); !at.IsZero() {
@@ -155,11 +155,11 @@ func selectsNobody(p *rule.Pass, b backends, made []template) finding.Finding {
 	keys := differing(selector, near.labels)
 	has := tellLabels(near.labels, keys)
 	f.Why = finding.Join("; ", finding.Text{
-		EN: fmt.Sprintf("the Service asks for %s, and %s has %s", written(selector), name(near.workload), has.EN),
-		KO: fmt.Sprintf("Service가 찾는 레이블은 %s이나 %s의 레이블은 %s입니다", written(selector), name(near.workload), has.KO),
+		EN: fmt.Sprintf("the Service asks for %s, and %s has %s", written(selector), finding.Named(near.workload), has.EN),
+		KO: fmt.Sprintf("Service가 찾는 레이블은 %s이나 %s의 레이블은 %s입니다", written(selector), finding.Named(near.workload), has.KO),
 	}, changed)
 	f.Evidence = append(f.Evidence, finding.Evidence{
-		Source: name(near.workload), Path: ".spec.template.metadata.labels", Value: written(near.labels),
+		Source: finding.Named(near.workload), Path: ".spec.template.metadata.labels", Value: written(near.labels),
 	})
 	f.Remedies.Now = selectorRemedies(b.svc, near, keys)
 	return f
@@ -167,7 +167,7 @@ func selectsNobody(p *rule.Pass, b backends, made []template) finding.Finding {
 
 func selectorRemedies(svc *corev1.Service, near template, keys []string) []finding.Remedy {
 	all := []finding.Remedy{{
-		Text:    finding.Textf("see the labels of the pods of %s", "%s의 Pod 레이블을 확인합니다", name(near.workload)),
+		Text:    finding.Textf("see the labels of the pods of %s", "%s의 Pod 레이블을 확인합니다", finding.Named(near.workload)),
 		Command: fmt.Sprintf("kubectl -n %s get pods --show-labels", svc.Namespace),
 	}}
 	kept := len(svc.Spec.Selector) - len(keys)
@@ -183,7 +183,7 @@ func selectorRemedies(svc *corev1.Service, near template, keys []string) []findi
 		})
 	}
 	return append(all, finding.Remedy{
-		Text:    finding.Textf("let the Service select the pods of %s", "Service의 selector를 %s의 Pod에 맞춥니다", name(near.workload)),
+		Text:    finding.Textf("let the Service select the pods of %s", "Service의 selector를 %s의 Pod에 맞춥니다", finding.Named(near.workload)),
 		Command: fmt.Sprintf("kubectl -n %s patch service %s --type=merge -p '%s'", svc.Namespace, svc.Name, selectorPatch(near.labels, keys)),
 	})
 }
@@ -204,12 +204,12 @@ func portUnserved(p *rule.Pass, b backends) (finding.Finding, bool) {
 	f := endpointless(p, b)
 	f.Mechanism, f.Field = v1alpha1.MechanismMisconfigured, fmt.Sprintf(".spec.ports[%s].targetPort", cmp.Or(port.Name, strconv.Itoa(int(port.Port))))
 	f.Title = finding.Textf("%s: port %d has no endpoints, no container declares its targetPort %q",
-		"%s: 포트 %d의 endpoint가 없습니다. targetPort(%q)를 선언한 컨테이너가 없습니다", name(f.Subject), port.Port, port.TargetPort.StrVal)
+		"%s: 포트 %d의 endpoint가 없습니다. targetPort(%q)를 선언한 컨테이너가 없습니다", finding.Named(f.Subject), port.Port, port.TargetPort.StrVal)
 	f.Why = finding.Textf("its pods are ready (%s), and the ports that they name are: %s",
 		"Pod는 Ready이며(%s) 컨테이너가 선언한 포트 이름은 다음과 같습니다: %s", podNames(b.ready), cmp.Or(strings.Join(declared, ", "), "(none)"))
-	f.Since = later(b.written, snapshot.SpecWritten(b.svc))
+	f.Since = finding.Later(b.written, snapshot.SpecWritten(b.svc))
 	f.Evidence = append(f.Evidence,
-		finding.Evidence{Source: name(f.Subject), Path: f.Field, Value: port.TargetPort.StrVal, At: finding.Timestamp(snapshot.SpecWritten(b.svc))},
+		finding.Evidence{Source: finding.Named(f.Subject), Path: f.Field, Value: port.TargetPort.StrVal, At: finding.Timestamp(snapshot.SpecWritten(b.svc))},
 		finding.Evidence{Source: "Pod " + b.ready[0].Namespace + "/" + b.ready[0].Name, Path: ".spec.containers[].ports[].name", Value: cmp.Or(strings.Join(declared, ", "), "(none)")})
 	f.RuledOut = []finding.Statement{{Text: finding.Text{EN: "pods that are not ready", KO: "Pod가 Ready가 아닌 경우"}, Evidence: []finding.Evidence{readiness(b.ready[0])}}}
 	f.Remedies.Now = []finding.Remedy{{

@@ -51,11 +51,11 @@ func serviceEndpointsReduced(p *rule.Pass) {
 		f := finding.Finding{
 			Subject: snapshot.SubjectOf(svc), Mechanism: v1alpha1.MechanismDegraded, Settling: b.starting(p),
 		}
-		f.Title = finding.Textf("%s: %d of %d endpoints left", "%s: endpoint %[3]d개 중 %[2]d개가 남았습니다", name(f.Subject), left, len(b.selected))
+		f.Title = finding.Textf("%s: %d of %d endpoints left", "%s: endpoint %[3]d개 중 %[2]d개가 남았습니다", finding.Named(f.Subject), left, len(b.selected))
 		f.Why = finding.Join("; ", finding.Textf("not ready: %s", "Ready가 아닌 Pod: %s", podNames(lost)), b.counted(p))
 		f.Evidence = []finding.Evidence{b.evidence(), readiness(lost[0])}
 		for _, pod := range lost {
-			f.Since = earlier(f.Since, snapshot.NotReadySince(pod))
+			f.Since = finding.Earlier(f.Since, snapshot.NotReadySince(pod))
 		}
 		p.Report(f)
 	}

@@ -119,11 +119,11 @@ func nobody(p *rule.Pass, b backends, made []template) (finding.Finding, bool) {
 func (b backends) since(now time.Time, patience time.Duration) time.Time {
 	var pods time.Time
 	for _, pod := range b.notReady() {
-		pods = later(pods, snapshot.NotReadySince(pod))
+		pods = finding.Later(pods, snapshot.NotReadySince(pod))
 	}
 	since := pods
 	if b.manager.State != snapshot.Dead {
-		since = earlier(since, b.written)
+		since = finding.Earlier(since, b.written)
 	}
 	if created := b.svc.CreationTimestamp.Time; since.IsZero() && now.Sub(created) < patience {
 		return created

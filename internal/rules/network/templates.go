@@ -2,7 +2,6 @@ package network
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -149,9 +148,4 @@ func selectorPatch(labels map[string]string, keys []string) string {
 		return ""
 	}
 	return string(data)
-}
-
-// name is a subject as people say it.
-func name(s finding.Subject) string {
-	return fmt.Sprintf("%s %s/%s", s.Kind, s.Namespace, s.Name)
 }

@@ -110,15 +110,8 @@ func lostNode(s *snapshot.Snapshot, n *corev1.Node) (loss, bool) {
 func readyEvidence(n *corev1.Node, ready *corev1.NodeCondition) finding.Evidence {
 	return finding.Evidence{
 		Source: "Node " + n.Name, Path: ".status.conditions[Ready]",
-		Value: finding.Quote(fmt.Sprintf("%s %s: %s", ready.Status, ready.Reason, ready.Message)), At: timestamp(ready.LastTransitionTime),
+		Value: finding.Quote(fmt.Sprintf("%s %s: %s", ready.Status, ready.Reason, ready.Message)), At: finding.Timestamp(ready.LastTransitionTime.Time),
 	}
-}
-
-func timestamp(t metav1.Time) *metav1.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return new(metav1.NewTime(t.UTC().Truncate(time.Second)))
 }
 
 // load says what stands on a node, and whether it was drained: cordoned, with nothing left on it but

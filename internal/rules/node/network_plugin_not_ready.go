@@ -71,7 +71,7 @@ func pluginNotReady(p *rule.Pass, n *corev1.Node, c *corev1.NodeCondition) findi
 			"%s condition이 %s입니다: %s. 실행 중인 Pod의 네트워크는 유지되지만 새 Pod에는 네트워크가 생기지 않습니다.", c.Type, c.Status, message),
 		Evidence: []finding.Evidence{{
 			Source: "Node " + n.Name, Path: fmt.Sprintf(".status.conditions[%s]", c.Type),
-			Value: finding.Quote(fmt.Sprintf("%s %s: %s", c.Status, c.Reason, c.Message)), At: timestamp(c.LastTransitionTime),
+			Value: finding.Quote(fmt.Sprintf("%s %s: %s", c.Status, c.Reason, c.Message)), At: finding.Timestamp(c.LastTransitionTime.Time),
 		}},
 		RuledOut: kubeletLives(p.Snapshot, n),
 		Remedies: finding.Remedies{Now: []finding.Remedy{{

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -58,7 +57,7 @@ func reportResolver(p *rule.Pass, broken snapshot.BrokenResolver) {
 		Explains: pods,
 		Evidence: []finding.Evidence{{
 			Source: "Pod " + first.Pod.Namespace + "/" + first.Pod.Name, Path: fmt.Sprintf(".status.%s[%s].state.waiting.message", statusesOf(first), first.Container),
-			Value: reason(first.Message), At: timestamp(metav1.NewTime(first.Since)),
+			Value: reason(first.Message), At: finding.Timestamp(first.Since),
 		}},
 		Remedies: finding.Remedies{
 			Now: []finding.Remedy{{
@@ -73,7 +72,7 @@ func reportResolver(p *rule.Pass, broken snapshot.BrokenResolver) {
 	}
 	if e := pulledElsewhere(p.Snapshot, broken, since); e != nil {
 		f.Confidence = v1alpha1.ConfidenceHigh
-		seen := finding.Evidence{Source: "Event on node " + e.Source.Host, Path: e.Reason, Value: finding.Quote(e.Message), At: timestamp(metav1.NewTime(snapshot.EventTime(e)))}
+		seen := finding.Evidence{Source: "Event on node " + e.Source.Host, Path: e.Reason, Value: finding.Quote(e.Message), At: finding.Timestamp(snapshot.EventTime(e))}
 		f.RuledOut = []finding.Statement{{
 			Text: finding.Textf("the registry and its name: node %s has pulled from it since",
 				"registry와 그 이름: 그 뒤에 노드 %s에서는 pull에 성공했습니다", e.Source.Host),
