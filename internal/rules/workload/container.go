@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 
@@ -70,7 +69,7 @@ const (
 	// restarting.
 	restartsInARow = 3
 	// recently is how long ago the last end of a container may be for it to count as still
-	// restarting: twice the kubelet's longest back-off (5 minutes; k8s.io/kubernetes/pkg/kubelet, MaxContainerBackOff).
+	// restarting: twice the kubelet's longest back-off (5 minutes; k8s.io/kubernetes/pkg/kubelet, MaxCrashLoopBackOff).
 	recently = 10 * time.Minute
 	// steady is how long a container must run and be ready to count as recovered, when its last
 	// run did not last longer.
@@ -234,6 +233,6 @@ func earliest(s *snapshot.Snapshot, containers []container) time.Time {
 // containerNeeds are the kinds that the rules about containers that end read.
 func containerNeeds() []rule.Need {
 	return append([]rule.Need{
-		rule.Any[*corev1.Pod](), rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*appsv1.Deployment](),
-	}, rule.Owners()...)
+		rule.Any[*corev1.Pod](), rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease](),
+	}, historyNeeds()...)
 }

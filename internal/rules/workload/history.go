@@ -8,9 +8,11 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -23,6 +25,8 @@ const (
 type history struct {
 	workload finding.Subject
 	now      time.Time
+	// failing is the name of a pod that fails.
+	failing string
 	// revision that brought the failing pods; only where newest is true.
 	revision revision
 	// newest tells that every failing pod is of the workload's newest revision, and that there
@@ -35,9 +39,14 @@ type history struct {
 	wanted int32
 }
 
-// historyOf reads Pods and, for a Deployment, Deployments and ReplicaSets.
+// historyNeeds are the kinds that historyOf reads beside Pods.
+func historyNeeds() []rule.Need {
+	return append([]rule.Need{rule.Optional[*appsv1.Deployment](), rule.Optional[*appsv1.StatefulSet]()}, rule.Owners()...)
+}
+
+// historyOf compares the pods that fail with the others of their workload.
 func historyOf(s *snapshot.Snapshot, workload finding.Subject, failing []*corev1.Pod) history {
-	h := history{workload: workload, now: s.Now()}
+	h := history{workload: workload, now: s.Now(), failing: failing[0].Name}
 	sameRevision := func(p *corev1.Pod) bool {
 		const hash = appsv1.ControllerRevisionHashLabelKey
 		return controllerOf(p) == controllerOf(failing[0]) && p.Labels[hash] == failing[0].Labels[hash]
@@ -66,12 +75,24 @@ func historyOf(s *snapshot.Snapshot, workload finding.Subject, failing []*corev1
 		h.revision, ok = revisionOf(s, d)
 		h.newest = ok && oneRevision && h.revision.Previous != nil && controllerOf(failing[0]) == h.revision.Newest.Name
 	case "StatefulSet", "DaemonSet":
-		h.newest = oneRevision && older != nil
+		h.newest = oneRevision && older != nil && replaces(s, failing[0], older)
 		if h.newest {
 			h.revision.Images = imageChanges(older, failing[0])
 		}
 	}
 	return h
+}
+
+// replaces tells whether a pod of a StatefulSet or DaemonSet is of a newer revision than another: of
+// the one that the StatefulSet rolls out, else of the one whose pods came later. A StatefulSet may
+// also make a pod of its old revision anew, a DaemonSet does not.
+func replaces(s *snapshot.Snapshot, newer, older *corev1.Pod) bool {
+	if ref := metav1.GetControllerOfNoCopy(newer); ref != nil && ref.Kind == "StatefulSet" {
+		if set, ok := snapshot.Get[*appsv1.StatefulSet](s, newer.Namespace, ref.Name); ok && set.Status.UpdateRevision != "" {
+			return newer.Labels[appsv1.ControllerRevisionHashLabelKey] == set.Status.UpdateRevision
+		}
+	}
+	return older.CreationTimestamp.Before(&newer.CreationTimestamp)
 }
 
 // brought says what the newest revision changed, when and by whom, where it blames the revision.
@@ -125,9 +146,12 @@ func (h history) rollback() []finding.Remedy {
 	out := []finding.Remedy{{Text: text, Command: command}}
 	if h.workload.Kind == "StatefulSet" {
 		// https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
-		out = append(out, finding.Remedy{Text: finding.Textf(
-			"then delete the pod that fails: a StatefulSet does not replace it by itself",
-			"그다음 실패한 Pod를 삭제합니다. StatefulSet은 실패한 Pod를 스스로 교체하지 않습니다")})
+		out = append(out, finding.Remedy{
+			Text: finding.Textf(
+				"then delete the pod that fails: a StatefulSet does not replace it by itself",
+				"그다음 실패한 Pod를 삭제합니다. StatefulSet은 실패한 Pod를 스스로 교체하지 않습니다"),
+			Command: fmt.Sprintf("kubectl -n %s delete pod %s", h.workload.Namespace, h.failing),
+		})
 	}
 	return out
 }

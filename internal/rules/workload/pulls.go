@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 
@@ -77,8 +76,8 @@ const pullPatience = 30 * time.Second
 // pullNeeds are the kinds that the rules about pulls read.
 func pullNeeds() []rule.Need {
 	return append([]rule.Need{
-		rule.Any[*corev1.Pod](), rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*appsv1.Deployment](),
-	}, rule.Owners()...)
+		rule.Any[*corev1.Pod](), rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease](),
+	}, historyNeeds()...)
 }
 
 // failedPulls returns the failed pulls of the given classes, by workload.
