@@ -171,7 +171,7 @@ func (c container) evidence() finding.Evidence {
 	}
 	if end.Reason == endForgotten {
 		return finding.Evidence{
-			Source: sourceOf(snapshot.SubjectOf(c.pod)), Path: fmt.Sprintf(".status.%s[%s].state.waiting", list, c.spec.Name),
+			Source: finding.Named(snapshot.SubjectOf(c.pod)), Path: fmt.Sprintf(".status.%s[%s].state.waiting", list, c.spec.Name),
 			Value: finding.Quote(c.status.State.Waiting.Reason + ": " + c.status.State.Waiting.Message),
 		}
 	}
@@ -180,7 +180,7 @@ func (c container) evidence() finding.Evidence {
 		value += ": " + end.Message
 	}
 	return finding.Evidence{
-		Source: sourceOf(snapshot.SubjectOf(c.pod)), Path: fmt.Sprintf(".status.%s[%s].%s.terminated", list, c.spec.Name, state),
+		Source: finding.Named(snapshot.SubjectOf(c.pod)), Path: fmt.Sprintf(".status.%s[%s].%s.terminated", list, c.spec.Name, state),
 		Value: finding.Quote(value), At: finding.Timestamp(end.FinishedAt.Time),
 	}
 }

@@ -59,7 +59,7 @@ func containerCrashLoop(p *rule.Pass, g group[container]) finding.Finding {
 	log, asked := lastWords(p, c)
 	f := finding.Finding{
 		Subject: g.Subject, Mechanism: v1alpha1.MechanismCrashing, Since: earliest(p.Snapshot, g.Items),
-		Title:    textf("%s: %s %s", "%s: %s %s", finding.Verbatim(qualified(g.Subject)), c.label(), how(end)),
+		Title:    finding.Format("%s: %s %s", "%s: %s %s", finding.Verbatim(finding.Qualified(g.Subject)), c.label(), how(end)),
 		Evidence: []finding.Evidence{c.evidence()},
 	}
 	meaning := exitMeaning(end)
@@ -71,7 +71,7 @@ func containerCrashLoop(p *rule.Pass, g group[container]) finding.Finding {
 		f.RuledOut = killed.ruledOut
 		f.Remedies.Now = append(f.Remedies.Now, edit(g.Subject, pods, f.Field))
 	case wrongArchitecture(end.Message, log):
-		f.Title = textf("%s: %s is built for another processor", "%s: %s 다른 아키텍처용으로 빌드되었습니다", finding.Verbatim(qualified(g.Subject)), c.label())
+		f.Title = finding.Format("%s: %s is built for another processor", "%s: %s 다른 아키텍처용으로 빌드되었습니다", finding.Verbatim(finding.Qualified(g.Subject)), c.label())
 		meaning = finding.Textf("its program is for another processor architecture than that of node %s", "노드(%s)와 다른 프로세서 아키텍처용 프로그램입니다", c.pod.Spec.NodeName)
 		f.Mechanism, f.Field = v1alpha1.MechanismMisconfigured, c.field(g.Subject, ".image")
 		f.Remedies.Now = append(f.Remedies.Now, edit(g.Subject, pods, f.Field))
@@ -117,7 +117,7 @@ func restarts(containers []container) finding.Text {
 		count = finding.Textf("%d restarts", "%d회 재시작", total)
 	}
 	if listed := tell(names); strings.Contains(listed.EN, ",") {
-		return textf("%s (containers %s)", "%s(컨테이너 %s)", count, listed)
+		return finding.Format("%s (containers %s)", "%s(컨테이너 %s)", count, listed)
 	}
 	return count
 }
@@ -126,11 +126,11 @@ func restarts(containers []container) finding.Text {
 func said(message, log string) finding.Text {
 	switch {
 	case log != "" && (troubled.MatchString(log) || nameFailures.MatchString(log)):
-		return textf("its log says %s", "로그: %s", inQuotes(log))
+		return finding.Format("its log says %s", "로그: %s", inQuotes(log))
 	case log != "":
-		return textf("its log ends with %s", "마지막 로그: %s", inQuotes(log))
+		return finding.Format("its log ends with %s", "마지막 로그: %s", inQuotes(log))
 	case message != "":
-		return textf("it left %s", "종료 메시지: %s", inQuotes(tellingLine(message)))
+		return finding.Format("it left %s", "종료 메시지: %s", inQuotes(tellingLine(message)))
 	default:
 		return finding.Text{}
 	}
@@ -155,7 +155,7 @@ func lastWords(p *rule.Pass, c container) (string, []finding.Evidence) {
 		return "", nil
 	}
 	return line, []finding.Evidence{{
-		Source: sourceOf(snapshot.SubjectOf(c.pod)), Path: logPath + c.spec.Name, Value: finding.Quote(line),
+		Source: finding.Named(snapshot.SubjectOf(c.pod)), Path: logPath + c.spec.Name, Value: finding.Quote(line),
 		At: finding.Timestamp(c.ended().FinishedAt.Time),
 	}}
 }

@@ -49,14 +49,14 @@ func containerOOMKilled(p *rule.Pass, g group[container]) finding.Finding {
 		Field:    c.field(g.Subject, ".resources.limits.memory"),
 		Evidence: []finding.Evidence{c.evidence()},
 	}
-	name := finding.Verbatim(qualified(g.Subject))
+	name := finding.Verbatim(finding.Qualified(g.Subject))
 	limit, limited := memoryLimit(c)
 	var cause finding.Text
 	if limited {
-		f.Title = textf("%s: %s is killed for memory, its limit is %s", "%s: %s 메모리 limit을 넘어 강제 종료됩니다(limit %s)", name, c.label(), finding.Verbatim(limit))
+		f.Title = finding.Format("%s: %s is killed for memory, its limit is %s", "%s: %s 메모리 limit을 넘어 강제 종료됩니다(limit %s)", name, c.label(), finding.Verbatim(limit))
 		cause = finding.Textf("it used more than its limit of %s", "limit(%s)을 넘겨 사용했습니다", limit)
 	} else {
-		f.Title = textf("%s: %s is killed for memory, without a limit of its own", "%s: %s 메모리 부족으로 강제 종료됩니다(limit 없음)", name, c.label())
+		f.Title = finding.Format("%s: %s is killed for memory, without a limit of its own", "%s: %s 메모리 부족으로 강제 종료됩니다(limit 없음)", name, c.label())
 		cause = finding.Textf("it has no memory limit, so the node or the pod as a whole ran out", "메모리 limit이 없으므로 노드나 Pod 전체의 메모리가 바닥난 것입니다")
 	}
 	node, pressure, seen := memoryPressure(p.Snapshot, c.pod)

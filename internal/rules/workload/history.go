@@ -117,9 +117,9 @@ func (h history) serving() finding.Text {
 	}
 	switch {
 	case h.newest && h.older > 0 && h.same == 0:
-		return textf("the old version goes on serving (%s)", "이전 버전이 계속 서비스하고 있습니다(%s)", count)
+		return finding.Format("the old version goes on serving (%s)", "이전 버전이 계속 서비스하고 있습니다(%s)", count)
 	case h.older+h.same > 0:
-		return textf("its other pods go on serving (%s)", "나머지 Pod는 계속 서비스하고 있습니다(%s)", count)
+		return finding.Format("its other pods go on serving (%s)", "나머지 Pod는 계속 서비스하고 있습니다(%s)", count)
 	default:
 		return finding.Text{}
 	}
@@ -194,7 +194,7 @@ func edit(workload finding.Subject, pods []*corev1.Pod, field string) finding.Re
 		}
 	case workload.Kind == "Job" || workload.Kind == "Pod" || templatePaths[workload.Kind] == "":
 		return finding.Remedy{Text: finding.Textf("correct %s where %s %s is defined, and create it anew",
-			"%[2]s %[3]s의 정의에서 %[1]s 값을 바로잡고 다시 생성합니다", field, workload.Kind, qualified(workload))}
+			"%[2]s %[3]s의 정의에서 %[1]s 값을 바로잡고 다시 생성합니다", field, workload.Kind, finding.Qualified(workload))}
 	default:
 		return finding.Remedy{
 			Text:    finding.Textf("correct %s", "%s 값을 바로잡습니다", field),

@@ -35,7 +35,7 @@ func imageNameInvalid(p *rule.Pass, g group[snapshot.PullFailure]) finding.Findi
 		Field: containerField(g.Subject, first.Container, first.Init, ".image"),
 		Since: pullSince(g.Items),
 		Title: finding.Textf("%s: %q is no valid image name", "%s: 이미지 이름의 형식이 올바르지 않습니다(%q)",
-			qualified(g.Subject), clip(first.Image, imageRunes)),
+			finding.Qualified(g.Subject), clip(first.Image, imageRunes)),
 		Why:      finding.Join("; ", inQuotes(reasonOf(first.Message)), h.brought("image"), h.serving()),
 		Evidence: []finding.Evidence{pullEvidence(first)},
 	}

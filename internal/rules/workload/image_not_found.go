@@ -71,16 +71,16 @@ func imageNotFound(p *rule.Pass, g group[snapshot.PullFailure]) finding.Finding 
 }
 
 func imageNotFoundTitle(g group[snapshot.PullFailure], class pullClass) finding.Text {
-	name, images := finding.Verbatim(qualified(g.Subject)), imagesOf(g.Items)
+	name, images := finding.Verbatim(finding.Qualified(g.Subject)), imagesOf(g.Items)
 	switch class {
 	case pullNever:
-		return textf("%s: image %s is not on %s and may not be pulled (imagePullPolicy Never)",
+		return finding.Format("%s: image %s is not on %s and may not be pulled (imagePullPolicy Never)",
 			"%s: 이미지가 노드에 없고 pull도 금지되어 있습니다(이미지 %s, 노드 %s, imagePullPolicy Never)", name, images, tell(nodesOf(pullPods(g.Items))))
 	case pullNoPlatform:
-		return textf("%s: image %s has no build for the platform of %s",
+		return finding.Format("%s: image %s has no build for the platform of %s",
 			"%s: 노드의 platform용 빌드가 없는 이미지입니다(이미지 %s, 노드 %s)", name, images, tell(nodesOf(pullPods(g.Items))))
 	default:
-		return textf("%s: image %s does not exist", "%s: 존재하지 않는 이미지입니다(%s)", name, images)
+		return finding.Format("%s: image %s does not exist", "%s: 존재하지 않는 이미지입니다(%s)", name, images)
 	}
 }
 
@@ -102,10 +102,10 @@ func whatIsMissing(s *snapshot.Snapshot, f snapshot.PullFailure) finding.Text {
 			switch {
 			case image == f.Image:
 				return finding.Textf("pod %s runs this very image on %s, so it has been removed from the registry since",
-					"같은 이미지가 이미 실행 중이므로(Pod %s, 노드 %s) 그 뒤에 registry에서 삭제된 것입니다", qualified(snapshot.SubjectOf(p)), p.Spec.NodeName)
+					"같은 이미지가 이미 실행 중이므로(Pod %s, 노드 %s) 그 뒤에 registry에서 삭제된 것입니다", finding.Qualified(snapshot.SubjectOf(p)), p.Spec.NodeName)
 			case other.Repository == missing.Repository:
 				return finding.Textf("the repository exists (pod %s runs %s), its tag %s does not",
-					"repository는 존재합니다(실행 중인 Pod %s의 이미지 %s). 없는 것은 태그입니다(%s)", qualified(snapshot.SubjectOf(p)), image, orLatest(missing.Tag))
+					"repository는 존재합니다(실행 중인 Pod %s의 이미지 %s). 없는 것은 태그입니다(%s)", finding.Qualified(snapshot.SubjectOf(p)), image, orLatest(missing.Tag))
 			}
 		}
 	}
@@ -128,7 +128,7 @@ func imageRemedies(g group[snapshot.PullFailure], pods []*corev1.Pod, class pull
 	if class != pullNotFound {
 		return []finding.Remedy{edit(g.Subject, pods, field)}
 	}
-	push := finding.Remedy{Text: textf("or push %s; the kubelet tries again by itself within 5 minutes",
+	push := finding.Remedy{Text: finding.Format("or push %s; the kubelet tries again by itself within 5 minutes",
 		"또는 %s 이미지를 push합니다. kubelet이 5분 안에 스스로 다시 시도합니다", imagesOf(g.Items))}
 	return []finding.Remedy{edit(g.Subject, pods, field), push}
 }

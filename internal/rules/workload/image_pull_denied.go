@@ -61,8 +61,8 @@ func imagePullDenied(p *rule.Pass, g group[snapshot.PullFailure]) finding.Findin
 		Subject: g.Subject, Mechanism: v1alpha1.MechanismUnauthorized,
 		Field: podField(g.Subject, ".imagePullSecrets"),
 		Since: pullSince(g.Items),
-		Title: textf("%s: the registry refuses image %s", "%s: registry가 이미지 pull을 거부합니다(%s)",
-			finding.Verbatim(qualified(g.Subject)), imagesOf(g.Items)),
+		Title: finding.Format("%s: the registry refuses image %s", "%s: registry가 이미지 pull을 거부합니다(%s)",
+			finding.Verbatim(finding.Qualified(g.Subject)), imagesOf(g.Items)),
 		Evidence: []finding.Evidence{pullEvidence(first)},
 		RuledOut: []finding.Statement{{Text: finding.Textf(
 			"network: %s answered", "네트워크 문제가 아닙니다. %s에서 응답이 왔습니다", registry)}},
@@ -91,7 +91,7 @@ func pullCredentials(s *snapshot.Snapshot, p *corev1.Pod) (finding.Text, []findi
 		if e.Reason == "FailedToRetrieveImagePullSecret" {
 			return finding.Textf("the kubelet cannot read the pull secret that the pod names (%s)", "Pod가 지정한 pull secret을 kubelet이 읽지 못합니다(%s)", strings.Join(secrets, ", ")),
 				[]finding.Evidence{{
-					Source: "Event " + qualified(snapshot.SubjectOf(p)), Path: ".message",
+					Source: "Event " + finding.Qualified(snapshot.SubjectOf(p)), Path: ".message",
 					Value: finding.Quote(e.Message), At: finding.Timestamp(snapshot.EventTime(e)),
 				}}
 		}
@@ -99,7 +99,7 @@ func pullCredentials(s *snapshot.Snapshot, p *corev1.Pod) (finding.Text, []findi
 	if len(secrets) == 0 {
 		return finding.Textf("the pod names no pull secret", "Pod에 imagePullSecrets가 지정되어 있지 않습니다"), nil
 	}
-	return textf("asked with the pull secret of the pod (%s)", "Pod의 pull secret으로 요청했습니다(%s)", tell(secrets)), nil
+	return finding.Format("asked with the pull secret of the pod (%s)", "Pod의 pull secret으로 요청했습니다(%s)", tell(secrets)), nil
 }
 
 func denialRemedies(workload finding.Subject, p *corev1.Pod, pods []*corev1.Pod, registry, field string) []finding.Remedy {

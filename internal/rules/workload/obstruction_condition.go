@@ -23,42 +23,42 @@ func (sv survey) condition(c clause) obstruction {
 		return sv.claims(c)
 	case obstaclePods:
 		o.edit = false
-		o.says = textf("no room for another pod on %s", "Pod를 더 받을 수 없습니다(%s가 최대 Pod 수에 도달)", nodes)
+		o.says = finding.Format("no room for another pod on %s", "Pod를 더 받을 수 없습니다(%s가 최대 Pod 수에 도달)", nodes)
 		o.remedies = []finding.Remedy{{
 			Text:    finding.Textf("see how many pods each node may run; more nodes, or a higher maxPods, make room", "노드별 최대 Pod 수를 확인합니다. 노드를 늘리거나 maxPods를 올려야 합니다"),
 			Command: "kubectl get nodes -o custom-columns=NAME:.metadata.name,PODS:.status.allocatable.pods",
 		}}
 	case obstacleAntiAffinity:
 		o.field = podField(w, ".affinity.podAntiAffinity")
-		o.says = textf("a pod that it must not be near runs on %s", "%s에 함께 있을 수 없는 Pod가 이미 있습니다", nodes)
+		o.says = finding.Format("a pod that it must not be near runs on %s", "%s에 함께 있을 수 없는 Pod가 이미 있습니다", nodes)
 		o.detail = finding.Textf("its anti-affinity allows as many pods as there are such nodes, and no more", "anti-affinity 조건에서는 조건에 맞는 노드 수만큼만 Pod를 둘 수 있습니다")
 	case obstaclePodAffinity:
 		o.mechanism, o.field = v1alpha1.MechanismMissing, podField(w, ".affinity.podAffinity")
-		o.says = textf("no pod that it wants to be near runs on %s", "%s에 함께 있어야 할 Pod가 없습니다", nodes)
+		o.says = finding.Format("no pod that it wants to be near runs on %s", "%s에 함께 있어야 할 Pod가 없습니다", nodes)
 	case obstacleSpread:
 		o.field = podField(w, ".topologySpreadConstraints")
-		o.says = textf("its topology spread constraints rule out %s", "topology spread constraint에 맞지 않습니다(%s)", nodes)
+		o.says = finding.Format("its topology spread constraints rule out %s", "topology spread constraint에 맞지 않습니다(%s)", nodes)
 		if strings.Contains(c.text, "missing required label") {
 			o.mechanism = v1alpha1.MechanismMisconfigured
-			o.says = textf("the label of its topology spread constraints is missing on %s", "%s에 topology spread constraint의 topologyKey label이 없습니다", nodes)
+			o.says = finding.Format("the label of its topology spread constraints is missing on %s", "%s에 topology spread constraint의 topologyKey label이 없습니다", nodes)
 		}
 	case obstaclePorts:
 		o.field = podField(w, ".containers[*].ports[*].hostPort")
-		o.says = textf("its host port is taken on %s", "%s에서 host port가 이미 사용 중입니다", nodes)
+		o.says = finding.Format("its host port is taken on %s", "%s에서 host port가 이미 사용 중입니다", nodes)
 	case obstacleVolumePlace:
 		o.mechanism, o.field = v1alpha1.MechanismMisconfigured, podField(w, ".volumes")
-		o.says = textf("its volume cannot be used on %s", "%s에서는 volume을 사용할 수 없습니다", nodes)
+		o.says = finding.Format("its volume cannot be used on %s", "%s에서는 volume을 사용할 수 없습니다", nodes)
 		o.detail = sv.claimNames(finding.Textf("the volume is bound to another node or zone", "volume이 다른 노드나 zone에 묶여 있습니다"))
 	case obstacleVolumeCount:
 		o.field = podField(w, ".volumes")
-		o.says = textf("no room for another volume on %s", "volume을 더 연결할 수 없습니다(%s가 최대 volume 수에 도달)", nodes)
+		o.says = finding.Format("no room for another volume on %s", "volume을 더 연결할 수 없습니다(%s가 최대 volume 수에 도달)", nodes)
 	case obstacleVolumeInUse:
 		o.field = podField(w, ".volumes")
 		o.says = finding.Textf("its volume is in use by another pod, and may be used by one only", "한 Pod만 사용할 수 있는 volume을 다른 Pod가 사용하고 있습니다")
 		o.detail = sv.claimNames(finding.Text{})
 	case obstacleDevices:
 		o.field = podField(w, ".resourceClaims")
-		o.says = textf("no devices for its resource claims on %s", "%s에 resource claim을 만족하는 device가 없습니다", nodes)
+		o.says = finding.Format("no devices for its resource claims on %s", "%s에 resource claim을 만족하는 device가 없습니다", nodes)
 	case obstacleNoNodes:
 		o.edit, o.mechanism = false, v1alpha1.MechanismMissing
 		o.says = finding.Textf("the cluster has no nodes", "클러스터에 노드가 없습니다")
@@ -75,7 +75,7 @@ func (sv survey) resources(c clause) obstruction {
 	want := requested(sv.p, name)
 	o := obstruction{
 		kind: obstacleResources, mechanism: v1alpha1.MechanismExhausted, field: sv.requestField(name), edit: true,
-		says: textf("not enough %s on %s", "%[2]s에 %[1]s 자원이 부족합니다", finding.Verbatim(string(name)), sv.share(c.nodes)),
+		says: finding.Format("not enough %s on %s", "%[2]s에 %[1]s 자원이 부족합니다", finding.Verbatim(string(name)), sv.share(c.nodes)),
 	}
 	if !sv.s.Coverage(snapshot.KindOf[*corev1.Node]()).Known() || len(sv.wanted) == 0 {
 		o.detail = finding.Textf("it asks for %s", "요청량 %s", want.String())
@@ -157,9 +157,9 @@ func (sv survey) claims(c clause) obstruction {
 		events := sv.s.EventsOf(snapshot.SubjectOf(claim))
 		if len(events) > 0 {
 			last := events[len(events)-1]
-			o.detail = textf("the claim's last event: %s", "PersistentVolumeClaim의 최근 이벤트: %s", inQuotes(last.Message))
+			o.detail = finding.Format("the claim's last event: %s", "PersistentVolumeClaim의 최근 이벤트: %s", inQuotes(last.Message))
 			o.evidence = []finding.Evidence{{
-				Source: "Event " + qualified(snapshot.SubjectOf(claim)), Path: last.Reason + ".message", Value: finding.Quote(last.Message), At: finding.Timestamp(snapshot.EventTime(last)),
+				Source: "Event " + finding.Qualified(snapshot.SubjectOf(claim)), Path: last.Reason + ".message", Value: finding.Quote(last.Message), At: finding.Timestamp(snapshot.EventTime(last)),
 			}}
 		}
 		o.remedies = []finding.Remedy{{
@@ -180,5 +180,5 @@ func (sv survey) claimNames(text finding.Text) finding.Text {
 	if len(names) == 0 {
 		return text
 	}
-	return finding.Join("; ", text, textf("PersistentVolumeClaim %s", "PersistentVolumeClaim %s", tell(names)))
+	return finding.Join("; ", text, finding.Format("PersistentVolumeClaim %s", "PersistentVolumeClaim %s", tell(names)))
 }

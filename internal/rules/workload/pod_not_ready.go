@@ -191,7 +191,7 @@ func withoutNode(pod *corev1.Pod, manager snapshot.Freshness) finding.Finding {
 		Title: finding.Textf("Pod %s/%s: its Node %s no longer exists", "Pod %s/%s: 배치된 Node(%s)가 더 이상 없습니다", pod.Namespace, pod.Name, pod.Spec.NodeName),
 		Why: finding.Textf("the pod is bound to Node %s, and there is no Node of that name, so no Service sends anything to it",
 			"Pod는 Node %s에 배치되어 있으나 그런 이름의 Node가 없으므로 Service 트래픽을 받지 않습니다", pod.Spec.NodeName),
-		Evidence: []finding.Evidence{{Source: sourceOf(snapshot.SubjectOf(pod)), Path: ".spec.nodeName", Value: pod.Spec.NodeName}},
+		Evidence: []finding.Evidence{{Source: finding.Named(snapshot.SubjectOf(pod)), Path: ".spec.nodeName", Value: pod.Spec.NodeName}},
 		Remedies: finding.Remedies{Now: []finding.Remedy{
 			{Text: finding.Text{EN: "see which Nodes there are", KO: "현재 Node 목록을 확인합니다"}, Command: "kubectl get nodes"},
 			{
@@ -212,8 +212,8 @@ func notReady(p *rule.Pass, pod *corev1.Pod) finding.Finding {
 	u := unreadiness(pod)
 	f := finding.Finding{
 		Subject: snapshot.SubjectOf(pod), Mechanism: u.mechanism(), Since: u.since,
-		Title:    finding.Join(": ", finding.Verbatim(sourceOf(snapshot.SubjectOf(pod))), u.text(pod)),
-		Evidence: []finding.Evidence{{Source: sourceOf(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since)}},
+		Title:    finding.Join(": ", finding.Verbatim(finding.Named(snapshot.SubjectOf(pod))), u.text(pod)),
+		Evidence: []finding.Evidence{{Source: finding.Named(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since)}},
 		Settling: p.PodStarting(pod) || p.Now().Sub(u.since) < patience(p.Snapshot, pod, u),
 	}
 	f.Why = u.why(p.Now())
@@ -224,7 +224,7 @@ func notReady(p *rule.Pass, pod *corev1.Pod) finding.Finding {
 		}
 	} else if u.message != "" && u.message != u.value {
 		f.Evidence = append(f.Evidence, finding.Evidence{
-			Source: sourceOf(snapshot.SubjectOf(pod)), Path: strings.TrimSuffix(u.path, ".reason") + ".message", Value: finding.Quote(u.message),
+			Source: finding.Named(snapshot.SubjectOf(pod)), Path: strings.TrimSuffix(u.path, ".reason") + ".message", Value: finding.Quote(u.message),
 		})
 	}
 	f.Remedies.Now = u.remedies(pod)

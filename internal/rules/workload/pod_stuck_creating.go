@@ -199,17 +199,17 @@ func podStuckCreating(p *rule.Pass, g group[stuckPod]) finding.Finding {
 		names = append(names, pod.Name)
 	}
 	if g.Subject.Kind == "Node" {
-		f.Title = textf("node %s: pods cannot start: %s", "노드 %s: Pod가 시작하지 못합니다. %s", finding.Verbatim(node), first.reason.says)
+		f.Title = finding.Format("node %s: pods cannot start: %s", "노드 %s: Pod가 시작하지 못합니다. %s", finding.Verbatim(node), first.reason.says)
 		f.Why = finding.Textf("%d pods of different workloads fail alike on it", "서로 다른 workload의 Pod %d개가 이 노드에서 같은 이유로 실패합니다", len(pods))
 	} else {
-		f.Title = textf("%s: cannot start on %s: %s", "%s: 노드 %s에서 시작하지 못합니다. %s", finding.Verbatim(qualified(g.Subject)), tell(nodesOf(pods)), first.reason.says)
-		f.Why = textf("nothing of %s has started", "시작된 컨테이너가 없습니다(%s)", tell(names))
+		f.Title = finding.Format("%s: cannot start on %s: %s", "%s: 노드 %s에서 시작하지 못합니다. %s", finding.Verbatim(finding.Qualified(g.Subject)), tell(nodesOf(pods)), first.reason.says)
+		f.Why = finding.Format("nothing of %s has started", "시작된 컨테이너가 없습니다(%s)", tell(names))
 	}
 	if first.reason.field != "" {
 		f.Field = podField(g.Subject, first.reason.field)
 	}
 	if first.event != nil {
-		f.Why = textf("%s: %s", "%s: %s", f.Why, inQuotes(stuckMessage(first.event.Message)))
+		f.Why = finding.Format("%s: %s", "%s: %s", f.Why, inQuotes(stuckMessage(first.event.Message)))
 	}
 	f.Why = finding.Join("; ", f.Why, first.heldBy(p.Snapshot))
 	f.Remedies.Now = first.remedies()
@@ -218,7 +218,7 @@ func podStuckCreating(p *rule.Pass, g group[stuckPod]) finding.Finding {
 
 // evidence is the event that tells why, or the pod's own state where none does.
 func (s stuckPod) evidence() finding.Evidence {
-	name := qualified(snapshot.SubjectOf(s.pod))
+	name := finding.Qualified(snapshot.SubjectOf(s.pod))
 	if s.event == nil {
 		return finding.Evidence{Source: "Pod " + name, Path: ".status.phase", Value: string(s.pod.Status.Phase), At: finding.Timestamp(s.since)}
 	}
@@ -242,12 +242,12 @@ func (s stuckPod) heldBy(all *snapshot.Snapshot) finding.Text {
 	}
 	var names []string
 	for _, other := range holders(all, s.pod) {
-		names = append(names, fmt.Sprintf("%s (%s)", qualified(snapshot.SubjectOf(other)), other.Spec.NodeName))
+		names = append(names, fmt.Sprintf("%s (%s)", finding.Qualified(snapshot.SubjectOf(other)), other.Spec.NodeName))
 	}
 	if len(names) == 0 {
 		return finding.Text{}
 	}
-	return textf("held by %s", "volume을 사용 중인 Pod: %s", tell(names))
+	return finding.Format("held by %s", "volume을 사용 중인 Pod: %s", tell(names))
 }
 
 // holders are the pods on other nodes that mount a PersistentVolumeClaim of this pod's.

@@ -124,7 +124,7 @@ func podUnschedulable(p *rule.Pass, g group[unplaced]) finding.Finding {
 	f := finding.Finding{
 		Subject: g.Subject, Mechanism: first.reason.mechanism, Field: first.reason.field, Since: first.since,
 		Evidence: append([]finding.Evidence{{
-			Source: sourceOf(snapshot.SubjectOf(first.pod)), Path: ".status.conditions[PodScheduled].message",
+			Source: finding.Named(snapshot.SubjectOf(first.pod)), Path: ".status.conditions[PodScheduled].message",
 			Value: finding.Quote(first.message), At: finding.Timestamp(first.since),
 		}}, first.reason.evidence...),
 		RuledOut: waitingClaims(p.Snapshot, first),
@@ -140,10 +140,10 @@ func podUnschedulable(p *rule.Pass, g group[unplaced]) finding.Finding {
 	}
 	var h history
 	if g.Subject.Kind == "Node" {
-		f.Title = textf("node %s: %s", "노드 %s: %s", finding.Verbatim(g.Subject.Name), first.reason.says)
+		f.Title = finding.Format("node %s: %s", "노드 %s: %s", finding.Verbatim(g.Subject.Name), first.reason.says)
 	} else {
 		h = historyOf(p.Snapshot, g.Subject, pods)
-		f.Title = textf("%s: no node takes it: %s", "%s: 배정할 노드가 없습니다. %s", finding.Verbatim(qualified(g.Subject)), first.reason.says)
+		f.Title = finding.Format("%s: no node takes it: %s", "%s: 배정할 노드가 없습니다. %s", finding.Verbatim(finding.Qualified(g.Subject)), first.reason.says)
 	}
 	f.Why = finding.Join("; ", count, inQuotes(firstSentence(first.message)), first.reason.detail, lastWord(p.Snapshot), h.brought(".spec"), h.serving())
 	if w := p.Writer(snapshot.Scheduler); w.State == snapshot.Dead {
@@ -191,7 +191,7 @@ func waitingClaims(s *snapshot.Snapshot, u unplaced) []finding.Statement {
 	if len(names) == 0 {
 		return nil
 	}
-	return []finding.Statement{{Text: textf("PersistentVolumeClaim %s: it is Pending only until the pod has a node",
+	return []finding.Statement{{Text: finding.Format("PersistentVolumeClaim %s: it is Pending only until the pod has a node",
 		"PersistentVolumeClaim %s: Pod가 노드에 배정될 때까지 Pending인 것이 정상입니다", tell(names))}}
 }
 

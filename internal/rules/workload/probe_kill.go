@@ -25,8 +25,8 @@ type killedByProbe struct {
 
 // title says which probe has the container restarted.
 func (k killedByProbe) title(workload finding.Subject, c container) finding.Text {
-	return textf("%s: %s keeps being killed by its %s probe", "%s: %s %s probe 실패로 계속 재시작됩니다",
-		finding.Verbatim(qualified(workload)), c.label(), finding.Verbatim(k.name))
+	return finding.Format("%s: %s keeps being killed by its %s probe", "%s: %s %s probe 실패로 계속 재시작됩니다",
+		finding.Verbatim(finding.Qualified(workload)), c.label(), finding.Verbatim(k.name))
 }
 
 // probeKill finds the probe for which the kubelet killed the container, as its events tell: it says
@@ -61,14 +61,14 @@ func probeKill(s *snapshot.Snapshot, c container) (killedByProbe, bool) {
 			k.name, probe = "startup", c.spec.StartupProbe
 		}
 		k.evidence = append(k.evidence, finding.Evidence{
-			Source: "Event " + qualified(snapshot.SubjectOf(c.pod)), Path: e.Reason + ".message",
+			Source: "Event " + finding.Qualified(snapshot.SubjectOf(c.pod)), Path: e.Reason + ".message",
 			Value: finding.Quote(e.Message), At: finding.Timestamp(snapshot.EventTime(e)),
 		})
 	}
 	k.field = "." + k.name + "Probe"
 	k.why = finding.Textf("the kubelet kills it when its %s probe fails %d times in a row", "%s probe가 연속 %d번 실패하면 kubelet이 종료시킵니다", k.name, threshold(probe))
 	if unhealthy != nil {
-		k.why = textf("%s: %s", "%s: %s", k.why, inQuotes(unhealthy.Message))
+		k.why = finding.Format("%s: %s", "%s: %s", k.why, inQuotes(unhealthy.Message))
 	}
 	if !oomKilled(end) {
 		k.ruledOut = []finding.Statement{{Text: finding.Textf("memory: the runtime records no OOM kill", "메모리 부족이 아닙니다. OOM 기록이 없습니다")}}
@@ -92,7 +92,7 @@ func (k *killedByProbe) blamePort(spec *corev1.Container, probe *corev1.Probe) {
 	}
 	k.mechanism = v1alpha1.MechanismMisconfigured
 	k.field += field
-	k.why = finding.Join("; ", k.why, textf("the probe asks port %s, the container declares %s", "probe는 port %s에 요청하지만 컨테이너가 선언한 port는 %s입니다",
+	k.why = finding.Join("; ", k.why, finding.Format("the probe asks port %s, the container declares %s", "probe는 port %s에 요청하지만 컨테이너가 선언한 port는 %s입니다",
 		finding.Verbatim(port), tell(slices.Clone(declared))))
 }
 

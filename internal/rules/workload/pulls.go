@@ -121,7 +121,7 @@ func pullEvidence(f snapshot.PullFailure) finding.Evidence {
 		value += ": " + reasonOf(f.Message)
 	}
 	return finding.Evidence{
-		Source: sourceOf(snapshot.SubjectOf(f.Pod)), Path: ".status." + list + "[" + f.Container + "].state.waiting",
+		Source: finding.Named(snapshot.SubjectOf(f.Pod)), Path: ".status." + list + "[" + f.Container + "].state.waiting",
 		Value: finding.Quote(value), At: finding.Timestamp(f.Since),
 	}
 }

@@ -125,7 +125,7 @@ func (f *failingProbe) finding(p *rule.Pass) finding.Finding {
 		}
 	}
 	alive = max(alive, len(f.pods))
-	name := sourceOf(f.workload)
+	name := finding.Named(f.workload)
 	out := finding.Finding{
 		Subject: f.workload, Mechanism: v1alpha1.MechanismFailing, Since: f.first.since,
 		Title: finding.Textf("%s: readiness probe of container %s fails on %d of %d pods",
@@ -139,7 +139,7 @@ func (f *failingProbe) finding(p *rule.Pass) finding.Finding {
 	var told *corev1.Event
 	for _, pod := range f.pods[:min(len(f.pods), podsTold)] {
 		u := unreadiness(pod)
-		out.Evidence = append(out.Evidence, finding.Evidence{Source: sourceOf(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since)})
+		out.Evidence = append(out.Evidence, finding.Evidence{Source: finding.Named(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since)})
 		if e := probeFailure(p.Snapshot, pod, u.container, "Readiness", u.since); e != nil && told == nil {
 			told = e
 		}

@@ -103,10 +103,10 @@ func registryUnreachable(p *rule.Pass, g group[snapshot.PullFailure]) finding.Fi
 	}
 	var said finding.Text
 	f.Mechanism, said = registryFailure(first)
-	f.Title = finding.Join(" ", textf("registry %s: %s", "registry %s: %s", finding.Verbatim(host), said))
+	f.Title = finding.Join(" ", finding.Format("registry %s: %s", "registry %s: %s", finding.Verbatim(host), said))
 	f.Why = finding.Join("; ",
 		inQuotes(reasonOf(first.Message)),
-		textf("seen from %s, for image %s", "확인된 노드: %s, 이미지: %s", tell(nodes), imagesOf(g.Items)))
+		finding.Format("seen from %s, for image %s", "확인된 노드: %s, 이미지: %s", tell(nodes), imagesOf(g.Items)))
 	if mirrored := snapshot.ParseImage(first.Image).Registry; mirrored != host && mirrored != "docker.io" {
 		f.Why = finding.Join("; ", f.Why, finding.Textf("%s is asked for images of %s", "%[2]s 이미지를 %[1]s에 요청합니다", host, mirrored))
 	}

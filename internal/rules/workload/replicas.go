@@ -73,7 +73,7 @@ func ofDeployment(d *appsv1.Deployment) replicas {
 	}
 	if c := deploymentCondition(d, appsv1.DeploymentReplicaFailure); c != nil && c.Status == corev1.ConditionTrue {
 		r.refusal = &refusal{message: c.Message, since: c.LastTransitionTime.Time, evidence: finding.Evidence{
-			Source: sourceOf(r.subject), Path: ".status.conditions[ReplicaFailure].message",
+			Source: finding.Named(r.subject), Path: ".status.conditions[ReplicaFailure].message",
 			Value: finding.Quote(c.Message), At: finding.Timestamp(c.LastTransitionTime.Time),
 		}}
 	}

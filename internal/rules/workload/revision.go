@@ -336,7 +336,7 @@ func (r revision) evidence() []finding.Evidence {
 		return nil
 	}
 	return []finding.Evidence{{
-		Source: sourceOf(snapshot.SubjectOf(r.Newest)), Path: ".spec.template",
+		Source: finding.Named(snapshot.SubjectOf(r.Newest)), Path: ".spec.template",
 		Value: finding.Quote(tellChanges(r.changes()).EN), At: finding.Timestamp(r.At),
 	}}
 }

@@ -141,7 +141,7 @@ func deploymentStuck(p *rule.Pass, d *appsv1.Deployment) (finding.Finding, bool)
 	switch {
 	case progressing != nil && progressing.Reason == progressDeadlineExceeded:
 		f.Evidence = append(f.Evidence, finding.Evidence{
-			Source: sourceOf(subject), Path: ".status.conditions[Progressing].reason", Value: progressing.Reason,
+			Source: finding.Named(subject), Path: ".status.conditions[Progressing].reason", Value: progressing.Reason,
 			At: finding.Timestamp(progressing.LastTransitionTime.Time),
 		})
 	case rev.Previous == nil:
@@ -182,7 +182,7 @@ func statefulSetStuck(p *rule.Pass, s *appsv1.StatefulSet) (finding.Finding, boo
 		}
 	}
 	f := finding.Finding{Subject: subject, Mechanism: v1alpha1.MechanismHung, Since: pods.since, Evidence: []finding.Evidence{{
-		Source: sourceOf(subject), Path: ".status.updateRevision",
+		Source: finding.Named(subject), Path: ".status.updateRevision",
 		Value: s.Status.UpdateRevision + " (current " + s.Status.CurrentRevision + ")",
 	}}}
 	tellStuck(&f, stuck{pods: pods, wanted: orOne(s.Spec.Replicas), previous: serving})
@@ -212,9 +212,9 @@ type stuck struct {
 }
 
 func tellStuck(f *finding.Finding, s stuck) {
-	name := sourceOf(f.Subject)
+	name := finding.Named(f.Subject)
 	f.Title = finding.Textf("%s: rollout stuck at %d of %d new pods ready", "%s: rollout이 멈췄습니다. 새 Pod %[3]d개 중 %[2]d개만 Ready입니다", name, s.pods.ready, s.wanted)
-	serving := textf("the old version goes on serving with %s", "이전 버전의 %s가 계속 서비스합니다", podsText(s.previous))
+	serving := finding.Format("the old version goes on serving with %s", "이전 버전의 %s가 계속 서비스합니다", podsText(s.previous))
 	if s.previous == 0 {
 		serving = finding.Text{EN: "no pod of an old version serves", KO: "이전 버전의 Pod는 서비스하고 있지 않습니다"}
 	}
@@ -223,7 +223,7 @@ func tellStuck(f *finding.Finding, s stuck) {
 		texts = append(texts, s.changes)
 	}
 	if len(s.pods.failing) > 0 {
-		texts = append(texts, textf("not ready: %s", "Ready가 아닌 새 Pod: %s", tellPods(s.pods.failing)))
+		texts = append(texts, finding.Format("not ready: %s", "Ready가 아닌 새 Pod: %s", tellPods(s.pods.failing)))
 	}
 	if s.refused != nil && len(s.pods.all) < s.wanted {
 		texts = append(texts, finding.Join(": ", finding.Text{EN: "new pods cannot be created", KO: "새 Pod를 생성하지 못합니다"}, quoted(s.refused.message)))
@@ -234,7 +234,7 @@ func tellStuck(f *finding.Finding, s stuck) {
 	for _, pod := range s.pods.failing[:min(len(s.pods.failing), podsTold)] {
 		u := unreadiness(pod)
 		f.Evidence = append(f.Evidence, finding.Evidence{
-			Source: sourceOf(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since),
+			Source: finding.Named(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since),
 		})
 	}
 	f.Remedies.Now = []finding.Remedy{{

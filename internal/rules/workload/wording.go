@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -33,26 +32,6 @@ func tell(names []string) finding.Text {
 	}
 	return finding.Textf("%s and %d more", "%s 외 %d개", strings.Join(names[:namesTold], ", "), len(names)-namesTold)
 }
-
-// textf formats both languages with arguments that differ between them.
-func textf(en, ko string, args ...finding.Text) finding.Text {
-	var inEnglish, inKorean []any
-	for _, a := range args {
-		inEnglish, inKorean = append(inEnglish, a.EN), append(inKorean, a.KO)
-	}
-	return finding.Text{EN: fmt.Sprintf(en, inEnglish...), KO: fmt.Sprintf(ko, inKorean...)}
-}
-
-// qualified is a subject's name as it is pasted: namespace/name.
-func qualified(s finding.Subject) string {
-	if s.Namespace == "" {
-		return s.Name
-	}
-	return s.Namespace + "/" + s.Name
-}
-
-// sourceOf names an object as the source of evidence.
-func sourceOf(s finding.Subject) string { return s.Kind + " " + qualified(s) }
 
 // controllerOf is the name of a pod's controller; empty where it has none.
 func controllerOf(p *corev1.Pod) string {

@@ -75,12 +75,12 @@ func (j *reconciliation) judge(o snapshot.Object, observed int64) {
 	subject := snapshot.SubjectOf(o)
 	f := finding.Finding{
 		Subject: subject, Mechanism: v1alpha1.MechanismHung, Since: since,
-		Title: finding.Textf("%s: its last change is not taken up by its controller", "%s: 마지막 변경이 controller에 반영되지 않았습니다", sourceOf(subject)),
+		Title: finding.Textf("%s: its last change is not taken up by its controller", "%s: 마지막 변경이 controller에 반영되지 않았습니다", finding.Named(subject)),
 		Why: finding.Textf("metadata.generation is %d, and its controller has seen %d",
 			"metadata.generation은 %d이나 controller가 처리한 값은 %d입니다", o.GetGeneration(), observed),
 		Evidence: []finding.Evidence{
-			{Source: sourceOf(subject), Path: ".metadata.generation", Value: strconv.FormatInt(o.GetGeneration(), 10), At: finding.Timestamp(since)},
-			{Source: sourceOf(subject), Path: ".status.observedGeneration", Value: strconv.FormatInt(observed, 10)},
+			{Source: finding.Named(subject), Path: ".metadata.generation", Value: strconv.FormatInt(o.GetGeneration(), 10), At: finding.Timestamp(since)},
+			{Source: finding.Named(subject), Path: ".status.observedGeneration", Value: strconv.FormatInt(observed, 10)},
 		},
 		Remedies: finding.Remedies{Now: []finding.Remedy{
 			{

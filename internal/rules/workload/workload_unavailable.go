@@ -170,14 +170,14 @@ func (c podCount) spare(now time.Time, r replicas, manager snapshot.Freshness) i
 func unavailable(p *rule.Pass, r replicas, c podCount, ready int, manager snapshot.Freshness) finding.Finding {
 	f := finding.Finding{
 		Subject: r.subject, Mechanism: v1alpha1.MechanismDegraded,
-		Title: finding.Textf("%s: %d of %d ready", "%s: Pod %[3]d개 중 %[2]d개만 Ready입니다", sourceOf(r.subject), ready, r.desired),
+		Title: finding.Textf("%s: %d of %d ready", "%s: Pod %[3]d개 중 %[2]d개만 Ready입니다", finding.Named(r.subject), ready, r.desired),
 		Evidence: []finding.Evidence{{
-			Source: sourceOf(r.subject), Path: r.readyPath, Value: fmt.Sprintf("%d of %d", r.ready, r.desired),
+			Source: finding.Named(r.subject), Path: r.readyPath, Value: fmt.Sprintf("%d of %d", r.ready, r.desired),
 		}},
 	}
 	if ready == 0 {
 		f.Severity = finding.Critical
-		f.Title.KO = fmt.Sprintf("%s: Pod %d개 중 Ready 상태가 하나도 없습니다", sourceOf(r.subject), r.desired)
+		f.Title.KO = fmt.Sprintf("%s: Pod %d개 중 Ready 상태가 하나도 없습니다", finding.Named(r.subject), r.desired)
 	}
 	f.Since = earlier(c.since, r.short)
 	missing := 0
@@ -198,7 +198,7 @@ func unavailable(p *rule.Pass, r replicas, c podCount, ready int, manager snapsh
 	for _, pod := range c.failing[:min(len(c.failing), podsTold)] {
 		u := unreadiness(pod)
 		f.Evidence = append(f.Evidence, finding.Evidence{
-			Source: sourceOf(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since),
+			Source: finding.Named(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since),
 		})
 	}
 	if manager.State == snapshot.Dead {
@@ -232,17 +232,17 @@ func tellShortage(p *rule.Pass, r replicas, c podCount, missing int, manager sna
 			"status를 갱신하는 controller manager가 %s부터 멈춰 있어 Pod를 직접 세었습니다", finding.Clock(p.Now(), manager.LastSeen)))
 	}
 	if len(c.failing) > 0 {
-		texts = append(texts, textf("not ready: %s", "Ready가 아닌 Pod: %s", tellPods(c.failing)))
+		texts = append(texts, finding.Format("not ready: %s", "Ready가 아닌 Pod: %s", tellPods(c.failing)))
 	}
 	if c.starting > 0 {
-		texts = append(texts, textf("starting: %s", "시작하는 중: %s", podsText(c.starting)))
+		texts = append(texts, finding.Format("starting: %s", "시작하는 중: %s", podsText(c.starting)))
 	}
 	switch {
 	case missing > 0 && r.refusal != nil:
 		texts = append(texts, finding.Join(": ",
-			textf("cannot create %s", "%s를 생성하지 못합니다", podsText(missing)), quoted(r.refusal.message)))
+			finding.Format("cannot create %s", "%s를 생성하지 못합니다", podsText(missing)), quoted(r.refusal.message)))
 	case missing > 0:
-		texts = append(texts, textf("missing: %s", "존재하지 않음: %s", podsText(missing)))
+		texts = append(texts, finding.Format("missing: %s", "존재하지 않음: %s", podsText(missing)))
 	}
 	if len(texts) == 0 {
 		texts = append(texts, finding.Textf("%s says so", "%s 값에 따릅니다", r.readyPath))
