@@ -90,6 +90,21 @@ func NotReadySince(p *corev1.Pod) time.Time {
 	return p.CreationTimestamp.Time
 }
 
+// readyAtOnce bounds how soon after its start a pod can have been ready and lost it again without
+// its condition telling that from never having been ready; conditions are kept to the second.
+const readyAtOnce = 2 * time.Second
+
+// WasReady tells whether a pod is ready or has been since it started: the Ready condition of one that
+// never was still bears the time of its start. A pod that does not say when it started counts as one
+// that was.
+func WasReady(p *corev1.Pod) bool {
+	c := PodCondition(p, corev1.PodReady)
+	if c == nil || c.Status == corev1.ConditionTrue {
+		return c != nil
+	}
+	return p.Status.StartTime == nil || c.LastTransitionTime.Sub(p.Status.StartTime.Time) > readyAtOnce
+}
+
 // SpecWritten is when anything but the status of an object was last written, by any subresource
 // (kubectl and autoscalers scale through one), as its managed fields tell; the zero time where
 // they do not.

@@ -92,7 +92,7 @@ func incidents(t *testing.T, d diagnosis.Diagnosis) []v1alpha1.IncidentDetails {
 func printed(t *testing.T, d diagnosis.Diagnosis, l finding.Language) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	err := report.Terminal(&out, d.Document(l, v1alpha1.Stats{}), report.Options{Language: l, Width: 120, Location: time.UTC, Recorded: true})
+	err := report.Terminal(&out, d.Document(l, v1alpha1.Stats{Kinds: len(d.Snapshot.Kinds())}), report.Options{Language: l, Width: 120, Location: time.UTC, Recorded: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,6 +55,9 @@ type Truth struct {
 	Roots []Root `json:"roots"`
 	// Affected names, "Kind namespace/name", some of what the incidents must say suffers.
 	Affected []string `json:"affected,omitempty"`
+	// AffectedAtLeast is how many of each kind the incidents must say suffer, where their names are
+	// drawn anew in each run.
+	AffectedAtLeast map[string]int `json:"affectedAtLeast,omitempty"`
 }
 
 // Root is one true root cause.
@@ -174,10 +178,29 @@ func (t Truth) Judge(d v1alpha1.Diagnosis) Score {
 		}
 		score.Missing = append(score.Missing, "not named as affected: "+name)
 	}
-	if len(t.Affected) > 0 {
-		score.AffectedFound = float64(found) / float64(len(t.Affected))
+	for _, kind := range slices.Sorted(maps.Keys(t.AffectedAtLeast)) {
+		least, n := t.AffectedAtLeast[kind], 0
+		for _, i := range d.Incidents {
+			n += len(i.Affected[kind])
+		}
+		found += min(n, least)
+		if n < least {
+			score.Missing = append(score.Missing, fmt.Sprintf("only %d affected of kind %s, not %d", n, kind, least))
+		}
+	}
+	if expected := t.expected(); expected > 0 {
+		score.AffectedFound = float64(found) / float64(expected)
 	}
 	return score
+}
+
+// expected is how much must be named as affected.
+func (t Truth) expected() int {
+	n := len(t.Affected)
+	for _, least := range t.AffectedAtLeast {
+		n += least
+	}
+	return n
 }
 
 func (r Root) is(i v1alpha1.IncidentDetails) bool {

@@ -52,6 +52,14 @@ func TestJudge(t *testing.T) {
 				Missing: []string{"not named as affected: Pod shop/b"},
 			},
 		},
+		"fewer of a kind than suffer": {
+			truth: Truth{Roots: truth.Roots, AffectedAtLeast: map[string]int{"Pod": 4}},
+			said:  v1alpha1.Diagnosis{Incidents: []v1alpha1.IncidentDetails{incident(w1, "shop/a")}},
+			want: Score{
+				Detected: true, RootFirst: true, ExactSet: true, AffectedFound: 0.25, Noise: 1,
+				Missing: []string{"only 1 affected of kind Pod, not 4"},
+			},
+		},
 		"the wrong node first": {
 			truth: truth, said: v1alpha1.Diagnosis{Incidents: []v1alpha1.IncidentDetails{incident(w2), incident(w1, "shop/a", "shop/b")}},
 			want: Score{
