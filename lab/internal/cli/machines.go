@@ -31,14 +31,14 @@ func (a *app) status() *cobra.Command {
 			}
 			table := tabwriter.NewWriter(a.Out, 0, 0, 3, ' ', 0)
 			_, _ = fmt.Fprintln(table, "MACHINE\tROLE\tADDRESS\tPOWER\tCABLE\tNODE")
-			nodes := lab.NodeReadiness(cmd.Context())
+			nodes := lab.Nodes(cmd.Context())
 			for _, spec := range lab.Machines {
 				on, connected, err := lab.Online(cmd.Context(), spec)
 				if err != nil {
 					return err
 				}
 				_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", spec.Name, spec.Role, spec.Address,
-					word(on, "on", "off"), word(connected, "joined", "cut"), cmp.Or(nodes[spec.Name], "?"))
+					word(on, "on", "off"), word(connected, "joined", "cut"), cmp.Or(nodes[spec.Name].Readiness, "?"))
 			}
 			if err := table.Flush(); err != nil || nodes != nil {
 				return err

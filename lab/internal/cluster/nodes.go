@@ -90,6 +90,10 @@ func (l *Lab) writeNode(m *machine.Machine) error {
 			return err
 		}
 	}
+	// The package of the kubelet has it; the kubelet complains without end where it is missing.
+	if err := os.MkdirAll(m.RootPath("/etc/kubernetes/manifests"), 0o755); err != nil {
+		return err
+	}
 	links, err := node.Links(l.machineProgram)
 	if err != nil {
 		return err
@@ -161,7 +165,7 @@ func (l *Lab) kubeadm(ctx context.Context, m *machine.Machine, authority []byte,
 	}
 	config := kubeadmConfig{
 		Description: l.Description, Spec: m.Spec,
-		CgroupDriver: nodeConfig.CgroupDriver(), CanLowerOOMScore: nodeConfig.CanLowerOOMScore, Authority: authority,
+		CgroupDriver: nodeConfig.CgroupDriver(), UnifiedCgroups: nodeConfig.UnifiedCgroups, CanLowerOOMScore: nodeConfig.CanLowerOOMScore, Authority: authority,
 	}
 	rendered, err := config.render()
 	if err != nil {
@@ -180,6 +184,13 @@ func (l *Lab) kubeadm(ctx context.Context, m *machine.Machine, authority []byte,
 
 // startNetwork starts what gives a node's pods and Services their network.
 func (l *Lab) startNetwork(ctx context.Context, spec machine.Spec) error {
+	if l.FlannelStore == node.StoreKubernetes {
+		// Without it flanneld gives up and is started again and again.
+		assigned := func(n NodeState) bool { return n.PodCIDR != "" }
+		if err := l.waitForNodes(ctx, []machine.Spec{spec}, "given a range of pod addresses", assigned); err != nil {
+			return err
+		}
+	}
 	m := l.machine(spec)
 	if _, err := m.Output(ctx, "systemctl", "start", "--no-block", "flanneld", "kube-proxy"); err != nil {
 		return err

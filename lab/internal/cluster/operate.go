@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // LoadEverywhere gives an image in an archive to every machine that is on.
@@ -23,39 +24,38 @@ func (l *Lab) LoadEverywhere(ctx context.Context, archive string) error {
 	return group.Wait()
 }
 
-// nodeReady is what NodeReadiness says about a node that is ready.
+// nodeReady is what a [NodeState] says about a node that is ready.
 const nodeReady = "Ready"
 
-// NodeReadiness returns what the API says about each node, by name: Ready, NotReady or Unknown. Where the API cannot be
-// asked it returns nothing.
-func (l *Lab) NodeReadiness(ctx context.Context) map[string]string {
+// NodeState is what the API says about a node.
+type NodeState struct {
+	// Readiness is Ready, NotReady or Unknown; empty when the node has not told yet.
+	Readiness string
+	// PodCIDR is where its pods have their addresses; empty until it was assigned.
+	PodCIDR string
+}
+
+// Nodes returns what the API says about each node, by name. Where the API cannot be asked it returns nil.
+func (l *Lab) Nodes(ctx context.Context) map[string]NodeState {
 	out, err := l.Kubectl(ctx, "", "get", "nodes", "-o", "json", "--request-timeout=3s")
 	if err != nil {
 		return nil
 	}
-	var list struct {
-		Items []struct {
-			Metadata struct {
-				Name string `json:"name"`
-			} `json:"metadata"`
-			Status struct {
-				Conditions []struct {
-					Type   string `json:"type"`
-					Status string `json:"status"`
-				} `json:"conditions"`
-			} `json:"status"`
-		} `json:"items"`
-	}
+	var list corev1.NodeList
 	if json.Unmarshal([]byte(out), &list) != nil {
 		return nil
 	}
-	readiness := make(map[string]string)
+	nodes := make(map[string]NodeState, len(list.Items))
 	for _, item := range list.Items {
+		state := NodeState{PodCIDR: item.Spec.PodCIDR}
 		for _, condition := range item.Status.Conditions {
-			if condition.Type == nodeReady {
-				readiness[item.Metadata.Name] = map[string]string{"True": nodeReady, "False": "NotReady", "Unknown": "Unknown"}[condition.Status]
+			if condition.Type == corev1.NodeReady {
+				state.Readiness = map[corev1.ConditionStatus]string{
+					corev1.ConditionTrue: nodeReady, corev1.ConditionFalse: "NotReady", corev1.ConditionUnknown: "Unknown",
+				}[condition.Status]
 			}
 		}
+		nodes[item.Name] = state
 	}
-	return readiness
+	return nodes
 }

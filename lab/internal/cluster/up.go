@@ -208,7 +208,7 @@ func (l *Lab) apply(ctx context.Context, name string) error {
 // finish waits until every node is ready, installs the addons and waits until they are ready.
 func (l *Lab) finish(ctx context.Context) error {
 	err := l.Progress.Step(fmt.Sprintf("%d nodes ready", len(l.Machines)), func() error {
-		return l.waitForNodes(ctx)
+		return l.waitForNodes(ctx, l.Machines, "ready", func(n NodeState) bool { return n.Readiness == nodeReady })
 	})
 	if err == nil {
 		// Only now, so that the scheduler spreads their pods over all nodes.
@@ -223,21 +223,21 @@ func (l *Lab) finish(ctx context.Context) error {
 	return nil
 }
 
-// waitForNodes waits until every machine is a node that is ready.
-func (l *Lab) waitForNodes(ctx context.Context) error {
+// waitForNodes waits until what the API says about each of the machines' nodes is as wanted.
+func (l *Lab) waitForNodes(ctx context.Context, specs []machine.Spec, what string, wanted func(NodeState) bool) error {
 	var missing []string
 	err := wait.PollUntilContextTimeout(ctx, nodePoll, readyTimeout, true, func(ctx context.Context) (bool, error) {
-		readiness := l.NodeReadiness(ctx)
+		nodes := l.Nodes(ctx)
 		missing = nil
-		for _, spec := range l.Machines {
-			if readiness[spec.Name] != nodeReady {
+		for _, spec := range specs {
+			if !wanted(nodes[spec.Name]) {
 				missing = append(missing, spec.Name)
 			}
 		}
 		return len(missing) == 0, nil
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for nodes to be ready, which %s are not: %w", strings.Join(missing, ", "), err)
+		return fmt.Errorf("waiting for nodes to be %s, which %s are not: %w", what, strings.Join(missing, ", "), err)
 	}
 	return nil
 }
