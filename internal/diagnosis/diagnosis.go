@@ -29,8 +29,8 @@ type Diagnosis struct {
 	Skips []finding.Skip
 	// Failures are rules that broke.
 	Failures []finding.Failure
-	// Unasked is the number of questions that the budget did not reach.
-	Unasked int
+	// Unanswered is the number of questions that rules asked in vain.
+	Unanswered int
 }
 
 // Placed is a finding with its place.
@@ -44,7 +44,7 @@ type Placed struct {
 // Diagnose joins the findings of an evaluation into incidents.
 func Diagnose(res rule.Result, rules []rule.Rule) Diagnosis {
 	d := Diagnosis{
-		Snapshot: res.Snapshot, Skips: res.Skips, Failures: res.Failures, Unasked: res.Unasked,
+		Snapshot: res.Snapshot, Skips: res.Skips, Failures: res.Failures, Unanswered: res.Unanswered,
 	}
 	g := newGraph(res.Snapshot, res.Findings, rules)
 	roots := map[string]int{}

@@ -37,6 +37,9 @@ var world = []rule.Rule{
 		{Code: "PodDown", Via: rule.HasPod},
 		{Code: "WorkloadDown", Via: rule.Itself},
 	}},
+	{Code: "CircleA", Causes: []rule.Cause{{Code: "CircleB", Via: rule.Itself}, {Code: "PodDown", Via: rule.Itself}}},
+	{Code: "CircleB", Causes: []rule.Cause{{Code: "CircleA", Via: rule.Itself}}},
+	{Code: "BelowCircle", Causes: []rule.Cause{{Code: "CircleA", Via: rule.Itself}}},
 	{Code: "Remark", Title: finding.Verbatim("worth knowing"), Causes: []rule.Cause{{Code: "PodDown", Via: rule.HasPod}}},
 }
 
@@ -151,6 +154,23 @@ func TestDiagnose(t *testing.T) {
 				find("WorkloadDown", finding.Warning, of("Service", "x"), since(time.Hour)),
 			},
 			want: []string{"critical x WorkloadDown\n x ServiceDown"},
+		},
+		"what hangs below a circle is no root of its own, however old": {
+			findings: []finding.Finding{
+				find("CircleA", finding.Warning, of("Pod", "a-1"), since(time.Hour)),
+				find("CircleB", finding.Warning, of("Pod", "a-1"), since(time.Hour)),
+				find("BelowCircle", finding.Critical, of("Pod", "a-1"), since(2*time.Hour)),
+			},
+			want: []string{"critical a-1 CircleA\n a-1 BelowCircle\n a-1 CircleB"},
+		},
+		"a circle that something outside explains has no root": {
+			findings: []finding.Finding{
+				find("NodeDead", finding.Warning, node("w1")),
+				find("PodDown", finding.Warning, of("Pod", "a-1")),
+				find("CircleA", finding.Warning, of("Pod", "a-1")),
+				find("CircleB", finding.Warning, of("Pod", "a-1")),
+			},
+			want: []string{"warning w1 NodeDead\n a-1 PodDown\n  a-1 CircleA\n   a-1 CircleB"},
 		},
 		"an info finding is no incident and cannot raise one": {
 			findings: []finding.Finding{find("Remark", finding.Info, of("Service", "a"))},

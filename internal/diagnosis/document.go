@@ -49,9 +49,9 @@ func (d Diagnosis) Document(l finding.Language, stats v1alpha1.Stats) v1alpha1.D
 	for _, skip := range d.Skips {
 		doc.Skipped = append(doc.Skipped, v1alpha1.SkippedRule{Code: string(skip.Code), Reason: skip.Reason.In(l)})
 	}
-	if d.Unasked > 0 {
-		reason := finding.Textf("%d questions were not asked: the budget for questions was spent",
-			"질문 %d건은 정해진 예산을 다 써서 확인하지 못했습니다", d.Unasked)
+	if d.Unanswered > 0 {
+		reason := finding.Textf("questions not asked or not answered (ends of logs, connections to kubelets): %d",
+			"묻지 못했거나 답을 받지 못한 추가 질문(로그의 끝부분, kubelet 연결 등): %d건", d.Unanswered)
 		doc.Skipped = append(doc.Skipped, v1alpha1.SkippedRule{Reason: reason.In(l)})
 	}
 	for _, f := range d.Failures {

@@ -35,10 +35,10 @@ func TestDocumentHasListsWhereThereIsNothing(t *testing.T) {
 
 func TestDocumentSaysWhatWasNotLookedAt(t *testing.T) {
 	d := Diagnosis{
-		Snapshot: snapshot.NewBuilder(documentTime, snapshot.Source{}).Build(),
-		Skips:    []finding.Skip{{Code: "A", Reason: finding.Text{EN: "forbidden", KO: "권한 없음"}}},
-		Failures: []finding.Failure{{Code: "B", Err: errors.New("broke")}},
-		Unasked:  3,
+		Snapshot:   snapshot.NewBuilder(documentTime, snapshot.Source{}).Build(),
+		Skips:      []finding.Skip{{Code: "A", Reason: finding.Text{EN: "forbidden", KO: "권한 없음"}}},
+		Failures:   []finding.Failure{{Code: "B", Err: errors.New("broke")}},
+		Unanswered: 3,
 	}
 	doc := d.Document(finding.Korean, v1alpha1.Stats{})
 	wantErrors := []v1alpha1.SkippedRule{{Code: "B", Reason: "broke"}}

@@ -118,48 +118,37 @@ func (g *graph) holds(cause rule.Cause, effect, c int) bool {
 }
 
 // roots returns the findings that nothing explains and that are worth an incident, in order. Where
-// findings only explain each other, the worst and oldest of them is taken as the root.
+// findings explain each other and nothing outside explains any of them, one of them is taken.
 func (g *graph) roots() []int {
-	covered := make([]bool, len(g.findings))
+	groups, groupOf := g.circles()
 	var roots []int
-	take := func(i int) {
-		for _, j := range g.reach(i) {
-			covered[j] = true
+	for n, group := range groups {
+		outside := func(c int) bool { return groupOf[c] != n }
+		if slices.ContainsFunc(group, func(i int) bool { return slices.ContainsFunc(g.causes[i], outside) }) {
+			continue
 		}
-		if g.worthAnIncident(i) {
-			roots = append(roots, i)
-		}
-	}
-	for i := range g.findings {
-		if len(g.causes[i]) == 0 {
-			take(i)
+		root := slices.MinFunc(group, g.compareInCircle)
+		if g.worthAnIncident(root) {
+			roots = append(roots, root)
 		}
 	}
-	for {
-		first := -1
-		for i := range g.findings {
-			if !covered[i] && (first < 0 || g.before(i, first)) {
-				first = i
-			}
-		}
-		if first < 0 {
-			return roots
-		}
-		take(first)
-	}
+	slices.Sort(roots)
+	return roots
 }
 
-// before tells which of two findings of a circle is taken as its root: the older one, else the
-// one that comes first in the order of findings.
-func (g *graph) before(i, j int) bool {
+// compareInCircle puts the finding first that is taken as a circle's root: the one that began
+// first, else the one that comes first in the order of findings.
+func (g *graph) compareInCircle(i, j int) int {
 	a, b := g.findings[i].Since, g.findings[j].Since
 	if !a.IsZero() && !b.IsZero() && !a.Equal(b) {
-		return a.Before(b)
+		return a.Compare(b)
 	}
-	return i < j
+	return i - j
 }
 
-// worthAnIncident refuses info findings, and settling ones that explain nothing settled.
+// worthAnIncident refuses info findings, and settling ones that explain nothing but what settles too.
+// A young cause of lasting trouble is an incident: a pod that is made anew every minute and never
+// serves is always young.
 func (g *graph) worthAnIncident(root int) bool {
 	for _, i := range g.reach(root) {
 		f := g.findings[i]

@@ -27,14 +27,14 @@ func verdict(d Diagnosis, rules []rule.Rule) finding.Verdict {
 }
 
 // SeenEnough tells whether a snapshot holds what it takes to call a cluster healthy: API readiness,
-// all Nodes, all Pods, and every kind without which a critical rule is skipped.
+// all Nodes, all Pods, and every kind that a rule needs which can say critical.
 func SeenEnough(s *snapshot.Snapshot, rules []rule.Rule) bool {
 	if !s.API().Ready() {
 		return false
 	}
 	needed := []snapshot.Kind{snapshot.KindOf[*corev1.Node](), snapshot.KindOf[*corev1.Pod]()}
 	for _, r := range rules {
-		if r.Severity != finding.Critical {
+		if r.Worst() != finding.Critical {
 			continue
 		}
 		for _, n := range r.Needs {

@@ -92,8 +92,8 @@ type Finding struct {
 	Remedies Remedies
 	// Confidence in Mechanism; empty means high.
 	Confidence Confidence
-	// Settling marks a finding younger than its rule requires. It can be an effect, and cannot be
-	// a root.
+	// Settling marks a finding younger than its rule requires. It can be an effect, and is a root
+	// only of what has lasted longer than itself.
 	Settling bool
 }
 

@@ -43,8 +43,9 @@ type Result struct {
 	Skips []finding.Skip
 	// Failures are rules that broke, sorted by code.
 	Failures []finding.Failure
-	// Unasked is the number of questions that the budget did not reach.
-	Unasked int
+	// Unanswered is the number of questions that rules asked in vain: the budget did not reach them,
+	// nobody was there to answer, or no answer came in time.
+	Unanswered int
 }
 
 // outcome is what one rule said in its last round.
@@ -69,8 +70,7 @@ func Evaluate(ctx context.Context, s *snapshot.Snapshot, rules []Rule, answerer 
 	for i := range rules {
 		pending[i] = true
 	}
-	left := allowance{questions: budget.Questions, logs: budget.Logs}
-	unasked := 0
+	left := allowance{questions: budget.Questions, logs: budget.Logs, put: map[snapshot.Question]bool{}}
 	for round := 1; ; round++ {
 		for i, r := range rules {
 			if pending[i] {
@@ -80,8 +80,7 @@ func Evaluate(ctx context.Context, s *snapshot.Snapshot, rules []Rule, answerer 
 		if answerer == nil || round == MaxRounds || ctx.Err() != nil {
 			break
 		}
-		var questions []snapshot.Question
-		questions, unasked = left.take(outcomes)
+		questions := left.take(outcomes)
 		if len(questions) == 0 {
 			break
 		}
@@ -97,19 +96,21 @@ func Evaluate(ctx context.Context, s *snapshot.Snapshot, rules []Rule, answerer 
 			})
 		}
 	}
-	return collect(s, rules, outcomes, unasked)
+	return collect(s, rules, outcomes)
 }
 
 // allowance is what is left of a budget.
 type allowance struct {
 	questions int
 	logs      int
+	// put are the questions that were put already; none is put twice.
+	put map[snapshot.Question]bool
 }
 
-// take returns the questions that can still be afforded, each once, and the number of those that
-// can not. Rules take turns, so that one with many questions does not starve the others.
-func (a *allowance) take(outcomes []outcome) (questions []snapshot.Question, unasked int) {
-	seen := map[snapshot.Question]bool{}
+// take returns the questions that can still be afforded, each once. Rules take turns, so that one
+// with many questions does not starve the others.
+func (a *allowance) take(outcomes []outcome) []snapshot.Question {
+	var questions []snapshot.Question
 	for i := 0; ; i++ {
 		more := false
 		for _, o := range outcomes {
@@ -118,14 +119,10 @@ func (a *allowance) take(outcomes []outcome) (questions []snapshot.Question, una
 			}
 			more = true
 			q := o.questions[i]
-			if seen[q] {
+			if a.put[q] || a.questions == 0 || (q.Kind == snapshot.ContainerLog && a.logs == 0) {
 				continue
 			}
-			seen[q] = true
-			if a.questions == 0 || (q.Kind == snapshot.ContainerLog && a.logs == 0) {
-				unasked++
-				continue
-			}
+			a.put[q] = true
 			a.questions--
 			if q.Kind == snapshot.ContainerLog {
 				a.logs--
@@ -134,9 +131,22 @@ func (a *allowance) take(outcomes []outcome) (questions []snapshot.Question, una
 		}
 		if !more {
 			slices.SortFunc(questions, snapshot.CompareQuestions)
-			return questions, unasked
+			return questions
 		}
 	}
+}
+
+// unanswered counts the questions, each once, that rules still ask.
+func unanswered(s *snapshot.Snapshot, outcomes []outcome) int {
+	open := map[snapshot.Question]bool{}
+	for _, o := range outcomes {
+		for _, q := range o.questions {
+			if _, ok := s.Answer(q); !ok {
+				open[q] = true
+			}
+		}
+	}
+	return len(open)
 }
 
 // run evaluates one rule. A panic in it is the rule's failure and nobody else's.
@@ -183,8 +193,8 @@ func gap(k snapshot.Kind, c snapshot.Coverage) finding.Text {
 	}
 }
 
-func collect(s *snapshot.Snapshot, rules []Rule, outcomes []outcome, unasked int) Result {
-	res := Result{Snapshot: s, Unasked: unasked}
+func collect(s *snapshot.Snapshot, rules []Rule, outcomes []outcome) Result {
+	res := Result{Snapshot: s, Unanswered: unanswered(s, outcomes)}
 	for i, o := range outcomes {
 		res.Findings = append(res.Findings, o.findings...)
 		res.Skips = append(res.Skips, o.skips...)

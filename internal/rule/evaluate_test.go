@@ -173,7 +173,81 @@ func TestEvaluateKeepsToItsBudget(t *testing.T) {
 	if diff := cmp.Diff([][]snapshot.Question{want}, e.rounds); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
-	if got.Unasked != 2 {
-		t.Errorf("%d questions unasked, want a2 and a3", got.Unasked)
+	if got.Unanswered != 2 {
+		t.Errorf("%d questions unanswered, want a2 and a3", got.Unanswered)
+	}
+}
+
+func TestATimeFromTheFutureSaysNothing(t *testing.T) {
+	r := Rule{Code: "R", For: time.Hour, Needs: []Need{Any[*corev1.Pod]()}, Detect: everyPod}
+	got := Evaluate(t.Context(), world(snapshot.Complete, pod("ahead", -2*time.Hour), pod("a-little-ahead", -time.Second)), []Rule{r}, nil, Budget{})
+	settling := map[string]bool{}
+	for _, f := range got.Findings {
+		settling[f.Subject.Name] = f.Settling
+	}
+	if diff := cmp.Diff(map[string]bool{"ahead": false, "a-little-ahead": true}, settling); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestARuleSaysNothingGraverThanItDeclares(t *testing.T) {
+	critical := func(p *Pass) {
+		p.Report(finding.Finding{Severity: finding.Critical, Subject: finding.Subject{Kind: "Pod", Name: "a"}})
+	}
+	tests := map[string]struct {
+		rule         Rule
+		wantFailures int
+	}{
+		"a warning that speaks of something critical fails": {Rule{Code: "R", Severity: finding.Warning, Detect: critical}, 1},
+		"one that says that it may does not":                {Rule{Code: "R", Severity: finding.Warning, Gravest: finding.Critical, Detect: critical}, 0},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := Evaluate(t.Context(), world(snapshot.Complete), []Rule{tc.rule}, nil, Budget{})
+			if len(got.Failures) != tc.wantFailures {
+				t.Errorf("failures %v, want %d", got.Failures, tc.wantFailures)
+			}
+		})
+	}
+}
+
+// deaf answers the first question that it hears in each round, and no other.
+type deaf struct{ heard []snapshot.Question }
+
+func (d *deaf) Answer(_ context.Context, questions []snapshot.Question) map[snapshot.Question]snapshot.Answer {
+	d.heard = append(d.heard, questions...)
+	return map[snapshot.Question]snapshot.Answer{questions[0]: {Outcome: snapshot.Answered}}
+}
+
+func TestQuestionsInVainAreCountedAndNotPutAgain(t *testing.T) {
+	all := Rule{Code: "R", Detect: func(p *Pass) {
+		for _, name := range []string{"a", "b", "c"} {
+			p.Ask(log(name))
+		}
+	}}
+	budget := Budget{Questions: 10, Logs: 10, Time: time.Minute}
+	tests := map[string]struct {
+		answerer   *deaf
+		wantHeard  []snapshot.Question
+		wantInVain int
+	}{
+		"one of three is answered": {&deaf{}, []snapshot.Question{log("a"), log("b"), log("c")}, 2},
+		"nobody is there":          {nil, nil, 3},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var got Result
+			if tc.answerer == nil {
+				got = Evaluate(t.Context(), world(snapshot.Complete), []Rule{all}, nil, budget)
+			} else {
+				got = Evaluate(t.Context(), world(snapshot.Complete), []Rule{all}, tc.answerer, budget)
+				if diff := cmp.Diff(tc.wantHeard, tc.answerer.heard); diff != "" {
+					t.Errorf("put (-want +got):\n%s", diff)
+				}
+			}
+			if got.Unanswered != tc.wantInVain {
+				t.Errorf("%d unanswered, want %d", got.Unanswered, tc.wantInVain)
+			}
+		})
 	}
 }

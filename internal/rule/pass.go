@@ -1,6 +1,9 @@
 package rule
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -16,11 +19,23 @@ type Pass struct {
 	questions []snapshot.Question
 }
 
-// Report takes a finding. The rule's code and severity are filled in where they are empty.
+// futureTolerance is how far in the future a time may lie and still be one of now: condition times
+// come from the clocks of nodes.
+const futureTolerance = time.Minute
+
+// Report takes a finding. The rule's code and severity are filled in where they are empty. A Since
+// from the future says nothing and is dropped: taken for young, a finding would settle for as long
+// as a node's clock is ahead.
 func (p *Pass) Report(f finding.Finding) {
 	f.Code = p.rule.Code
 	if f.Severity == "" {
 		f.Severity = p.rule.Severity
+	}
+	if worst := p.rule.Worst(); finding.Rank(f.Severity) < finding.Rank(worst) {
+		panic(fmt.Sprintf("a finding is %s, and the rule says at most %s: set its Gravest", f.Severity, worst))
+	}
+	if f.Since.After(p.Now().Add(futureTolerance)) {
+		f.Since = time.Time{}
 	}
 	if !f.Since.IsZero() && p.Now().Sub(f.Since) < p.rule.For {
 		f.Settling = true

@@ -26,6 +26,9 @@ type Rule struct {
 	Link string
 	// Severity of its findings, where a finding does not say otherwise.
 	Severity finding.Severity
+	// Gravest is the worst severity that any of its findings has; empty means Severity. What a rule
+	// needs that can say critical must be read before a cluster is called healthy.
+	Gravest finding.Severity
 	// Needs are the kinds that the rule reads.
 	Needs []Need
 	// Machine names evidence from machines that the rule reads, as key patterns in which "*" stands
@@ -42,6 +45,14 @@ type Rule struct {
 	// Detect looks at the snapshot and reports what it finds. It must be a pure function of the
 	// Pass: no I/O, no clock, no state, no map iteration order in its output.
 	Detect func(*Pass)
+}
+
+// Worst is the worst severity that a finding of the rule has.
+func (r Rule) Worst() finding.Severity {
+	if r.Gravest == "" {
+		return r.Severity
+	}
+	return finding.Worst(r.Severity, r.Gravest)
 }
 
 // Need is a kind that a rule reads.

@@ -32,7 +32,7 @@ var _ = Catalog.Add(rule.Rule{
 			"controller manager가 멈춘 경우 status가 오래된 값이므로 Pod를 직접 셉니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#deployment-status",
-	Severity: finding.Warning,
+	Severity: finding.Warning, Gravest: finding.Critical,
 	Needs: slices.Concat([]rule.Need{
 		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Any[*appsv1.DaemonSet](), rule.Any[*corev1.Pod](),
 		rule.Optional[*corev1.Service](), rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease](),
