@@ -13,7 +13,7 @@ import (
 // from different clocks, and some are kept to the second only.
 const clockTolerance = time.Minute
 
-// key finds findings by what they say about whom.
+// key finds a finding by what it says about whom.
 type key struct {
 	code    finding.Code
 	subject finding.Subject
@@ -25,7 +25,7 @@ type graph struct {
 	findings []finding.Finding
 	rules    map[finding.Code]rule.Rule
 
-	at      map[key][]int
+	at      map[key]int
 	byCode  map[finding.Code][]int
 	claims  map[finding.Subject][]int
 	causes  [][]int
@@ -36,7 +36,7 @@ func newGraph(s *snapshot.Snapshot, findings []finding.Finding, rules []rule.Rul
 	g := &graph{
 		snapshot: s, findings: findings,
 		rules:   make(map[finding.Code]rule.Rule, len(rules)),
-		at:      make(map[key][]int, len(findings)),
+		at:      make(map[key]int, len(findings)),
 		byCode:  map[finding.Code][]int{},
 		claims:  map[finding.Subject][]int{},
 		causes:  make([][]int, len(findings)),
@@ -46,8 +46,7 @@ func newGraph(s *snapshot.Snapshot, findings []finding.Finding, rules []rule.Rul
 		g.rules[r.Code] = r
 	}
 	for i, f := range findings {
-		k := key{f.Code, f.Subject}
-		g.at[k] = append(g.at[k], i)
+		g.at[key{f.Code, f.Subject}] = i
 		g.byCode[f.Code] = append(g.byCode[f.Code], i)
 		for _, subject := range f.Explains {
 			g.claims[subject] = append(g.claims[subject], i)
@@ -86,12 +85,11 @@ func (g *graph) causesOf(effect int) []int {
 			continue
 		}
 		for _, subject := range related(g.snapshot, f.Subject, cause.Via) {
-			for _, c := range g.at[key{cause.Code, subject}] {
-				if !g.mayExplain(effect, c) || !g.holds(cause, effect, c) || cause.Via == rule.RunsOn && !g.inOrder(effect, c) {
-					continue
-				}
-				own = append(own, c)
+			c, ok := g.at[key{cause.Code, subject}]
+			if !ok || !g.mayExplain(effect, c) || !g.holds(cause, effect, c) || cause.Via == rule.RunsOn && !g.inOrder(effect, c) {
+				continue
 			}
+			own = append(own, c)
 		}
 	}
 	if len(own) == 0 {

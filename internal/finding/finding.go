@@ -66,11 +66,9 @@ type Finding struct {
 	Code Code
 	// Severity; the rule's own where the finding does not say otherwise.
 	Severity Severity
-	// Subject that is wrong.
+	// Subject that is wrong. A rule says all that it finds wrong with one subject in one finding: Code
+	// and Subject together are unique.
 	Subject Subject
-	// Part of the subject that is wrong, such as a container's name, where one rule can find several
-	// parts of one subject wrong at once. Code, Subject and Part together are unique.
-	Part string
 	// Mechanism by which it is wrong.
 	Mechanism Mechanism
 	// Field, flag or file that is wrong, where there is one.

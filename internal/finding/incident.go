@@ -39,11 +39,11 @@ type Incident struct {
 	Affected map[string][]string
 }
 
-// IncidentID makes the id of the incident whose root is a finding: the same for the same code,
-// subject and part, whenever and wherever it is found.
+// IncidentID makes the id of the incident whose root is a finding: the same for the same code and
+// subject, whenever and wherever it is found.
 func IncidentID(root Finding) string {
 	s := root.Subject
-	sum := sha256.Sum256([]byte(strings.Join([]string{string(root.Code), s.Kind, s.Namespace, s.Name, s.Machine, root.Part}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{string(root.Code), s.Kind, s.Namespace, s.Name, s.Machine}, "\x00")))
 	return hex.EncodeToString(sum[:6])
 }
 

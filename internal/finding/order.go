@@ -22,10 +22,9 @@ func Worst(a, b Severity) Severity {
 	return a
 }
 
-// Compare orders findings by severity, code, subject and part.
+// Compare orders findings by severity, code and subject.
 func Compare(a, b Finding) int {
 	return cmp.Or(
 		cmp.Compare(Rank(a.Severity), Rank(b.Severity)), cmp.Compare(a.Code, b.Code), CompareSubjects(a.Subject, b.Subject),
-		cmp.Compare(a.Part, b.Part),
 	)
 }

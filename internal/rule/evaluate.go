@@ -170,7 +170,7 @@ func run(r Rule, s *snapshot.Snapshot) (out outcome) {
 	}()
 	r.Detect(p)
 	if twice, ok := p.twice(); ok {
-		return outcome{err: fmt.Errorf("evaluating %s: it says the same of %s %s/%s twice", r.Code, twice.Kind, twice.Namespace, twice.Name)}
+		return outcome{err: fmt.Errorf("evaluating %s: it has two findings about %s", r.Code, finding.Named(twice))}
 	}
 	out.findings = p.findings
 	out.skips = append(out.skips, p.skips...)

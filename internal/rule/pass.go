@@ -58,20 +58,15 @@ func (p *Pass) Ask(q snapshot.Question) (snapshot.Answer, bool) {
 	return snapshot.Answer{}, false
 }
 
-// twice finds a subject about whose same part two findings were reported: one of them would be
-// lost where incidents are told apart.
+// twice finds a subject about which two findings were reported: one of them would be lost where
+// incidents are told apart.
 func (p *Pass) twice() (finding.Subject, bool) {
-	type place struct {
-		subject finding.Subject
-		part    string
-	}
-	seen := make(map[place]bool, len(p.findings))
+	seen := make(map[finding.Subject]bool, len(p.findings))
 	for _, f := range p.findings {
-		at := place{f.Subject, f.Part}
-		if seen[at] {
+		if seen[f.Subject] {
 			return f.Subject, true
 		}
-		seen[at] = true
+		seen[f.Subject] = true
 	}
 	return finding.Subject{}, false
 }

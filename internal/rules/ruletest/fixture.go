@@ -102,7 +102,6 @@ type said struct {
 type saidFinding struct {
 	Severity   finding.Severity   `json:"severity"`
 	Subject    finding.Subject    `json:"subject"`
-	Part       string             `json:"part,omitempty"`
 	Mechanism  finding.Mechanism  `json:"mechanism"`
 	Field      string             `json:"field,omitempty"`
 	Since      *metav1.Time       `json:"since,omitempty"`
@@ -126,7 +125,7 @@ func sayings(result rule.Result) said {
 	out := said{Findings: []saidFinding{}}
 	for _, f := range result.Findings {
 		s := saidFinding{
-			Severity: f.Severity, Subject: f.Subject, Part: f.Part, Mechanism: f.Mechanism, Field: f.Field,
+			Severity: f.Severity, Subject: f.Subject, Mechanism: f.Mechanism, Field: f.Field,
 			Since: finding.Timestamp(f.Since), Settling: f.Settling, Confidence: f.Confidence,
 			Title: saidText(f.Title), Why: saidText(f.Why), Explains: f.Explains, Evidence: f.Evidence,
 			Now: remedies(f.Remedies.Now), Later: remedies(f.Remedies.Later),
