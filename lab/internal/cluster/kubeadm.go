@@ -25,7 +25,6 @@ type kubeadmConfig struct {
 	Description
 	machine.Spec
 	CgroupDriver     string
-	UnifiedCgroups   bool
 	CanLowerOOMScore bool
 	// Authority is the certificate of the cluster's authority, in PEM; empty for the first machine, which makes it.
 	Authority []byte

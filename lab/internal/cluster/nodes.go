@@ -165,7 +165,7 @@ func (l *Lab) kubeadm(ctx context.Context, m *machine.Machine, authority []byte,
 	}
 	config := kubeadmConfig{
 		Description: l.Description, Spec: m.Spec,
-		CgroupDriver: nodeConfig.CgroupDriver(), UnifiedCgroups: nodeConfig.UnifiedCgroups, CanLowerOOMScore: nodeConfig.CanLowerOOMScore, Authority: authority,
+		CgroupDriver: nodeConfig.CgroupDriver(), CanLowerOOMScore: nodeConfig.CanLowerOOMScore, Authority: authority,
 	}
 	rendered, err := config.render()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"text/template"
@@ -134,15 +135,15 @@ func Files(c Config) ([]File, error) {
 		{Path: "/etc/hosts", Content: hosts(c.Machines)},
 		{Path: "/etc/resolv.conf", Content: []byte("nameserver " + network.SwitchAddress().String() + "\nsearch lab\n")},
 	}
+	paths := maps.Clone(placed)
 	if c.Docker {
 		// Docker's own bridge and packet filter would drop what pods send to each other.
-		content, err := execute(templates, "docker.json", c)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, File{Path: "/etc/docker/daemon.json", Content: content})
+		paths["docker.json"] = "/etc/docker/daemon.json"
 	}
-	for name, path := range placed {
+	if !c.UnifiedCgroups {
+		paths["20-cgroup.conf"] = "/etc/systemd/system/kubelet.service.d/20-cgroup.conf"
+	}
+	for name, path := range paths {
 		content, err := execute(templates, name, c)
 		if err != nil {
 			return nil, err
