@@ -22,6 +22,15 @@ func Revision(rs *appsv1.ReplicaSet) int64 {
 	return n
 }
 
+// revisionHistoryAnnotation is written by the Deployment controller on a ReplicaSet that it takes up
+// again, with the revisions that it had before (k8s.io/kubernetes/pkg/controller/deployment/util,
+// RevisionHistoryAnnotation).
+const revisionHistoryAnnotation = "deployment.kubernetes.io/revision-history"
+
+// TakenUpAgain tells whether a ReplicaSet was the newest of its Deployment before, as after a
+// rollback: the time of its creation says nothing about the present rollout.
+func TakenUpAgain(rs *appsv1.ReplicaSet) bool { return rs.Annotations[revisionHistoryAnnotation] != "" }
+
 // EventTime is when an Event was last seen; the zero time where it says nothing.
 func EventTime(e *corev1.Event) time.Time {
 	switch {

@@ -294,13 +294,26 @@ func revisionOf(s *snapshot.Snapshot, d *appsv1.Deployment) (revision, bool) {
 	if r.Previous == nil {
 		return r, true
 	}
-	if made := r.Newest.CreationTimestamp.Time; made.After(r.Previous.CreationTimestamp.Time) {
+	by, at := snapshot.LastManager(d)
+	made := r.Newest.CreationTimestamp.Time
+	switch {
+	case snapshot.TakenUpAgain(r.Newest):
+		r.By, r.At = by, at
+	case !made.After(r.Previous.CreationTimestamp.Time):
+	case !at.After(made) && made.Sub(at) <= writeToReplicaSet:
+		r.By, r.At = by, at
+	default:
 		r.At = made
-		if by, at := snapshot.LastManager(d); !at.After(made) && made.Sub(at) <= writeToReplicaSet {
-			r.By, r.At = by, at
-		}
 	}
 	return r, true
+}
+
+// began is when the newest revision was asked for, as far as the objects say.
+func (r revision) began() time.Time {
+	if r.At.IsZero() && !snapshot.TakenUpAgain(r.Newest) {
+		return r.Newest.CreationTimestamp.Time
+	}
+	return r.At
 }
 
 // changes of the pod template from Previous to Newest. They are looked for when asked for: most

@@ -117,8 +117,13 @@ func TestRevisionNamesOnlyWhoeverMadeIt(t *testing.T) {
 	made := time.Date(2026, 3, 2, 1, 39, 2, 0, time.UTC)
 	for name, tc := range map[string]struct {
 		written time.Time
+		history string
 		want    string
 	}{
+		"who wrote last, when an old ReplicaSet was taken up again": {
+			written: made.Add(2 * time.Hour), history: "12",
+			want: `containers[app].image changed 2.4.0 -> 2.4.1 at 03:39 UTC by "ci" (revision 17)`,
+		},
 		"the manager that wrote the Deployment just before": {
 			written: made.Add(-time.Second),
 			want:    `containers[app].image changed 2.4.0 -> 2.4.1 at 01:39 UTC by "ci" (revision 17)`,
@@ -143,7 +148,9 @@ func TestRevisionNamesOnlyWhoeverMadeIt(t *testing.T) {
 			b := snapshot.NewBuilder(made.Add(3*time.Hour), snapshot.Source{Name: "test"})
 			b.Add(d)
 			b.Add(replicaSet(d, "front-a", "16", "2.4.0", made.Add(-24*time.Hour)))
-			b.Add(replicaSet(d, "front-b", "17", "2.4.1", made))
+			newest := replicaSet(d, "front-b", "17", "2.4.1", made)
+			newest.Annotations["deployment.kubernetes.io/revision-history"] = tc.history
+			b.Add(newest)
 			s := b.Build()
 			r, ok := revisionOf(s, d)
 			if !ok {
