@@ -12,37 +12,53 @@ import (
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
-// Clean prepares an object for a snapshot, in place: it trims what no rule reads and takes out what
-// may be a credential. No secret comes into a snapshot, so none can leave it, in a report, a bundle
-// or an Incident. Cleaning twice changes nothing, so that an object out of a bundle is the same as it
+// Clean prepares an object for a snapshot, in place: it trims what no rule reads, and takes out what
+// is or looks like a credential, before a report, a bundle or an Incident can pass it on. Values of
+// Secrets, ConfigMaps, annotations that nothing reads and environment variables go whatever they
+// are. Out of commands, probes and messages goes what Redact knows; a secret in a shape of its own
+// stays in those. Cleaning twice changes nothing, so that an object out of a bundle is the same as it
 // was live.
 //
-// In a pod template the literal values of environment variables become fingerprints: whether two
-// revisions differ in one can be told, and what it was can not.
+// In a pod template the values of annotations and of literal environment variables become
+// fingerprints: whether two revisions differ in one can be told, and what it was can not.
 func Clean(o snapshot.Object) {
 	snapshot.Trim(o)
+	cleanMessages(o)
 	switch o := o.(type) {
 	case *corev1.Pod:
 		cleanPodSpec(&o.Spec)
 	case *corev1.ReplicationController:
 		if o.Spec.Template != nil {
-			cleanPodSpec(&o.Spec.Template.Spec)
+			cleanTemplate(o.Spec.Template)
 		}
 	case *corev1.PodTemplate:
-		cleanPodSpec(&o.Template.Spec)
+		cleanTemplate(&o.Template)
 	case *appsv1.Deployment:
-		cleanPodSpec(&o.Spec.Template.Spec)
+		cleanTemplate(&o.Spec.Template)
 	case *appsv1.ReplicaSet:
-		cleanPodSpec(&o.Spec.Template.Spec)
+		cleanTemplate(&o.Spec.Template)
 	case *appsv1.StatefulSet:
-		cleanPodSpec(&o.Spec.Template.Spec)
+		cleanTemplate(&o.Spec.Template)
 	case *appsv1.DaemonSet:
-		cleanPodSpec(&o.Spec.Template.Spec)
+		cleanTemplate(&o.Spec.Template)
 	case *batchv1.Job:
-		cleanPodSpec(&o.Spec.Template.Spec)
+		cleanTemplate(&o.Spec.Template)
 	case *batchv1.CronJob:
-		cleanPodSpec(&o.Spec.JobTemplate.Spec.Template.Spec)
+		cleanTemplate(&o.Spec.JobTemplate.Spec.Template)
 	}
+}
+
+// restartedAt is the template annotation with which kubectl rollout restart makes a revision; it holds
+// a time (k8s.io/kubectl/pkg/polymorphichelpers/objectrestarter.go).
+const restartedAt = "kubectl.kubernetes.io/restartedAt"
+
+func cleanTemplate(t *corev1.PodTemplateSpec) {
+	for key, value := range t.Annotations {
+		if key != restartedAt {
+			t.Annotations[key] = fingerprint(value)
+		}
+	}
+	cleanPodSpec(&t.Spec)
 }
 
 func cleanPodSpec(spec *corev1.PodSpec) {

@@ -7,9 +7,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
@@ -71,8 +73,8 @@ func TestTrimKeepsNoValueThatMayBeSecret(t *testing.T) {
 	applied := metav1.ObjectMeta{Namespace: "shop", Name: "a", Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: canary}}
 	tests := map[string]struct{ object, want Object }{
 		"a Secret keeps its keys": {
-			object: &corev1.Secret{ObjectMeta: applied, Data: map[string][]byte{"token": []byte(canary)}, StringData: map[string]string{"x": canary}},
-			want:   &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a", Annotations: map[string]string{}}, Data: map[string][]byte{"token": nil}, StringData: map[string]string{}},
+			object: &corev1.Secret{ObjectMeta: *applied.DeepCopy(), Data: map[string][]byte{"token": []byte(canary)}, StringData: map[string]string{"x": canary}},
+			want:   &corev1.Secret{ObjectMeta: named("a"), Data: map[string][]byte{"token": nil}, StringData: map[string]string{}},
 		},
 		"a ConfigMap keeps its keys": {
 			object: &corev1.ConfigMap{ObjectMeta: named("a"), Data: map[string]string{"k": canary}, BinaryData: map[string][]byte{"b": []byte(canary)}},
@@ -81,6 +83,31 @@ func TestTrimKeepsNoValueThatMayBeSecret(t *testing.T) {
 		"a Pod keeps the variables that refer to something": {
 			object: &corev1.Pod{ObjectMeta: named("a"), Spec: corev1.PodSpec{Containers: []corev1.Container{*container.DeepCopy()}}},
 			want:   &corev1.Pod{ObjectMeta: named("a"), Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Env: container.Env[1:]}}}},
+		},
+		"a Secret keeps no annotation": {
+			object: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a", Annotations: map[string]string{"maek.dev/ignore": canary}}},
+			want:   &corev1.Secret{ObjectMeta: named("a")},
+		},
+		"an object keeps the annotations that something reads": {
+			object: &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a", Annotations: map[string]string{
+				"deploy.kapp.k14s.io/original": canary, "objectset.rio.cattle.io/applied": canary, corev1.LastAppliedConfigAnnotation: canary,
+				revisionAnnotation: "3", "maek.dev/ignore": "NodeGone",
+			}}},
+			want: &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a", Annotations: map[string]string{
+				revisionAnnotation: "3", "maek.dev/ignore": "NodeGone",
+			}}},
+		},
+		"a StatefulSet's claims keep no more": {
+			object: &appsv1.StatefulSet{ObjectMeta: named("a"), Spec: appsv1.StatefulSetSpec{VolumeClaimTemplates: []corev1.PersistentVolumeClaim{{ObjectMeta: *applied.DeepCopy()}}}},
+			want:   &appsv1.StatefulSet{ObjectMeta: named("a"), Spec: appsv1.StatefulSetSpec{VolumeClaimTemplates: []corev1.PersistentVolumeClaim{{ObjectMeta: named("a")}}}},
+		},
+		"a CronJob's Jobs keep no more": {
+			object: &batchv1.CronJob{ObjectMeta: named("a"), Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"x": canary}}}}},
+			want:   &batchv1.CronJob{ObjectMeta: named("a")},
+		},
+		"a ControllerRevision keeps no copy of the template": {
+			object: &appsv1.ControllerRevision{ObjectMeta: named("a"), Data: runtime.RawExtension{Raw: []byte(canary)}, Revision: 2},
+			want:   &appsv1.ControllerRevision{ObjectMeta: named("a"), Revision: 2},
 		},
 		"a Node drops its images": {
 			object: &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "w1"}, Status: corev1.NodeStatus{Images: []corev1.ContainerImage{{SizeBytes: 1}}}},

@@ -1,6 +1,11 @@
 package snapshot
 
 import (
+	"maps"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -9,9 +14,7 @@ import (
 // cluster fit into memory, and what keeps secret values out of it.
 func Trim(o Object) {
 	o.SetManagedFields(trimManagedFields(o.GetManagedFields()))
-	if a := o.GetAnnotations(); a[corev1.LastAppliedConfigAnnotation] != "" {
-		delete(a, corev1.LastAppliedConfigAnnotation)
-	}
+	o.SetAnnotations(trimAnnotations(o.GetAnnotations()))
 	switch o := o.(type) {
 	case *corev1.Pod:
 		// A pod's fields are written by its kubelet and the scheduler; who else touched it shows in
@@ -21,6 +24,7 @@ func Trim(o Object) {
 	case *corev1.Event:
 		o.ManagedFields = nil
 	case *corev1.Secret:
+		o.Annotations = nil
 		for k := range o.Data {
 			o.Data[k] = nil
 		}
@@ -34,7 +38,42 @@ func Trim(o Object) {
 		}
 	case *corev1.Node:
 		o.Status.Images = nil
+	case *appsv1.ControllerRevision:
+		// It is a copy of the whole pod template, environment included.
+		o.Data.Raw, o.Data.Object = nil, nil
+	case *appsv1.StatefulSet:
+		for i := range o.Spec.VolumeClaimTemplates {
+			c := &o.Spec.VolumeClaimTemplates[i]
+			c.Annotations = trimAnnotations(c.Annotations)
+		}
+	case *batchv1.CronJob:
+		o.Spec.JobTemplate.Annotations = trimAnnotations(o.Spec.JobTemplate.Annotations)
 	}
+}
+
+// keptAnnotations are the annotations that something reads. All others are dropped: deployment tools
+// keep copies of whole manifests in annotations, Secrets among them, under ever new names (kubectl's
+// kubectl.kubernetes.io/last-applied-configuration, kapp's deploy.kapp.k14s.io/original, Rancher's
+// objectset.rio.cattle.io/applied).
+var keptAnnotations = map[string]bool{
+	corev1.MirrorPodAnnotationKey:         true,
+	corev1.EndpointsLastChangeTriggerTime: true,
+	revisionAnnotation:                    true,
+	revisionHistoryAnnotation:             true,
+}
+
+// ownAnnotations is the prefix of Maek's own annotations, which are kept too.
+const ownAnnotations = "maek.dev/"
+
+// trimAnnotations keeps the annotations that something reads. It returns nil where none is left.
+func trimAnnotations(in map[string]string) map[string]string {
+	maps.DeleteFunc(in, func(key, _ string) bool {
+		return !keptAnnotations[key] && !strings.HasPrefix(key, ownAnnotations)
+	})
+	if len(in) == 0 {
+		return nil
+	}
+	return in
 }
 
 // trimManagedFields keeps who wrote and when, without the list of fields.

@@ -33,9 +33,10 @@ func New(inv *invocation.Invocation, connection *source.Connection, rules []rule
 		Short: "Write what a diagnosis sees into a bundle: a folder, or an archive (.tar.gz, .tgz, .tar)",
 		Long: `Write what a diagnosis sees into a bundle, to look at later, elsewhere, or by somebody else.
 
-The bundle holds the objects that rules read, in the YAML that kubectl prints, and the answers to the questions
-that they asked, such as the last lines of a failing container's log. It never holds a Secret, nor the values of
-ConfigMaps and of literal environment variables. --from PATH makes the same diagnosis of it.`,
+The bundle holds the objects that rules read, as the JSON that kubectl prints, and the answers to the questions
+that they asked, such as the last lines of a failing container's log. It never holds the values of Secrets, of
+ConfigMaps and of literal environment variables; names and keys stay. In commands, messages and logs, what looks
+like a credential is blotted out. --from PATH makes the same diagnosis of it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {

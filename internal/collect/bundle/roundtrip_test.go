@@ -61,7 +61,7 @@ func everything() *snapshot.Snapshot {
 	b.Add(&corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "shop", Name: "api-0", Labels: map[string]string{"app": "api"}, DeletionTimestamp: &second,
-			Annotations: map[string]string{"note": "<&> \u2028", corev1.LastAppliedConfigAnnotation: "hunter2"},
+			Annotations: map[string]string{"maek.dev/note": "<&> \u2028", "deploy.kapp.k14s.io/original": "hunter2", corev1.LastAppliedConfigAnnotation: "hunter2"},
 		},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{
 			Name: "api", Env: []corev1.EnvVar{{Name: "PASSWORD", Value: "hunter2"}},
