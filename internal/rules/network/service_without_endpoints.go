@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/snapshot"
@@ -36,8 +37,8 @@ var _ = Catalog.Add(rule.Rule{
 	For:     3 * time.Minute,
 	Symptom: true,
 	Causes: []rule.Cause{
-		{Code: "PodNotReady", Via: rule.HasPod, Holds: hasNoReadyPod},
-		{Code: "WorkloadUnavailable", Via: rule.Serves, Holds: hasNoReadyPod},
+		{Code: "PodNotReady", Via: rule.HasPod, Holds: wantsReadyPods},
+		{Code: "WorkloadUnavailable", Via: rule.Serves, Holds: wantsReadyPods},
 		{Code: "ControllerManagerDown", Via: rule.Cluster, Holds: hasReadyPods},
 	},
 	Detect: serviceWithoutEndpoints,
@@ -52,10 +53,11 @@ func hasReadyPods(s *snapshot.Snapshot, effect, _ finding.Finding) bool {
 	})
 }
 
-// hasNoReadyPod refuses pods that are not ready as the cause where others are: then it is not for
-// want of ready pods that the Service has no endpoints.
-func hasNoReadyPod(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
-	return !hasReadyPods(s, effect, cause)
+// wantsReadyPods refuses pods that are not ready as the cause where others are: then it is not for
+// want of ready pods that the Service has no endpoints. The finding's mechanism tells, for to look at
+// all pods again for each of them would take its time on a Service with thousands.
+func wantsReadyPods(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
+	return effect.Mechanism == v1alpha1.MechanismDegraded || effect.Mechanism == v1alpha1.MechanismMissing
 }
 
 func serviceWithoutEndpoints(p *rule.Pass) {

@@ -49,8 +49,6 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "NetworkPluginNotReady", Via: rule.RunsOn},
 		{Code: "SchedulerDown", Via: rule.Cluster, Holds: neverJudgedByScheduler},
 		{Code: "ControllerManagerDown", Via: rule.Cluster, Holds: outlivesItsNode},
-		{Code: "RolloutStuck", Via: rule.OwnedBy, Holds: failsLikeTheOthers},
-		{Code: "WorkloadUnavailable", Via: rule.OwnedBy, Holds: failsLikeTheOthers},
 	},
 	Detect: podNotReady,
 })
@@ -71,33 +69,6 @@ func outlivesItsNode(s *snapshot.Snapshot, effect, _ finding.Finding) bool {
 	}
 	_, exists := snapshot.Get[*corev1.Node](s, "", pod.Spec.NodeName)
 	return !exists
-}
-
-// failsLikeTheOthers makes one incident of pods of one workload that fail alike and that nothing
-// else explains, instead of one a pod. It does not hold where a Node may be the matter: what is
-// wrong with one pod's Node says nothing about the others.
-func failsLikeTheOthers(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
-	pod, ok := snapshot.Get[*corev1.Pod](s, effect.Subject.Namespace, effect.Subject.Name)
-	if !ok {
-		return false
-	}
-	own := unreadiness(pod)
-	if own.stage == stageMarked || own.stage == stageDeleting || own.stage == stageAssigned {
-		return false
-	}
-	for _, other := range alivePods(s.PodsOf(cause.Subject)) {
-		if snapshot.PodReady(other) || s.PodStarting(other) {
-			continue
-		}
-		u := unreadiness(other)
-		if u.stage != own.stage || u.container != own.container || u.reason != own.reason {
-			return false
-		}
-		if other.Spec.NodeName != "" && !nodeReports(s, other.Spec.NodeName) {
-			return false
-		}
-	}
-	return true
 }
 
 // initGrace is how long an init container may run before its pod counts as held up. It is the

@@ -31,7 +31,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs: slices.Concat([]rule.Need{
 		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Whole[*appsv1.ReplicaSet](), rule.Whole[*corev1.Pod](),
-		rule.Optional[*coordinationv1.Lease](),
+		rule.Optional[*corev1.Node](), rule.Optional[*coordinationv1.Lease](),
 	}, rule.Owners()),
 	For: stuckAfter,
 	Causes: []rule.Cause{
@@ -53,7 +53,8 @@ var _ = Catalog.Add(rule.Rule{
 // deadline.
 const stuckAfter = 5 * time.Minute
 
-// isOfNewRevision refuses a pod of the old version as the cause: a rollout waits for the new ones.
+// isOfNewRevision refuses a pod of the old version as the cause: a rollout waits for the new ones. It
+// refuses the pods that the rollout itself explains too.
 func isOfNewRevision(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
 	pod, ok := snapshot.Get[*corev1.Pod](s, cause.Subject.Namespace, cause.Subject.Name)
 	if !ok {
@@ -62,10 +63,11 @@ func isOfNewRevision(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
 	subject := effect.Subject
 	if d, ok := snapshot.Get[*appsv1.Deployment](s, subject.Namespace, subject.Name); ok && subject.Kind == "Deployment" {
 		sets := s.ReplicaSetsOf(d)
-		return len(sets) > 0 && controllerOf(pod) == sets[0].Name
+		return len(sets) > 0 && controllerOf(pod) == sets[0].Name && unclaimed(s, effect, cause)
 	}
 	set, ok := snapshot.Get[*appsv1.StatefulSet](s, subject.Namespace, subject.Name)
-	return ok && subject.Kind == "StatefulSet" && pod.Labels[appsv1.ControllerRevisionHashLabelKey] == set.Status.UpdateRevision
+	return ok && subject.Kind == "StatefulSet" && pod.Labels[appsv1.ControllerRevisionHashLabelKey] == set.Status.UpdateRevision &&
+		unclaimed(s, effect, cause)
 }
 
 func rolloutStuck(p *rule.Pass) {
@@ -118,6 +120,11 @@ func sortNew(p *rule.Pass, pods []*corev1.Pod, isNew func(*corev1.Pod) bool) new
 	return n
 }
 
+// failingPods are the pods of a workload, of whatever version, that are neither ready nor starting.
+func failingPods(p *rule.Pass, workload finding.Subject) []*corev1.Pod {
+	return sortNew(p, p.PodsOf(workload), func(*corev1.Pod) bool { return true }).failing
+}
+
 func deploymentStuck(p *rule.Pass, d *appsv1.Deployment) (finding.Finding, bool) {
 	progressing := deploymentCondition(d, appsv1.DeploymentProgressing)
 	if progressing != nil && progressing.Reason == newReplicaSetAvailable {
@@ -133,7 +140,7 @@ func deploymentStuck(p *rule.Pass, d *appsv1.Deployment) (finding.Finding, bool)
 	if pods.ready >= wanted {
 		return finding.Finding{}, false
 	}
-	f := finding.Finding{Subject: subject, Mechanism: v1alpha1.MechanismHung, Since: rev.Newest.CreationTimestamp.Time}
+	f := finding.Finding{Subject: subject, Mechanism: v1alpha1.MechanismHung, Since: rev.began()}
 	refused := ofDeployment(d).refusal
 	if p.Writer(snapshot.ControllerManager).State == snapshot.Dead {
 		refused = nil
@@ -153,6 +160,7 @@ func deploymentStuck(p *rule.Pass, d *appsv1.Deployment) (finding.Finding, bool)
 	default:
 		f.Settling = p.Now().Sub(pods.since) < stuckAfter
 	}
+	f.Explains = alike(p.Snapshot, failingPods(p, subject))
 	tellStuck(&f, stuck{
 		pods: pods, wanted: wanted, refused: refused, changes: rev.text(p.Now()), previous: rev.PreviousReady,
 	})
@@ -185,6 +193,7 @@ func statefulSetStuck(p *rule.Pass, s *appsv1.StatefulSet) (finding.Finding, boo
 		Source: finding.Named(subject), Path: ".status.updateRevision",
 		Value: s.Status.UpdateRevision + " (current " + s.Status.CurrentRevision + ")",
 	}}}
+	f.Explains = alike(p.Snapshot, failingPods(p, subject))
 	tellStuck(&f, stuck{pods: pods, wanted: orOne(s.Spec.Replicas), previous: serving})
 	f.Remedies.Now = append(f.Remedies.Now,
 		finding.Remedy{

@@ -35,12 +35,12 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning, Gravest: finding.Critical,
 	Needs: slices.Concat([]rule.Need{
 		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Any[*appsv1.DaemonSet](), rule.Any[*corev1.Pod](),
-		rule.Optional[*corev1.Service](), rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease](),
+		rule.Optional[*corev1.Service](), rule.Optional[*corev1.Event](), rule.Optional[*corev1.Node](), rule.Optional[*coordinationv1.Lease](),
 	}, rule.Owners()),
 	For:     3 * time.Minute,
 	Symptom: true,
 	Causes: []rule.Cause{
-		{Code: "PodNotReady", Via: rule.HasPod},
+		{Code: "PodNotReady", Via: rule.HasPod, Holds: unclaimed},
 		{Code: "RolloutStuck", Via: rule.Itself},
 		{Code: "ReadinessProbeFailing", Via: rule.Itself},
 		{Code: "ImageNotFound", Via: rule.Itself},
@@ -204,8 +204,9 @@ func unavailable(p *rule.Pass, r replicas, c podCount, ready int, manager snapsh
 	if manager.State == snapshot.Dead {
 		f.Evidence = append(f.Evidence, manager.Evidence...)
 	}
+	f.Explains = alike(p.Snapshot, c.failing)
 	if missing == r.desired {
-		f.Explains = servicesOf(p, r)
+		f.Explains = append(f.Explains, servicesOf(p, r)...)
 	}
 	f.Remedies.Now = shortageRemedies(r, missing)
 	return f

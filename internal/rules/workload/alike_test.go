@@ -1,0 +1,92 @@
+package workload
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maek-dev/maek/internal/diagnosis"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// TestPodsOfOneWorkload diagnoses a StatefulSet with so many failing pods that it would take minutes
+// if each were held against all the others.
+func TestPodsOfOneWorkload(t *testing.T) {
+	const many = 4000
+	tests := map[string]struct {
+		reason    func(pod int) string
+		wantRoots map[finding.Code]int
+	}{
+		"pods that fail alike are one incident of their workload": {
+			reason:    func(int) string { return "CreateContainerError" },
+			wantRoots: map[finding.Code]int{"WorkloadUnavailable": 1},
+		},
+		"pods that wait alike for what may be held up elsewhere are one too": {
+			reason:    func(int) string { return "CreateContainerConfigError" },
+			wantRoots: map[finding.Code]int{"WorkloadUnavailable": 1},
+		},
+		"a pod that fails in a way of its own leaves each for itself": {
+			reason: func(pod int) string {
+				if pod == 1 {
+					return "RunContainerError"
+				}
+				return "CreateContainerError"
+			},
+			wantRoots: map[finding.Code]int{"PodNotReady": many},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			rules := Catalog.Rules()
+			result := rule.Evaluate(t.Context(), failingSet(many, tc.reason), rules, nil, rule.DefaultBudget)
+			for _, f := range result.Failures {
+				t.Error(f.Err)
+			}
+			got := map[finding.Code]int{}
+			for _, incident := range diagnosis.Diagnose(result, rules).Incidents {
+				got[incident.Root.Code]++
+			}
+			for code, want := range tc.wantRoots {
+				if got[code] != want || len(got) != len(tc.wantRoots) {
+					t.Errorf("incidents by the code of their root are %v, want %v", got, tc.wantRoots)
+				}
+			}
+		})
+	}
+}
+
+// failingSet is a cluster with a StatefulSet none of whose pods has got its container.
+func failingSet(pods int, reason func(pod int) string) *snapshot.Snapshot {
+	now := time.Date(2026, 3, 2, 2, 20, 0, 0, time.UTC)
+	then := metav1.NewTime(now.Add(-20 * time.Minute))
+	b := snapshot.NewBuilder(now, snapshot.Source{})
+	for _, k := range rule.Kinds(Catalog.Rules()) {
+		b.SetCoverage(k, snapshot.Coverage{State: snapshot.Complete})
+	}
+	b.Add(&appsv1.StatefulSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db", CreationTimestamp: then},
+		Spec:       appsv1.StatefulSetSpec{Replicas: new(int32(pods))},
+		Status:     appsv1.StatefulSetStatus{Replicas: int32(pods)},
+	})
+	for i := range pods {
+		b.Add(&corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: "shop", Name: fmt.Sprintf("db-%d", i), CreationTimestamp: then,
+				OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db", Controller: new(true)}},
+			},
+			Spec: corev1.PodSpec{NodeName: "w1", Containers: []corev1.Container{{Name: "app"}}},
+			Status: corev1.PodStatus{
+				Phase: corev1.PodPending, StartTime: &then,
+				Conditions:        []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: then}},
+				ContainerStatuses: []corev1.ContainerStatus{{Name: "app", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason(i)}}}},
+			},
+		})
+	}
+	return b.Build()
+}
