@@ -183,7 +183,7 @@ func (m *Machine) PowerOff(ctx context.Context) error {
 			return fmt.Errorf("switching %s off: %w", m.Name, err)
 		}
 	}
-	if err := network.DeleteNamespace(network.Namespace(m.Name)); err != nil {
+	if err := network.Disconnect(ctx, m.Name); err != nil {
 		return fmt.Errorf("switching %s off: %w", m.Name, err)
 	}
 	return nil

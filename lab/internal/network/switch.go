@@ -82,6 +82,22 @@ func Connect(ctx context.Context, journal *state.Journal, machine string, addres
 	return batch(ctx, Namespace(machine), cardCommands(address))
 }
 
+// Disconnect takes a machine's port and namespace away.
+//
+// The port would go with the namespace, but some time later, and a machine that boots meanwhile would find it taken.
+func Disconnect(ctx context.Context, machine string) error {
+	ports, err := PortsUp(ctx)
+	if err != nil {
+		return err
+	}
+	if _, there := ports[Port(machine)]; there {
+		if err := batch(ctx, SwitchNamespace, []string{"link del " + Port(machine)}); err != nil {
+			return err
+		}
+	}
+	return DeleteNamespace(Namespace(machine))
+}
+
 // SetPort sets a machine's port on the switch up or down, as pulling the cable does.
 func SetPort(ctx context.Context, machine string, up bool) error {
 	direction := "down"
