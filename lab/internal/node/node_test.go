@@ -50,6 +50,13 @@ func TestFilesFollowTheHostAndTheOptions(t *testing.T) {
 			change: func(c *node.Config) { c.UnifiedCgroups = true },
 			path:   "/etc/containerd/config.toml", want: []string{"SystemdCgroup = true"},
 		},
+		"with cgroup v1 the kubelet gets groups to be measured in": {
+			path: "/etc/systemd/system/kubelet.service.d/20-cgroup.conf", want: []string{"$MAINPID > $$group/cgroup.procs"},
+		},
+		"Docker leaves the packet filter to kube-proxy": {
+			change: func(c *node.Config) { c.Docker = true },
+			path:   "/etc/docker/daemon.json", want: []string{`"iptables": false`},
+		},
 		"where nobody may lower a score containerd does not try": {
 			path: "/etc/containerd/config.toml", want: []string{"restrict_oom_score_adj = true"},
 		},
