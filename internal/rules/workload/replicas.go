@@ -123,7 +123,7 @@ func ofStatefulSet(s *appsv1.StatefulSet) replicas {
 	r := replicas{
 		subject: snapshot.SubjectOf(s), object: s, template: &s.Spec.Template, desired: orOne(s.Spec.Replicas),
 		ready: int(s.Status.ReadyReplicas), readyPath: ".status.readyReplicas", spare: 1,
-		rollout: s.Status.ObservedGeneration < s.Generation || s.Status.UpdateRevision != s.Status.CurrentRevision,
+		rollout: statefulSetRollsOut(s),
 	}
 	if u := s.Spec.UpdateStrategy.RollingUpdate; u != nil && u.MaxUnavailable != nil {
 		r.spare = max(1, scaled(*u.MaxUnavailable, r.desired, true))
@@ -131,11 +131,29 @@ func ofStatefulSet(s *appsv1.StatefulSet) replicas {
 	return r
 }
 
+// statefulSetRollsOut tells whether the controller is replacing pods. Of a set that is updated from a
+// partition on, the current revision stays behind for good; of one with OnDelete, nobody but people
+// replaces pods
+// (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#update-strategies).
+func statefulSetRollsOut(s *appsv1.StatefulSet) bool {
+	switch u := s.Spec.UpdateStrategy; {
+	case u.Type == appsv1.OnDeleteStatefulSetStrategyType:
+		return false
+	case s.Status.ObservedGeneration < s.Generation:
+		return true
+	case u.RollingUpdate != nil && u.RollingUpdate.Partition != nil && *u.RollingUpdate.Partition > 0:
+		return int(s.Status.UpdatedReplicas) < orOne(s.Spec.Replicas)-int(*u.RollingUpdate.Partition)
+	default:
+		return s.Status.UpdateRevision != s.Status.CurrentRevision
+	}
+}
+
 func ofDaemonSet(d *appsv1.DaemonSet) replicas {
 	r := replicas{
 		subject: snapshot.SubjectOf(d), object: d, template: &d.Spec.Template,
 		desired: int(d.Status.DesiredNumberScheduled), ready: int(d.Status.NumberReady), readyPath: ".status.numberReady", spare: 1,
-		rollout: d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedNumberScheduled < d.Status.DesiredNumberScheduled,
+		rollout: d.Spec.UpdateStrategy.Type != appsv1.OnDeleteDaemonSetStrategyType &&
+			(d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedNumberScheduled < d.Status.DesiredNumberScheduled),
 	}
 	if u := d.Spec.UpdateStrategy.RollingUpdate; u != nil && u.MaxUnavailable != nil {
 		r.spare = max(1, scaled(*u.MaxUnavailable, r.desired, true))
@@ -181,12 +199,23 @@ func scaled(v intstr.IntOrString, total int, up bool) int {
 // An event of a failed attempt that is older tells of trouble that is over.
 const createBackoff = 20 * time.Minute
 
+// The reasons of Events with which controllers tell that they made or removed a pod
+// (k8s.io/kubernetes/pkg/controller, SuccessfulCreatePodReason, SuccessfulDeletePodReason).
+const (
+	createdPod = "SuccessfulCreate"
+	deletedPod = "SuccessfulDelete"
+)
+
 // refusedCreation returns why a StatefulSet or DaemonSet cannot create pods: they keep no condition
-// about it, only events.
+// about it, only events. One that made a pod since is refused no more.
 func refusedCreation(p *rule.Pass, subject finding.Subject) *refusal {
+	var made time.Time
 	for _, e := range slices.Backward(p.EventsOf(subject)) {
 		seen := snapshot.EventTime(e)
-		if e.Reason != "FailedCreate" || p.Now().Sub(seen) > createBackoff {
+		if e.Reason == createdPod {
+			made = finding.Later(made, seen)
+		}
+		if e.Reason != "FailedCreate" || p.Now().Sub(seen) > createBackoff || seen.Before(made) {
 			continue
 		}
 		since := e.FirstTimestamp.Time

@@ -80,7 +80,8 @@ func rolloutStuck(p *rule.Pass) {
 		}
 	}
 	for _, s := range snapshot.List[*appsv1.StatefulSet](p.Snapshot) {
-		if s.DeletionTimestamp != nil || orOne(s.Spec.Replicas) == 0 || s.Status.UpdateRevision == s.Status.CurrentRevision {
+		if s.DeletionTimestamp != nil || orOne(s.Spec.Replicas) == 0 || s.Status.UpdateRevision == s.Status.CurrentRevision ||
+			s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType {
 			continue
 		}
 		if f, ok := statefulSetStuck(p, s); ok {
@@ -113,7 +114,7 @@ func sortNew(p *rule.Pass, pods []*corev1.Pod, isNew func(*corev1.Pod) bool) new
 		case !p.PodStarting(pod):
 			n.failing = append(n.failing, pod)
 			u := unreadiness(pod)
-			n.since = earlier(n.since, u.since)
+			n.since = finding.Earlier(n.since, u.since)
 			n.coming = n.coming || u.underWay() || u.stage == stageUnscheduled || u.stage == stageAssigned || u.stage == stageInit && u.reason == ""
 		}
 	}
@@ -154,7 +155,7 @@ func deploymentStuck(p *rule.Pass, d *appsv1.Deployment) (finding.Finding, bool)
 	case rev.Previous == nil:
 		return finding.Finding{}, false // A first version that never got ready is no rollout.
 	case refused != nil && len(pods.all) < wanted && pods.ready == len(pods.all):
-		f.Since = laterOf(f.Since, refused.since)
+		f.Since = finding.Later(f.Since, refused.since)
 	case pods.ready > 0 || pods.coming || len(pods.failing) == 0 || len(pods.failing) < len(pods.all):
 		return finding.Finding{}, false
 	default:
@@ -250,12 +251,4 @@ func tellStuck(f *finding.Finding, s stuck) {
 		Text:    finding.Text{EN: "see how far it is", KO: "진행 상황을 확인합니다"},
 		Command: fmt.Sprintf("kubectl -n %s rollout status %s --timeout=5s", f.Subject.Namespace, argument(f.Subject)),
 	}}
-}
-
-// laterOf returns the later of two times.
-func laterOf(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }

@@ -24,11 +24,11 @@ var _ = Catalog.Add(rule.Rule{
 		EN: "A Deployment, StatefulSet or DaemonSet has fewer ready pods than it wants, beyond what a rolling update does without. " +
 			"Critical when none is ready. Mostly the effect of something else; on its own it tells of pods that cannot be created (quota, " +
 			"admission, a missing ServiceAccount), in the words of whoever refused them. Left alone: rollouts within their bounds and their " +
-			"deadline, workloads scaled to zero, paused ones that have no pods yet, and pods that are still within what their probes allow " +
-			"for a start. When the controller manager is dead its counts are old, and the pods are counted instead.",
+			"deadline (not where pods are refused), workloads scaled to zero, paused ones that have no pods yet, and pods that are still within what their probes allow " +
+			"for a start, or that have time left by what PodNotReady allows them, as after a scale-up. When the controller manager is dead its counts are old, and the pods are counted instead.",
 		KO: "Deployment, StatefulSet, DaemonSet의 Ready Pod 수가 rolling update에서 허용하는 범위를 넘어 부족합니다. Ready Pod가 하나도 없으면 critical입니다. " +
 			"대개 다른 원인의 결과이며, 단독으로는 Pod를 생성할 수 없는 경우(quota, admission, ServiceAccount 없음)를 거부한 쪽의 메시지 그대로 알립니다. " +
-			"허용 범위와 기한 안의 rollout, replicas 0, Pod가 아직 없는 일시 중지 상태, probe가 허용하는 시작 시간 안의 Pod는 제외합니다. " +
+			"허용 범위와 기한 안의 rollout(Pod 생성이 거부되는 경우는 포함합니다), replicas 0, Pod가 아직 없는 일시 중지 상태, probe가 허용하는 시작 시간 안의 Pod, scale-up 직후처럼 PodNotReady가 기다리는 시간 안의 Pod는 제외합니다. " +
 			"controller manager가 멈춘 경우 status가 오래된 값이므로 Pod를 직접 셉니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#deployment-status",
@@ -37,7 +37,7 @@ var _ = Catalog.Add(rule.Rule{
 		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Any[*appsv1.DaemonSet](), rule.Any[*corev1.Pod](),
 		rule.Optional[*corev1.Service](), rule.Optional[*corev1.Event](), rule.Optional[*corev1.Node](), rule.Optional[*coordinationv1.Lease](),
 	}, rule.Owners()),
-	For:     3 * time.Minute,
+	For:     unreadyAfter,
 	Symptom: true,
 	Causes: []rule.Cause{
 		{Code: "PodNotReady", Via: rule.HasPod, Holds: unclaimed},
@@ -78,14 +78,10 @@ func lacksPods(s *snapshot.Snapshot, effect, _ finding.Finding) bool {
 	return len(alivePods(s.PodsOf(subject))) < wanted
 }
 
-// rolloutPatience is how long a pod of a StatefulSet or DaemonSet under rollout may stay unready
-// before the rollout excuses nothing more: what a Deployment waits by default
-// (progressDeadlineSeconds, 600 s), for these have no deadline of their own.
-const rolloutPatience = 10 * time.Minute
-
 func workloadUnavailable(p *rule.Pass) {
 	manager := p.Writer(snapshot.ControllerManager)
 	whole := p.Coverage(snapshot.KindOf[*corev1.Pod]()).Known()
+	unexplained := 0
 	for _, r := range replicasOf(p) {
 		if r.desired == 0 || r.object.GetDeletionTimestamp() != nil {
 			continue
@@ -100,71 +96,27 @@ func workloadUnavailable(p *rule.Pass) {
 		} else if r.refusal == nil && len(c.alive) < r.desired && r.subject.Kind != "Deployment" {
 			r.refusal = refusedCreation(p, r.subject)
 		}
-		if ready+c.starting >= r.desired-c.spare(p.Now(), r, manager) || (r.paused && len(c.alive) == 0) {
+		short := r.desired - c.spare(p.Now(), r, manager) - ready - c.starting
+		if short <= 0 || (r.paused && len(c.alive) == 0) {
 			continue
 		}
-		p.Report(unavailable(p, r, c, ready, manager))
-	}
-}
-
-// podCount is what a workload's own pods tell.
-type podCount struct {
-	// alive are the pods that are neither done nor being deleted.
-	alive []*corev1.Pod
-	// ready of them.
-	ready int
-	// starting are those within what their probes allow for a start.
-	starting int
-	// failing are the other ones.
-	failing []*corev1.Pod
-	// since is when the first of failing ceased to be ready.
-	since time.Time
-}
-
-func countPods(p *rule.Pass, r replicas) podCount {
-	c := podCount{alive: alivePods(p.PodsOf(r.subject))}
-	for _, pod := range c.alive {
-		switch {
-		case snapshot.PodReady(pod):
-			c.ready++
-		case p.PodStarting(pod):
-			c.starting++
-		default:
-			c.failing = append(c.failing, pod)
-			c.since = earlier(c.since, unreadiness(pod).since)
+		f := unavailable(p, r, c, ready, manager)
+		f.Settling = f.Settling || short <= c.settling
+		p.Report(f)
+		if whole && c.missing(r) > 0 && r.refusal == nil && r.subject.Kind != "Deployment" && manager.State != snapshot.Dead {
+			unexplained++
 		}
 	}
-	return c
+	tellUnexplained(p, unexplained)
 }
 
-func alivePods(pods []*corev1.Pod) []*corev1.Pod {
-	var out []*corev1.Pod
-	for _, pod := range pods {
-		if pod.DeletionTimestamp == nil && !snapshot.PodDone(pod) {
-			out = append(out, pod)
-		}
+// tellUnexplained reports as a gap the workloads without pods of which only Events, which could not
+// be read, would tell why.
+func tellUnexplained(p *rule.Pass, workloads int) {
+	if workloads > 0 && !p.Coverage(snapshot.KindOf[*corev1.Event]()).Known() {
+		p.Skip(finding.Textf("StatefulSets and DaemonSets whose pods are missing: %d; what keeps them from being created is told by Events, which could not be read whole",
+			"Pod가 생성되지 않은 StatefulSet·DaemonSet이 %d개 있으나, 이유를 알려 주는 이벤트를 모두 읽지 못했습니다", workloads))
 	}
-	return out
-}
-
-// earlier returns the earlier of two times, where the zero time is none.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
-		return b
-	}
-	return a
-}
-
-// spare is how many pods the workload may be without just now. Nothing rolls out while the
-// controller manager is dead.
-func (c podCount) spare(now time.Time, r replicas, manager snapshot.Freshness) int {
-	if !r.rollout || manager.State == snapshot.Dead {
-		return 0
-	}
-	if r.subject.Kind != "Deployment" && !c.since.IsZero() && now.Sub(c.since) > rolloutPatience {
-		return 0
-	}
-	return r.spare
 }
 
 func unavailable(p *rule.Pass, r replicas, c podCount, ready int, manager snapshot.Freshness) finding.Finding {
@@ -179,20 +131,21 @@ func unavailable(p *rule.Pass, r replicas, c podCount, ready int, manager snapsh
 		f.Severity = finding.Critical
 		f.Title.KO = fmt.Sprintf("%s: Pod %d개 중 Ready 상태가 하나도 없습니다", finding.Named(r.subject), r.desired)
 	}
-	f.Since = earlier(c.since, r.short)
+	f.Since = finding.Earlier(c.since, r.short)
 	missing := 0
 	if p.Coverage(snapshot.KindOf[*corev1.Pod]()).Known() {
-		missing = max(0, r.desired-len(c.alive))
+		missing = c.missing(r)
 	}
 	if missing > 0 && r.refusal != nil {
 		f.Title = finding.Join(", ", f.Title, finding.Text{EN: "its pods cannot be created", KO: "Pod를 생성하지 못하고 있습니다"})
-		f.Since = earlier(f.Since, r.refusal.since)
+		f.Since = finding.Earlier(f.Since, r.refusal.since)
 		f.Mechanism = r.refusal.mechanism()
 		f.Evidence = append(f.Evidence, r.refusal.evidence)
 	}
 	if f.Since.IsZero() && manager.State != snapshot.Dead {
-		// Nothing says since when: the controller may be about to create what is missing.
-		f.Settling = true
+		// Nothing says since when: the controller may be about to create what is missing, if
+		// something changed just now.
+		f.Settling = p.Now().Sub(c.changed) < unreadyAfter
 	}
 	f.Why = tellShortage(p, r, c, missing, manager)
 	for _, pod := range c.failing[:min(len(c.failing), podsTold)] {
