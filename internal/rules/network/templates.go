@@ -49,7 +49,9 @@ func templates(p *rule.Pass) map[string][]template {
 		add(d, d.Spec.Template.Labels, int(d.Status.DesiredNumberScheduled))
 	}
 	for _, r := range snapshot.List[*appsv1.ReplicaSet](p.Snapshot) {
-		if metav1.GetControllerOfNoCopy(r) == nil {
+		// One of a Deployment is told by that; of other controllers, such as Argo's Rollouts, it is all
+		// that is known.
+		if ref := metav1.GetControllerOfNoCopy(r); ref == nil || ref.Kind != "Deployment" {
 			add(r, r.Spec.Template.Labels, orOne(r.Spec.Replicas))
 		}
 	}
@@ -136,12 +138,9 @@ func written(labels map[string]string) string {
 // selectorPatch is a merge patch that turns the labels in which a selector differs from a template
 // into the template's.
 func selectorPatch(labels map[string]string, keys []string) string {
-	selector := map[string]*string{}
+	selector := map[string]string{}
 	for _, k := range keys {
-		selector[k] = nil
-		if v, ok := labels[k]; ok {
-			selector[k] = &v
-		}
+		selector[k] = labels[k]
 	}
 	data, err := json.Marshal(map[string]any{"spec": map[string]any{"selector": selector}})
 	if err != nil {
