@@ -2,8 +2,12 @@ package workload
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -25,8 +29,11 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    containerNeeds(),
 	For:      crashPatience,
-	Causes:   []rule.Cause{{Code: "ClusterDNSDown", Via: rule.Cluster, Holds: failsOverNames}},
-	Detect:   detectContainerCrashLoop,
+	Causes: []rule.Cause{
+		{Code: "ClusterDNSDown", Via: rule.Cluster, Holds: failsOverNames},
+		{Code: "ApiServerNotReady", Via: rule.Cluster, Holds: needsAPIServer},
+	},
+	Detect: detectContainerCrashLoop,
 })
 
 // crashPatience is how long a container must have been in trouble to be a root of its own: many
@@ -44,6 +51,19 @@ func failsOverNames(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
 		}
 	}
 	return false
+}
+
+// needsAPIServer tells whether the container is one of the control plane's own, which end whenever
+// the API server, or the etcd behind it, is not there: static pods by the names that kubeadm gives
+// them (k8s.io/kubernetes/cmd/kubeadm/app/util/staticpod, ComponentPod).
+func needsAPIServer(s *snapshot.Snapshot, effect, _ finding.Finding) bool {
+	pod, ok := snapshot.Get[*corev1.Pod](s, effect.Subject.Namespace, effect.Subject.Name)
+	if !ok || effect.Subject.Kind != "Pod" || pod.Namespace != metav1.NamespaceSystem || !snapshot.StaticPod(pod) {
+		return false
+	}
+	return slices.ContainsFunc([]string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"}, func(component string) bool {
+		return pod.Name == component+"-"+pod.Spec.NodeName
+	})
 }
 
 func detectContainerCrashLoop(p *rule.Pass) {

@@ -158,6 +158,9 @@ func notReady(p *rule.Pass, pod *corev1.Pod) finding.Finding {
 		Settling: settles(p.Snapshot, pod, u),
 	}
 	f.Why = u.why(p.Now())
+	if u.unjudged() && p.Writer(snapshot.Scheduler).State == snapshot.Alive {
+		tellScheduler(p, &f, pod)
+	}
 	if probe := u.probe(); probe != "" {
 		if e := probeFailure(p.Snapshot, pod, u.container, probe, u.since); e != nil {
 			f.Evidence = append(f.Evidence, eventEvidence(e))
@@ -170,6 +173,21 @@ func notReady(p *rule.Pass, pod *corev1.Pod) finding.Finding {
 	}
 	f.Remedies.Now = u.remedies(pod)
 	return f
+}
+
+// tellScheduler names the scheduler that a pod asks for: kube-scheduler lives and has not judged the
+// pod, so it is most likely not the one.
+func tellScheduler(p *rule.Pass, f *finding.Finding, pod *corev1.Pod) {
+	name := cmp.Or(pod.Spec.SchedulerName, corev1.DefaultSchedulerName)
+	f.Field, f.Mechanism = ".spec.schedulerName", v1alpha1.MechanismMissing
+	f.Title = finding.Textf("%s: no scheduler named %s has taken it up", "%s: 이름이 %s인 scheduler가 처리하지 않았습니다", finding.Named(f.Subject), name)
+	f.Why = finding.Join("; ", f.Why, finding.Textf("kube-scheduler lives and has said nothing of the pod, which asks for the scheduler %s: see whether one of that name runs",
+		"kube-scheduler는 동작하고 있으나 이 Pod를 다루지 않았습니다. Pod는 scheduler %s를 지정하고 있으므로 그 이름의 scheduler가 실행 중인지 확인하십시오", name))
+	f.Evidence = append(f.Evidence, finding.Evidence{Source: finding.Named(f.Subject), Path: f.Field, Value: name})
+	f.RuledOut = []finding.Statement{{
+		Text:     finding.Text{EN: "kube-scheduler stopped: it renews its Lease", KO: "kube-scheduler 중지: Lease를 갱신하고 있습니다"},
+		Evidence: p.Writer(snapshot.Scheduler).Evidence,
+	}}
 }
 
 // quoted puts a message of Kubernetes' own between quotation marks.

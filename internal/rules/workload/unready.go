@@ -72,7 +72,7 @@ func unreadiness(pod *corev1.Pod) unready {
 }
 
 func unscheduled(pod *corev1.Pod) unready {
-	u := unready{stage: stageUnscheduled, since: pod.CreationTimestamp.Time, path: ".spec.nodeName", value: "(none)"}
+	u := unready{stage: stageUnscheduled, since: pod.CreationTimestamp.Time, path: nodeNamePath, value: "(none)"}
 	if c := snapshot.PodCondition(pod, corev1.PodScheduled); c != nil {
 		u.reason, u.message = c.Reason, c.Message
 		u.path, u.value = ".status.conditions[PodScheduled].reason", c.Reason
@@ -82,6 +82,12 @@ func unscheduled(pod *corev1.Pod) unready {
 	}
 	return u
 }
+
+// unjudged tells whether no scheduler has said anything of the pod.
+func (u unready) unjudged() bool { return u.stage == stageUnscheduled && u.path == nodeNamePath }
+
+// nodeNamePath is where a pod names its Node.
+const nodeNamePath = ".spec.nodeName"
 
 // containerUnreadiness looks, in the order in which a kubelet starts them, for the container that
 // holds a scheduled pod up.
