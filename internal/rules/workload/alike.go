@@ -9,39 +9,54 @@ import (
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
-// alike names, sorted, the pods of a workload that fail, where all of them fail alike and none of
-// their Nodes may be the matter: what is wrong with one pod's Node says nothing about the others.
-// The finding about the workload then explains them all, so that they are one incident instead of
-// one a pod.
+// alike names, sorted, the pods of a workload that fail as others of it do: what several of them
+// share is the workload's matter, and the finding about it explains them all, so that they are one
+// incident instead of one a pod. A pod that is alone in its way of failing stands for itself, unless
+// it is the only one that fails; so does one whose Node may be the matter, which says nothing about
+// the others.
 func alike(s *snapshot.Snapshot, failing []*corev1.Pod) []finding.Subject {
-	var first unready
-	var out []finding.Subject
-	for i, pod := range failing {
+	type way struct {
+		stage             stage
+		container, reason string
+	}
+	ways := map[way][]finding.Subject{}
+	for _, pod := range failing {
+		if heldByNode(s, pod) {
+			continue
+		}
 		u := unreadiness(pod)
-		if i == 0 {
-			first = u
+		w := way{u.stage, u.container, u.reason}
+		ways[w] = append(ways[w], snapshot.SubjectOf(pod))
+	}
+	var out []finding.Subject
+	for _, pods := range ways {
+		if len(pods) > 1 || len(failing) == 1 {
+			out = append(out, pods...)
 		}
-		switch {
-		case u.stage == stageMarked || u.stage == stageDeleting || u.stage == stageAssigned,
-			u.stage != first.stage || u.container != first.container || u.reason != first.reason,
-			pod.Spec.NodeName != "" && !nodeReports(s, pod.Spec.NodeName):
-			return nil
-		}
-		out = append(out, snapshot.SubjectOf(pod))
 	}
 	slices.SortFunc(out, finding.CompareSubjects)
 	return out
 }
 
-// unclaimed refuses a pod as the cause of a finding about its workload that explains that very pod,
-// unless something else may explain the pod: the workload suffers from that too.
-func unclaimed(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
-	// Explains holds the pods first and in order; Services may follow.
-	if _, claimed := slices.BinarySearchFunc(effect.Explains, cause.Subject, finding.CompareSubjects); !claimed {
+// mayHold tells whether a pod may be the cause of a finding about its workload. Where that finding
+// explains pods itself, only one that something else holds up may: the workload suffers from that
+// too, and not from whatever is the matter with the pod alone.
+func mayHold(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	if !slices.ContainsFunc(effect.Explains, func(e finding.Subject) bool { return e.Kind == cause.Subject.Kind }) {
 		return true
 	}
 	pod, ok := snapshot.Get[*corev1.Pod](s, cause.Subject.Namespace, cause.Subject.Name)
-	return ok && heldFromOutside(unreadiness(pod))
+	return ok && (heldFromOutside(unreadiness(pod)) || heldByNode(s, pod))
+}
+
+// heldByNode tells whether the Node of a pod may be the matter, and not the pod.
+func heldByNode(s *snapshot.Snapshot, pod *corev1.Pod) bool {
+	switch unreadiness(pod).stage {
+	case stageMarked, stageDeleting, stageAssigned:
+		return true
+	default:
+		return pod.Spec.NodeName != "" && !nodeReports(s, pod.Spec.NodeName)
+	}
 }
 
 // heldFromOutside tells whether what holds a pod up may be a finding about something other than its

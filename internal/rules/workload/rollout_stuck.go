@@ -63,11 +63,11 @@ func isOfNewRevision(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
 	subject := effect.Subject
 	if d, ok := snapshot.Get[*appsv1.Deployment](s, subject.Namespace, subject.Name); ok && subject.Kind == "Deployment" {
 		sets := s.ReplicaSetsOf(d)
-		return len(sets) > 0 && controllerOf(pod) == sets[0].Name && unclaimed(s, effect, cause)
+		return len(sets) > 0 && controllerOf(pod) == sets[0].Name && mayHold(s, effect, cause)
 	}
 	set, ok := snapshot.Get[*appsv1.StatefulSet](s, subject.Namespace, subject.Name)
 	return ok && subject.Kind == "StatefulSet" && pod.Labels[appsv1.ControllerRevisionHashLabelKey] == set.Status.UpdateRevision &&
-		unclaimed(s, effect, cause)
+		mayHold(s, effect, cause)
 }
 
 func rolloutStuck(p *rule.Pass) {

@@ -40,7 +40,7 @@ var _ = Catalog.Add(rule.Rule{
 	For:     unreadyAfter,
 	Symptom: true,
 	Causes: []rule.Cause{
-		{Code: "PodNotReady", Via: rule.HasPod, Holds: unclaimed},
+		{Code: "PodNotReady", Via: rule.HasPod, Holds: mayHold},
 		{Code: "RolloutStuck", Via: rule.Itself},
 		{Code: "ReadinessProbeFailing", Via: rule.Itself},
 		{Code: "ImageNotFound", Via: rule.Itself},
