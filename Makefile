@@ -37,8 +37,9 @@ lab-down: bin/lab ## Take that cluster away
 	bin/lab down
 
 .PHONY: images
-images: build ## Make container images of the programs, as archives in dist/images
+images: build bin/lab ## Make container images of the programs in dist/images, and load them into the lab if it is up
 	go run -C lab ./cmd/images -bin '$(CURDIR)/bin' -out '$(CURDIR)/dist/images' -version '$(VERSION)'
+	@if bin/lab status >/dev/null 2>&1; then bin/lab load dist/images/*.tar; fi
 
 ##@ Test
 .PHONY: test
