@@ -71,7 +71,7 @@ test-faults: ## Test every fault on the lab (as root; uses the lab that is up, o
 	.ci/test faults
 
 .PHONY: bench
-bench: bin/controlplane ## Measure diagnose beside a bare LIST on a generated cluster
+bench: bin/kubectl-maek bin/barelist bin/controlplane ## Measure diagnose beside a bare LIST on a generated cluster
 	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/diagnose
 
 ##@ Change
@@ -116,6 +116,9 @@ FORCE:
 
 $(PROGRAMS:%=bin/%): bin/%: FORCE
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/$*
+
+bin/barelist: FORCE
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./bench/barelist
 
 bin/lab: FORCE
 	CGO_ENABLED=0 go build -C lab -o ../bin/lab ./cmd/lab
