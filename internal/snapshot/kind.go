@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"reflect"
+	"sync"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -61,8 +62,18 @@ type Kind struct {
 // KindOf returns the kind of a Go type. It panics on a type that Scheme does not know: that is a
 // mistake in the program, seen by the first test that runs it.
 func KindOf[T Object]() Kind {
-	return kindOfType(reflect.TypeFor[T]())
+	t := reflect.TypeFor[T]()
+	known, _ := kindsOfTypes.Load(t)
+	if k, ok := known.(Kind); ok {
+		return k
+	}
+	k := kindOfType(t)
+	kindsOfTypes.Store(t, k)
+	return k
 }
+
+// kindsOfTypes remembers the kinds of Go types: KindOf is asked for with every object that is read.
+var kindsOfTypes sync.Map
 
 // KindOfObject returns the kind of an object; false where Scheme does not know its type.
 func KindOfObject(obj runtime.Object) (Kind, bool) {
