@@ -19,6 +19,7 @@ import (
 	listing "github.com/maek-dev/maek/internal/cli/rules"
 	"github.com/maek-dev/maek/internal/cli/source"
 	"github.com/maek-dev/maek/internal/cli/version"
+	"github.com/maek-dev/maek/internal/report"
 	"github.com/maek-dev/maek/internal/rule"
 )
 
@@ -27,7 +28,8 @@ const long = `Maek takes the pulse of a Kubernetes cluster: what is wrong, why, 
 Without a command it diagnoses the cluster that kubectl talks to. It only reads. All of kubectl's connection flags
 work, those not listed below too (--server, --token, --as-group, ...).
 
-Exit codes: 0 nothing at or above --fail-on, 1 incidents, 2 too little could be checked to say, 64 wrong usage.`
+Exit codes: 0 nothing at or above --fail-on, 1 incidents, 2 too little could be checked to say, 64 wrong usage,
+70 Maek itself failed.`
 
 // Run carries out one command line and returns the exit code of the process.
 func Run(ctx context.Context, inv *invocation.Invocation, rules []rule.Rule, args []string) exit.Code {
@@ -42,7 +44,8 @@ func Run(ctx context.Context, inv *invocation.Invocation, rules []rule.Rule, arg
 		return e.Code
 	}
 	// Where even this cannot be written, the exit code must do.
-	_, _ = fmt.Fprintf(inv.ErrOut, "%s: %v\n", inv.Program, err)
+	// Errors quote file names and objects, which anybody may have written.
+	_, _ = fmt.Fprintf(inv.ErrOut, "%s: %s\n", inv.Program, report.Clean(err.Error()))
 	return exit.CodeOf(err)
 }
 

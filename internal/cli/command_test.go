@@ -290,6 +290,57 @@ func incidents(t *testing.T, report string) string {
 	return list
 }
 
+func TestTheSecondsCountTheDiagnosisToo(t *testing.T) {
+	config := serve(t, cluster(map[string]bool{"cp1": true, "w1": false}, "cart-1"))
+	path := filepath.Join(t.TempDir(), "incident.tar.gz")
+	if got := run(t, t.Context(), "dump", "--kubeconfig", config, "-o", path); got.code != exit.OK {
+		t.Fatalf("dump: exit code %d, %s", got.code, got.errOut)
+	}
+	now := moment
+	slow := testRules()
+	for i := range slow {
+		for j := range slow[i].Causes {
+			// A cause is checked while the diagnosis is made, after all evaluation.
+			slow[i].Causes[j].Holds = func(*snapshot.Snapshot, finding.Finding, finding.Finding) bool {
+				now = moment.Add(5 * time.Second)
+				return true
+			}
+		}
+	}
+	for name, args := range map[string][]string{
+		"live":     {"--kubeconfig", config, "-o", "json"},
+		"replayed": {"--from", path, "-o", "json"},
+	} {
+		now = moment
+		var out, errOut bytes.Buffer
+		inv := &invocation.Invocation{
+			Out: &out, ErrOut: &errOut, Program: "kubectl maek", Version: "v0.1.0",
+			Now: func() time.Time { return now }, Getenv: func(string) string { return "" }, Location: time.UTC,
+		}
+		if code := Run(t.Context(), inv, slow, args); code != exit.Incidents || !strings.Contains(out.String(), `"seconds": 5`) {
+			t.Errorf("%s: exit code %d, %s, want 5 seconds in\n%s", name, code, errOut.String(), out.String())
+		}
+	}
+}
+
+func TestADumpThatCannotBeWrittenIsAFailureOfItsOwn(t *testing.T) {
+	config := serve(t, cluster(map[string]bool{"cp1": true}))
+	// A file where a folder is needed holds up root too.
+	path := filepath.Join(file(t, "file", "mine"), "x.tar.gz")
+	got := run(t, t.Context(), "dump", "--kubeconfig", config, "-o", path)
+	if got.code != exit.Failed || !strings.HasPrefix(got.errOut, "kubectl maek: writing bundle "+path+": ") {
+		t.Errorf("exit code %d, %q", got.code, got.errOut)
+	}
+	full := t.TempDir()
+	if err := os.WriteFile(filepath.Join(full, "mine"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got = run(t, t.Context(), "dump", "--kubeconfig", config, "-o", full)
+	if got.code != exit.Usage || !strings.Contains(got.errOut, "something is there already") {
+		t.Errorf("a folder that is not empty: exit code %d, %q", got.code, got.errOut)
+	}
+}
+
 func TestDumpOfAClusterThatCannotBeReadSaysSo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "folder")
 	got := run(t, t.Context(), "dump", "--kubeconfig", kubeconfig(t, "http://127.0.0.1:1"), "-o", path)

@@ -119,7 +119,7 @@ func TestWrongUsage(t *testing.T) {
 			[]string{"dump"}, "dump does not know where to write; write -o with a path, such as -o incident.tar.gz",
 		},
 		"dump into a folder that does not exist": {
-			append([]string{"dump", "-o", filepath.Join(dir, "none", "x.tar.gz")}, readable...), "writing " + filepath.Join(dir, "none", "x.tar.gz") + ": ",
+			append([]string{"dump", "-o", filepath.Join(dir, "none", "x.tar.gz")}, readable...), "there is no folder " + filepath.Join(dir, "none") + "; make it, or write -o with another path",
 		},
 		"install into a name that is none": {
 			[]string{"install", "-n", "Maek!"}, `-n "Maek!" is no name for a namespace: `,
@@ -146,6 +146,13 @@ func TestWrongUsage(t *testing.T) {
 				t.Errorf("sentence:\n%s\nwant in it:\n%s", sentence, tc.want)
 			}
 		})
+	}
+}
+
+func TestAnErrorCarriesNoControlCharacters(t *testing.T) {
+	got := run(t, t.Context(), "--from", filepath.Join(t.TempDir(), "\x1b]0;owned\a\x1b[31m.tar.gz"))
+	if got.code != exit.Usage || strings.ContainsAny(got.errOut, "\x1b\a") || !strings.Contains(got.errOut, "<U+001B>]0;owned<U+0007>") {
+		t.Errorf("exit code %d, %q", got.code, got.errOut)
 	}
 }
 

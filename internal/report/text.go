@@ -9,6 +9,10 @@ import (
 	"golang.org/x/text/width"
 )
 
+// Clean makes text that was written by somebody else harmless to a terminal, as a report does. It is
+// for what is printed beside reports, such as errors.
+func Clean(s string) string { return clean(s) }
+
 // clean makes text harmless to a terminal: line breaks and tabs become spaces, every other control
 // character and every character that reorders text becomes its code point in words, and what is no
 // UTF-8 becomes U+FFFD.

@@ -123,8 +123,9 @@ func (o *Options) Run(ctx context.Context, inv *invocation.Invocation) error {
 	return exit.With(o.code(d))
 }
 
-// Print renders a diagnosis as the flags say.
+// Print ends the reading and renders its diagnosis as the flags say.
 func (o *Options) Print(inv *invocation.Invocation, d diagnosis.Diagnosis, reading *source.Reading) error {
+	reading.End(inv.Now())
 	options := inv.Report(*o.Display)
 	options.Recorded = reading.Recorded
 	if err := renderers[o.Output](inv.Out, d.Document(options.Language, reading.Stats), options); err != nil {

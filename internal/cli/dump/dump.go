@@ -4,8 +4,11 @@ package dump
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -57,6 +60,11 @@ func (o *options) validate() error {
 	if info, err := os.Stat(o.output); err == nil && (!info.IsDir() || archive(o.output)) {
 		return exit.Misused("%s is there already; write -o with a path that is not", o.output)
 	}
+	if parent := filepath.Dir(o.output); archive(o.output) {
+		if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) {
+			return exit.Misused("there is no folder %s; make it, or write -o with another path", parent)
+		}
+	}
 	return o.source.Validate()
 }
 
@@ -75,8 +83,11 @@ func (o *options) run(ctx context.Context, inv *invocation.Invocation) error {
 		Program: "kubectl-maek " + inv.Version,
 		Missing: missing(reading.Result.Skips),
 	})
+	if errors.Is(err, bundle.ErrThere) {
+		return &exit.Error{Code: exit.Usage, Err: err}
+	}
 	if err != nil {
-		return &exit.Error{Code: exit.Usage, Err: fmt.Errorf("writing %s: %w", o.output, err)}
+		return err
 	}
 	if _, err := fmt.Fprintf(inv.Out, "%s: objects %d, kinds %d, answers to questions %d\ndiagnose it: %s --from %s\n",
 		o.output, reading.Stats.Objects, reading.Stats.Kinds, len(s.Asked()), inv.Program, o.output); err != nil {

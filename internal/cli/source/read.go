@@ -19,10 +19,17 @@ import (
 type Reading struct {
 	// Result of the rules. What is missing beyond their own skips is among its Skips.
 	Result rule.Result
-	// Stats of reading and evaluating.
+	// Stats of reading, evaluating and, after End, diagnosing.
 	Stats v1alpha1.Stats
 	// Recorded tells that it comes from a bundle.
 	Recorded bool
+
+	began time.Time
+}
+
+// End sets how long all of it took, once the diagnosis is made.
+func (r *Reading) End(now time.Time) {
+	r.Stats.Seconds = now.Sub(r.began).Round(time.Millisecond).Seconds()
 }
 
 // Read reads the cluster or the bundle that the flags name and runs the rules over it. Whatever is
@@ -52,9 +59,10 @@ func (f *Flags) replay(ctx context.Context, inv *invocation.Invocation, b *bundl
 	r := &Reading{
 		Result:   rule.Evaluate(ctx, b.Snapshot(), rules, answerer, rule.DefaultBudget),
 		Recorded: true,
+		began:    began,
 	}
 	r.Result.Skips = append(b.Gaps(), r.Result.Skips...)
-	r.Stats = stats(r.Result.Snapshot, inv.Now().Sub(began))
+	r.Stats = stats(r.Result.Snapshot)
 	return r
 }
 
@@ -84,12 +92,12 @@ func (f *Flags) live(parent context.Context, inv *invocation.Invocation, rules [
 	if f.Passive {
 		answerer = nil
 	}
-	r := &Reading{Result: rule.Evaluate(ctx, snap, rules, answerer, rule.DefaultBudget)}
+	r := &Reading{Result: rule.Evaluate(ctx, snap, rules, answerer, rule.DefaultBudget), began: began}
 	if cut := cutShort(parent, ctx, f.Timeout); cut != nil {
 		r.Result.Skips = append([]finding.Skip{*cut}, r.Result.Skips...)
 	}
 	spent := client.Stats()
-	r.Stats = stats(r.Result.Snapshot, inv.Now().Sub(began))
+	r.Stats = stats(r.Result.Snapshot)
 	r.Stats.Requests, r.Stats.Bytes = spent.Requests, spent.Bytes
 	return r, nil
 }
@@ -110,8 +118,8 @@ func cutShort(parent, ctx context.Context, timeout time.Duration) *finding.Skip 
 	}
 }
 
-func stats(s *snapshot.Snapshot, took time.Duration) v1alpha1.Stats {
-	st := v1alpha1.Stats{Seconds: took.Round(time.Millisecond).Seconds()}
+func stats(s *snapshot.Snapshot) v1alpha1.Stats {
+	var st v1alpha1.Stats
 	for _, k := range s.Kinds() {
 		if s.Coverage(k).Readable() {
 			st.Kinds++

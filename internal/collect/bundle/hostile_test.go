@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -78,6 +79,20 @@ func TestBundlesThatAreRefused(t *testing.T) {
 		"an empty folder": {
 			make: func(t *testing.T) string { return t.TempDir() },
 			want: `there is nothing in it; give a folder or archive written by "kubectl maek dump"`,
+		},
+		"a named pipe": {
+			make: func(t *testing.T) string {
+				path := filepath.Join(t.TempDir(), "pipe.json")
+				if err := syscall.Mkfifo(path, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return path
+			},
+			want: "it is neither a folder nor a regular file",
+		},
+		"a device": {
+			make: func(*testing.T) string { return os.DevNull },
+			want: "it is neither a folder nor a regular file",
 		},
 		"an empty file": {
 			make: func(t *testing.T) string { return onDisk(t, "x.tar.gz", nil) },

@@ -121,6 +121,10 @@ func sourceOf(fsys fs.FS, name string, g *gaps) (source, error) {
 		}
 		return folder{sub, g}, nil
 	}
+	if !info.Mode().IsRegular() {
+		// Opening a named pipe waits for its writer, and nothing can end that wait.
+		return nil, errors.New("it is neither a folder nor a regular file; give a folder, or a file that lies on disk")
+	}
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, plain(err)

@@ -23,7 +23,7 @@ const (
 func writeFolder(name string, fill func(target) error) error {
 	switch entries, err := os.ReadDir(name); {
 	case err == nil && len(entries) > 0:
-		return errThere
+		return ErrThere
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return plain(err)
 	}
@@ -54,7 +54,7 @@ func writeFolder(name string, fill func(target) error) error {
 // writeArchive makes an archive beside its final name and renames it once it is whole.
 func writeArchive(name string, gzipped bool, at time.Time, fill func(target) error) error {
 	if _, err := os.Lstat(name); err == nil {
-		return errThere
+		return ErrThere
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
 	if err != nil {

@@ -162,8 +162,8 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// errThere is the error of writing over something.
-var errThere = errors.New("something is there already; choose another name or remove it")
+// ErrThere is the error of writing over something.
+var ErrThere = errors.New("something is there already; choose another name or remove it")
 
 // safeName tells whether a name out of a snapshot can be part of a path: names of Kubernetes objects
 // can, and nothing else comes out of a healthy API server.
