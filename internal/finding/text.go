@@ -1,6 +1,10 @@
 package finding
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Language is a language in which Maek speaks to people, as a BCP 47 primary tag.
 type Language string
@@ -61,4 +65,26 @@ func Join(sep string, texts ...Text) Text {
 		out.KO += t.KO
 	}
 	return out
+}
+
+// namesTold is how many names one sentence lists; the others are counted.
+const namesTold = 4
+
+// List lists names, sorted and each once.
+func List(names []string) Text {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) <= namesTold {
+		return Verbatim(strings.Join(names, ", "))
+	}
+	return Textf("%s and %d more", "%s 외 %d개", strings.Join(names[:namesTold], ", "), len(names)-namesTold)
+}
+
+// Pods counts pods.
+func Pods(n int) Text {
+	if n == 1 {
+		return Text{EN: "1 pod", KO: "Pod 1개"}
+	}
+	return Textf("%d pods", "Pod %d개", n)
 }

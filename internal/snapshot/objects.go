@@ -31,6 +31,14 @@ const revisionHistoryAnnotation = "deployment.kubernetes.io/revision-history"
 // rollback: the time of its creation says nothing about the present rollout.
 func TakenUpAgain(rs *appsv1.ReplicaSet) bool { return rs.Annotations[revisionHistoryAnnotation] != "" }
 
+// Replicas is a number of replicas as a spec writes it, which the API server defaults to one.
+func Replicas(n *int32) int {
+	if n == nil {
+		return 1
+	}
+	return int(*n)
+}
+
 // EventTime is when an Event was last seen; the zero time where it says nothing.
 func EventTime(e *corev1.Event) time.Time {
 	switch {
@@ -74,6 +82,19 @@ func PodReady(p *corev1.Pod) bool {
 // PodDone tells whether a pod has run to its end, for good or ill, and will not run again.
 func PodDone(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+}
+
+// SpecImage is the image that a pod's spec names for a container, init containers included; a status
+// may name it in the runtime's way. Empty where the pod has no such container.
+func SpecImage(p *corev1.Pod, container string) string {
+	for _, specs := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
+		for i := range specs {
+			if specs[i].Name == container {
+				return specs[i].Image
+			}
+		}
+	}
+	return ""
 }
 
 // StaticPod tells whether a pod is the mirror of a manifest file on its node

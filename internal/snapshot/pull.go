@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -47,31 +48,20 @@ func (s *Snapshot) PullFailures() []PullFailure {
 		}
 		for _, of := range []struct {
 			statuses []corev1.ContainerStatus
-			specs    []corev1.Container
 			init     bool
 		}{
-			{p.Status.InitContainerStatuses, p.Spec.InitContainers, true},
-			{p.Status.ContainerStatuses, p.Spec.Containers, false},
+			{p.Status.InitContainerStatuses, true},
+			{p.Status.ContainerStatuses, false},
 		} {
 			for i := range of.statuses {
 				c := &of.statuses[i]
 				if w := c.State.Waiting; w != nil && slices.Contains(pullReasons, w.Reason) {
-					out = append(out, s.pullFailure(p, c, of.init, specImage(of.specs, c)))
+					out = append(out, s.pullFailure(p, c, of.init, cmp.Or(SpecImage(p, c.Name), c.Image)))
 				}
 			}
 		}
 	}
 	return out
-}
-
-// specImage is the image that the spec asks for; a status may name it in the runtime's way.
-func specImage(specs []corev1.Container, c *corev1.ContainerStatus) string {
-	for i := range specs {
-		if specs[i].Name == c.Name {
-			return specs[i].Image
-		}
-	}
-	return c.Image
 }
 
 func (s *Snapshot) pullFailure(p *corev1.Pod, c *corev1.ContainerStatus, isInit bool, image string) PullFailure {
@@ -208,7 +198,7 @@ func (s *Snapshot) startedElsewhere(r BrokenResolver) bool {
 	}
 	return slices.ContainsFunc(List[*corev1.Pod](s), func(p *corev1.Pod) bool {
 		return p.Spec.NodeName != r.Node && slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
-			return c.ImageID != "" && c.State.Waiting == nil && registries[ParseImage(specImage(p.Spec.Containers, &c)).Registry]
+			return c.ImageID != "" && c.State.Waiting == nil && registries[ParseImage(cmp.Or(SpecImage(p, c.Name), c.Image)).Registry]
 		})
 	})
 }

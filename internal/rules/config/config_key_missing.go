@@ -71,7 +71,7 @@ func lacksKeys(p *rule.Pass, n *needed) finding.Finding {
 		Subject: n.subject, Mechanism: v1alpha1.MechanismMissing, Field: ".data[" + list + "]", Since: n.first(),
 		Explains: n.pods(), Evidence: n.evidence(),
 		Title: finding.Join(", ", what,
-			finding.Format("%s cannot start", "%s가 시작하지 못합니다", podsText(len(n.pods())))),
+			finding.Format("%s cannot start", "%s가 시작하지 못합니다", finding.Pods(len(n.pods())))),
 		Why: finding.Join("; ",
 			finding.Verbatim(fmt.Sprintf("kubelet: \"%s\"", finding.Quote(n.blocked[0].said.message))),
 			finding.Textf("asked for in %s", "참조 위치: %s", field(p, n.blocked[0])),

@@ -78,13 +78,13 @@ func missingConfigMap(p *rule.Pass, n *needed, known bool) finding.Finding {
 	if len(n.blocked) == 0 {
 		f.Severity = finding.Info
 		f.Title = finding.Join(", ", finding.Textf("%s does not exist", "%s 없음", finding.Named(n.subject)),
-			finding.Format("%s will not start again without it", "실행 중인 %s가 다음에 시작하지 못합니다", podsText(len(n.running))))
+			finding.Format("%s will not start again without it", "실행 중인 %s가 다음에 시작하지 못합니다", finding.Pods(len(n.running))))
 		f.Why = finding.Format("%s refers to it; what runs goes on until its next start", "%s에서 참조합니다. 실행 중인 컨테이너는 다음 시작 전까지 동작합니다", needs)
 		f.Remedies.Now = restore(p, n)
 		return f
 	}
 	f.Title = finding.Join(", ", finding.Textf("%s does not exist", "%s 없음", finding.Named(n.subject)),
-		finding.Format("%s cannot start", "%s가 시작하지 못합니다", podsText(len(n.pods()))))
+		finding.Format("%s cannot start", "%s가 시작하지 못합니다", finding.Pods(len(n.pods()))))
 	f.Why = finding.Join("; ",
 		finding.Format("%s needs it to start", "%s의 시작에 필요합니다", needs),
 		finding.Textf("first missed at %s; nothing tells who removed it", "%s에 처음 확인되었습니다. 누가 삭제했는지는 기록되지 않습니다", finding.Clock(p.Now(), f.Since)),

@@ -132,28 +132,16 @@ func field(p *rule.Pass, u use) string {
 	return fmt.Sprintf("%s %s/%s %s", w.Kind, w.Namespace, w.Name, u.ref.pathIn(w.Kind))
 }
 
-// namesTold is how many names one sentence lists.
+// namesTold is how many names that resemble a missing one are told, the nearest first.
 const namesTold = 3
 
-// tell lists subjects; what goes beyond a few is counted.
+// tell lists subjects.
 func tell(subjects []finding.Subject) finding.Text {
 	var names []string
-	for _, s := range subjects[:min(len(subjects), namesTold)] {
-		names = append(names, fmt.Sprintf("%s %s/%s", s.Kind, s.Namespace, s.Name))
+	for _, s := range subjects {
+		names = append(names, finding.Named(s))
 	}
-	list := strings.Join(names, ", ")
-	if more := len(subjects) - namesTold; more > 0 {
-		return finding.Textf("%s and %d more", "%s 외 %d개", list, more)
-	}
-	return finding.Verbatim(list)
-}
-
-// podsText counts pods.
-func podsText(n int) finding.Text {
-	if n == 1 {
-		return finding.Text{EN: "1 pod", KO: "Pod 1개"}
-	}
-	return finding.Textf("%d pods", "Pod %d개", n)
+	return finding.List(names)
 }
 
 // rollback goes back to the version before, for workloads that have versions.

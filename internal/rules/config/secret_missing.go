@@ -51,7 +51,7 @@ func secretMissing(p *rule.Pass) {
 			Subject: n.subject, Mechanism: v1alpha1.MechanismMissing, Since: n.first(), Explains: n.pods(),
 			Evidence: n.evidence(), Field: field(p, n.blocked[0]),
 			Title: finding.Join(", ", finding.Textf("%s does not exist", "%s 없음", finding.Named(n.subject)),
-				finding.Format("%s cannot start", "%s가 시작하지 못합니다", podsText(len(n.pods())))),
+				finding.Format("%s cannot start", "%s가 시작하지 못합니다", finding.Pods(len(n.pods())))),
 			Why: finding.Join("; ",
 				finding.Verbatim(fmt.Sprintf("kubelet: \"%s\"", finding.Quote(n.blocked[0].said.message))),
 				finding.Format("%s needs it to start", "%s의 시작에 필요합니다", needs),

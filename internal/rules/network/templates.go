@@ -40,10 +40,10 @@ func templates(p *rule.Pass) map[string][]template {
 		}
 	}
 	for _, d := range snapshot.List[*appsv1.Deployment](p.Snapshot) {
-		add(d, d.Spec.Template.Labels, orOne(d.Spec.Replicas))
+		add(d, d.Spec.Template.Labels, snapshot.Replicas(d.Spec.Replicas))
 	}
 	for _, s := range snapshot.List[*appsv1.StatefulSet](p.Snapshot) {
-		add(s, s.Spec.Template.Labels, orOne(s.Spec.Replicas))
+		add(s, s.Spec.Template.Labels, snapshot.Replicas(s.Spec.Replicas))
 	}
 	for _, d := range snapshot.List[*appsv1.DaemonSet](p.Snapshot) {
 		add(d, d.Spec.Template.Labels, int(d.Status.DesiredNumberScheduled))
@@ -52,7 +52,7 @@ func templates(p *rule.Pass) map[string][]template {
 		// One of a Deployment is told by that; of other controllers, such as Argo's Rollouts, it is all
 		// that is known.
 		if ref := metav1.GetControllerOfNoCopy(r); ref == nil || ref.Kind != "Deployment" {
-			add(r, r.Spec.Template.Labels, orOne(r.Spec.Replicas))
+			add(r, r.Spec.Template.Labels, snapshot.Replicas(r.Spec.Replicas))
 		}
 	}
 	for _, j := range snapshot.List[*batchv1.Job](p.Snapshot) {
@@ -67,14 +67,6 @@ func templates(p *rule.Pass) map[string][]template {
 // templatesKnown tells whether a workload that templates does not return does not exist.
 func templatesKnown(p *rule.Pass) bool {
 	return !slices.ContainsFunc(templateKinds(), func(n rule.Need) bool { return !p.Coverage(n.Kind).Known() })
-}
-
-// orOne is a number of replicas, which the API server defaults to one.
-func orOne(n *int32) int {
-	if n == nil {
-		return 1
-	}
-	return int(*n)
 }
 
 // nearest returns the workload that a selector most likely means and misses: one that carries some

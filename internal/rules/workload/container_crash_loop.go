@@ -136,7 +136,7 @@ func restarts(containers []container) finding.Text {
 	default:
 		count = finding.Textf("%d restarts", "%d회 재시작", total)
 	}
-	if listed := tell(names); strings.Contains(listed.EN, ",") {
+	if listed := finding.List(names); strings.Contains(listed.EN, ",") {
 		return finding.Format("%s (containers %s)", "%s(컨테이너 %s)", count, listed)
 	}
 	return count

@@ -75,10 +75,10 @@ func imageNotFoundTitle(g group[snapshot.PullFailure], class pullClass) finding.
 	switch class {
 	case pullNever:
 		return finding.Format("%s: image %s is not on %s and may not be pulled (imagePullPolicy Never)",
-			"%s: 이미지가 노드에 없고 pull도 금지되어 있습니다(이미지 %s, 노드 %s, imagePullPolicy Never)", name, images, tell(nodesOf(pullPods(g.Items))))
+			"%s: 이미지가 노드에 없고 pull도 금지되어 있습니다(이미지 %s, 노드 %s, imagePullPolicy Never)", name, images, finding.List(nodesOf(pullPods(g.Items))))
 	case pullNoPlatform:
 		return finding.Format("%s: image %s has no build for the platform of %s",
-			"%s: 노드의 platform용 빌드가 없는 이미지입니다(이미지 %s, 노드 %s)", name, images, tell(nodesOf(pullPods(g.Items))))
+			"%s: 노드의 platform용 빌드가 없는 이미지입니다(이미지 %s, 노드 %s)", name, images, finding.List(nodesOf(pullPods(g.Items))))
 	default:
 		return finding.Format("%s: image %s does not exist", "%s: 존재하지 않는 이미지입니다(%s)", name, images)
 	}
@@ -94,7 +94,7 @@ func whatIsMissing(s *snapshot.Snapshot, f snapshot.PullFailure) finding.Text {
 	missing := snapshot.ParseImage(f.Image)
 	for _, p := range snapshot.List[*corev1.Pod](s) {
 		for _, c := range running(p) {
-			image := specImage(p, c.Name)
+			image := snapshot.SpecImage(p, c.Name)
 			if !strings.HasPrefix(image, missing.Repository) {
 				continue
 			}
@@ -136,14 +136,4 @@ func imageRemedies(g group[snapshot.PullFailure], pods []*corev1.Pod, class pull
 // running returns the statuses of a pod's containers that run.
 func running(p *corev1.Pod) []corev1.ContainerStatus {
 	return slices.DeleteFunc(slices.Clone(p.Status.ContainerStatuses), func(c corev1.ContainerStatus) bool { return c.State.Running == nil })
-}
-
-// specImage is the image that a pod's spec names for a container.
-func specImage(p *corev1.Pod, container string) string {
-	for _, c := range p.Spec.Containers {
-		if c.Name == container {
-			return c.Image
-		}
-	}
-	return ""
 }

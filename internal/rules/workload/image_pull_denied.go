@@ -99,7 +99,7 @@ func pullCredentials(s *snapshot.Snapshot, p *corev1.Pod) (finding.Text, []findi
 	if len(secrets) == 0 {
 		return finding.Textf("the pod names no pull secret", "Pod에 imagePullSecrets가 지정되어 있지 않습니다"), nil
 	}
-	return finding.Format("asked with the pull secret of the pod (%s)", "Pod의 pull secret으로 요청했습니다(%s)", tell(secrets)), nil
+	return finding.Format("asked with the pull secret of the pod (%s)", "Pod의 pull secret으로 요청했습니다(%s)", finding.List(secrets)), nil
 }
 
 func denialRemedies(workload finding.Subject, p *corev1.Pod, pods []*corev1.Pod, registry, field string) []finding.Remedy {

@@ -128,7 +128,7 @@ func namesOfNodes(nodes []*corev1.Node) []string {
 func (sv survey) cordon() obstruction {
 	o := obstruction{
 		kind: obstacleCordon, mechanism: v1alpha1.MechanismStopped, field: ".spec.unschedulable",
-		says:   finding.Format("cordoned: %s", "cordon된 노드: %s", tell(namesOfNodes(sv.cordoned))),
+		says:   finding.Format("cordoned: %s", "cordon된 노드: %s", finding.List(namesOfNodes(sv.cordoned))),
 		detail: finding.Textf("apart from the cordon, the pod's labels and tolerations fit there", "cordon이 아니면 Pod의 조건에 맞는 노드입니다"),
 	}
 	for _, n := range sv.cordoned {
@@ -159,7 +159,7 @@ func (sv survey) fault() obstruction {
 	}
 	o := obstruction{
 		kind: obstacleFault, mechanism: v1alpha1.MechanismDegraded,
-		says: finding.Format("nodes in trouble of their own: %s", "노드 자체에 문제가 있습니다: %s", tell(of)),
+		says: finding.Format("nodes in trouble of their own: %s", "노드 자체에 문제가 있습니다: %s", finding.List(of)),
 	}
 	for _, n := range sv.faulty[:min(2, len(sv.faulty))] {
 		o.evidence = append(o.evidence, taintEvidence(n, untolerated(sv.p, n)))
@@ -193,7 +193,7 @@ func (sv survey) taint(nodes []*corev1.Node) obstruction {
 		o.says = finding.Textf("it does not tolerate the taints of the nodes", "Pod에 노드의 taint에 대한 toleration이 없습니다")
 		return o
 	}
-	o.says = finding.Format("it does not tolerate the taint %s of %s", "Pod에 taint %s에 대한 toleration이 없습니다(노드 %s)", tell(taints), tell(namesOfNodes(nodes)))
+	o.says = finding.Format("it does not tolerate the taint %s of %s", "Pod에 taint %s에 대한 toleration이 없습니다(노드 %s)", finding.List(taints), finding.List(namesOfNodes(nodes)))
 	return o
 }
 
@@ -219,7 +219,7 @@ func (sv survey) wish(c clause) obstruction {
 	switch {
 	case len(missing) > 0 && len(nodes) > 0:
 		o.field = podField(sv.workload(), ".nodeSelector")
-		o.says = finding.Format("no node has the label %s", "label이 %s인 노드가 없습니다", tell(missing))
+		o.says = finding.Format("no node has the label %s", "label이 %s인 노드가 없습니다", finding.List(missing))
 	case len(sv.p.Spec.NodeSelector) > 0:
 		o.field = podField(sv.workload(), ".nodeSelector")
 		o.says = finding.Format("its node selector does not match %s", "%s의 label이 Pod의 nodeSelector와 맞지 않습니다", sv.share(c.nodes))

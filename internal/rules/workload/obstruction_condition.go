@@ -180,5 +180,5 @@ func (sv survey) claimNames(text finding.Text) finding.Text {
 	if len(names) == 0 {
 		return text
 	}
-	return finding.Join("; ", text, finding.Format("PersistentVolumeClaim %s", "PersistentVolumeClaim %s", tell(names)))
+	return finding.Join("; ", text, finding.Format("PersistentVolumeClaim %s", "PersistentVolumeClaim %s", finding.List(names)))
 }

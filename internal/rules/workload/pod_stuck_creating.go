@@ -202,8 +202,8 @@ func podStuckCreating(p *rule.Pass, g group[stuckPod]) finding.Finding {
 		f.Title = finding.Format("node %s: pods cannot start: %s", "노드 %s: Pod가 시작하지 못합니다. %s", finding.Verbatim(node), first.reason.says)
 		f.Why = finding.Textf("%d pods of different workloads fail alike on it", "서로 다른 workload의 Pod %d개가 이 노드에서 같은 이유로 실패합니다", len(pods))
 	} else {
-		f.Title = finding.Format("%s: cannot start on %s: %s", "%s: 노드 %s에서 시작하지 못합니다. %s", finding.Verbatim(finding.Qualified(g.Subject)), tell(nodesOf(pods)), first.reason.says)
-		f.Why = finding.Format("nothing of %s has started", "시작된 컨테이너가 없습니다(%s)", tell(names))
+		f.Title = finding.Format("%s: cannot start on %s: %s", "%s: 노드 %s에서 시작하지 못합니다. %s", finding.Verbatim(finding.Qualified(g.Subject)), finding.List(nodesOf(pods)), first.reason.says)
+		f.Why = finding.Format("nothing of %s has started", "시작된 컨테이너가 없습니다(%s)", finding.List(names))
 	}
 	if first.reason.field != "" {
 		f.Field = podField(g.Subject, first.reason.field)
@@ -247,7 +247,7 @@ func (s stuckPod) heldBy(all *snapshot.Snapshot) finding.Text {
 	if len(names) == 0 {
 		return finding.Text{}
 	}
-	return finding.Format("held by %s", "volume을 사용 중인 Pod: %s", tell(names))
+	return finding.Format("held by %s", "volume을 사용 중인 Pod: %s", finding.List(names))
 }
 
 // holders are the pods on other nodes that mount a PersistentVolumeClaim of this pod's.

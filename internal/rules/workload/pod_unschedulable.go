@@ -192,7 +192,7 @@ func waitingClaims(s *snapshot.Snapshot, u unplaced) []finding.Statement {
 		return nil
 	}
 	return []finding.Statement{{Text: finding.Format("PersistentVolumeClaim %s: it is Pending only until the pod has a node",
-		"PersistentVolumeClaim %s: Pod가 노드에 배정될 때까지 Pending인 것이 정상입니다", tell(names))}}
+		"PersistentVolumeClaim %s: Pod가 노드에 배정될 때까지 Pending인 것이 정상입니다", finding.List(names))}}
 }
 
 // claimsOf returns the PersistentVolumeClaims that a pod mounts, as far as they exist.

@@ -93,7 +93,7 @@ func (k *killedByProbe) blamePort(spec *corev1.Container, probe *corev1.Probe) {
 	k.mechanism = v1alpha1.MechanismMisconfigured
 	k.field += field
 	k.why = finding.Join("; ", k.why, finding.Format("the probe asks port %s, the container declares %s", "probe는 port %s에 요청하지만 컨테이너가 선언한 port는 %s입니다",
-		finding.Verbatim(port), tell(slices.Clone(declared))))
+		finding.Verbatim(port), finding.List(slices.Clone(declared))))
 }
 
 // probedPort is the port that a probe asks, by number or name, and the field that says so.

@@ -132,7 +132,7 @@ func imagesOf(failures []snapshot.PullFailure) finding.Text {
 	for _, f := range failures {
 		names = append(names, clip(f.Image, imageRunes))
 	}
-	return tell(names)
+	return finding.List(names)
 }
 
 // imageRunes bounds an image reference in a sentence; the longest valid one is little longer

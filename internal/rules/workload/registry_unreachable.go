@@ -106,7 +106,7 @@ func registryUnreachable(p *rule.Pass, g group[snapshot.PullFailure]) finding.Fi
 	f.Title = finding.Join(" ", finding.Format("registry %s: %s", "registry %s: %s", finding.Verbatim(host), said))
 	f.Why = finding.Join("; ",
 		inQuotes(reasonOf(first.Message)),
-		finding.Format("seen from %s, for image %s", "확인된 노드: %s, 이미지: %s", tell(nodes), imagesOf(g.Items)))
+		finding.Format("seen from %s, for image %s", "확인된 노드: %s, 이미지: %s", finding.List(nodes), imagesOf(g.Items)))
 	if mirrored := snapshot.ParseImage(first.Image).Registry; mirrored != host && mirrored != "docker.io" {
 		f.Why = finding.Join("; ", f.Why, finding.Textf("%s is asked for images of %s", "%[2]s 이미지를 %[1]s에 요청합니다", host, mirrored))
 	}

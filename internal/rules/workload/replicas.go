@@ -63,7 +63,7 @@ func replicasOf(p *rule.Pass) []replicas {
 
 func ofDeployment(d *appsv1.Deployment) replicas {
 	r := replicas{
-		subject: snapshot.SubjectOf(d), object: d, template: &d.Spec.Template, desired: orOne(d.Spec.Replicas),
+		subject: snapshot.SubjectOf(d), object: d, template: &d.Spec.Template, desired: snapshot.Replicas(d.Spec.Replicas),
 		ready: int(d.Status.ReadyReplicas), readyPath: ".status.readyReplicas", paused: d.Spec.Paused,
 		rollout: deploymentRollsOut(d),
 	}
@@ -121,7 +121,7 @@ func deploymentSpare(d *appsv1.Deployment, desired int) int {
 
 func ofStatefulSet(s *appsv1.StatefulSet) replicas {
 	r := replicas{
-		subject: snapshot.SubjectOf(s), object: s, template: &s.Spec.Template, desired: orOne(s.Spec.Replicas),
+		subject: snapshot.SubjectOf(s), object: s, template: &s.Spec.Template, desired: snapshot.Replicas(s.Spec.Replicas),
 		ready: int(s.Status.ReadyReplicas), readyPath: ".status.readyReplicas", spare: 1,
 		rollout: statefulSetRollsOut(s),
 	}
@@ -142,7 +142,7 @@ func statefulSetRollsOut(s *appsv1.StatefulSet) bool {
 	case s.Status.ObservedGeneration < s.Generation:
 		return true
 	case u.RollingUpdate != nil && u.RollingUpdate.Partition != nil && *u.RollingUpdate.Partition > 0:
-		return int(s.Status.UpdatedReplicas) < orOne(s.Spec.Replicas)-int(*u.RollingUpdate.Partition)
+		return int(s.Status.UpdatedReplicas) < snapshot.Replicas(s.Spec.Replicas)-int(*u.RollingUpdate.Partition)
 	default:
 		return s.Status.UpdateRevision != s.Status.CurrentRevision
 	}
@@ -168,14 +168,6 @@ func deploymentCondition(d *appsv1.Deployment, t appsv1.DeploymentConditionType)
 		}
 	}
 	return nil
-}
-
-// orOne is a number of replicas, which the API server defaults to one.
-func orOne(n *int32) int {
-	if n == nil {
-		return 1
-	}
-	return int(*n)
 }
 
 func orDefault(v *intstr.IntOrString, fallback intstr.IntOrString) intstr.IntOrString {

@@ -72,7 +72,7 @@ func isOfNewRevision(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
 
 func rolloutStuck(p *rule.Pass) {
 	for _, d := range snapshot.List[*appsv1.Deployment](p.Snapshot) {
-		if d.Spec.Paused || d.DeletionTimestamp != nil || orOne(d.Spec.Replicas) == 0 || d.Status.ObservedGeneration < d.Generation {
+		if d.Spec.Paused || d.DeletionTimestamp != nil || snapshot.Replicas(d.Spec.Replicas) == 0 || d.Status.ObservedGeneration < d.Generation {
 			continue
 		}
 		if f, ok := deploymentStuck(p, d); ok {
@@ -80,7 +80,7 @@ func rolloutStuck(p *rule.Pass) {
 		}
 	}
 	for _, s := range snapshot.List[*appsv1.StatefulSet](p.Snapshot) {
-		if s.DeletionTimestamp != nil || orOne(s.Spec.Replicas) == 0 || s.Status.UpdateRevision == s.Status.CurrentRevision ||
+		if s.DeletionTimestamp != nil || snapshot.Replicas(s.Spec.Replicas) == 0 || s.Status.UpdateRevision == s.Status.CurrentRevision ||
 			s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType {
 			continue
 		}
@@ -137,7 +137,7 @@ func deploymentStuck(p *rule.Pass, d *appsv1.Deployment) (finding.Finding, bool)
 	}
 	subject := snapshot.SubjectOf(d)
 	pods := sortNew(p, p.PodsOf(subject), func(pod *corev1.Pod) bool { return controllerOf(pod) == rev.Newest.Name })
-	wanted := orOne(d.Spec.Replicas)
+	wanted := snapshot.Replicas(d.Spec.Replicas)
 	if pods.ready >= wanted {
 		return finding.Finding{}, false
 	}
@@ -195,7 +195,7 @@ func statefulSetStuck(p *rule.Pass, s *appsv1.StatefulSet) (finding.Finding, boo
 		Value: s.Status.UpdateRevision + " (current " + s.Status.CurrentRevision + ")",
 	}}}
 	f.Explains = alike(p.Snapshot, failingPods(p, subject))
-	tellStuck(&f, stuck{pods: pods, wanted: orOne(s.Spec.Replicas), previous: serving})
+	tellStuck(&f, stuck{pods: pods, wanted: snapshot.Replicas(s.Spec.Replicas), previous: serving})
 	f.Remedies.Now = append(f.Remedies.Now,
 		finding.Remedy{
 			Text:    finding.Text{EN: "go back to the version before", KO: "이전 버전으로 되돌립니다"},
@@ -224,7 +224,7 @@ type stuck struct {
 func tellStuck(f *finding.Finding, s stuck) {
 	name := finding.Named(f.Subject)
 	f.Title = finding.Textf("%s: rollout stuck at %d of %d new pods ready", "%s: rollout이 멈췄습니다. 새 Pod %[3]d개 중 %[2]d개만 Ready입니다", name, s.pods.ready, s.wanted)
-	serving := finding.Format("the old version goes on serving with %s", "이전 버전의 %s가 계속 서비스합니다", podsText(s.previous))
+	serving := finding.Format("the old version goes on serving with %s", "이전 버전의 %s가 계속 서비스합니다", finding.Pods(s.previous))
 	if s.previous == 0 {
 		serving = finding.Text{EN: "no pod of an old version serves", KO: "이전 버전의 Pod는 서비스하고 있지 않습니다"}
 	}

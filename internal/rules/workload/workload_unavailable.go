@@ -64,11 +64,11 @@ func lacksPods(s *snapshot.Snapshot, effect, _ finding.Finding) bool {
 	switch subject.Kind {
 	case "Deployment":
 		if d, ok := snapshot.Get[*appsv1.Deployment](s, subject.Namespace, subject.Name); ok {
-			wanted = orOne(d.Spec.Replicas)
+			wanted = snapshot.Replicas(d.Spec.Replicas)
 		}
 	case "StatefulSet":
 		if set, ok := snapshot.Get[*appsv1.StatefulSet](s, subject.Namespace, subject.Name); ok {
-			wanted = orOne(set.Spec.Replicas)
+			wanted = snapshot.Replicas(set.Spec.Replicas)
 		}
 	case "DaemonSet":
 		if set, ok := snapshot.Get[*appsv1.DaemonSet](s, subject.Namespace, subject.Name); ok {
@@ -189,14 +189,14 @@ func tellShortage(p *rule.Pass, r replicas, c podCount, missing int, manager sna
 		texts = append(texts, finding.Format("not ready: %s", "Ready가 아닌 Pod: %s", tellPods(c.failing)))
 	}
 	if c.starting > 0 {
-		texts = append(texts, finding.Format("starting: %s", "시작하는 중: %s", podsText(c.starting)))
+		texts = append(texts, finding.Format("starting: %s", "시작하는 중: %s", finding.Pods(c.starting)))
 	}
 	switch {
 	case missing > 0 && r.refusal != nil:
 		texts = append(texts, finding.Join(": ",
-			finding.Format("cannot create %s", "%s를 생성하지 못합니다", podsText(missing)), quoted(r.refusal.message)))
+			finding.Format("cannot create %s", "%s를 생성하지 못합니다", finding.Pods(missing)), quoted(r.refusal.message)))
 	case missing > 0:
-		texts = append(texts, finding.Format("missing: %s", "존재하지 않음: %s", podsText(missing)))
+		texts = append(texts, finding.Format("missing: %s", "존재하지 않음: %s", finding.Pods(missing)))
 	}
 	if len(texts) == 0 {
 		texts = append(texts, finding.Textf("%s says so", "%s 값에 따릅니다", r.readyPath))
@@ -214,15 +214,7 @@ func tellPods(pods []*corev1.Pod) finding.Text {
 		}
 		names = append(names, name)
 	}
-	return tell(names)
-}
-
-// podsText counts pods.
-func podsText(n int) finding.Text {
-	if n == 1 {
-		return finding.Text{EN: "1 pod", KO: "Pod 1개"}
-	}
-	return finding.Textf("%d pods", "Pod %d개", n)
+	return finding.List(names)
 }
 
 // mechanism classes a refusal by the words of the admission plugin that spoke
