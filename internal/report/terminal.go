@@ -41,7 +41,10 @@ func (p *page) header(d v1alpha1.Diagnosis) {
 		left = append(left, span{"  " + p.words.nodes(d.Cluster.Nodes) + "  " + p.words.pods(d.Cluster.Pods), plain})
 	}
 	looked := p.words.looked(d.Stats.Kinds, d.Stats.Seconds)
-	if p.options.Recorded {
+	switch {
+	case p.options.Recorded && p.now.Unix() <= 0:
+		looked = p.words.undated(d.Stats.Kinds)
+	case p.options.Recorded:
 		looked = p.words.recorded(p.now.In(p.options.location()), d.Stats.Kinds)
 	}
 	right := span{looked, dim}

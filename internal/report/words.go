@@ -24,6 +24,7 @@ type words struct {
 	andMore                                  func(n int, detail string) string
 	looked                                   func(kinds int, seconds float64) string
 	recorded                                 func(at time.Time, kinds int) string
+	undated                                  func(kinds int) string
 	since                                    func(clock, age string) string
 	age                                      func(time.Duration) string
 	healthyIn, unknownIn                     func(namespace string) string
@@ -64,7 +65,8 @@ var english = words{
 	recorded: func(at time.Time, kinds int) string {
 		return fmt.Sprintf("recorded %s, %s", at.Format("2006-01-02 15:04 MST"), count(kinds, "kind", "kinds"))
 	},
-	since: func(clock, age string) string { return fmt.Sprintf("since %s (%s)", clock, age) },
+	undated: func(kinds int) string { return "recorded at an unknown time, " + count(kinds, "kind", "kinds") },
+	since:   func(clock, age string) string { return fmt.Sprintf("since %s (%s)", clock, age) },
 	age: func(d time.Duration) string {
 		return inUnits(d, "%d s", "%d min", "%d h", "%d h %d min", "%d days")
 	},
@@ -102,7 +104,8 @@ var korean = words{
 	recorded: func(at time.Time, kinds int) string {
 		return fmt.Sprintf("%s에 기록, 리소스 %s종", at.Format("2006-01-02 15:04 MST"), grouped(kinds))
 	},
-	since: func(clock, age string) string { return fmt.Sprintf("%s부터 (%s)", clock, age) },
+	undated: func(kinds int) string { return "기록 시각 알 수 없음, 리소스 " + grouped(kinds) + "종" },
+	since:   func(clock, age string) string { return fmt.Sprintf("%s부터 (%s)", clock, age) },
 	age: func(d time.Duration) string {
 		return inUnits(d, "%d초", "%d분", "%d시간", "%d시간 %d분", "%d일")
 	},

@@ -85,7 +85,8 @@ type reader struct {
 	manifest *manifest
 	machines map[string]bool
 	kinds    map[snapshot.Kind]*sighting
-	newest   time.Time
+	clock    clock
+	objects  int
 	layout   layout
 	// unknown counts objects by a kind that is not known.
 	unknown map[unknownKind]int
@@ -128,6 +129,9 @@ func (r *reader) visit(e entry) error {
 		r.readErrors(place, content)
 	case roleObjects:
 		r.readObjects(e.name, place, content)
+		if r.objects > maxObjects {
+			return fmt.Errorf("it holds more than %d objects, which no bundle needs", maxObjects)
+		}
 	case roleOther:
 	}
 	return nil
@@ -171,10 +175,11 @@ func (r *reader) readObjects(name string, p place, content io.Reader) {
 			if !ok {
 				return
 			}
-			sight(k).object(o, inList, p)
-			if t := latest(o); t.After(r.newest) {
-				r.newest = t
+			if r.objects++; r.objects > maxObjects {
+				return
 			}
+			sight(k).object(o, inList, p)
+			r.clock.see(o)
 			collect.Clean(o)
 			r.builder.Add(o)
 		},
@@ -194,7 +199,7 @@ func (r *reader) readObjects(name string, p place, content io.Reader) {
 		},
 		odd: func(o oddity) { r.odd(name, o) },
 	}
-	if err := f.read(content); err != nil {
+	if err := f.read(&untilFull{content, &r.objects}); err != nil {
 		r.gaps.add(name, "%s; what came before is used", "%s. 그 앞까지의 내용만 사용합니다", err)
 		for k := range held {
 			r.kinds[k].broken = name
@@ -222,15 +227,22 @@ func (r *reader) sighting(k snapshot.Kind) *sighting {
 
 // build ends the reading.
 func (r *reader) build() *snapshot.Snapshot {
-	moment, name := r.newest, r.name
+	moment, name := r.clock.moment(), r.name
 	if m := r.manifest; m != nil {
-		moment = m.ObservedAt
+		if !m.ObservedAt.IsZero() {
+			moment = m.ObservedAt
+		}
 		r.builder.SetAPI(m.API)
 		if m.Cluster != "" {
 			name = m.Cluster
 		}
 	}
 	r.cover()
+	if moment.IsZero() {
+		// Nothing can be told to have just begun, so everything counts as having lasted.
+		moment = time.Unix(0, 0).UTC()
+		r.gaps.add("", "nothing in the bundle says when it was taken, so no age can be told, and what may have just begun counts as having lasted", "언제 수집한 것인지 알 수 있는 시각이 없어 경과 시간을 알 수 없습니다. 방금 시작되었을 수 있는 것도 지속된 것으로 봅니다")
+	}
 	r.builder.SetTime(moment)
 	r.builder.SetSource(snapshot.Source{Name: name})
 	return r.builder.Build()

@@ -76,7 +76,7 @@ func (r *reader) cover() {
 			continue
 		}
 		c := r.coverage(k, s, only)
-		c.ReadAt = r.newest
+		c.ReadAt = r.clock.moment()
 		r.builder.SetCoverage(k, c)
 	}
 }

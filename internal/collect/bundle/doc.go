@@ -19,8 +19,9 @@
 // its namespaces.json. A kind of which only single objects are there is a part. A kind that appears
 // nowhere was not collected.
 //
-// The moment is the manifest's, else the newest time that the objects mention, never the reader's
-// clock.
+// The moment is the manifest's, else the newest time that the API server wrote into the objects, else
+// (where no Lease shows its managed fields, as kubectl get hides them) the newest time that the
+// objects mention, never the reader's clock.
 //
 // A bundle comes from anywhere, so nothing in it is trusted: nothing is written to disk, links are
 // not followed, names that lead outside are refused, and sizes are bounded.

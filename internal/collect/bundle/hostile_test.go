@@ -298,6 +298,17 @@ func TestFilesWithoutEndAreGivenUp(t *testing.T) {
 	}
 }
 
+func TestMoreObjectsThanAnyClusterHasAreRefused(t *testing.T) {
+	r := newReader("x", &gaps{})
+	r.objects = maxObjects - 1
+	err := r.visit(entry{name: "pods.json", open: func() (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(list(podItem, otherItem))), nil
+	}})
+	if err == nil || err.Error() != "it holds more than 1000000 objects, which no bundle needs" {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestWhatIsBoundedFailsPastItsBound(t *testing.T) {
 	for _, tc := range []struct {
 		text  string

@@ -12,21 +12,51 @@ import (
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
-// latest is the newest time at which an object says that something happened: the nearest one can
-// come, without a manifest, to when it was read. Times that point ahead (a deletion's grace, a
-// certificate's end) are left out.
-func latest(o snapshot.Object) time.Time {
-	t := o.GetCreationTimestamp().Time
+// clock finds out, without a manifest, when the objects were read: at the newest time they mention.
+type clock struct {
+	// written is the newest time that the API server wrote.
+	written time.Time
+	// claimed is the newest time of any writer; machines' clocks can be far off.
+	claimed time.Time
+	// beats tells that managed fields of a Lease were seen: some Lease is always seconds old, while
+	// other objects may not have been written for days.
+	beats bool
+}
+
+func (c *clock) see(o snapshot.Object) {
+	written := o.GetCreationTimestamp().Time
+	for _, f := range o.GetManagedFields() {
+		if f.Time != nil && f.Time.After(written) {
+			written = f.Time.Time
+		}
+	}
+	if _, ok := o.(*coordinationv1.Lease); ok && len(o.GetManagedFields()) > 0 {
+		c.beats = true
+	}
+	if written.After(c.written) {
+		c.written = written
+	}
+	if t := latest(o, written); t.After(c.claimed) {
+		c.claimed = t
+	}
+}
+
+// moment is the API server's where its times keep up with the cluster, else the newest of all.
+func (c *clock) moment() time.Time {
+	if c.beats && !c.written.IsZero() {
+		return c.written
+	}
+	return c.claimed
+}
+
+// latest is the newest time at which an object says that something happened, at least t. Times that
+// point ahead (a deletion's grace, a certificate's end) are left out.
+func latest(o snapshot.Object, t time.Time) time.Time {
 	see := func(times ...time.Time) {
 		for _, other := range times {
 			if other.After(t) {
 				t = other
 			}
-		}
-	}
-	for _, f := range o.GetManagedFields() {
-		if f.Time != nil {
-			see(f.Time.Time)
 		}
 	}
 	switch o := o.(type) {

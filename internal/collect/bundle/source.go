@@ -59,6 +59,19 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// untilFull ends a reading where no more objects are taken in.
+type untilFull struct {
+	r       io.Reader
+	objects *int
+}
+
+func (u *untilFull) Read(p []byte) (int, error) {
+	if *u.objects > maxObjects {
+		return 0, errTooLarge
+	}
+	return u.r.Read(p)
+}
+
 // folder is a bundle that lies open.
 type folder struct {
 	fsys fs.FS
