@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,12 +31,17 @@ var _ = Catalog.Add(rule.Rule{
 })
 
 func detectImageNotFound(p *rule.Pass) {
-	for _, g := range failedPulls(p, pullNotFound, pullNever, pullNoPlatform) {
-		p.Report(imageNotFound(p, g))
+	groups := failedPulls(p, pullNotFound, pullNever, pullNoPlatform)
+	if len(groups) == 0 {
+		return
+	}
+	present := imagesInUse(p.Snapshot)
+	for _, g := range groups {
+		p.Report(imageNotFound(p, g, present))
 	}
 }
 
-func imageNotFound(p *rule.Pass, g group[snapshot.PullFailure]) finding.Finding {
+func imageNotFound(p *rule.Pass, g group[snapshot.PullFailure], present inUse) finding.Finding {
 	first, pods := g.Items[0], pullPods(g.Items)
 	class, h := classifyPull(first), historyOf(p.Snapshot, g.Subject, pods)
 	f := finding.Finding{
@@ -54,7 +58,7 @@ func imageNotFound(p *rule.Pass, g group[snapshot.PullFailure]) finding.Finding 
 	case pullNoPlatform:
 		f.Mechanism = v1alpha1.MechanismMisconfigured
 	default:
-		where = whatIsMissing(p.Snapshot, first)
+		where = whatIsMissing(present, first)
 		f.RuledOut = append(f.RuledOut, finding.Statement{Text: finding.Textf(
 			"registry or network: %s answered", "registry나 네트워크 문제가 아닙니다. %s에서 응답이 왔습니다", snapshot.ParseImage(first.Image).Registry)})
 	}
@@ -86,28 +90,19 @@ func imageNotFoundTitle(g group[snapshot.PullFailure], class pullClass) finding.
 
 // whatIsMissing says whether tag or repository is missing, as far as the registry or the rest of
 // the cluster tells.
-func whatIsMissing(s *snapshot.Snapshot, f snapshot.PullFailure) finding.Text {
+func whatIsMissing(present inUse, f snapshot.PullFailure) finding.Text {
 	message := strings.ToLower(f.Message)
 	if strings.Contains(message, "name unknown") || strings.Contains(message, "name_unknown") || strings.Contains(message, "repository name not known") {
 		return finding.Textf("the registry knows no repository %s", "registry가 모르는 repository입니다(%s)", snapshot.ParseImage(f.Image).Repository)
 	}
 	missing := snapshot.ParseImage(f.Image)
-	for _, p := range snapshot.List[*corev1.Pod](s) {
-		for _, c := range running(p) {
-			image := snapshot.SpecImage(p, c.Name)
-			if !strings.HasPrefix(image, missing.Repository) {
-				continue
-			}
-			other := snapshot.ParseImage(image)
-			switch {
-			case image == f.Image:
-				return finding.Textf("pod %s runs this very image on %s, so it has been removed from the registry since",
-					"같은 이미지가 이미 실행 중이므로(Pod %s, 노드 %s) 그 뒤에 registry에서 삭제된 것입니다", finding.Qualified(snapshot.SubjectOf(p)), p.Spec.NodeName)
-			case other.Repository == missing.Repository:
-				return finding.Textf("the repository exists (pod %s runs %s), its tag %s does not",
-					"repository는 존재합니다(실행 중인 Pod %s의 이미지 %s). 없는 것은 태그입니다(%s)", finding.Qualified(snapshot.SubjectOf(p)), image, orLatest(missing.Tag))
-			}
-		}
+	if p, ok := present.byImage[f.Image]; ok {
+		return finding.Textf("pod %s runs this very image on %s, so it has been removed from the registry since",
+			"같은 이미지가 이미 실행 중이므로(Pod %s, 노드 %s) 그 뒤에 registry에서 삭제된 것입니다", finding.Qualified(snapshot.SubjectOf(p)), p.Spec.NodeName)
+	}
+	if r, ok := present.byRepository[missing.Repository]; ok {
+		return finding.Textf("the repository exists (pod %s runs %s), its tag %s does not",
+			"repository는 존재합니다(실행 중인 Pod %s의 이미지 %s). 없는 것은 태그입니다(%s)", finding.Qualified(snapshot.SubjectOf(r.pod)), r.image, orLatest(missing.Tag))
 	}
 	if strings.Contains(message, "manifest unknown") || strings.Contains(message, "manifest_unknown") {
 		return finding.Textf("the registry has no tag %s", "registry에 없는 태그입니다(%s)", orLatest(missing.Tag))
@@ -133,7 +128,33 @@ func imageRemedies(g group[snapshot.PullFailure], pods []*corev1.Pod, class pull
 	return []finding.Remedy{edit(g.Subject, pods, field), push}
 }
 
-// running returns the statuses of a pod's containers that run.
-func running(p *corev1.Pod) []corev1.ContainerStatus {
-	return slices.DeleteFunc(slices.Clone(p.Status.ContainerStatuses), func(c corev1.ContainerStatus) bool { return c.State.Running == nil })
+// runner is a pod that runs an image.
+type runner struct {
+	pod   *corev1.Pod
+	image string
+}
+
+// inUse is what containers run just now: the first pod of each image and of each repository.
+type inUse struct {
+	byImage      map[string]*corev1.Pod
+	byRepository map[string]runner
+}
+
+func imagesInUse(s *snapshot.Snapshot) inUse {
+	out := inUse{byImage: map[string]*corev1.Pod{}, byRepository: map[string]runner{}}
+	for _, p := range snapshot.List[*corev1.Pod](s) {
+		for i := range p.Status.ContainerStatuses {
+			c := &p.Status.ContainerStatuses[i]
+			image := snapshot.SpecImage(p, c.Name)
+			if _, known := out.byImage[image]; known || image == "" || c.State.Running == nil {
+				continue
+			}
+			out.byImage[image] = p
+			repository := snapshot.ParseImage(image).Repository
+			if _, known := out.byRepository[repository]; !known {
+				out.byRepository[repository] = runner{p, image}
+			}
+		}
+	}
+	return out
 }
