@@ -42,6 +42,20 @@ func cleanMessages(o snapshot.Object) {
 		}
 	case *corev1.Service:
 		cleanConditions(o.Status.Conditions)
+	case *storagev1.VolumeAttachment:
+		for _, e := range []*storagev1.VolumeError{o.Status.AttachError, o.Status.DetachError} {
+			if e != nil {
+				redact(&e.Message)
+			}
+		}
+	default:
+		cleanControllersMessages(o)
+	}
+}
+
+// cleanControllersMessages redacts what controllers say about the objects of other groups.
+func cleanControllersMessages(o snapshot.Object) {
+	switch o := o.(type) {
 	case *appsv1.Deployment:
 		for i := range o.Status.Conditions {
 			redact(&o.Status.Conditions[i].Message)
@@ -70,12 +84,6 @@ func cleanMessages(o snapshot.Object) {
 		cleanConditions(o.Status.Conditions)
 	case *networkingv1.ServiceCIDR:
 		cleanConditions(o.Status.Conditions)
-	case *storagev1.VolumeAttachment:
-		for _, e := range []*storagev1.VolumeError{o.Status.AttachError, o.Status.DetachError} {
-			if e != nil {
-				redact(&e.Message)
-			}
-		}
 	}
 }
 

@@ -304,7 +304,7 @@ func TestMoreObjectsThanAnyClusterHasAreRefused(t *testing.T) {
 	err := r.visit(entry{name: "pods.json", open: func() (io.ReadCloser, error) {
 		return io.NopCloser(strings.NewReader(list(podItem, otherItem))), nil
 	}})
-	if err == nil || err.Error() != "it holds more than 1000000 objects, which no bundle needs" {
+	if err == nil || err.Error() != "it holds more than 750000 objects, which no bundle needs" {
 		t.Errorf("error %v", err)
 	}
 }

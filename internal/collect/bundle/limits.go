@@ -16,9 +16,9 @@ const (
 	// maxObjectBytes is the size of one object as JSON. etcd takes 1.5 MiB by default, and an object
 	// written out with indents is at most a few times that.
 	maxObjectBytes = 16 << 20
-	// maxObjects is the number of objects in a bundle, equal ones counted each time. The smallest
-	// takes some 2 KB in memory, and next to nothing in an archive.
-	maxObjects = 1_000_000
+	// maxObjects is the number of objects in a bundle, equal ones counted each time: five for each pod of
+	// such a cluster. The smallest takes some 2 KB in memory, and next to nothing in an archive.
+	maxObjects = 750_000
 	// maxManifestBytes is the size of MANIFEST.json and of a machine's report.
 	maxManifestBytes = 16 << 20
 	// maxLogBytes is how much of one log file is read to find its end.
