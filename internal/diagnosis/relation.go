@@ -16,12 +16,8 @@ func related(s *snapshot.Snapshot, effect finding.Subject, via rule.Relation) []
 	case rule.Itself:
 		return []finding.Subject{effect}
 	case rule.RunsOn:
-		if p, ok := podOf(s, effect); ok && p.Spec.NodeName != "" {
+		if p, ok := snapshot.Get[*corev1.Pod](s, effect.Namespace, effect.Name); ok && effect.Kind == "Pod" && p.Spec.NodeName != "" {
 			return []finding.Subject{{Kind: "Node", Name: p.Spec.NodeName}}
-		}
-	case rule.OwnedBy:
-		if p, ok := podOf(s, effect); ok {
-			return []finding.Subject{s.Workload(p)}
 		}
 	case rule.HasPod:
 		return subjectsOf(podsBehind(s, effect), func(p *corev1.Pod) finding.Subject { return snapshot.SubjectOf(p) })
@@ -31,13 +27,6 @@ func related(s *snapshot.Snapshot, effect finding.Subject, via rule.Relation) []
 		// Looked up by code alone: it ties every subject to the cause.
 	}
 	return nil
-}
-
-func podOf(s *snapshot.Snapshot, subject finding.Subject) (*corev1.Pod, bool) {
-	if subject.Kind != "Pod" {
-		return nil, false
-	}
-	return snapshot.Get[*corev1.Pod](s, subject.Namespace, subject.Name)
 }
 
 // podsBehind returns the pods that a Service selects or a workload owns.

@@ -126,8 +126,6 @@ const (
 	Itself Relation = "itself"
 	// RunsOn: the effect is a Pod on the cause's Node.
 	RunsOn Relation = "runs on"
-	// OwnedBy: the effect is a Pod of the cause's workload.
-	OwnedBy Relation = "owned by"
 	// HasPod: the effect is a workload or a Service, and the cause is about one of its Pods.
 	HasPod Relation = "has pod"
 	// Serves: the effect is a Service that selects pods of the cause's workload.
