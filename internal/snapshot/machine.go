@@ -80,6 +80,3 @@ func (k EvidenceKey) matches(pattern EvidenceKey) bool {
 
 // MachineNodes are the sorted names of the nodes whose machines reported.
 func (s *Snapshot) MachineNodes() []string { return slices.Sorted(maps.Keys(s.machines)) }
-
-// Machines is the number of machines that reported.
-func (s *Snapshot) Machines() int { return len(s.machines) }
