@@ -12,6 +12,10 @@ TOOLS := controller-gen golangci-lint gotestsum govulncheck
 # How the lab is made: make lab LAB="--control-planes 3 --workers 3"
 LAB ?= --workers 2
 
+# The linter remembers paths: what it found in one checkout it reports under that name in another,
+# where the exclusions do not match it.
+export GOLANGCI_LINT_CACHE := $(CURDIR)/bin/lint-cache
+
 .PHONY: help
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
