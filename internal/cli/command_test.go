@@ -84,12 +84,12 @@ type outcome struct {
 }
 
 // run carries out a command line in a world of its own.
-func run(t *testing.T, ctx context.Context, args ...string) outcome { //nolint:revive // t comes first in helpers
+func run(t *testing.T, ctx context.Context, args ...string) outcome { //nolint:revive // in tests t comes first, as t.Helper wants it
 	t.Helper()
 	return runIn(t, ctx, nil, args...)
 }
 
-func runIn(t *testing.T, ctx context.Context, change func(*invocation.Invocation), args ...string) outcome { //nolint:revive // t comes first in helpers
+func runIn(t *testing.T, ctx context.Context, change func(*invocation.Invocation), args ...string) outcome { //nolint:revive // in tests t comes first, as t.Helper wants it
 	t.Helper()
 	// Nothing of whoever runs the tests may show in them.
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))

@@ -23,23 +23,15 @@ func cleanMessages(o snapshot.Object) {
 	case *corev1.Pod:
 		cleanPodStatus(&o.Status)
 	case *corev1.Node:
-		for i := range o.Status.Conditions {
-			redact(&o.Status.Conditions[i].Message)
-		}
+		redactEach(o.Status.Conditions, func(c *corev1.NodeCondition) *string { return &c.Message })
 	case *corev1.Namespace:
-		for i := range o.Status.Conditions {
-			redact(&o.Status.Conditions[i].Message)
-		}
+		redactEach(o.Status.Conditions, func(c *corev1.NamespaceCondition) *string { return &c.Message })
 	case *corev1.PersistentVolume:
 		redact(&o.Status.Message)
 	case *corev1.PersistentVolumeClaim:
-		for i := range o.Status.Conditions {
-			redact(&o.Status.Conditions[i].Message)
-		}
+		redactEach(o.Status.Conditions, func(c *corev1.PersistentVolumeClaimCondition) *string { return &c.Message })
 	case *corev1.ReplicationController:
-		for i := range o.Status.Conditions {
-			redact(&o.Status.Conditions[i].Message)
-		}
+		redactEach(o.Status.Conditions, func(c *corev1.ReplicationControllerCondition) *string { return &c.Message })
 	case *corev1.Service:
 		cleanConditions(o.Status.Conditions)
 	case *storagev1.VolumeAttachment:
@@ -57,29 +49,17 @@ func cleanMessages(o snapshot.Object) {
 func cleanControllersMessages(o snapshot.Object) {
 	switch o := o.(type) {
 	case *appsv1.Deployment:
-		for i := range o.Status.Conditions {
-			redact(&o.Status.Conditions[i].Message)
-		}
+		redactEach(o.Status.Conditions, func(c *appsv1.DeploymentCondition) *string { return &c.Message })
 	case *appsv1.ReplicaSet:
-		for i := range o.Status.Conditions {
-			redact(&o.Status.Conditions[i].Message)
-		}
+		redactEach(o.Status.Conditions, func(c *appsv1.ReplicaSetCondition) *string { return &c.Message })
 	case *appsv1.StatefulSet:
-		for i := range o.Status.Conditions {
-			redact(&o.Status.Conditions[i].Message)
-		}
+		redactEach(o.Status.Conditions, func(c *appsv1.StatefulSetCondition) *string { return &c.Message })
 	case *appsv1.DaemonSet:
-		for i := range o.Status.Conditions {
-			redact(&o.Status.Conditions[i].Message)
-		}
+		redactEach(o.Status.Conditions, func(c *appsv1.DaemonSetCondition) *string { return &c.Message })
 	case *batchv1.Job:
-		for i := range o.Status.Conditions {
-			redact(&o.Status.Conditions[i].Message)
-		}
+		redactEach(o.Status.Conditions, func(c *batchv1.JobCondition) *string { return &c.Message })
 	case *autoscalingv2.HorizontalPodAutoscaler:
-		for i := range o.Status.Conditions {
-			redact(&o.Status.Conditions[i].Message)
-		}
+		redactEach(o.Status.Conditions, func(c *autoscalingv2.HorizontalPodAutoscalerCondition) *string { return &c.Message })
 	case *policyv1.PodDisruptionBudget:
 		cleanConditions(o.Status.Conditions)
 	case *networkingv1.ServiceCIDR:
@@ -87,11 +67,16 @@ func cleanControllersMessages(o snapshot.Object) {
 	}
 }
 
+// redactEach redacts the message of every item: each kind has a condition type of its own.
+func redactEach[T any](items []T, message func(*T) *string) {
+	for i := range items {
+		redact(message(&items[i]))
+	}
+}
+
 func cleanPodStatus(s *corev1.PodStatus) {
 	redact(&s.Message)
-	for i := range s.Conditions {
-		redact(&s.Conditions[i].Message)
-	}
+	redactEach(s.Conditions, func(c *corev1.PodCondition) *string { return &c.Message })
 	for _, containers := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses} {
 		for i := range containers {
 			cleanState(&containers[i].State)
@@ -110,9 +95,7 @@ func cleanState(s *corev1.ContainerState) {
 }
 
 func cleanConditions(conditions []metav1.Condition) {
-	for i := range conditions {
-		redact(&conditions[i].Message)
-	}
+	redactEach(conditions, func(c *metav1.Condition) *string { return &c.Message })
 }
 
 func redact(text *string) { *text = Redact(*text) }
