@@ -16,6 +16,32 @@ const (
 	ContainerLog QuestionKind = "ContainerLog"
 	// KubeletConnection asks whether the API server can open a connection to a node's kubelet.
 	KubeletConnection QuestionKind = "KubeletConnection"
+	// KubeletConfig asks for the configuration that the kubelet of a node runs with, as the API server
+	// passes on its /configz: a KubeletConfiguration in JSON (k8s.io/kubelet/config/v1beta1).
+	KubeletConfig QuestionKind = "KubeletConfig"
+	// KubeletStats asks for what the kubelet of a node measures, as the API server passes on its
+	// /stats/summary: a Summary in JSON (k8s.io/kubelet/pkg/apis/stats/v1alpha1), of whose pods only the
+	// volumes of PersistentVolumeClaims are kept.
+	KubeletStats QuestionKind = "KubeletStats"
+	// ObjectCount asks how many objects of a kind a LIST returns, in decimal: by quorum, or from the
+	// watch cache where Cached is set.
+	ObjectCount QuestionKind = "ObjectCount"
+	// AccessReview asks whether a user, or the one who asks where User is empty, may do Verb with
+	// Resource: "allowed" or "denied".
+	AccessReview QuestionKind = "AccessReview"
+	// DryRunCreate asks whether a minimal object of a kind would be admitted in a namespace. Nothing
+	// is stored. Rejected carries the words of whoever refused.
+	DryRunCreate QuestionKind = "DryRunCreate"
+	// Dial asks whether an address, host:port in Name, takes TCP connections and speaks TLS. The text
+	// is the end of the certificate that it shows, RFC 3339, where it shows one.
+	Dial QuestionKind = "Dial"
+	// ConfigMapValue asks for the value of a Key of a ConfigMap.
+	ConfigMapValue QuestionKind = "ConfigMapValue"
+	// CertificateOf asks for the certificates, never the key, of a TLS Secret, in PEM.
+	CertificateOf QuestionKind = "CertificateOf"
+	// APIServerMetrics asks for those of the API server's metrics that rules read (see
+	// MetricFamilies), in the Prometheus text format.
+	APIServerMetrics QuestionKind = "APIServerMetrics"
 )
 
 // Question is something a rule wants to know that no list shows. It is comparable; two rules that
@@ -26,11 +52,23 @@ type Question struct {
 	// Namespace of the object that it is about; empty for what has none.
 	Namespace string `json:"namespace,omitempty"`
 	// Name of the object that it is about: a pod, a node.
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 	// Container of a pod.
 	Container string `json:"container,omitempty"`
 	// Previous asks for the log of the container's previous run.
 	Previous bool `json:"previous,omitempty"`
+	// Group of Resource; empty for the core group.
+	Group string `json:"group,omitempty"`
+	// Resource in the plural, a subresource after a slash: "pods", "pods/log".
+	Resource string `json:"resource,omitempty"`
+	// Verb of an access review: "list".
+	Verb string `json:"verb,omitempty"`
+	// User of an access review: "system:serviceaccount:shop:api".
+	User string `json:"user,omitempty"`
+	// Key of a ConfigMap.
+	Key string `json:"key,omitempty"`
+	// Cached asks the API server's watch cache instead of etcd.
+	Cached bool `json:"cached,omitempty"`
 }
 
 // Outcome says how a question was answered.
@@ -46,6 +84,8 @@ const (
 	TimedOut Outcome = "timed out"
 	// Denied: this user may not ask.
 	Denied Outcome = "denied"
+	// Rejected: it would not be admitted; Error says why.
+	Rejected Outcome = "rejected"
 	// Absent: what was asked about does not exist.
 	Absent Outcome = "absent"
 	// Errored: the question failed in another way.
@@ -77,14 +117,21 @@ func (s *Snapshot) Asked() []Question {
 
 // CompareQuestions orders questions.
 func CompareQuestions(a, b Question) int {
-	previous := func(q Question) int {
-		if q.Previous {
-			return 1
-		}
-		return 0
-	}
 	return cmp.Or(
 		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name),
-		cmp.Compare(a.Container, b.Container), cmp.Compare(previous(a), previous(b)),
+		cmp.Compare(a.Container, b.Container), compareBools(a.Previous, b.Previous),
+		cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Verb, b.Verb),
+		cmp.Compare(a.User, b.User), cmp.Compare(a.Key, b.Key), compareBools(a.Cached, b.Cached),
 	)
+}
+
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
 }

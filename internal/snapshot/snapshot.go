@@ -20,6 +20,8 @@ type Snapshot struct {
 	allowed map[Kind]bool
 	// allowedKeys are patterns of the machine evidence that a restricted view shows.
 	allowedKeys []EvidenceKey
+	// customAllowed tells whether a restricted view shows custom resources.
+	customAllowed bool
 }
 
 // state is what all views of a snapshot share.
@@ -30,6 +32,8 @@ type state struct {
 	tables   map[Kind]*table
 	answers  map[Question]Answer
 	machines map[string]MachineReport
+	custom   customResources
+	expected []ExpectedNode
 	index    *index
 }
 
@@ -198,6 +202,7 @@ func (b *Builder) Build() *Snapshot {
 	for _, t := range b.state.tables {
 		t.seal()
 	}
+	b.state.custom.seal()
 	return &Snapshot{state: &b.state}
 }
 
@@ -224,10 +229,10 @@ func (t *table) seal() {
 func (s *Snapshot) With(answers map[Question]Answer) *Snapshot {
 	next := &state{
 		at: s.at, source: s.source, api: s.api, tables: s.tables, machines: s.machines,
-		answers: maps.Clone(s.answers), index: s.index,
+		custom: s.custom, expected: s.expected, answers: maps.Clone(s.answers), index: s.index,
 	}
 	maps.Copy(next.answers, answers)
-	return &Snapshot{state: next, allowed: s.allowed, allowedKeys: s.allowedKeys}
+	return &Snapshot{state: next, allowed: s.allowed, allowedKeys: s.allowedKeys, customAllowed: s.customAllowed}
 }
 
 // Each calls f for every object of a kind, in order.

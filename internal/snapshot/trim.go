@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -38,6 +39,11 @@ func Trim(o Object) {
 		}
 	case *corev1.Node:
 		o.Status.Images = nil
+	case *apiextensionsv1.CustomResourceDefinition:
+		// Schemas of a few hundred definitions are tens of megabytes, and no rule reads them.
+		for i := range o.Spec.Versions {
+			o.Spec.Versions[i].Schema = nil
+		}
 	case *appsv1.ControllerRevision:
 		// It is a copy of the whole pod template, environment included.
 		o.Data.Raw, o.Data.Object = nil, nil
