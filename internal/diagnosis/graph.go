@@ -27,6 +27,7 @@ type graph struct {
 
 	at      map[key]int
 	byCode  map[finding.Code][]int
+	about   map[finding.Subject][]int
 	claims  map[finding.Subject][]int
 	causes  [][]int
 	effects [][]int
@@ -38,6 +39,7 @@ func newGraph(s *snapshot.Snapshot, findings []finding.Finding, rules []rule.Rul
 		rules:   make(map[finding.Code]rule.Rule, len(rules)),
 		at:      make(map[key]int, len(findings)),
 		byCode:  map[finding.Code][]int{},
+		about:   map[finding.Subject][]int{},
 		claims:  map[finding.Subject][]int{},
 		causes:  make([][]int, len(findings)),
 		effects: make([][]int, len(findings)),
@@ -48,6 +50,7 @@ func newGraph(s *snapshot.Snapshot, findings []finding.Finding, rules []rule.Rul
 	for i, f := range findings {
 		g.at[key{f.Code, f.Subject}] = i
 		g.byCode[f.Code] = append(g.byCode[f.Code], i)
+		g.about[f.Subject] = append(g.about[f.Subject], i)
 		for _, subject := range f.Explains {
 			g.claims[subject] = append(g.claims[subject], i)
 		}
@@ -75,14 +78,30 @@ func (g *graph) causesOf(effect int) []int {
 			}
 		}
 	}
+	for _, subject := range f.WaitsFor {
+		for _, c := range g.about[subject] {
+			if subject != f.Subject && g.mayExplain(effect, c) && g.inOrder(effect, c) {
+				own = append(own, c)
+			}
+		}
+	}
 	for _, cause := range r.Causes {
-		if cause.Via == rule.Cluster {
+		switch cause.Via {
+		case rule.Claimed:
+			for _, c := range g.claims[f.Subject] {
+				if g.findings[c].Code == cause.Code && g.mayExplain(effect, c) && g.holds(cause, effect, c) {
+					own = append(own, c)
+				}
+			}
+			continue
+		case rule.Cluster:
 			for _, c := range g.byCode[cause.Code] {
 				if g.mayExplain(effect, c) && g.inOrder(effect, c) && g.holds(cause, effect, c) {
 					general = append(general, c)
 				}
 			}
 			continue
+		case rule.Itself, rule.RunsOn, rule.HasPod, rule.Serves:
 		}
 		for _, subject := range related(g.snapshot, f.Subject, cause.Via) {
 			c, ok := g.at[key{cause.Code, subject}]

@@ -23,8 +23,8 @@ func related(s *snapshot.Snapshot, effect finding.Subject, via rule.Relation) []
 		return subjectsOf(podsBehind(s, effect), func(p *corev1.Pod) finding.Subject { return snapshot.SubjectOf(p) })
 	case rule.Serves:
 		return subjectsOf(podsBehind(s, effect), s.Workload)
-	case rule.Cluster:
-		// Looked up by code alone: it ties every subject to the cause.
+	case rule.Claimed, rule.Cluster:
+		// Not looked up by subject: the cause says whom it reaches, or reaches everyone.
 	}
 	return nil
 }

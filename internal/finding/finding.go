@@ -84,6 +84,9 @@ type Finding struct {
 	// Explains names the subjects whose trouble this finding proves to be its own doing, beyond
 	// what topology says: the very pods that cannot start because of it, say.
 	Explains []Subject
+	// WaitsFor names the subjects that its own evidence says it waits for or calls in vain: the Service
+	// whose name its log tells. A finding about one of them that is no younger explains this one.
+	WaitsFor []Subject
 	// RuledOut names causes that the evidence excludes.
 	RuledOut []Statement
 	// Remedies for it, used when the finding turns out to be a root.

@@ -162,7 +162,11 @@ func run(r Rule, s *snapshot.Snapshot) (out outcome) {
 		}
 		kinds = append(kinds, n.Kind)
 	}
-	p := &Pass{Snapshot: s.Restrict(kinds, r.Machine), rule: r}
+	view := s.Restrict(kinds, r.Machine)
+	if r.CustomResources {
+		view = view.WithCustomResources()
+	}
+	p := &Pass{Snapshot: view, rule: r}
 	defer func() {
 		if v := recover(); v != nil {
 			out = outcome{err: fmt.Errorf("evaluating %s: %v", r.Code, v)}

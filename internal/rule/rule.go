@@ -31,6 +31,8 @@ type Rule struct {
 	Gravest finding.Severity
 	// Needs are the kinds that the rule reads.
 	Needs []Need
+	// CustomResources tells that the rule reads objects of kinds that CustomResourceDefinitions define.
+	CustomResources bool
 	// Machine names evidence from machines that the rule reads, as key patterns in which "*" stands
 	// for one segment; it is always optional.
 	Machine []snapshot.EvidenceKey
@@ -106,6 +108,15 @@ func Owners() []Need {
 	return needs
 }
 
+// Creations are what Snapshot.CreateFailures reads, optionally.
+func Creations() []Need {
+	var needs []Need
+	for _, k := range snapshot.CreationKinds() {
+		needs = append(needs, Need{k, DemandNone})
+	}
+	return needs
+}
+
 // Cause is a rule whose finding can explain a finding of this rule.
 type Cause struct {
 	// Code of the explaining rule.
@@ -130,6 +141,9 @@ const (
 	HasPod Relation = "has pod"
 	// Serves: the effect is a Service that selects pods of the cause's workload.
 	Serves Relation = "serves"
+	// Claimed: the cause claims the effect's subject (Finding.Explains). A Symptom is explained so by
+	// every rule; others name whom they accept.
+	Claimed Relation = "claimed"
 	// Cluster: the cause reaches every subject, as the control plane does.
 	Cluster Relation = "cluster"
 )
@@ -195,4 +209,9 @@ func Kinds(rules []Rule) []snapshot.Kind {
 	}
 	slices.SortFunc(out, snapshot.CompareKinds)
 	return out
+}
+
+// CustomResources tells whether any of the rules reads custom resources.
+func CustomResources(rules []Rule) bool {
+	return slices.ContainsFunc(rules, func(r Rule) bool { return r.CustomResources })
 }
