@@ -8,7 +8,10 @@ import (
 	"io"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
@@ -84,6 +87,12 @@ func load(state, around []byte) (*snapshot.Snapshot, error) {
 			continue
 		}
 		obj, _, err := decoder.Decode(doc, nil, nil)
+		if runtime.IsNotRegisteredError(err) {
+			if err := addCustom(b, doc, moment); err != nil {
+				return nil, fmt.Errorf("%s: document %d: %w", stateFile, n, err)
+			}
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: document %d: %w", stateFile, n, err)
 		}
@@ -91,6 +100,25 @@ func load(state, around []byte) (*snapshot.Snapshot, error) {
 			return nil, fmt.Errorf("%s: document %d: a snapshot does not hold %T", stateFile, n, obj)
 		}
 	}
+}
+
+// addCustom takes in an object of a kind that Scheme does not know, as a collector does. Its resource
+// is guessed from its kind, and its kind counts as read whole.
+func addCustom(b *snapshot.Builder, doc []byte, moment time.Time) error {
+	var u unstructured.Unstructured
+	if err := yaml.Unmarshal(doc, &u.Object); err != nil {
+		return fmt.Errorf("decoding a custom resource: %w", err)
+	}
+	gvk := u.GroupVersionKind()
+	plural, _ := meta.UnsafeGuessKindToResource(gvk)
+	k := snapshot.Kind{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Resource: plural.Resource}
+	r, err := snapshot.ReduceCustom(k, &u)
+	if err != nil {
+		return err
+	}
+	b.AddCustom(r)
+	b.SetCustomCoverage(k, snapshot.Coverage{State: snapshot.Complete, ReadAt: moment})
+	return nil
 }
 
 // said is what a rule said about a fixture, as want.yaml holds it.
