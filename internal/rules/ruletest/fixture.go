@@ -105,8 +105,12 @@ func load(state, around []byte) (*snapshot.Snapshot, error) {
 // addCustom takes in an object of a kind that Scheme does not know, as a collector does. Its resource
 // is guessed from its kind, and its kind counts as read whole.
 func addCustom(b *snapshot.Builder, doc []byte, moment time.Time) error {
+	data, err := yaml.YAMLToJSON(doc)
+	if err != nil {
+		return fmt.Errorf("decoding a custom resource: %w", err)
+	}
 	var u unstructured.Unstructured
-	if err := yaml.Unmarshal(doc, &u.Object); err != nil {
+	if err := u.UnmarshalJSON(data); err != nil {
 		return fmt.Errorf("decoding a custom resource: %w", err)
 	}
 	gvk := u.GroupVersionKind()
