@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"cmp"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -19,7 +20,7 @@ type CreateFailure struct {
 	Owner v1alpha1.Subject
 	// Workload that people know it by: the Deployment over the ReplicaSet, the CronJob over the Job.
 	Workload v1alpha1.Subject
-	// Message of the API server.
+	// Message of the API server, without what the controller puts before it.
 	Message string
 	// Since is when it was first refused, as far as the condition or the event tells.
 	Since time.Time
@@ -71,7 +72,7 @@ func (s *Snapshot) CreateFailures() []CreateFailure {
 		}
 	}
 	for _, job := range List[*batchv1.Job](s) {
-		if job.Status.Active == 0 && job.Status.CompletionTime == nil && job.Status.Succeeded == 0 && (job.Spec.Suspend == nil || !*job.Spec.Suspend) {
+		if job.Status.Active == 0 && job.Status.Succeeded == 0 && !JobFinished(job) && (job.Spec.Suspend == nil || !*job.Spec.Suspend) {
 			out = s.appendRefusedByEvent(out, job)
 		}
 	}
@@ -89,6 +90,22 @@ func refusedByCondition(owner Object, message string, since time.Time) CreateFai
 	}
 }
 
+// JobFinished tells whether a Job came to its end, for good or ill
+// (k8s.io/kubernetes/pkg/controller/job/util, IsJobFinished).
+func JobFinished(job *batchv1.Job) bool {
+	for _, c := range job.Status.Conditions {
+		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
+			return true
+		}
+	}
+	return false
+}
+
+// createBackoff is the longest that a controller waits between two attempts to create a pod
+// (k8s.io/client-go/util/workqueue, DefaultTypedControllerRateLimiter: 1000 s), with some margin.
+// An event of a failed attempt that is older tells of trouble that is over.
+const createBackoff = 20 * time.Minute
+
 // appendRefusedByEvent adds what the newest event about a refused pod says.
 func (s *Snapshot) appendRefusedByEvent(out []CreateFailure, owner Object) []CreateFailure {
 	subject := SubjectOf(owner)
@@ -101,16 +118,27 @@ func (s *Snapshot) appendRefusedByEvent(out []CreateFailure, owner Object) []Cre
 			newest = nil
 		}
 	}
-	if newest == nil || newest.InvolvedObject.UID != "" && owner.GetUID() != "" && newest.InvolvedObject.UID != owner.GetUID() {
+	if newest == nil || newest.InvolvedObject.UID != "" && owner.GetUID() != "" && newest.InvolvedObject.UID != owner.GetUID() ||
+		s.Now().Sub(EventTime(newest)) > createBackoff {
 		return out
 	}
 	return append(out, CreateFailure{
-		Owner: subject, Workload: ownerOr(owner, subject), Message: newest.Message, Since: EventStart(newest),
+		Owner: subject, Workload: ownerOr(owner, subject), Message: refusalIn(newest.Message), Since: EventStart(newest),
 		Evidence: v1alpha1.Evidence{
 			Source: "Event " + subject.Kind + " " + subject.Namespace + "/" + subject.Name, Path: newest.Reason + ".message",
 			Value: newest.Message, At: at(EventTime(newest)),
 		},
 	})
+}
+
+// refusalIn takes from an event's message what the controller put before the API server's words:
+// "Error creating: " (k8s.io/kubernetes/pkg/controller, RealPodControl.createPods), or
+// "create Pod db-0 in StatefulSet db failed error: " (pkg/controller/statefulset, StatefulPodControl).
+func refusalIn(message string) string {
+	if _, words, ok := strings.Cut(message, " failed error: "); ok {
+		return words
+	}
+	return strings.TrimPrefix(message, "Error creating: ")
 }
 
 // ownerOr is the controller above an object, or what is given where there is none.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -26,6 +27,14 @@ type CustomResource struct {
 	ObservedGeneration *int64
 	// Conditions of .status.conditions.
 	Conditions []metav1.Condition
+	// Phase in one word, for kinds that have no conditions worth reading: .status.phase, or
+	// .status.health.status as Argo CD writes it. Empty where there is none.
+	Phase string
+	// PhasePath is the field that Phase was read from.
+	PhasePath string
+	// Suspended tells that people told its controller to leave it: spec.suspend, spec.suspended or
+	// spec.paused is true.
+	Suspended bool
 	// Parents are the conditions that other controllers wrote about it, one set each, as in
 	// .status.parents of the Gateway API's routes.
 	Parents []ParentStatus
@@ -130,6 +139,11 @@ func ReduceCustom(k Kind, u *unstructured.Unstructured) (*CustomResource, error)
 		r.ObservedGeneration = &seen
 	}
 	r.Conditions = conditionsAt(u.Object, "status", "conditions")
+	r.Phase, r.PhasePath = phaseOf(u.Object)
+	for _, field := range []string{"suspend", "suspended", "paused"} {
+		told, _, _ := unstructured.NestedBool(u.Object, "spec", field)
+		r.Suspended = r.Suspended || told
+	}
 	parents, _, _ := unstructured.NestedSlice(u.Object, "status", "parents")
 	for _, p := range parents {
 		m, ok := p.(map[string]any)
@@ -146,6 +160,19 @@ func ReduceCustom(k Kind, u *unstructured.Unstructured) (*CustomResource, error)
 		r.Parents = append(r.Parents, ps)
 	}
 	return r, nil
+}
+
+// phaseBytes bounds a phase: a longer text is none, and may hold what nobody should keep.
+const phaseBytes = 40
+
+func phaseOf(object map[string]any) (phase, path string) {
+	for _, fields := range [][]string{{"status", "phase"}, {"status", "health", "status"}} {
+		word, _, _ := unstructured.NestedString(object, fields...)
+		if word != "" && len(word) <= phaseBytes {
+			return word, "." + strings.Join(fields, ".")
+		}
+	}
+	return "", ""
 }
 
 // conditionsAt reads a list of conditions, leaving out what is none.
