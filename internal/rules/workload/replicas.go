@@ -39,12 +39,8 @@ type replicas struct {
 	refusal *refusal
 }
 
-// refusal says why a controller could not create a pod.
-type refusal struct {
-	message  string
-	since    time.Time
-	evidence finding.Evidence
-}
+// replicaFailurePath is where a Deployment says that it cannot create pods.
+const replicaFailurePath = ".status.conditions[ReplicaFailure].message"
 
 // replicasOf returns what every Deployment, StatefulSet and DaemonSet wants and has.
 func replicasOf(p *rule.Pass) []replicas {
@@ -73,7 +69,7 @@ func ofDeployment(d *appsv1.Deployment) replicas {
 	}
 	if c := deploymentCondition(d, appsv1.DeploymentReplicaFailure); c != nil && c.Status == corev1.ConditionTrue {
 		r.refusal = &refusal{message: c.Message, since: c.LastTransitionTime.Time, evidence: finding.Evidence{
-			Source: finding.Named(r.subject), Path: ".status.conditions[ReplicaFailure].message",
+			Source: finding.Named(r.subject), Path: replicaFailurePath,
 			Value: finding.Quote(c.Message), At: finding.Timestamp(c.LastTransitionTime.Time),
 		}}
 	}

@@ -44,6 +44,7 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "PodStuckCreating", Via: rule.Itself},
 		{Code: "ReadinessProbeFailing", Via: rule.Itself},
 		{Code: "PodNotReady", Via: rule.HasPod, Holds: isOfNewRevision},
+		{Code: "PodsNotCreated", Via: rule.Itself, Holds: lacksNewPods},
 	},
 	Detect: rolloutStuck,
 })
@@ -68,6 +69,12 @@ func isOfNewRevision(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
 	set, ok := snapshot.Get[*appsv1.StatefulSet](s, subject.Namespace, subject.Name)
 	return ok && subject.Kind == "StatefulSet" && pod.Labels[appsv1.ControllerRevisionHashLabelKey] == set.Status.UpdateRevision &&
 		mayHold(s, effect, cause)
+}
+
+// lacksNewPods holds a refusal of pods against a rollout that told of it: one that has all its pods
+// waits for something else.
+func lacksNewPods(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
+	return slices.ContainsFunc(effect.Evidence, func(e finding.Evidence) bool { return e.Path == replicaFailurePath })
 }
 
 func rolloutStuck(p *rule.Pass) {

@@ -3,7 +3,6 @@ package workload
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -217,50 +216,13 @@ func tellPods(pods []*corev1.Pod) finding.Text {
 	return finding.List(names)
 }
 
-// mechanism classes a refusal by the words of the admission plugin that spoke
-// (k8s.io/apiserver/pkg/admission/plugin/resourcequota, .../webhook;
-// k8s.io/kubernetes/plugin/pkg/admission/security/podsecurity and .../serviceaccount).
-func (r *refusal) mechanism() finding.Mechanism {
-	switch {
-	case strings.Contains(r.message, "exceeded quota"):
-		return v1alpha1.MechanismExhausted
-	case strings.Contains(r.message, "failed calling webhook"):
-		return v1alpha1.MechanismFailing
-	case strings.Contains(r.message, "serviceaccount"), strings.Contains(r.message, "service account"):
-		return v1alpha1.MechanismMissing
-	default:
-		return v1alpha1.MechanismRefused
-	}
-}
-
 func shortageRemedies(r replicas, missing int) []finding.Remedy {
 	ns := r.subject.Namespace
 	all := []finding.Remedy{{
 		Text: finding.Text{EN: "see its pods and where they run", KO: "Pod와 배치된 Node를 확인합니다"}, Command: podsCommand(r),
 	}}
 	if missing > 0 && r.refusal != nil {
-		switch r.refusal.mechanism() {
-		case v1alpha1.MechanismExhausted:
-			all = append(all, finding.Remedy{
-				Text:    finding.Text{EN: "see what the quota is used up by, and raise it or free some", KO: "quota 사용량을 확인하고 한도를 늘리거나 사용량을 줄입니다"},
-				Command: fmt.Sprintf("kubectl -n %s describe resourcequota", ns),
-			})
-		case v1alpha1.MechanismMissing:
-			all = append(all, finding.Remedy{
-				Text:    finding.Text{EN: "see which ServiceAccounts there are", KO: "ServiceAccount 목록을 확인합니다"},
-				Command: fmt.Sprintf("kubectl -n %s get serviceaccounts", ns),
-			})
-		case v1alpha1.MechanismFailing:
-			all = append(all, finding.Remedy{
-				Text:    finding.Text{EN: "see which webhooks are called, and mend the Service behind the one named", KO: "호출되는 webhook을 확인하고 메시지에 나온 webhook의 Service를 복구합니다"},
-				Command: "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
-			})
-		default:
-			all = append(all, finding.Remedy{
-				Text:    finding.Text{EN: "see the namespace's labels, which Pod Security goes by", KO: "Pod Security가 따르는 namespace 레이블을 확인합니다"},
-				Command: fmt.Sprintf("kubectl get namespace %s --show-labels", ns),
-			})
-		}
+		all = append(all, refusalRemedies(ns, *r.refusal)...)
 	}
 	return append(all, finding.Remedy{
 		Text:    finding.Text{EN: "see what its controller last did", KO: "controller가 마지막으로 한 일을 확인합니다"},
