@@ -29,7 +29,7 @@ type index struct {
 	slices   sync.Once
 	ofSvc    map[labelKey][]*discoveryv1.EndpointSlice
 	services sync.Once
-	svcByNS  map[string][]*corev1.Service
+	bySel    map[labelKey][]*corev1.Service
 	sets     sync.Once
 	setsOf   map[v1alpha1.Subject][]*appsv1.ReplicaSet
 	events   sync.Once
@@ -90,24 +90,47 @@ func Selects(selector, labels map[string]string) bool {
 	return len(selector) > 0
 }
 
-// ServicesSelecting returns the Services whose selector matches a pod.
+// ServicesSelecting returns the Services whose selector matches a pod, sorted by name.
 func (s *Snapshot) ServicesSelecting(p *corev1.Pod) []*corev1.Service {
+	s.indexServices()
+	var out []*corev1.Service
+	for k, v := range p.Labels {
+		for _, svc := range s.index.bySel[labelKey{p.Namespace, k, v}] {
+			if Selects(svc.Spec.Selector, p.Labels) {
+				out = append(out, svc)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *corev1.Service) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// indexServices files every Service that selects pods under one pair of its selector: the one that
+// fewest selectors of the namespace share, for all of them may have a pair such as tier=web in common
+// and then only the rest tells one from another.
+func (s *Snapshot) indexServices() {
 	all := List[*corev1.Service](s)
 	s.index.services.Do(func() {
-		s.index.svcByNS = map[string][]*corev1.Service{}
+		shared := map[labelKey]int{}
 		for _, svc := range all {
-			if len(svc.Spec.Selector) > 0 {
-				s.index.svcByNS[svc.Namespace] = append(s.index.svcByNS[svc.Namespace], svc)
+			for k, v := range svc.Spec.Selector {
+				shared[labelKey{svc.Namespace, k, v}]++
+			}
+		}
+		s.index.bySel = map[labelKey][]*corev1.Service{}
+		for _, svc := range all {
+			var rarest labelKey
+			for k, v := range svc.Spec.Selector {
+				key := labelKey{svc.Namespace, k, v}
+				if rarest == (labelKey{}) || shared[key] < shared[rarest] {
+					rarest = key
+				}
+			}
+			if rarest != (labelKey{}) {
+				s.index.bySel[rarest] = append(s.index.bySel[rarest], svc)
 			}
 		}
 	})
-	var out []*corev1.Service
-	for _, svc := range s.index.svcByNS[p.Namespace] {
-		if Selects(svc.Spec.Selector, p.Labels) {
-			out = append(out, svc)
-		}
-	}
-	return out
 }
 
 // EndpointSlicesOf returns the EndpointSlices of a Service.
