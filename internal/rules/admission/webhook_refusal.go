@@ -1,0 +1,71 @@
+package admission
+
+import (
+	"cmp"
+	"regexp"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// refusal is a write that was refused because a webhook could not be called.
+type refusal struct {
+	// subjects that lack what was to be written: the owner of pods, and the workload above it.
+	subjects []finding.Subject
+	message  string
+	since    time.Time
+	// lasting tells that what was refused is still lacking; an event alone tells of its moment.
+	lasting  bool
+	evidence finding.Evidence
+}
+
+// failedCall finds the name of the webhook in the API server's words
+// (k8s.io/apiserver/pkg/util/webhook/error.go, ErrCallingWebhook).
+var failedCall = regexp.MustCompile(`failed calling webhook "([^"]+)"`)
+
+// recent is how old the last event about a refused write may be to tell of the present: controllers
+// try again after at most 1000 s (k8s.io/client-go/util/workqueue, DefaultTypedControllerRateLimiter).
+const recent = 1000 * time.Second
+
+// refusals returns the refused writes by the name of the webhook that could not be called.
+func refusals(p *rule.Pass) map[string][]refusal {
+	out := map[string][]refusal{}
+	seen := map[finding.Subject]bool{}
+	for _, c := range p.CreateFailures() {
+		m := failedCall.FindStringSubmatch(c.Message)
+		if m == nil {
+			continue
+		}
+		r := refusal{subjects: []finding.Subject{c.Owner}, message: c.Message, since: c.Since, lasting: true, evidence: c.Evidence}
+		if c.Workload != c.Owner {
+			r.subjects = append(r.subjects, c.Workload)
+		}
+		r.evidence.Value = finding.Quote(r.evidence.Value)
+		seen[c.Owner] = true
+		out[m[1]] = append(out[m[1]], r)
+	}
+	for _, e := range snapshot.List[*corev1.Event](p.Snapshot) {
+		if e.Type != corev1.EventTypeWarning || !strings.Contains(e.Message, "failed calling webhook") || p.Now().Sub(snapshot.EventTime(e)) > recent {
+			continue
+		}
+		o := e.InvolvedObject
+		subject := finding.Subject{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
+		m := failedCall.FindStringSubmatch(e.Message)
+		if m == nil || seen[subject] {
+			continue
+		}
+		seen[subject] = true
+		out[m[1]] = append(out[m[1]], refusal{
+			subjects: []finding.Subject{subject}, message: e.Message, since: snapshot.EventStart(e),
+			evidence: finding.Evidence{
+				Source: "Event " + finding.Named(subject), Path: cmp.Or(e.Reason, "message"), Value: finding.Quote(e.Message), At: finding.Timestamp(snapshot.EventTime(e)),
+			},
+		})
+	}
+	return out
+}
