@@ -20,7 +20,8 @@ import (
 // was live.
 //
 // In a pod template the values of annotations and of literal environment variables become
-// fingerprints: whether two revisions differ in one can be told, and what it was can not.
+// fingerprints: whether two revisions differ in one can be told, and what it was can not. Of a Pod's
+// own variables snapshot.Trim has left no more than the addresses of Services.
 func Clean(o snapshot.Object) {
 	snapshot.Trim(o)
 	cleanMessages(o)
@@ -58,7 +59,22 @@ func cleanTemplate(t *corev1.PodTemplateSpec) {
 			t.Annotations[key] = fingerprint(value)
 		}
 	}
+	for i := range t.Spec.InitContainers {
+		cleanEnv(t.Spec.InitContainers[i].Env)
+	}
+	for i := range t.Spec.Containers {
+		cleanEnv(t.Spec.Containers[i].Env)
+	}
+	for i := range t.Spec.EphemeralContainers {
+		cleanEnv(t.Spec.EphemeralContainers[i].Env)
+	}
 	cleanPodSpec(&t.Spec)
+}
+
+func cleanEnv(env []corev1.EnvVar) {
+	for i := range env {
+		env[i].Value = fingerprint(env[i].Value)
+	}
 }
 
 func cleanPodSpec(spec *corev1.PodSpec) {
@@ -75,9 +91,6 @@ func cleanPodSpec(spec *corev1.PodSpec) {
 }
 
 func cleanContainer(c *corev1.Container) {
-	for i := range c.Env {
-		c.Env[i].Value = fingerprint(c.Env[i].Value)
-	}
 	redactAll(c.Command)
 	redactAll(c.Args)
 	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {

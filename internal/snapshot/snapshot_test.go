@@ -70,6 +70,7 @@ func TestTrimKeepsNoValueThatMayBeSecret(t *testing.T) {
 		{Name: "PASSWORD", Value: canary},
 		{Name: "TOKEN", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{Key: "token"}}},
 	}}
+	debugger := corev1.EphemeralContainer{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug", Env: container.Env[:1]}}
 	applied := metav1.ObjectMeta{Namespace: "shop", Name: "a", Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: canary}}
 	tests := map[string]struct{ object, want Object }{
 		"a Secret keeps its keys": {
@@ -83,6 +84,10 @@ func TestTrimKeepsNoValueThatMayBeSecret(t *testing.T) {
 		"a Pod keeps the variables that refer to something": {
 			object: &corev1.Pod{ObjectMeta: named("a"), Spec: corev1.PodSpec{Containers: []corev1.Container{*container.DeepCopy()}}},
 			want:   &corev1.Pod{ObjectMeta: named("a"), Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Env: container.Env[1:]}}}},
+		},
+		"a Pod's ephemeral containers keep no more": {
+			object: &corev1.Pod{ObjectMeta: named("a"), Spec: corev1.PodSpec{EphemeralContainers: []corev1.EphemeralContainer{*debugger.DeepCopy()}}},
+			want:   &corev1.Pod{ObjectMeta: named("a"), Spec: corev1.PodSpec{EphemeralContainers: []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug"}}}}},
 		},
 		"a Secret keeps no annotation": {
 			object: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a", Annotations: map[string]string{"maek.dev/ignore": canary}}},

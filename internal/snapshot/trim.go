@@ -91,13 +91,16 @@ func trimManagedFields(in []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEnt
 	return in
 }
 
-// trimPodSpec drops literal environment values: rules read which objects a pod refers to, and a
-// literal may be a password.
+// trimPodSpec drops literal environment values: rules read which objects a pod refers to and which
+// Services it names, and any other literal may be a password.
 func trimPodSpec(spec *corev1.PodSpec) {
 	trim := func(env []corev1.EnvVar) []corev1.EnvVar {
 		var kept []corev1.EnvVar
 		for _, e := range env {
-			if e.ValueFrom != nil {
+			if e.ValueFrom == nil {
+				e.Value = trimEnvValue(e.Name, e.Value)
+			}
+			if e.ValueFrom != nil || e.Value != "" {
 				kept = append(kept, e)
 			}
 		}
@@ -108,5 +111,8 @@ func trimPodSpec(spec *corev1.PodSpec) {
 	}
 	for i := range spec.Containers {
 		spec.Containers[i].Env = trim(spec.Containers[i].Env)
+	}
+	for i := range spec.EphemeralContainers {
+		spec.EphemeralContainers[i].Env = trim(spec.EphemeralContainers[i].Env)
 	}
 }
