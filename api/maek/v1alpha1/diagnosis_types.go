@@ -228,6 +228,9 @@ type IgnoredFinding struct {
 	Code string `json:"code"`
 	// Subject of the finding.
 	Subject Subject `json:"subject"`
+	// By says where that was asked: an annotation on an object, a file.
+	// +optional
+	By string `json:"by,omitempty"`
 	// Reason that was given.
 	// +optional
 	Reason string `json:"reason,omitempty"`
@@ -255,8 +258,12 @@ type Cluster struct {
 // Scope is the part of a cluster to which a diagnosis is confined. The whole cluster is judged all
 // the same: what a namespace suffers from may lie outside it.
 type Scope struct {
-	// Namespace that every incident shown touches.
-	Namespace string `json:"namespace"`
+	// Namespace that every incident shown touches; empty means any.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	// Selector of labels that something in every incident shown carries; empty means any.
+	// +optional
+	Selector string `json:"selector,omitempty"`
 	// OtherIncidents is the number of incidents that do not touch it and are not shown.
 	OtherIncidents int `json:"otherIncidents"`
 }
@@ -300,6 +307,89 @@ type Diagnosis struct {
 	Errors []SkippedRule `json:"errors,omitempty"`
 	// Ignored lists findings that somebody asked not to be shown.
 	Ignored []IgnoredFinding `json:"ignored"`
+	// Changes since an earlier diagnosis, where it was compared with one.
+	// +optional
+	Changes *Changes `json:"changes,omitempty"`
+	// Timeline of what happened, oldest first, where it was asked for.
+	// +optional
+	Timeline []Moment `json:"timeline,omitempty"`
+	// Risks are what the next loss would take, where it was asked for. They are no part of the verdict.
+	// +optional
+	Risks []Risk `json:"risks,omitempty"`
 	// Stats of this diagnosis.
 	Stats Stats `json:"stats"`
+}
+
+// Changes tells what differs from an earlier diagnosis. Incidents are the same where their ids are.
+type Changes struct {
+	// Since is when the earlier diagnosis was made.
+	Since metav1.Time `json:"since"`
+	// New lists the ids of incidents that were not there.
+	New []string `json:"new"`
+	// Still lists the ids of incidents that were there already.
+	Still []string `json:"still"`
+	// Gone are the incidents that were there and are not any more, as they were told then.
+	Gone []IncidentDetails `json:"gone"`
+}
+
+// Happening is the kind of a Moment.
+//
+// +kubebuilder:validation:Enum=Event;Change;Incident
+type Happening string
+
+// The kinds of moments.
+const (
+	// HappeningEvent: somebody recorded a Kubernetes Event.
+	HappeningEvent Happening = "Event"
+	// HappeningChange: somebody wrote an object that an incident is about or reaches.
+	HappeningChange Happening = "Change"
+	// HappeningIncident: an incident began.
+	HappeningIncident Happening = "Incident"
+)
+
+// Moment is one entry of a timeline.
+type Moment struct {
+	// At is when it happened; of an Event that was seen several times, the last time.
+	At metav1.Time `json:"at"`
+	// First is when an Event was first seen, where that is another time.
+	// +optional
+	First *metav1.Time `json:"first,omitempty"`
+	// Happening says what sort of entry it is.
+	Happening Happening `json:"happening"`
+	// Subject that it is about.
+	Subject Subject `json:"subject"`
+	// Reason of an Event, code of an incident, manager of a change.
+	Reason string `json:"reason"`
+	// Text of it.
+	Text string `json:"text"`
+	// Warning marks an Event of type Warning.
+	// +optional
+	Warning bool `json:"warning,omitempty"`
+	// Count of how often an Event was seen.
+	// +optional
+	Count int32 `json:"count,omitempty"`
+	// Recovered marks a warning about something that is gone, or with which nothing is wrong now.
+	// +optional
+	Recovered bool `json:"recovered,omitempty"`
+}
+
+// Risk is what one loss that has not happened yet would take.
+type Risk struct {
+	// Code of the rule that found it.
+	Code string `json:"code"`
+	// Subject whose loss it is, or that would not bear it.
+	Subject Subject `json:"subject"`
+	// Title is one line: the subject first, then what would happen.
+	Title string `json:"title"`
+	// Why says how that is known.
+	Why string `json:"why"`
+	// Affected lists, by kind, the names of all that would suffer.
+	// +optional
+	Affected map[string][]string `json:"affected,omitempty"`
+	// Remedies against it.
+	// +optional
+	Remedies []Remedy `json:"remedies,omitempty"`
+	// Evidence for it.
+	// +optional
+	Evidence []Evidence `json:"evidence,omitempty"`
 }
