@@ -29,6 +29,8 @@ type Diagnosis struct {
 	Skips []finding.Skip
 	// Failures are rules that broke.
 	Failures []finding.Failure
+	// Ignored are the findings that somebody asked not to be shown.
+	Ignored []Ignored
 	// Unanswered is the number of questions that rules asked in vain.
 	Unanswered int
 }
@@ -41,8 +43,9 @@ type Placed struct {
 	Incident string
 }
 
-// Diagnose joins the findings of an evaluation into incidents.
-func Diagnose(res rule.Result, rules []rule.Rule) Diagnosis {
+// Diagnose joins the findings of an evaluation into incidents, and leaves out those that annotations
+// in the cluster, or the requests given, ask not to be shown.
+func Diagnose(res rule.Result, rules []rule.Rule, ignore ...Ignore) Diagnosis {
 	d := Diagnosis{
 		Snapshot: res.Snapshot, Skips: res.Skips, Failures: res.Failures, Unanswered: res.Unanswered,
 	}
@@ -54,17 +57,36 @@ func Diagnose(res rule.Result, rules []rule.Rule) Diagnosis {
 		d.Incidents = append(d.Incidents, incident)
 	}
 	slices.SortStableFunc(d.Incidents, compareIncidents)
+	requests := requestsIn(res.Snapshot, ignore, rules)
+	d.Skips = append(requests.skips, d.Skips...)
+	quiet := d.ignoreIncidents(requests)
 	place := make([]string, len(res.Findings))
-	for _, incident := range d.Incidents {
-		for _, i := range g.reach(roots[incident.ID]) {
-			if place[i] == "" {
-				place[i] = incident.ID
+	put := func(incidents []finding.Incident) {
+		for _, incident := range incidents {
+			for _, i := range g.reach(roots[incident.ID]) {
+				if place[i] == "" {
+					place[i] = incident.ID
+				}
 			}
 		}
 	}
+	put(d.Incidents)
+	put(quiet)
+	silenced := map[string]bool{}
+	for _, incident := range quiet {
+		silenced[incident.ID] = true
+	}
 	for i, f := range res.Findings {
+		if silenced[place[i]] {
+			continue
+		}
+		if request, ok := requests.find(res.Snapshot, f); ok && place[i] == "" {
+			d.Ignored = append(d.Ignored, Ignored{Finding: f, Request: request})
+			continue
+		}
 		d.Findings = append(d.Findings, Placed{Finding: f, Incident: place[i]})
 	}
+	slices.SortStableFunc(d.Ignored, func(a, b Ignored) int { return finding.Compare(a.Finding, b.Finding) })
 	d.Verdict = verdict(d, rules)
 	return d
 }

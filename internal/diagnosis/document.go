@@ -34,8 +34,11 @@ func (d Diagnosis) Document(l finding.Language, stats v1alpha1.Stats) v1alpha1.D
 		Skipped:   make([]v1alpha1.SkippedRule, 0, len(d.Skips)),
 		Ignored:   []v1alpha1.IgnoredFinding{},
 	}
-	if d.Scope.Namespace != "" {
+	if !d.Scope.IsZero() {
 		doc.Scope = &v1alpha1.Scope{Namespace: d.Scope.Namespace, OtherIncidents: d.Scope.Others}
+		if d.Scope.Labels != nil {
+			doc.Scope.Selector = d.Scope.Labels.String()
+		}
 	}
 	for _, incident := range d.Incidents {
 		doc.Incidents = append(doc.Incidents, incident.Details(l))
@@ -48,6 +51,11 @@ func (d Diagnosis) Document(l finding.Language, stats v1alpha1.Stats) v1alpha1.D
 	}
 	for _, skip := range d.Skips {
 		doc.Skipped = append(doc.Skipped, v1alpha1.SkippedRule{Code: string(skip.Code), Reason: skip.Reason.In(l)})
+	}
+	for _, i := range d.Ignored {
+		doc.Ignored = append(doc.Ignored, v1alpha1.IgnoredFinding{
+			Code: string(i.Code), Subject: i.Subject, Reason: i.Request.Reason, Until: finding.Timestamp(i.Request.Until), By: i.Request.Source,
+		})
 	}
 	if d.Unanswered > 0 {
 		reason := finding.Textf("questions not asked or not answered (ends of logs, connections to kubelets): %d",

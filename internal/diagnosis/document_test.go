@@ -83,7 +83,7 @@ func TestInNamespace(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := d.In(tc.namespace, nil)
+			got := d.In(Scope{Namespace: tc.namespace}, nil)
 			var ids []string
 			for _, i := range got.Incidents {
 				ids = append(ids, i.ID)
