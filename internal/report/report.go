@@ -35,6 +35,20 @@ type Options struct {
 	Recorded bool
 	// Program is what the user types to run this program; it stands in the hints.
 	Program string
+	// Rules that were evaluated, for formats that list what was checked as well as what was found.
+	Rules []RuleInfo
+}
+
+// RuleInfo names a rule that was evaluated.
+type RuleInfo struct {
+	// Code of the rule.
+	Code string
+	// Title in the report's language.
+	Title string
+	// Severity of its findings.
+	Severity v1alpha1.Severity
+	// Link to read on.
+	Link string
 }
 
 func (o Options) width() int {
@@ -60,6 +74,9 @@ func Terminal(w io.Writer, d v1alpha1.Diagnosis, o Options) error {
 	for i, incident := range d.Incidents {
 		p.incident(i+1, incident)
 	}
+	p.changes(d)
+	p.risks(d.Risks)
+	p.timeline(d.Timeline)
 	p.gaps(d)
 	p.more(d)
 	_, err := w.Write(p.out)

@@ -48,6 +48,9 @@ func TestGoldens(t *testing.T) {
 					})
 					compare(t, archive, fmt.Sprintf("%s-%d.txt", lang, width), got)
 				}
+				if everyFormat[name] {
+					compareFormats(t, archive, doc, Options{Language: lang, Location: seoul, Rules: someRules})
+				}
 			}
 			if *update {
 				if err := os.WriteFile(path, txtar.Format(archive), 0o644); err != nil {
