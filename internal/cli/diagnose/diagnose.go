@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -27,13 +28,17 @@ const Terminal = "terminal"
 
 // renderers by the name that -o takes.
 var renderers = map[string]func(io.Writer, v1alpha1.Diagnosis, report.Options) error{
-	Terminal: report.Terminal,
-	"json":   func(w io.Writer, d v1alpha1.Diagnosis, _ report.Options) error { return report.JSON(w, d) },
-	"yaml":   func(w io.Writer, d v1alpha1.Diagnosis, _ report.Options) error { return report.YAML(w, d) },
+	Terminal:   report.Terminal,
+	"json":     func(w io.Writer, d v1alpha1.Diagnosis, _ report.Options) error { return report.JSON(w, d) },
+	"yaml":     func(w io.Writer, d v1alpha1.Diagnosis, _ report.Options) error { return report.YAML(w, d) },
+	"markdown": report.Markdown,
+	"html":     report.HTML,
+	"junit":    report.JUnit,
+	"sarif":    report.SARIF,
 }
 
 var (
-	outputs    = []string{Terminal, "json", "yaml"}
+	outputs    = []string{Terminal, "json", "yaml", "markdown", "html", "junit", "sarif"}
 	severities = []string{string(finding.Critical), string(finding.Warning), string(finding.Info)}
 )
 
@@ -47,6 +52,20 @@ type Options struct {
 	Output string
 	// FailOn is the least severity for which the exit code is 1.
 	FailOn string
+	// Selector of labels to which the report is confined.
+	Selector string
+	// Ignore is the path of a file of findings not to show.
+	Ignore string
+	// Diff is the path of an earlier report, in JSON, to compare with.
+	Diff string
+	// FailOnNew makes only incidents count for the exit code that are not in Diff.
+	FailOnNew bool
+	// Events asks for the time line.
+	Events bool
+	// Watch looks again and again.
+	Watch bool
+	// Interval between two looks.
+	Interval time.Duration
 	// Rules to run.
 	Rules []rule.Rule
 }
@@ -67,6 +86,7 @@ func Bind(cmd *cobra.Command, inv *invocation.Invocation, connection *source.Con
 	o := &Options{Source: source.Flags{Connection: connection}, Display: display, Rules: rules}
 	o.Source.Add(cmd)
 	o.AddOutput(cmd)
+	o.addFlags(cmd)
 	cmd.Flags().StringVar(&o.FailOn, "fail-on", string(finding.Warning), "least severity for exit code 1: critical, warning or info")
 	// The flag is registered just above, so completing it cannot fail.
 	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions(severities, cobra.ShellCompDirectiveNoFileComp))
@@ -92,6 +112,9 @@ func (o *Options) Validate() error {
 	if !slices.Contains(severities, o.FailOn) {
 		return exit.Misused("--fail-on %q is no severity; write one of: %s", o.FailOn, strings.Join(severities, ", "))
 	}
+	if err := o.validateWatch(); err != nil {
+		return err
+	}
 	return o.Source.Validate()
 }
 
@@ -103,32 +126,64 @@ func (o *Options) ValidateOutput() error {
 	return nil
 }
 
-// Run reads, judges and prints.
+// Run reads, judges and prints, once or again and again.
 func (o *Options) Run(ctx context.Context, inv *invocation.Invocation) error {
-	reading, err := o.Source.Read(ctx, inv, o.Rules)
+	wish, err := o.prepare()
 	if err != nil {
 		return err
 	}
-	namespace := o.Source.Connection.Namespace()
-	if err := o.known(namespace, reading); err != nil {
+	if o.Watch {
+		return o.watch(ctx, inv, wish)
+	}
+	d, reading, err := o.look(ctx, inv, wish)
+	if err != nil {
 		return err
 	}
-	d := diagnosis.Diagnose(reading.Result, o.Rules)
-	if namespace != "" {
-		d = d.In(namespace, o.Rules)
-	}
-	if err := o.Print(inv, d, reading); err != nil {
+	doc := o.document(inv, d, reading, wish)
+	if err := o.print(inv, doc, reading); err != nil {
 		return err
 	}
-	return exit.With(o.code(d))
+	return exit.With(o.code(d, doc))
+}
+
+// look reads and judges.
+func (o *Options) look(ctx context.Context, inv *invocation.Invocation, wish *wishes) (diagnosis.Diagnosis, *source.Reading, error) {
+	reading, err := o.Source.Read(ctx, inv, o.Rules)
+	if err != nil {
+		return diagnosis.Diagnosis{}, nil, err
+	}
+	if err := o.known(wish.scope.Namespace, reading); err != nil {
+		return diagnosis.Diagnosis{}, nil, err
+	}
+	return diagnosis.Diagnose(reading.Result, o.Rules, wish.ignore...).In(wish.scope, o.Rules), reading, nil
+}
+
+// document ends a reading and makes the document of its diagnosis, with all that was wished for.
+func (o *Options) document(inv *invocation.Invocation, d diagnosis.Diagnosis, reading *source.Reading, wish *wishes) v1alpha1.Diagnosis {
+	reading.End(inv.Now())
+	language := inv.Language(*o.Display)
+	doc := d.Document(language, reading.Stats)
+	if wish.earlier != nil {
+		doc.Changes = diagnosis.Compare(*wish.earlier, doc)
+	}
+	if o.Events {
+		doc.Timeline = d.Timeline(language)
+	}
+	return doc
 }
 
 // Print ends the reading and renders its diagnosis as the flags say.
 func (o *Options) Print(inv *invocation.Invocation, d diagnosis.Diagnosis, reading *source.Reading) error {
-	reading.End(inv.Now())
+	return o.print(inv, o.document(inv, d, reading, &wishes{}), reading)
+}
+
+func (o *Options) print(inv *invocation.Invocation, doc v1alpha1.Diagnosis, reading *source.Reading) error {
 	options := inv.Report(*o.Display)
 	options.Recorded = reading.Recorded
-	if err := renderers[o.Output](inv.Out, d.Document(options.Language, reading.Stats), options); err != nil {
+	for _, r := range o.Rules {
+		options.Rules = append(options.Rules, report.RuleInfo{Code: string(r.Code), Title: r.Title.In(options.Language), Severity: r.Severity, Link: r.Link})
+	}
+	if err := renderers[o.Output](inv.Out, doc, options); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
@@ -148,16 +203,18 @@ func (o *Options) known(namespace string, reading *source.Reading) error {
 }
 
 // code is the exit code for a diagnosis: what was found counts before what could not be looked at.
-func (o *Options) code(d diagnosis.Diagnosis) exit.Code {
+func (o *Options) code(d diagnosis.Diagnosis, doc v1alpha1.Diagnosis) exit.Code {
 	least := finding.Rank(finding.Severity(o.FailOn))
 	for _, i := range d.Incidents {
-		if finding.Rank(i.Severity) <= least {
+		known := o.FailOnNew && doc.Changes != nil && slices.Contains(doc.Changes.Still, i.ID)
+		if finding.Rank(i.Severity) <= least && !known {
 			return exit.Incidents
 		}
 	}
 	for _, f := range d.Findings {
-		// Info findings are no incidents; whoever asks to fail on them means the findings.
-		if f.Incident == "" && !f.Settling && finding.Rank(f.Severity) <= least {
+		// Info findings are no incidents; whoever asks to fail on them means the findings. An earlier
+		// report does not tell which of them are new.
+		if f.Incident == "" && !f.Settling && finding.Rank(f.Severity) <= least && !o.FailOnNew {
 			return exit.Incidents
 		}
 	}
