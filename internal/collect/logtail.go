@@ -14,8 +14,8 @@ const (
 	// LogLines is the number of lines, counted from the end, that an answer holds at most. A stack
 	// trace of the usual depth fits.
 	LogLines = 20
-	// LogBytes is the size that an answer has at most; snapshot.Answer promises it.
-	LogBytes = 64 << 10
+	// LogBytes is the size of an answer at most.
+	LogBytes = AnswerBytes
 )
 
 // LogTail reads a container's log to its end and returns its last lines as the text of an answer:

@@ -16,28 +16,34 @@ const (
 	ContainerLog QuestionKind = "ContainerLog"
 	// KubeletConnection asks whether the API server can open a connection to a node's kubelet.
 	KubeletConnection QuestionKind = "KubeletConnection"
-	// KubeletConfig asks for the configuration that the kubelet of a node runs with, as the API server
-	// passes on its /configz: a KubeletConfiguration in JSON (k8s.io/kubelet/config/v1beta1).
+	// KubeletConfig asks for the configuration that the kubelet of the node Name runs with, as the API
+	// server passes on its /configz: a KubeletConfiguration in JSON (k8s.io/kubelet/config/v1beta1)
+	// without staticPodURLHeader, which may hold credentials.
 	KubeletConfig QuestionKind = "KubeletConfig"
-	// KubeletStats asks for what the kubelet of a node measures, as the API server passes on its
-	// /stats/summary: a Summary in JSON (k8s.io/kubelet/pkg/apis/stats/v1alpha1), of whose pods only the
-	// volumes of PersistentVolumeClaims are kept.
+	// KubeletStats asks for what the kubelet of the node Name measures, as the API server passes on its
+	// /stats/summary: a Summary in JSON (k8s.io/kubelet/pkg/apis/stats/v1alpha1). Of the node it keeps
+	// cpu, memory, fs, runtime, rlimit and of systemContainers cpu and memory; of pods
+	// memory.workingSetBytes and ephemeral-storage, for the ten of each that have most, and the volumes
+	// of PersistentVolumeClaims, at most the hundred fullest.
 	KubeletStats QuestionKind = "KubeletStats"
-	// ObjectCount asks how many objects of a kind a LIST returns, in decimal: by quorum, or from the
-	// watch cache where Cached is set.
+	// ObjectCount asks how many objects of Group and Resource a LIST returns, in decimal: by
+	// quorum, or from the watch cache where Cached is set. Namespace confines it.
 	ObjectCount QuestionKind = "ObjectCount"
-	// AccessReview asks whether a user, or the one who asks where User is empty, may do Verb with
-	// Resource: "allowed" or "denied".
+	// AccessReview asks whether User, or the one who asks where User is empty, may do Verb with
+	// Resource of Group, in Namespace and to Name where they are set: "allowed" or "denied". Error
+	// quotes the authorizer's reason where it gives one.
 	AccessReview QuestionKind = "AccessReview"
-	// DryRunCreate asks whether a minimal object of a kind would be admitted in a namespace. Nothing
-	// is stored. Rejected carries the words of whoever refused.
+	// DryRunCreate asks whether a minimal object of Group and Resource would be admitted in Namespace.
+	// Nothing is stored. Rejected carries the words of whoever refused.
 	DryRunCreate QuestionKind = "DryRunCreate"
-	// Dial asks whether an address, host:port in Name, takes TCP connections and speaks TLS. The text
-	// is the end of the certificate that it shows, RFC 3339, where it shows one.
+	// Dial asks whether an address of the cluster's API server, host:port in Name, takes TCP connections
+	// and speaks TLS, trusted or not. The text is the end of the certificate that it shows, RFC 3339,
+	// where it shows one. Other addresses are not dialed.
 	Dial QuestionKind = "Dial"
 	// ConfigMapValue asks for the value of a Key of a ConfigMap.
 	ConfigMapValue QuestionKind = "ConfigMapValue"
-	// CertificateOf asks for the certificates, never the key, of a TLS Secret, in PEM.
+	// CertificateOf asks for the certificates, never the key, of a Secret of type kubernetes.io/tls, in
+	// PEM.
 	CertificateOf QuestionKind = "CertificateOf"
 	// APIServerMetrics asks for those of the API server's metrics that rules read (see
 	// MetricFamilies), in the Prometheus text format.

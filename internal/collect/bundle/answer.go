@@ -36,9 +36,8 @@ func (b *Bundle) addRecordedAnswers(ctx context.Context, records []answerRecord)
 	answers := make(map[snapshot.Question]snapshot.Answer, len(records))
 	wanted := wantedLogs{}
 	for _, r := range records {
-		a := r.Answer.Answer
-		a.Text = cleaned(a.Text)
-		answers[r.Question] = a
+		// A manifest can be made by anyone.
+		answers[r.Question] = collect.CleanAnswer(r.Question, r.Answer.Answer)
 		if r.Answer.File != "" {
 			wanted[r.Answer.File] = append(wanted[r.Answer.File], r.Question)
 		}
@@ -49,15 +48,6 @@ func (b *Bundle) addRecordedAnswers(ctx context.Context, records []answerRecord)
 		answers[q] = a
 	})
 	b.snapshot = b.snapshot.With(answers)
-}
-
-// cleaned treats a text that a manifest holds like a log: a manifest can be made by anyone.
-func cleaned(text string) string {
-	if text == "" {
-		return ""
-	}
-	text, _ = collect.LogTail(strings.NewReader(text))
-	return text
 }
 
 // wantedLogs are questions by the path of the file that answers them, without the folders on top.

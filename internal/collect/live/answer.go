@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maek-dev/maek/internal/collect"
@@ -64,10 +66,44 @@ func (c *Client) answer(ctx context.Context, q snapshot.Question) snapshot.Answe
 		a = c.containerLog(ctx, q)
 	case snapshot.KubeletConnection:
 		a = c.kubeletConnection(ctx, q.Name)
+	case snapshot.KubeletConfig:
+		a = c.kubeletConfig(ctx, q.Name)
+	case snapshot.KubeletStats:
+		a = c.kubeletStats(ctx, q.Name)
+	case snapshot.ObjectCount:
+		a = c.objectCount(ctx, q)
+	case snapshot.AccessReview:
+		a = c.accessReview(ctx, q)
+	case snapshot.DryRunCreate:
+		a = c.dryRunCreate(ctx, q)
+	case snapshot.Dial:
+		a = c.dialAnswer(ctx, q.Name)
+	case snapshot.ConfigMapValue:
+		a = c.configMapValue(ctx, q)
+	case snapshot.CertificateOf:
+		a = c.certificateOf(ctx, q)
+	case snapshot.APIServerMetrics:
+		a = c.metrics(ctx)
 	default:
 		return snapshot.Answer{}
 	}
 	a.At = asked
+	return collect.CleanAnswer(q, a)
+}
+
+// failedAnswer is the answer of a request that failed at the API server itself.
+func failedAnswer(err error) snapshot.Answer {
+	a := snapshot.Answer{Outcome: snapshot.Errored, Error: words(err)}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		a.Outcome, a.Error = snapshot.TimedOut, "no answer in time"
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		a.Outcome = snapshot.Denied
+	case apierrors.IsNotFound(err):
+		a.Outcome = snapshot.Absent
+	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err):
+		a.Outcome = snapshot.TimedOut
+	}
 	return a
 }
 
