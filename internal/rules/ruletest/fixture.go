@@ -88,7 +88,7 @@ func load(state, around []byte) (*snapshot.Snapshot, error) {
 		}
 		obj, _, err := decoder.Decode(doc, nil, nil)
 		if runtime.IsNotRegisteredError(err) {
-			if err := addCustom(b, doc, moment); err != nil {
+			if err := addCustom(b, doc, moment, sur.NotRead); err != nil {
 				return nil, fmt.Errorf("%s: document %d: %w", stateFile, n, err)
 			}
 			continue
@@ -103,8 +103,8 @@ func load(state, around []byte) (*snapshot.Snapshot, error) {
 }
 
 // addCustom takes in an object of a kind that Scheme does not know, as a collector does. Its resource
-// is guessed from its kind, and its kind counts as read whole.
-func addCustom(b *snapshot.Builder, doc []byte, moment time.Time) error {
+// is guessed from its kind, and its kind counts as read whole where it is not named as unread.
+func addCustom(b *snapshot.Builder, doc []byte, moment time.Time, notRead map[string]snapshot.Coverage) error {
 	data, err := yaml.YAMLToJSON(doc)
 	if err != nil {
 		return fmt.Errorf("decoding a custom resource: %w", err)
@@ -121,7 +121,11 @@ func addCustom(b *snapshot.Builder, doc []byte, moment time.Time) error {
 		return err
 	}
 	b.AddCustom(r)
-	b.SetCustomCoverage(k, snapshot.Coverage{State: snapshot.Complete, ReadAt: moment})
+	c := snapshot.Coverage{State: snapshot.Complete, ReadAt: moment}
+	if named, ok := notRead[k.GroupResource()]; ok {
+		c = named
+	}
+	b.SetCustomCoverage(k, c)
 	return nil
 }
 
