@@ -47,6 +47,8 @@ func run() exit.Code {
 		Program:     program(os.Args[0]),
 		Version:     build(),
 		Now:         time.Now,
+		After:       time.After,
+		After:       time.After,
 		Getenv:      os.Getenv,
 		Location:    time.Local,
 		OutTerminal: term.IsTerminal(int(os.Stdout.Fd())),

@@ -81,7 +81,7 @@ func cluster(nodes map[string]bool, failed ...string) *apiServer {
 	podList := corev1.PodList{TypeMeta: typeOf("PodList")}
 	for _, name := range failed {
 		podList.Items = append(podList.Items, corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name},
+			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: map[string]string{"app": strings.TrimRight(name, "-0123456789")}},
 			Spec:       corev1.PodSpec{NodeName: "w1", Containers: []corev1.Container{{Name: "app"}}},
 			Status:     corev1.PodStatus{Phase: corev1.PodFailed},
 		})
@@ -93,7 +93,7 @@ func cluster(nodes map[string]bool, failed ...string) *apiServer {
 }
 
 // serve starts an API server and returns the path of a kubeconfig whose context "prod" leads there.
-func serve(t *testing.T, s *apiServer) string {
+func serve(t *testing.T, s http.Handler) string {
 	t.Helper()
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)

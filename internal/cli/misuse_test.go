@@ -20,6 +20,9 @@ func TestWrongUsage(t *testing.T) {
 	noCurrent := file(t, "no-current", strings.Replace(read(t, config), "current-context: prod\n", "", 1))
 	noCertificate := file(t, "no-certificate", strings.Replace(read(t, config), "{token: secret}", "{client-certificate: /nowhere.crt, client-key: /nowhere.key}", 1))
 	notObjects := file(t, "notes.yaml", "just: text\n")
+	notReport := file(t, "list.json", `{"kind": "List"}`)
+	noCode := file(t, "no-code.yaml", "ignore: [{reason: x}]\n")
+	noDate := file(t, "no-date.yaml", "ignore: [{code: NodeGone, until: soon}]\n")
 	empty := t.TempDir()
 	readable := []string{"--kubeconfig", serve(t, cluster(map[string]bool{"cp1": true}))}
 
@@ -43,7 +46,7 @@ func TestWrongUsage(t *testing.T) {
 			[]string{"version", "please"}, `kubectl maek version takes no argument "please"; leave it out, or see kubectl maek version --help`,
 		},
 		"an output that does not exist": {
-			[]string{"-o", "xml"}, `-o "xml" is no output; write one of: terminal, json, yaml`,
+			[]string{"-o", "xml"}, `-o "xml" is no output; write one of: terminal, json, yaml, markdown, html, junit, sarif`,
 		},
 		"an output that rules do not have": {
 			[]string{"rules", "-o", "xml"}, `-o "xml" is no output; write one of: table, json, markdown`,
@@ -53,6 +56,37 @@ func TestWrongUsage(t *testing.T) {
 		},
 		"a language that does not exist": {
 			[]string{"--lang", "fr"}, `--lang "fr" is no language; write en or ko`,
+		},
+		"a selector that is none": {
+			[]string{"-l", "app in front"}, `-l "app in front" is no label selector: unable to parse requirement: found 'front' expected: '('; write one such as app=front,tier!=cache`,
+		},
+		"nothing to compare with": {
+			[]string{"--fail-on-new"}, "--fail-on-new needs something to compare with; add --diff OLD.json",
+		},
+		"an earlier report that does not exist": {
+			[]string{"--diff", "/nowhere.json"}, "--diff: open /nowhere.json: no such file or directory; write the path of a report that -o json printed",
+		},
+		"an earlier report that is none": {
+			[]string{"--diff", notReport}, "--diff " + notReport + ` is no report of this program: its kind is "List"; write the path of one that -o json printed`,
+		},
+		"a file of requests to ignore that is none": {
+			[]string{"--ignore", notObjects}, "--ignore " + notObjects + `: error unmarshaling JSON: while decoding JSON: json: unknown field "just"; write a list ` + "`ignore:`" +
+				` of entries with code, subject (kind, namespace, name), until and reason`,
+		},
+		"a request to ignore without a code": {
+			[]string{"--ignore", noCode}, "--ignore " + noCode + ": entry 1 has no code; write the code of a finding, such as KubeletStopped",
+		},
+		"a request to ignore until no date": {
+			[]string{"--ignore", noDate}, "--ignore " + noDate + `: entry 1: until="soon" is no date; write it as 2026-12-31 or 2026-12-31T18:00:00Z`,
+		},
+		"watching a bundle": {
+			[]string{"--watch", "--from", dir}, "--watch has nothing to wait for in a bundle; leave out --watch or --from",
+		},
+		"watching as a page": {
+			[]string{"--watch", "-o", "html"}, "--watch prints to a terminal or as json, not as html; leave out -o or write -o json",
+		},
+		"watching without a pause": {
+			[]string{"--watch", "--interval", "1s"}, "--interval 1s is too short; write at least 5s",
 		},
 		"no time": {
 			[]string{"--timeout", "0s"}, "--timeout 0s leaves no time at all; write a duration above zero, such as --timeout 30s",

@@ -68,47 +68,24 @@ func newGraph(s *snapshot.Snapshot, findings []finding.Finding, rules []rule.Rul
 // before what reaches the whole cluster: a pod whose image does not exist does not need a dead
 // DNS to be explained.
 func (g *graph) causesOf(effect int) []int {
-	f := g.findings[effect]
-	r := g.rules[f.Code]
-	var own, general []int
+	r := g.rules[g.findings[effect].Code]
+	own := g.awaited(effect)
 	if r.Symptom {
-		for _, c := range g.claims[f.Subject] {
-			if g.mayExplain(effect, c) {
-				own = append(own, c)
-			}
-		}
+		own = append(own, g.claiming(effect, func(int) bool { return true })...)
 	}
-	for _, subject := range f.WaitsFor {
-		for _, c := range g.about[subject] {
-			if subject != f.Subject && g.mayExplain(effect, c) && g.inOrder(effect, c) {
-				own = append(own, c)
-			}
-		}
-	}
+	var general []int
 	for _, cause := range r.Causes {
 		switch cause.Via {
 		case rule.Claimed:
-			for _, c := range g.claims[f.Subject] {
-				if g.findings[c].Code == cause.Code && g.mayExplain(effect, c) && g.holds(cause, effect, c) {
-					own = append(own, c)
-				}
-			}
-			continue
+			own = append(own, g.claiming(effect, func(c int) bool { return g.findings[c].Code == cause.Code && g.holds(cause, effect, c) })...)
 		case rule.Cluster:
 			for _, c := range g.byCode[cause.Code] {
 				if g.mayExplain(effect, c) && g.inOrder(effect, c) && g.holds(cause, effect, c) {
 					general = append(general, c)
 				}
 			}
-			continue
 		case rule.Itself, rule.RunsOn, rule.HasPod, rule.Serves:
-		}
-		for _, subject := range related(g.snapshot, f.Subject, cause.Via) {
-			c, ok := g.at[key{cause.Code, subject}]
-			if !ok || !g.mayExplain(effect, c) || !g.holds(cause, effect, c) || cause.Via == rule.RunsOn && !g.inOrder(effect, c) {
-				continue
-			}
-			own = append(own, c)
+			own = append(own, g.tied(effect, cause)...)
 		}
 	}
 	if len(own) == 0 {
@@ -116,6 +93,47 @@ func (g *graph) causesOf(effect int) []int {
 	}
 	slices.Sort(own)
 	return slices.Compact(own)
+}
+
+// awaited are the findings about what a finding's own evidence says that it waits for.
+func (g *graph) awaited(effect int) []int {
+	f := g.findings[effect]
+	var out []int
+	for _, subject := range f.WaitsFor {
+		if subject == f.Subject {
+			continue
+		}
+		for _, c := range g.about[subject] {
+			if g.mayExplain(effect, c) && g.inOrder(effect, c) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// claiming are the findings that claim the subject of another and that fit.
+func (g *graph) claiming(effect int, fits func(cause int) bool) []int {
+	var out []int
+	for _, c := range g.claims[g.findings[effect].Subject] {
+		if g.mayExplain(effect, c) && fits(c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// tied are the findings of a cause's rule about subjects to which its relation ties the effect's.
+func (g *graph) tied(effect int, cause rule.Cause) []int {
+	var out []int
+	for _, subject := range related(g.snapshot, g.findings[effect].Subject, cause.Via) {
+		c, ok := g.at[key{cause.Code, subject}]
+		if !ok || !g.mayExplain(effect, c) || !g.holds(cause, effect, c) || cause.Via == rule.RunsOn && !g.inOrder(effect, c) {
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // mayExplain refuses a finding as its own cause, and an info finding as the cause of something worse.

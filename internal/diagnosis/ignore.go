@@ -1,6 +1,7 @@
 package diagnosis
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -56,7 +57,7 @@ func ParseIgnore(value string) ([]Ignore, error) {
 		out = append(out, ignore)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("it is empty; write CODE[,until=DATE][,reason=TEXT]")
+		return nil, errors.New("it is empty; write CODE[,until=DATE][,reason=TEXT]")
 	}
 	return out, nil
 }

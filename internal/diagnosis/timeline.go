@@ -117,7 +117,7 @@ func (d Diagnosis) troubled() map[finding.Subject]bool {
 
 func compareMoments(a, b v1alpha1.Moment) int {
 	return cmp.Or(
-		a.At.Time.Truncate(time.Second).Compare(b.At.Time.Truncate(time.Second)), cmp.Compare(a.Happening, b.Happening),
+		a.At.Truncate(time.Second).Compare(b.At.Truncate(time.Second)), cmp.Compare(a.Happening, b.Happening),
 		finding.CompareSubjects(a.Subject, b.Subject), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Text, b.Text),
 	)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"io"
 	"regexp"
 	"strings"
@@ -86,7 +87,7 @@ func TestHostileTextIsOnlyText(t *testing.T) {
 		decoder := xml.NewDecoder(strings.NewReader(rendered(JUnit)))
 		for {
 			token, err := decoder.Token()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

@@ -146,11 +146,7 @@ func momentClass(m v1alpha1.Moment) string {
 // headline is the verdict in words, without marks of markup.
 func headline(w words, d v1alpha1.Diagnosis) string {
 	p := page{words: w, layout: layout{width: 1 << 20}}
-	namespace := ""
-	if d.Scope != nil {
-		namespace = clean(d.Scope.Namespace)
-	}
-	p.headline(d, namespace, false)
+	p.headline(d, false)
 	return strings.TrimSpace(string(p.out))
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
@@ -111,10 +112,8 @@ func baseline(c *v1alpha1.Changes, id string) string {
 	if c == nil {
 		return ""
 	}
-	for _, n := range c.New {
-		if n == id {
-			return "new"
-		}
+	if slices.Contains(c.New, id) {
+		return "new"
 	}
 	return "unchanged"
 }

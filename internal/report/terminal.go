@@ -58,10 +58,6 @@ func (p *page) header(d v1alpha1.Diagnosis) {
 // verdict is the answer in one line, followed by what is no incident and yet worth a line.
 func (p *page) verdict(d v1alpha1.Diagnosis) {
 	w := p.words
-	namespace := ""
-	if d.Scope != nil {
-		namespace = clean(d.Scope.Namespace)
-	}
 	var settling, noted []string
 	for _, f := range d.Findings {
 		switch {
@@ -72,7 +68,7 @@ func (p *page) verdict(d v1alpha1.Diagnosis) {
 			noted = append(noted, f.Text)
 		}
 	}
-	p.headline(d, namespace, len(settling) > 0)
+	p.headline(d, len(settling) > 0)
 	if d.Scope != nil && d.Scope.OtherIncidents > 0 {
 		p.paragraph(line{{"  + ", dim}}, w.elsewhere(d.Scope.OtherIncidents), plain)
 	}
@@ -84,23 +80,26 @@ func (p *page) verdict(d v1alpha1.Diagnosis) {
 }
 
 // headline is the verdict in one line.
-func (p *page) headline(d v1alpha1.Diagnosis, namespace string, begun bool) {
-	w := p.words
+func (p *page) headline(d v1alpha1.Diagnosis, begun bool) {
+	w, scope := p.words, ""
+	if d.Scope != nil {
+		scope = w.scope(clean(d.Scope.Namespace), clean(d.Scope.Selector))
+	}
 	switch {
 	case d.Verdict == v1alpha1.VerdictHealthy && begun:
 		p.paragraph(line{{"✓ ", green}}, w.healthySoFar, bold)
-	case d.Verdict == v1alpha1.VerdictHealthy && namespace != "":
-		p.paragraph(line{{"✓ ", green}}, w.healthyIn(namespace), bold)
+	case d.Verdict == v1alpha1.VerdictHealthy && scope != "":
+		p.paragraph(line{{"✓ ", green}}, w.healthyIn(scope), bold)
 	case d.Verdict == v1alpha1.VerdictHealthy:
 		p.paragraph(line{{"✓ ", green}}, w.healthy, bold)
-	case d.Verdict == v1alpha1.VerdictUnknown && namespace != "":
-		p.paragraph(line{{"? ", yellow}}, w.unknownIn(namespace), bold)
+	case d.Verdict == v1alpha1.VerdictUnknown && scope != "":
+		p.paragraph(line{{"? ", yellow}}, w.unknownIn(scope), bold)
 	case d.Verdict == v1alpha1.VerdictUnknown:
 		p.paragraph(line{{"? ", yellow}}, w.unknown, bold)
 	default:
 		text := fmt.Sprintf("%s: %s", w.verdict[d.Verdict], w.incidents(len(d.Incidents)))
-		if namespace != "" {
-			text += " · namespace " + namespace
+		if scope != "" {
+			text += " · " + scope
 		}
 		p.paragraph(line{{"✗ ", verdictStyle(d.Verdict)}}, text, bold)
 	}

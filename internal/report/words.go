@@ -32,7 +32,8 @@ type words struct {
 	age                                      func(time.Duration) string
 	compared                                 func(clock, age string, fresh, gone, still int) string
 	until                                    func(date string) string
-	healthyIn, unknownIn                     func(namespace string) string
+	scope                                    func(namespace, selector string) string
+	healthyIn, unknownIn                     func(scope string) string
 }
 
 func wordsOf(l finding.Language) words {
@@ -55,7 +56,7 @@ var english = words{
 	compared: func(clock, age string, fresh, gone, still int) string {
 		return fmt.Sprintf("compared with %s (%s ago): %d new, %d gone, %d still there", clock, age, fresh, gone, still)
 	},
-	until:    func(date string) string { return "until " + date },
+	until: func(date string) string { return "until " + date },
 	severity: map[v1alpha1.Severity]string{
 		v1alpha1.SeverityCritical: "CRITICAL", v1alpha1.SeverityWarning: "WARNING", v1alpha1.SeverityInfo: "INFO",
 	},
@@ -82,9 +83,19 @@ var english = words{
 	age: func(d time.Duration) string {
 		return inUnits(d, "%d s", "%d min", "%d h", "%d h %d min", "%d days")
 	},
-	healthyIn: func(ns string) string { return "Healthy. Nothing in namespace " + ns + " is losing function." },
-	unknownIn: func(ns string) string {
-		return "Unknown. Nothing was found in namespace " + ns + ", but too little could be checked to say Healthy."
+	scope: func(namespace, selector string) string {
+		switch {
+		case selector == "":
+			return "namespace " + namespace
+		case namespace == "":
+			return "what is labelled " + selector
+		default:
+			return "what is labelled " + selector + " in namespace " + namespace
+		}
+	},
+	healthyIn: func(scope string) string { return "Healthy. Nothing in " + scope + " is losing function." },
+	unknownIn: func(scope string) string {
+		return "Unknown. Nothing was found in " + scope + ", but too little could be checked to say Healthy."
 	},
 }
 
@@ -101,7 +112,7 @@ var korean = words{
 	compared: func(clock, age string, fresh, gone, still int) string {
 		return fmt.Sprintf("%s(%s 전)과 비교: 새로 발생 %d건, 해소 %d건, 계속 %d건", clock, age, fresh, gone, still)
 	},
-	until:    func(date string) string { return date + "까지" },
+	until: func(date string) string { return date + "까지" },
 	severity: map[v1alpha1.Severity]string{
 		v1alpha1.SeverityCritical: "심각", v1alpha1.SeverityWarning: "경고", v1alpha1.SeverityInfo: "참고",
 	},
@@ -128,11 +139,21 @@ var korean = words{
 	age: func(d time.Duration) string {
 		return inUnits(d, "%d초", "%d분", "%d시간", "%d시간 %d분", "%d일")
 	},
-	healthyIn: func(ns string) string {
-		return "정상. " + ns + " namespace에는 기능을 잃은 곳이 없습니다."
+	scope: func(namespace, selector string) string {
+		switch {
+		case selector == "":
+			return namespace + " namespace"
+		case namespace == "":
+			return selector + " label 대상"
+		default:
+			return namespace + " namespace의 " + selector + " label 대상"
+		}
 	},
-	unknownIn: func(ns string) string {
-		return "알 수 없음. " + ns + " namespace에서 찾은 문제는 없으나, 정상이라고 말하기에는 확인한 것이 부족합니다."
+	healthyIn: func(scope string) string {
+		return "정상. " + scope + "에는 기능을 잃은 곳이 없습니다."
+	},
+	unknownIn: func(scope string) string {
+		return "알 수 없음. " + scope + "에서 찾은 문제는 없으나, 정상이라고 말하기에는 확인한 것이 부족합니다."
 	},
 }
 

@@ -48,9 +48,6 @@ func (o *Options) validateWatch() error {
 // watch looks again and again until it is interrupted. A terminal shows the newest report; a file or
 // a program gets a report whenever what is wrong has changed, each compared with the one before.
 func (o *Options) watch(ctx context.Context, inv *invocation.Invocation, wish *wishes) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	<-timer.C
 	last := exit.OK
 	for first := true; ; first = false {
 		d, reading, err := o.look(ctx, inv, wish)
@@ -74,11 +71,10 @@ func (o *Options) watch(ctx context.Context, inv *invocation.Invocation, wish *w
 		}
 		last = o.code(d, doc)
 		wish.earlier = &doc
-		timer.Reset(o.Interval)
 		select {
 		case <-ctx.Done():
 			return exit.With(last)
-		case <-timer.C:
+		case <-inv.After(o.Interval):
 		}
 	}
 }

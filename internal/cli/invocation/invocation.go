@@ -26,6 +26,8 @@ type Invocation struct {
 	Version string
 	// Now is this machine's clock.
 	Now func() time.Time
+	// After waits by this machine's clock, as time.After does.
+	After func(time.Duration) <-chan time.Time
 	// Getenv reads the environment.
 	Getenv func(string) string
 	// Location is the user's time zone.
