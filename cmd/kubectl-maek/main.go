@@ -48,7 +48,6 @@ func run() exit.Code {
 		Version:     build(),
 		Now:         time.Now,
 		After:       time.After,
-		After:       time.After,
 		Getenv:      os.Getenv,
 		Location:    time.Local,
 		OutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
