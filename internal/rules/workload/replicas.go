@@ -95,6 +95,7 @@ func deploymentRollsOut(d *appsv1.Deployment) bool {
 const (
 	newReplicaSetAvailable   = "NewReplicaSetAvailable"
 	progressDeadlineExceeded = "ProgressDeadlineExceeded"
+	deploymentPaused         = "DeploymentPaused"
 )
 
 // deploymentSpare is how many pods a rollout may do without, resolved as
@@ -138,7 +139,7 @@ func statefulSetRollsOut(s *appsv1.StatefulSet) bool {
 	case s.Status.ObservedGeneration < s.Generation:
 		return true
 	case u.RollingUpdate != nil && u.RollingUpdate.Partition != nil && *u.RollingUpdate.Partition > 0:
-		return int(s.Status.UpdatedReplicas) < snapshot.Replicas(s.Spec.Replicas)-int(*u.RollingUpdate.Partition)
+		return int(s.Status.UpdatedReplicas) < toUpdate(s)
 	default:
 		return s.Status.UpdateRevision != s.Status.CurrentRevision
 	}

@@ -202,7 +202,7 @@ func statefulSetStuck(p *rule.Pass, s *appsv1.StatefulSet) (finding.Finding, boo
 		Value: s.Status.UpdateRevision + " (current " + s.Status.CurrentRevision + ")",
 	}}}
 	f.Explains = alike(p.Snapshot, failingPods(p, subject))
-	tellStuck(&f, stuck{pods: pods, wanted: snapshot.Replicas(s.Spec.Replicas), previous: serving})
+	tellStuck(&f, stuck{pods: pods, wanted: toUpdate(s), previous: serving})
 	f.Remedies.Now = append(f.Remedies.Now,
 		finding.Remedy{
 			Text:    finding.Text{EN: "go back to the version before", KO: "이전 버전으로 되돌립니다"},
@@ -217,6 +217,17 @@ func statefulSetStuck(p *rule.Pass, s *appsv1.StatefulSet) (finding.Finding, boo
 			Command: fmt.Sprintf("kubectl -n %s delete pod %s", s.Namespace, pods.failing[0].Name),
 		})
 	return f, true
+}
+
+// toUpdate is how many pods of a StatefulSet are to be of its new revision: those from its partition on
+// (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#partitions). The partition
+// counts from the first ordinal (k8s.io/kubernetes/pkg/controller/statefulset, updateStatefulSet).
+func toUpdate(s *appsv1.StatefulSet) int {
+	n := snapshot.Replicas(s.Spec.Replicas)
+	if u := s.Spec.UpdateStrategy.RollingUpdate; u != nil && u.Partition != nil {
+		return max(0, n-int(*u.Partition))
+	}
+	return n
 }
 
 // stuck is what is told about a rollout.
