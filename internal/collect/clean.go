@@ -15,8 +15,9 @@ import (
 // Clean prepares an object for a snapshot, in place: it trims what no rule reads, and takes out what
 // is or looks like a credential, before a report, a bundle or an Incident can pass it on. Values of
 // Secrets, ConfigMaps, annotations that nothing reads and environment variables go whatever they
-// are. Out of commands, probes and messages goes what Redact knows; a secret in a shape of its own
-// stays in those. Cleaning twice changes nothing, so that an object out of a bundle is the same as it
+// are. So do the parameters of volume drivers that are not known to be plain, and requests for
+// certificates. Out of commands, probes, addresses and messages goes what Redact knows; a secret in a
+// shape of its own stays in those. Cleaning twice changes nothing, so that an object out of a bundle is the same as it
 // was live.
 //
 // In a pod template the values of annotations and of literal environment variables become
@@ -25,6 +26,7 @@ import (
 func Clean(o snapshot.Object) {
 	snapshot.Trim(o)
 	cleanMessages(o)
+	cleanSettings(o)
 	switch o := o.(type) {
 	case *corev1.Pod:
 		cleanPodSpec(&o.Spec)
@@ -78,6 +80,7 @@ func cleanEnv(env []corev1.EnvVar) {
 }
 
 func cleanPodSpec(spec *corev1.PodSpec) {
+	cleanPodVolumes(spec.Volumes)
 	for i := range spec.InitContainers {
 		cleanContainer(&spec.InitContainers[i])
 	}
@@ -86,7 +89,9 @@ func cleanPodSpec(spec *corev1.PodSpec) {
 	}
 	for i := range spec.EphemeralContainers {
 		c := corev1.Container(spec.EphemeralContainers[i].EphemeralContainerCommon)
+		// What it points to is shared with the copy; literal values are not.
 		cleanContainer(&c)
+		spec.EphemeralContainers[i].EphemeralContainerCommon = corev1.EphemeralContainerCommon(c)
 	}
 }
 

@@ -1,14 +1,19 @@
 package collect
 
 import (
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -63,6 +68,34 @@ func cleanControllersMessages(o snapshot.Object) {
 	case *policyv1.PodDisruptionBudget:
 		cleanConditions(o.Status.Conditions)
 	case *networkingv1.ServiceCIDR:
+		cleanConditions(o.Status.Conditions)
+	case *networkingv1.Ingress:
+		for _, address := range o.Status.LoadBalancer.Ingress {
+			for i := range address.Ports {
+				if address.Ports[i].Error != nil {
+					redact(address.Ports[i].Error)
+				}
+			}
+		}
+	default:
+		cleanControlPlaneMessages(o)
+	}
+}
+
+// cleanControlPlaneMessages redacts what is said about the API's own extensions and settings.
+func cleanControlPlaneMessages(o snapshot.Object) {
+	switch o := o.(type) {
+	case *certificatesv1.CertificateSigningRequest:
+		redactEach(o.Status.Conditions, func(c *certificatesv1.CertificateSigningRequestCondition) *string { return &c.Message })
+	case *apiextensionsv1.CustomResourceDefinition:
+		redactEach(o.Status.Conditions, func(c *apiextensionsv1.CustomResourceDefinitionCondition) *string { return &c.Message })
+	case *apiregistrationv1.APIService:
+		redactEach(o.Status.Conditions, func(c *apiregistrationv1.APIServiceCondition) *string { return &c.Message })
+	case *flowcontrolv1.FlowSchema:
+		redactEach(o.Status.Conditions, func(c *flowcontrolv1.FlowSchemaCondition) *string { return &c.Message })
+	case *flowcontrolv1.PriorityLevelConfiguration:
+		redactEach(o.Status.Conditions, func(c *flowcontrolv1.PriorityLevelConfigurationCondition) *string { return &c.Message })
+	case *admissionregistrationv1.ValidatingAdmissionPolicy:
 		cleanConditions(o.Status.Conditions)
 	}
 }

@@ -201,8 +201,10 @@ func TestWhatQuestionsAreAnswered(t *testing.T) {
 			want: snapshot.Answer{Outcome: snapshot.Errored, Error: "there is no trial object of widgets."},
 		},
 		"a value of a ConfigMap, redacted": {
-			ask:  value,
-			set:  func(s *apiServer) { s.holdOne(corednsPath, &corev1.ConfigMap{Data: map[string]string{"Corefile": ".:53 {\n  etcd {\n    credentials password=hunter2\n  }\n}"}}) },
+			ask: value,
+			set: func(s *apiServer) {
+				s.holdOne(corednsPath, &corev1.ConfigMap{Data: map[string]string{"Corefile": ".:53 {\n  etcd {\n    credentials password=hunter2\n  }\n}"}})
+			},
 			want: snapshot.Answer{Outcome: snapshot.Answered, Text: ".:53 {\n  etcd {\n    credentials password=[redacted]\n  }\n}"},
 		},
 		"a key that is not there": {
