@@ -66,6 +66,9 @@ var keptAnnotations = map[string]bool{
 	corev1.EndpointsLastChangeTriggerTime: true,
 	revisionAnnotation:                    true,
 	revisionHistoryAnnotation:             true,
+	defaultClassAnnotation:                true,
+	betaDefaultClassAnnotation:            true,
+	corev1.BetaStorageClassAnnotation:     true,
 }
 
 // ownAnnotations is the prefix of Maek's own annotations, which are kept too.
