@@ -76,13 +76,14 @@ func (f *Flags) live(parent context.Context, inv *invocation.Invocation, rules [
 	defer cancel()
 	p := newProgress(inv)
 	snap, client, err := live.Collect(ctx, t.config, rule.Kinds(rules), live.Options{
-		Name:           t.name,
-		Namespace:      f.Connection.Namespace(),
-		Timeout:        time.Duration(float64(f.Timeout) * listShare),
-		RequestTimeout: t.config.Timeout,
-		Version:        inv.Version,
-		Now:            inv.Now,
-		Progress:       p.update,
+		Name:            t.name,
+		Namespace:       f.Connection.Namespace(),
+		CustomResources: rule.CustomResources(rules),
+		Timeout:         time.Duration(float64(f.Timeout) * listShare),
+		RequestTimeout:  t.config.Timeout,
+		Version:         inv.Version,
+		Now:             inv.Now,
+		Progress:        p.update,
 	})
 	p.end()
 	if err != nil {

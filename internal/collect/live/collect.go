@@ -44,6 +44,9 @@ type Options struct {
 	PageSize int64
 	// Parallel is the number of kinds read at once; 0 means DefaultParallel.
 	Parallel int
+	// CustomResources reads, beside the given kinds, the objects of all kinds that the
+	// CustomResourceDefinitions among them define.
+	CustomResources bool
 	// Version of this program, for the User-Agent.
 	Version string
 	// Now is this machine's clock. It is needed.
@@ -89,9 +92,15 @@ func Collect(ctx context.Context, cfg *rest.Config, kinds []snapshot.Kind, o Opt
 	start := c.options.Now()
 	api := c.meet(ctx)
 	c.quorumDoubtful = etcdFails(api.Checks)
-	var readings []reading
+	var (
+		readings []reading
+		custom   []customReading
+	)
 	if listable(api.Failure) {
 		readings = c.readAll(ctx, kinds)
+		if c.options.CustomResources {
+			custom = c.readCustom(ctx, readings)
+		}
 		c.judge(ctx, &api, readings)
 	} else {
 		for _, k := range kinds {
@@ -107,6 +116,13 @@ func Collect(ctx context.Context, cfg *rest.Config, kinds []snapshot.Kind, o Opt
 		b.SetCoverage(r.kind, r.coverage)
 		for _, o := range r.objects {
 			b.Add(o)
+		}
+	}
+	for _, r := range custom {
+		r.coverage.ReadAt = c.clock.at(r.coverage.ReadAt)
+		b.SetCustomCoverage(r.kind, r.coverage)
+		for _, o := range r.objects {
+			b.AddCustom(o)
 		}
 	}
 	s := b.Build()
