@@ -133,42 +133,41 @@ func (c coreDNS) port() string {
 	return "53"
 }
 
-// ended returns the status of the CoreDNS container of a pod where it keeps ending or has just ended
-// in failure, and whether it is the log of its previous run that tells why.
-func (c coreDNS) ended(pod *corev1.Pod) (status *corev1.ContainerStatus, previous, found bool) {
+// ended tells whether the CoreDNS of a pod keeps ending or has just ended in failure, and whether it
+// is the log of its previous run that tells why.
+func (c coreDNS) ended(pod *corev1.Pod) (previous, found bool) {
 	for i := range pod.Status.ContainerStatuses {
 		s := &pod.Status.ContainerStatuses[i]
 		switch {
 		case s.Name != c.container || s.Ready:
 		case s.State.Terminated != nil && s.State.Terminated.ExitCode != 0:
-			return s, false, true
+			return false, true
 		case s.LastTerminationState.Terminated != nil && s.LastTerminationState.Terminated.ExitCode != 0:
-			return s, true, true
+			return true, true
 		}
 	}
-	return nil, false, false
+	return false, false
 }
 
-// log asks for the log of a pod's CoreDNS.
-func (c coreDNS) log(p *rule.Pass, pod *corev1.Pod, previous bool) (string, bool) {
-	answer, ok := p.Ask(snapshot.Question{
+// log asks for the log of a pod's CoreDNS; it is empty where it is not known.
+func (c coreDNS) log(p *rule.Pass, pod *corev1.Pod, previous bool) string {
+	answer, _ := p.Ask(snapshot.Question{
 		Kind: snapshot.ContainerLog, Namespace: pod.Namespace, Name: pod.Name, Container: c.container, Previous: previous,
 	})
-	return answer.Text, ok && answer.Outcome == snapshot.Answered
+	return answer.Text
 }
 
 // failed are the pods whose CoreDNS keeps ending, and one of them with what its log says of it.
-func (c coreDNS) failed(p *rule.Pass) (pods []*corev1.Pod, log string, previous bool) {
+func (c coreDNS) failed(p *rule.Pass) (pods []*corev1.Pod, log string) {
 	for _, pod := range c.pods {
-		if _, prev, ok := c.ended(pod); ok {
+		if previous, ok := c.ended(pod); ok {
 			if len(pods) == 0 {
-				log, _ = c.log(p, pod, prev)
-				previous = prev
+				log = c.log(p, pod, previous)
 			}
 			pods = append(pods, pod)
 		}
 	}
-	return pods, log, previous
+	return pods, log
 }
 
 // serves tells whether cluster DNS still has a server.

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -167,7 +168,7 @@ func parseDirectives(ts []token, i int) (int, []directive, error) {
 		}
 		out = append(out, d)
 	}
-	return i, nil, fmt.Errorf("its brace is not closed")
+	return i, nil, errors.New("its brace is not closed")
 }
 
 // zoneOf splits the key of a server block into its zone, lower case with a dot at its end, and its

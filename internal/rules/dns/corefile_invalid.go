@@ -60,7 +60,7 @@ func corefileInvalid(p *rule.Pass) {
 	if read {
 		mistake = mistakeIn(text)
 	}
-	if pods, log, _ := c.failed(p); len(pods) > 0 {
+	if pods, log := c.failed(p); len(pods) > 0 {
 		line, words := lastLine(log, refusedCorefile)
 		f := c.invalid(p, pods)
 		switch {
@@ -85,7 +85,7 @@ func corefileInvalid(p *rule.Pass) {
 	if i < 0 {
 		return
 	}
-	log, _ := c.log(p, c.pods[i], false)
+	log := c.log(p, c.pods[i], false)
 	line, words := lastLine(log, refusedReload)
 	if done, _ := lastLine(log, reloaded); line == "" || done != "" && strings.LastIndex(log, done) > strings.LastIndex(log, line) {
 		return

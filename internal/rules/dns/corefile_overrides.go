@@ -60,7 +60,7 @@ func corefileOverrides(p *rule.Pass) {
 				c.restart(p.Snapshot),
 				{
 					Text:    finding.Text{EN: "then try a name from a pod", KO: "이후 Pod에서 이름을 조회해 봅니다"},
-					Command: fmt.Sprintf("kubectl run dns-check --rm -i --restart=Never --image=busybox -- nslookup %s", o.name),
+					Command: "kubectl run dns-check --rm -i --restart=Never --image=busybox -- nslookup " + o.name,
 				},
 			},
 			Later: []finding.Remedy{{Text: finding.Text{

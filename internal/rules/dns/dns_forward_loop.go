@@ -38,7 +38,7 @@ func dnsForwardLoop(p *rule.Pass) {
 	if !ok {
 		return
 	}
-	pods, log, _ := c.failed(p)
+	pods, log := c.failed(p)
 	line, words := lastLine(log, loopFound)
 	if line == "" {
 		return

@@ -22,20 +22,18 @@ type override struct {
 	what finding.Text
 }
 
-// clusterDomain is the domain that a Corefile's kubernetes plugin serves; false where it has none.
-func clusterDomain(blocks []serverBlock) (string, bool) {
+// clusterDomain is the domain that a Corefile's kubernetes plugin serves; the default where none says.
+func clusterDomain(blocks []serverBlock) string {
 	for _, b := range blocks {
 		for _, d := range b.find("kubernetes") {
 			for _, zone := range slices.Concat(d.args, b.keys) {
-				z, _, ok := zoneOf(zone)
-				if ok && z != "." && !strings.HasSuffix(z, ".arpa.") {
-					return z, true
+				if z, _, ok := zoneOf(zone); ok && z != "." && !strings.HasSuffix(z, ".arpa.") {
+					return z
 				}
 			}
-			return defaultDomain, true
 		}
 	}
-	return defaultDomain, false
+	return defaultDomain
 }
 
 // overrides finds what answers for the name of a Service, that of the API server, before the
@@ -43,8 +41,7 @@ func clusterDomain(blocks []serverBlock) (string, bool) {
 // the Corefile: rewrite, template, hosts, kubernetes, then all that could know more
 // (https://github.com/coredns/coredns/blob/master/plugin.cfg).
 func overrides(blocks []serverBlock, port string) (override, bool) {
-	domain, _ := clusterDomain(blocks)
-	o := override{name: "kubernetes.default.svc." + domain}
+	o := override{name: "kubernetes.default.svc." + clusterDomain(blocks)}
 	// What is imported from files, and what chooses by the question, cannot be judged from here.
 	if has(blocks, "import") || has(blocks, "view") {
 		return o, false
