@@ -16,6 +16,7 @@ import (
 	"github.com/maek-dev/maek/internal/cli/explain"
 	"github.com/maek-dev/maek/internal/cli/install"
 	"github.com/maek-dev/maek/internal/cli/invocation"
+	"github.com/maek-dev/maek/internal/cli/resilience"
 	listing "github.com/maek-dev/maek/internal/cli/rules"
 	"github.com/maek-dev/maek/internal/cli/source"
 	"github.com/maek-dev/maek/internal/cli/version"
@@ -83,6 +84,7 @@ func newCommand(inv *invocation.Invocation, rules []rule.Rule) *cobra.Command {
 	diagnose.Bind(root, inv, &connection, &display, rules)
 	root.AddCommand(
 		diagnose.New(inv, &connection, &display, rules),
+		resilience.New(inv, &connection, &display, rules),
 		dump.New(inv, &connection, rules),
 		listing.New(inv, &display, rules),
 		explain.New(inv, &display, rules),

@@ -29,6 +29,10 @@ type Diagnosis struct {
 	Skips []finding.Skip
 	// Failures are rules that broke.
 	Failures []finding.Failure
+	// Risks are findings about what the next loss would take, the widest first.
+	Risks []finding.Finding
+	// RiskSkips are what could not be looked at for Risks.
+	RiskSkips []finding.Skip
 	// Ignored are the findings that somebody asked not to be shown.
 	Ignored []Ignored
 	// Unanswered is the number of questions that rules asked in vain.
@@ -46,9 +50,11 @@ type Placed struct {
 // Diagnose joins the findings of an evaluation into incidents, and leaves out those that annotations
 // in the cluster, or the requests given, ask not to be shown.
 func Diagnose(res rule.Result, rules []rule.Rule, ignore ...Ignore) Diagnosis {
-	d := Diagnosis{
-		Snapshot: res.Snapshot, Skips: res.Skips, Failures: res.Failures, Unanswered: res.Unanswered,
-	}
+	d := Diagnosis{Snapshot: res.Snapshot, Failures: res.Failures, Unanswered: res.Unanswered}
+	requests := requestsIn(res.Snapshot, ignore, rules)
+	d.Skips = requests.skips
+	res = d.setRisksApart(res, rules, requests)
+	d.Skips = append(d.Skips, res.Skips...)
 	g := newGraph(res.Snapshot, res.Findings, rules)
 	roots := map[string]int{}
 	for _, root := range g.roots() {
@@ -57,8 +63,6 @@ func Diagnose(res rule.Result, rules []rule.Rule, ignore ...Ignore) Diagnosis {
 		d.Incidents = append(d.Incidents, incident)
 	}
 	slices.SortStableFunc(d.Incidents, compareIncidents)
-	requests := requestsIn(res.Snapshot, ignore, rules)
-	d.Skips = append(requests.skips, d.Skips...)
 	quiet := d.ignoreIncidents(requests)
 	place := make([]string, len(res.Findings))
 	put := func(incidents []finding.Incident) {
@@ -89,6 +93,39 @@ func Diagnose(res rule.Result, rules []rule.Rule, ignore ...Ignore) Diagnosis {
 	slices.SortStableFunc(d.Ignored, func(a, b Ignored) int { return finding.Compare(a.Finding, b.Finding) })
 	d.Verdict = verdict(d, rules)
 	return d
+}
+
+// setRisksApart takes what risk rules said out of a result: it is no part of any incident.
+func (d *Diagnosis) setRisksApart(res rule.Result, rules []rule.Rule, r requests) rule.Result {
+	risk := map[finding.Code]bool{}
+	for _, one := range rules {
+		risk[one.Code] = one.Risk
+	}
+	var findings []finding.Finding
+	for _, f := range res.Findings {
+		if !risk[f.Code] {
+			findings = append(findings, f)
+			continue
+		}
+		if request, ok := r.find(res.Snapshot, f); ok {
+			d.Ignored = append(d.Ignored, Ignored{Finding: f, Request: request})
+			continue
+		}
+		d.Risks = append(d.Risks, f)
+	}
+	var skips []finding.Skip
+	for _, s := range res.Skips {
+		if risk[s.Code] {
+			d.RiskSkips = append(d.RiskSkips, s)
+		} else {
+			skips = append(skips, s)
+		}
+	}
+	slices.SortStableFunc(d.Risks, func(a, b finding.Finding) int {
+		return cmp.Or(cmp.Compare(len(b.Explains), len(a.Explains)), finding.Compare(a, b))
+	})
+	res.Findings, res.Skips = findings, skips
+	return res
 }
 
 // compareIncidents puts the most severe first, then the one with the widest effect, then the oldest.

@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +14,25 @@ import (
 
 // DocumentKind is the kind of the document that Document makes.
 const DocumentKind = "Diagnosis"
+
+// ResilienceKind is the kind of the document that Resilience makes.
+const ResilienceKind = "Resilience"
+
+// Resilience renders what the next loss would take as the API's document, in one language.
+func (d Diagnosis) Resilience(l finding.Language, stats v1alpha1.Stats) v1alpha1.Resilience {
+	whole := d.Document(l, stats)
+	doc := v1alpha1.Resilience{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: ResilienceKind},
+		Cluster:  whole.Cluster, ObservedAt: whole.ObservedAt, Risks: whole.Risks, Skipped: []v1alpha1.SkippedRule{}, Stats: stats,
+	}
+	if doc.Risks == nil {
+		doc.Risks = []v1alpha1.Risk{}
+	}
+	for _, skip := range d.RiskSkips {
+		doc.Skipped = append(doc.Skipped, v1alpha1.SkippedRule{Code: string(skip.Code), Reason: skip.Reason.In(l)})
+	}
+	return doc
+}
 
 // Document renders the diagnosis as the API's document, in one language. Two documents of one
 // snapshot differ in nothing but the stats that are passed in.
@@ -52,6 +72,9 @@ func (d Diagnosis) Document(l finding.Language, stats v1alpha1.Stats) v1alpha1.D
 	for _, skip := range d.Skips {
 		doc.Skipped = append(doc.Skipped, v1alpha1.SkippedRule{Code: string(skip.Code), Reason: skip.Reason.In(l)})
 	}
+	for _, f := range d.Risks {
+		doc.Risks = append(doc.Risks, risk(f, l))
+	}
 	for _, i := range d.Ignored {
 		doc.Ignored = append(doc.Ignored, v1alpha1.IgnoredFinding{
 			Code: string(i.Code), Subject: i.Subject, Reason: i.Request.Reason, Until: finding.Timestamp(i.Request.Until), By: i.Request.Source,
@@ -66,4 +89,22 @@ func (d Diagnosis) Document(l finding.Language, stats v1alpha1.Stats) v1alpha1.D
 		doc.Errors = append(doc.Errors, v1alpha1.SkippedRule{Code: string(f.Code), Reason: fmt.Sprint(f.Err)})
 	}
 	return doc
+}
+
+// risk renders a finding about what the next loss would take.
+func risk(f finding.Finding, l finding.Language) v1alpha1.Risk {
+	r := v1alpha1.Risk{
+		Code: string(f.Code), Subject: f.Subject, Title: f.Title.In(l), Why: f.Why.In(l), Evidence: f.Evidence,
+		Remedies: finding.RemediesIn(f.Remedies.Later, l),
+	}
+	if len(f.Explains) > 0 {
+		r.Affected = map[string][]string{}
+		for _, s := range f.Explains {
+			r.Affected[s.Kind] = append(r.Affected[s.Kind], finding.Qualified(s))
+		}
+		for _, names := range r.Affected {
+			slices.Sort(names)
+		}
+	}
+	return r
 }

@@ -1,6 +1,7 @@
 package diagnosis
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,6 +47,7 @@ func (d Diagnosis) In(scope Scope, rules []rule.Rule) Diagnosis {
 			findings = append(findings, f)
 		}
 	}
+	d.Risks = slices.DeleteFunc(slices.Clone(d.Risks), func(f finding.Finding) bool { return !in(f.Subject) })
 	scope.Others = len(d.Incidents) - len(incidents)
 	d.Scope, d.Incidents, d.Findings = scope, incidents, findings
 	d.Verdict = verdict(d, rules)

@@ -67,8 +67,8 @@ func (i Incident) Details(l Language) v1alpha1.IncidentDetails {
 		Confidence: confidence,
 		Evidence:   i.Root.Evidence,
 		Remedies: v1alpha1.Remedies{
-			Now:   remedies(i.Root.Remedies.Now, l),
-			Later: remedies(i.Root.Remedies.Later, l),
+			Now:   RemediesIn(i.Root.Remedies.Now, l),
+			Later: RemediesIn(i.Root.Remedies.Later, l),
 		},
 	}
 	for _, link := range i.Chain {
@@ -90,7 +90,8 @@ func Timestamp(t time.Time) *metav1.Time {
 	return &metav1.Time{Time: t.UTC().Truncate(time.Second)}
 }
 
-func remedies(in []Remedy, l Language) []v1alpha1.Remedy {
+// RemediesIn renders remedies as the API's documents hold them, in one language.
+func RemediesIn(in []Remedy, l Language) []v1alpha1.Remedy {
 	var out []v1alpha1.Remedy
 	for _, r := range in {
 		out = append(out, v1alpha1.Remedy{Text: r.Text.In(l), Command: r.Command, Machine: r.Machine})

@@ -14,7 +14,7 @@ import (
 
 // JSON writes a document as indented JSON. Control characters that JSON allows within strings are
 // escaped all the same, so that the output can also be looked at on a terminal.
-func JSON(w io.Writer, d v1alpha1.Diagnosis) error {
+func JSON[D v1alpha1.Diagnosis | v1alpha1.Resilience](w io.Writer, d D) error {
 	data, err := encode(d)
 	if err != nil {
 		return err
@@ -25,7 +25,7 @@ func JSON(w io.Writer, d v1alpha1.Diagnosis) error {
 
 // YAML writes a document as YAML, with the fields of its JSON form. Characters that reorder text
 // are named in words: YAML has no escape for them outside double quotes.
-func YAML(w io.Writer, d v1alpha1.Diagnosis) error {
+func YAML[D v1alpha1.Diagnosis | v1alpha1.Resilience](w io.Writer, d D) error {
 	data, err := encode(d)
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func YAML(w io.Writer, d v1alpha1.Diagnosis) error {
 	return err
 }
 
-func encode(d v1alpha1.Diagnosis) ([]byte, error) {
+func encode(d any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)

@@ -158,6 +158,10 @@ func (m *markdown) risks(risks []v1alpha1.Risk) {
 		return
 	}
 	m.linef("## %s\n", m.words.risks)
+	m.eachRisk(risks)
+}
+
+func (m *markdown) eachRisk(risks []v1alpha1.Risk) {
 	for _, r := range risks {
 		m.linef("### %s\n", literal(r.Title))
 		m.linef("%s · %s\n", code(r.Code), literal(r.Why))

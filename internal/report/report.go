@@ -75,7 +75,6 @@ func Terminal(w io.Writer, d v1alpha1.Diagnosis, o Options) error {
 		p.incident(i+1, incident)
 	}
 	p.changes(d)
-	p.risks(d.Risks)
 	p.timeline(d.Timeline)
 	p.gaps(d)
 	p.more(d)

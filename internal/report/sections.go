@@ -91,12 +91,23 @@ func markStyle(m v1alpha1.Moment) style {
 	}
 }
 
+// ahead says in one line that something would hurt at the next loss.
+func (p *page) ahead(risks []v1alpha1.Risk) {
+	if len(risks) == 0 {
+		return
+	}
+	text := p.words.ahead(len(risks), risks[0].Title)
+	if p.options.Program != "" {
+		text += " (" + p.options.Program + " resilience)"
+	}
+	p.paragraph(line{{"  ! ", yellow}}, text, plain)
+}
+
 // risks print what the next loss would take.
 func (p *page) risks(risks []v1alpha1.Risk) {
 	if len(risks) == 0 {
 		return
 	}
-	p.put()
 	p.put(span{p.words.risks, bold})
 	for _, r := range risks {
 		p.put()
@@ -131,16 +142,27 @@ func named(s v1alpha1.Subject) string {
 	}
 }
 
-// Resilience writes what the next loss would take, and nothing else of a document but what could not
-// be checked.
-func Resilience(w io.Writer, d v1alpha1.Diagnosis, o Options) error {
-	p := &page{layout: layout{width: o.width(), color: o.Color}, words: wordsOf(o.Language), options: o, now: d.ObservedAt.Time}
+// Resilience writes what the next loss would take for people.
+func Resilience(w io.Writer, r v1alpha1.Resilience, o Options) error {
+	p := &page{layout: layout{width: o.width(), color: o.Color}, words: wordsOf(o.Language), options: o, now: r.ObservedAt.Time}
+	d := v1alpha1.Diagnosis{Cluster: r.Cluster, ObservedAt: r.ObservedAt, Risks: r.Risks, Skipped: r.Skipped, Stats: r.Stats}
 	p.header(d)
-	if len(d.Risks) == 0 {
+	if len(r.Risks) == 0 {
 		p.paragraph(line{{"✓ ", green}}, p.words.noRisks, bold)
 	}
-	p.risks(d.Risks)
+	p.risks(r.Risks)
 	p.gaps(d)
 	_, err := w.Write(p.out)
+	return err
+}
+
+// ResilienceMarkdown writes what the next loss would take for a ticket.
+func ResilienceMarkdown(w io.Writer, r v1alpha1.Resilience, o Options) error {
+	m := &markdown{words: wordsOf(o.Language), options: o, now: r.ObservedAt.Time}
+	m.linef("# %s: %s\n", literal(r.Cluster.Name), m.words.risks)
+	m.linef("%s · %s · %s\n", m.words.nodes(r.Cluster.Nodes), m.words.pods(r.Cluster.Pods), m.moment(r.ObservedAt.Time))
+	m.eachRisk(r.Risks)
+	m.gaps(m.words.gaps, r.Skipped)
+	_, err := io.WriteString(w, m.String())
 	return err
 }

@@ -74,6 +74,9 @@ func (p *page) verdict(d v1alpha1.Diagnosis) {
 	}
 	p.notes("  ~ ", w.settling, settling)
 	p.notes("  ! ", w.noted, noted)
+	if len(d.Incidents) == 0 {
+		p.ahead(d.Risks)
+	}
 	if n := len(d.Ignored); n > 0 {
 		p.paragraph(line{{"  - ", dim}}, fmt.Sprintf("%s: %s", w.ignored, grouped(n)), dim)
 	}

@@ -32,6 +32,7 @@ type words struct {
 	age                                      func(time.Duration) string
 	compared                                 func(clock, age string, fresh, gone, still int) string
 	until                                    func(date string) string
+	ahead                                    func(n int, first string) string
 	scope                                    func(namespace, selector string) string
 	healthyIn, unknownIn                     func(scope string) string
 }
@@ -107,7 +108,7 @@ var korean = words{
 	gaps: "확인하지 못함", errors: "Maek 자체의 오류", ignored: "요청에 따라 무시함", more: "더 보기:",
 	reads: "읽는 리소스", causes: "원인이 될 수 있는 규칙", link: "더 보기",
 	fresh: "새로 발생", gone: "해소", timeline: "경과", recovered: "회복됨",
-	risks: "다음 장애가 앗아 갈 것", noRisks: "하나를 잃는다고 멈출 곳은 찾지 못했습니다.", evidence: "근거",
+	risks: "다음 장애로 잃게 될 것", noRisks: "하나를 잃는다고 멈출 곳은 찾지 못했습니다.", evidence: "근거",
 	findings: "찾은 문제 전체", subject: "대상", found: "내용",
 	compared: func(clock, age string, fresh, gone, still int) string {
 		return fmt.Sprintf("%s(%s 전)과 비교: 새로 발생 %d건, 해소 %d건, 계속 %d건", clock, age, fresh, gone, still)

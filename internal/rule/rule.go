@@ -42,6 +42,9 @@ type Rule struct {
 	// Symptom marks a rule whose findings say that something suffers, not why: any finding that
 	// claims their subject (Finding.Explains) explains them.
 	Symptom bool
+	// Risk marks a rule whose findings say what the next loss would take. They are no incidents and no
+	// part of the verdict; nothing explains them, and they explain nothing.
+	Risk bool
 	// Causes are the other rules whose findings can explain a finding of this rule.
 	Causes []Cause
 	// Detect looks at the snapshot and reports what it finds. It must be a pure function of the

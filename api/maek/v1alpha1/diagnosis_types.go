@@ -393,3 +393,19 @@ type Risk struct {
 	// +optional
 	Evidence []Evidence `json:"evidence,omitempty"`
 }
+
+// Resilience is what `kubectl maek resilience -o json` prints: what the next loss would take.
+type Resilience struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// Cluster that was looked at.
+	Cluster Cluster `json:"cluster"`
+	// ObservedAt is the time by the cluster's own clock, or the bundle's.
+	ObservedAt metav1.Time `json:"observedAt"`
+	// Risks are what the next loss would take, the widest first.
+	Risks []Risk `json:"risks"`
+	// Skipped lists what could not be checked.
+	Skipped []SkippedRule `json:"skipped"`
+	// Stats of this look.
+	Stats Stats `json:"stats"`
+}
