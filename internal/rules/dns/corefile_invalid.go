@@ -143,7 +143,7 @@ func mistakeIn(text string) finding.Text {
 	for _, b := range blocks {
 		for _, d := range b.directives {
 			if d.name != "import" && !slices.Contains(plugins, d.name) {
-				return finding.Textf("line %d names %q, which CoreDNS does not have", "%d번째 줄의 %q은(는) CoreDNS에 없는 플러그인입니다", d.line, d.name)
+				return finding.Textf("line %d names %q, which CoreDNS does not have", "%d번째 줄의 플러그인(%q)은 CoreDNS에 없습니다", d.line, d.name)
 			}
 		}
 	}

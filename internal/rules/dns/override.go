@@ -120,7 +120,7 @@ func templated(b serverBlock, o *override) bool {
 		o.directive = d
 		switch {
 		case matches:
-			o.what = finding.Textf("`%s` answers for it with %s before the kubernetes plugin is asked", "`%s` 설정이 kubernetes 플러그인보다 먼저 %s로 응답합니다", d, rcode)
+			o.what = finding.Textf("`%s` answers for it with %s before the kubernetes plugin is asked", "`%s` 설정이 kubernetes 플러그인보다 먼저 응답합니다(%s)", d, rcode)
 			return true
 		case !falls(d, o.name):
 			o.what = finding.Textf("`%s` has patterns that it does not fit and no fallthrough, so it is answered with SERVFAIL before the kubernetes plugin is asked",

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -159,4 +161,23 @@ func targetNumber(port corev1.ServicePort, pod *corev1.Pod) (int32, bool) {
 // protocolOf is a Service port's protocol, which the API server defaults to TCP.
 func protocolOf(port corev1.ServicePort) corev1.Protocol {
 	return cmp.Or(port.Protocol, corev1.ProtocolTCP)
+}
+
+// cutOff are the subjects that suffer when a workload's calls fail: the workload, its pods that are not
+// ready, what made those, and the Services before them.
+func cutOff(s *snapshot.Snapshot, workload finding.Subject) []finding.Subject {
+	out := []finding.Subject{workload}
+	for _, pod := range s.PodsOf(workload) {
+		if snapshot.PodDone(pod) || snapshot.PodReady(pod) {
+			continue
+		}
+		out = append(out, snapshot.SubjectOf(pod))
+		if ref := metav1.GetControllerOfNoCopy(pod); ref != nil {
+			out = append(out, finding.Subject{Kind: ref.Kind, Namespace: pod.Namespace, Name: ref.Name})
+		}
+		for _, svc := range s.ServicesSelecting(pod) {
+			out = append(out, snapshot.SubjectOf(svc))
+		}
+	}
+	return out
 }

@@ -119,7 +119,7 @@ func (r reach) candidates() []candidate {
 			continue
 		}
 		c := candidate{pod: pod, workload: r.Workload(pod)}
-		c.container, c.previous, c.sick = r.trouble(pod)
+		c.container, c.previous, c.sick = trouble(r.Snapshot, pod)
 		late := changed[pod.Namespace]
 		switch {
 		case seen[c.workload]:
@@ -166,7 +166,7 @@ func policyWritten(p *policy) time.Time {
 
 // trouble names the container of a pod that keeps ending or runs without being ready, and whether it
 // is its previous run that tells why.
-func (r reach) trouble(pod *corev1.Pod) (container string, previous, found bool) {
+func trouble(s *snapshot.Snapshot, pod *corev1.Pod) (container string, previous, found bool) {
 	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for i := range statuses {
 			c := &statuses[i]
@@ -175,7 +175,7 @@ func (r reach) trouble(pod *corev1.Pod) (container string, previous, found bool)
 			}
 		}
 	}
-	if snapshot.PodReady(pod) || r.PodStarting(pod) {
+	if snapshot.PodReady(pod) || s.PodStarting(pod) {
 		return "", false, false
 	}
 	for i := range pod.Status.ContainerStatuses {

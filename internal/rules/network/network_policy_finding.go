@@ -65,7 +65,11 @@ func (b *blockade) finding(r reach) finding.Finding {
 		}
 	}
 	if f.Severity != finding.Info {
-		f.Explains = claims(r, shown)
+		for _, v := range shown {
+			f.Explains = append(f.Explains, cutOff(r.Snapshot, v.workload)...)
+		}
+		slices.SortFunc(f.Explains, finding.CompareSubjects)
+		f.Explains = slices.Compact(f.Explains)
 		f.RuledOut = ruledOut(shown)
 	}
 	f.Remedies = b.remedies(shown)
@@ -165,28 +169,6 @@ func rules(p *policy) string {
 		out = append(out, fmt.Sprintf("egress rules: %d", len(p.Spec.Egress)))
 	}
 	return strings.Join(out, "; ")
-}
-
-// claims are the workloads that are cut off, their pods in trouble, and the Services before those.
-func claims(r reach, victims []victim) []finding.Subject {
-	var out []finding.Subject
-	for _, v := range victims {
-		out = append(out, v.workload)
-		for _, pod := range r.PodsOf(v.workload) {
-			if snapshot.PodDone(pod) || snapshot.PodReady(pod) {
-				continue
-			}
-			out = append(out, snapshot.SubjectOf(pod))
-			if ref := metav1.GetControllerOfNoCopy(pod); ref != nil {
-				out = append(out, finding.Subject{Kind: ref.Kind, Namespace: pod.Namespace, Name: ref.Name})
-			}
-			for _, svc := range r.ServicesSelecting(pod) {
-				out = append(out, snapshot.SubjectOf(svc))
-			}
-		}
-	}
-	slices.SortFunc(out, finding.CompareSubjects)
-	return slices.Compact(out)
 }
 
 // ruledOut says that what is called is there.

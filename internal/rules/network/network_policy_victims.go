@@ -197,7 +197,7 @@ func (r reach) withoutNames(found map[*policy]*blockade, suffering map[finding.S
 			continue
 		}
 		w := r.Workload(pod)
-		_, _, sick := r.trouble(pod)
+		_, _, sick := trouble(r.Snapshot, pod)
 		if suffering[w] || seen[w] && !sick {
 			continue
 		}
