@@ -24,6 +24,8 @@ var (
 	labBinary  = flag.String("lab", "", "the lab's binary; a lab with two workers and the application must be up")
 	maekBinary = flag.String("maek", "", "the kubectl-maek to be held against the truth")
 	only       = flag.String("scenario", "", "run only this scenario")
+	assets     = flag.String("assets", "", "the folder with the programs of a control plane")
+	worlds     = flag.Int("worlds", 4, "how many control planes live at a time")
 	seed       = flag.Uint64("seed", uint64(time.Now().UnixNano()), "what the names of this run are drawn from")
 	record     = flag.String("record", "", "a folder to keep a bundle of every fault in, as NAME/bundle.tar.gz")
 )

@@ -20,8 +20,13 @@ import (
 // does too.
 type Environment string
 
-// Lab is the real multi-node cluster, diagnosed from outside with no agent in it.
-const Lab Environment = "lab"
+// The environments.
+const (
+	// Lab is the real multi-node cluster, diagnosed from outside with no agent in it.
+	Lab Environment = "lab"
+	// ControlPlane is a real control plane with nodes that are code.
+	ControlPlane Environment = "controlplane"
+)
 
 // Scenario is one way in which a cluster fails, or only looks as if it did.
 type Scenario struct {
@@ -29,6 +34,8 @@ type Scenario struct {
 	Name string `json:"-"`
 	// Dir holds its scripts.
 	Dir string `json:"-"`
+	// Script for a control plane; nil where the truth has none.
+	Script *Script `json:"-"`
 	// Title says what is done to the cluster.
 	Title string `json:"title"`
 	// Truth per environment.
@@ -79,24 +86,36 @@ func Load(dir string, expand func(string) string) ([]Scenario, error) {
 	}
 	var scenarios []Scenario
 	for _, path := range paths {
-		data, err := os.ReadFile(path)
+		s, err := Read(filepath.Dir(path), expand)
 		if err != nil {
-			return nil, fmt.Errorf("reading a scenario: %w", err)
-		}
-		var s Scenario
-		if err := yaml.UnmarshalStrict([]byte(os.Expand(string(data), expand)), &s); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", path, err)
-		}
-		s.Dir = filepath.Dir(path)
-		s.Name = filepath.Base(s.Dir)
-		s.ArmWithin.Duration = cmp.Or(s.ArmWithin.Duration, DefaultArmWithin)
-		s.TellWithin.Duration = cmp.Or(s.TellWithin.Duration, DefaultTellWithin)
-		if err := s.validate(); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, err
 		}
 		scenarios = append(scenarios, s)
 	}
 	return scenarios, nil
+}
+
+// Read reads the scenario of a folder.
+func Read(dir string, expand func(string) string) (Scenario, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "truth.yaml"))
+	if err != nil {
+		return Scenario{}, fmt.Errorf("reading a scenario: %w", err)
+	}
+	s := Scenario{Dir: dir, Name: filepath.Base(dir)}
+	if err := yaml.UnmarshalStrict([]byte(expandNames(string(data), expand)), &s); err != nil {
+		return Scenario{}, fmt.Errorf("reading the truth of %s: %w", s.Name, err)
+	}
+	s.ArmWithin.Duration = cmp.Or(s.ArmWithin.Duration, DefaultArmWithin)
+	s.TellWithin.Duration = cmp.Or(s.TellWithin.Duration, DefaultTellWithin)
+	if _, ok := s.Truth[ControlPlane]; ok {
+		if s.Script, err = readScript(dir, expand); err != nil {
+			return Scenario{}, fmt.Errorf("%s: %w", s.Name, err)
+		}
+	}
+	if err := s.validate(); err != nil {
+		return Scenario{}, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	return s, nil
 }
 
 func (s Scenario) validate() error {
@@ -104,8 +123,8 @@ func (s Scenario) validate() error {
 		return errors.New("it needs a title and a truth")
 	}
 	for env, truth := range s.Truth {
-		if env != Lab {
-			return fmt.Errorf("there is no environment %q, only %q", env, Lab)
+		if env != Lab && env != ControlPlane {
+			return fmt.Errorf("there is no environment %q, only %q and %q", env, Lab, ControlPlane)
 		}
 		if len(truth.Roots) == 0 && s.Watch.Duration == 0 {
 			return errors.New("a truth without roots is a negative control: say how long to watch it")
@@ -115,6 +134,9 @@ func (s Scenario) validate() error {
 				return errors.New("a root needs a code, subjects and a mechanism")
 			}
 		}
+	}
+	if _, ok := s.Truth[Lab]; !ok {
+		return nil
 	}
 	for _, script := range []string{"inject", "armed", "restore"} {
 		if _, err := os.Stat(filepath.Join(s.Dir, script)); err != nil {

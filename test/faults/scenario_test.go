@@ -8,18 +8,16 @@ import (
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
+// scenariosAtLeast is how many there are; a test over none would be green.
+const scenariosAtLeast = 7
+
 func TestEveryScenarioCanBeRead(t *testing.T) {
 	scenarios, err := Load(".", func(name string) string { return name })
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, s := range scenarios {
-		names = append(names, s.Name)
-	}
-	want := []string{"CP07", "DN01", "NC01", "NC02", "NO02", "NO02-RT05", "RT05"}
-	if diff := cmp.Diff(want, names); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	if len(scenarios) < scenariosAtLeast {
+		t.Errorf("%d scenarios, want at least %d", len(scenarios), scenariosAtLeast)
 	}
 }
 

@@ -1,0 +1,231 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/maek-dev/maek/test/faults/controlplane"
+)
+
+// applicationManifest is the lab's, so that faults meet the same application everywhere.
+const applicationManifest = "../../lab/internal/addon/manifests/shop.yaml"
+
+// greenAgainWithin is how long a control plane may take to be healthy again; then a new one is made.
+const greenAgainWithin = 4 * time.Minute
+
+// watchAtMost is how long a negative control is looked at here, where nothing else goes on.
+const watchAtMost = 45 * time.Second
+
+// settled is a world in which scenarios are played one after another.
+type settled struct {
+	*controlplane.World
+	names map[string]string
+}
+
+func (s *settled) expand(name string) string {
+	if value, ok := s.names[name]; ok {
+		return value
+	}
+	return "${" + name + "}"
+}
+
+func TestOnControlPlanes(t *testing.T) {
+	if *assets == "" || *maekBinary == "" {
+		t.Skip("needs the programs of a control plane: make test-faults-controlplane builds them and runs this")
+	}
+	scenarios, err := Load(".", func(name string) string { return "${" + name + "}" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("seed %d", *seed)
+	dir := t.TempDir()
+	slots := make(chan *slot, *worlds)
+	all := make([]*slot, *worlds)
+	for i := range all {
+		all[i] = &slot{index: i, dir: dir}
+		slots <- all[i]
+	}
+	t.Cleanup(func() {
+		for _, s := range all {
+			s.clear(t)
+		}
+	})
+	// Each world is busy waiting most of the time: what bounds it is their number, not the processors.
+	t.Run("scenario", func(t *testing.T) {
+		for i, s := range scenarios {
+			if _, ok := s.Truth[ControlPlane]; !ok || !chosen(s.Name) {
+				continue
+			}
+			t.Run(s.Name, func(t *testing.T) {
+				t.Parallel()
+				slot := <-slots
+				defer func() { slots <- slot }()
+				slot.play(t, s, rand.New(rand.NewPCG(*seed, uint64(i))))
+			})
+		}
+	})
+}
+
+// chosen tells whether a scenario is to be run: -scenario may name several, with commas.
+func chosen(name string) bool {
+	if *only == "" {
+		return true
+	}
+	for one := range strings.SplitSeq(*only, ",") {
+		if one == name {
+			return true
+		}
+	}
+	return false
+}
+
+// slot is a place for a world: its addresses.
+type slot struct {
+	index int
+	dir   string
+	count int
+	world *settled
+}
+
+func (s *slot) clear(t *testing.T) {
+	t.Helper()
+	if s.world == nil {
+		return
+	}
+	if err := s.world.Stop(); err != nil {
+		t.Errorf("stopping a control plane: %v", err)
+	}
+	s.world = nil
+}
+
+// settle makes a world with everything in it.
+func (s *slot) settle(t *testing.T, o *WorldOptions, draw *rand.Rand) {
+	t.Helper()
+	s.clear(t)
+	s.count++
+	dir := filepath.Join(s.dir, fmt.Sprintf("%d-%d", s.index, s.count))
+	options := controlplane.Options{Assets: *assets, Dir: dir, Index: s.index}
+	if o != nil {
+		options.Members, options.Flags, options.ServiceCIDR = o.EtcdMembers, o.Flags, o.ServiceCIDR
+	}
+	application, err := os.ReadFile(applicationManifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shop := []string{"shop", "store", "market", "bakery"}[draw.IntN(4)]
+	world, err := controlplane.Start(t.Context(), options)
+	if err != nil {
+		t.Fatalf("starting a control plane: %v", err)
+	}
+	s.world = &settled{World: world, names: map[string]string{"SHOP": shop, "CONTROL_PLANE": "cp"}}
+	if err := world.Baseline(t.Context(), string(application), shop); err != nil {
+		t.Fatalf("making the baseline: %v", err)
+	}
+}
+
+// play takes a world from green through the fault and back.
+func (s *slot) play(t *testing.T, scenario Scenario, draw *rand.Rand) {
+	t.Helper()
+	own := scenario.Script.World
+	if s.world == nil || own != nil {
+		s.settle(t, own, draw)
+	}
+	b := s.bench(t)
+	if err := b.isGreen(); err != nil && own == nil {
+		t.Logf("a new control plane, because this one does not recover: %v", err)
+		s.settle(t, nil, draw)
+		b = s.bench(t)
+		if err := b.isGreen(); err != nil {
+			s.clear(t)
+			t.Fatalf("not green before: %v", err)
+		}
+	} else if err != nil {
+		s.clear(t)
+		t.Fatalf("not green before: %v", err)
+	}
+	worker := draw.IntN(2)
+	s.world.names["WORKER"], s.world.names["OTHER"] = []string{"w1", "w2"}[worker], []string{"w2", "w1"}[worker]
+	t.Logf("names %v", s.world.names)
+	scenario, err := Read(scenario.Dir, s.world.expand)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hand{world: s.world}
+	defer func() {
+		err := errors.Join(h.undo(context.WithoutCancel(t.Context()), scenario.Script.Restore))
+		if err != nil {
+			t.Errorf("restoring: %v", err)
+		}
+		if err != nil || own != nil || t.Failed() {
+			s.clear(t)
+			return
+		}
+		if err := b.isGreen(); err != nil {
+			t.Errorf("not green after: %v", err)
+			s.clear(t)
+		}
+	}()
+	if err := h.do(t.Context(), scenario.Script.Inject); err != nil {
+		t.Fatalf("injecting: %v", err)
+	}
+	began := time.Now()
+	var missing error
+	if err := b.poll(scenario.ArmWithin.Duration, 500*time.Millisecond, func(ctx context.Context) bool {
+		missing = h.hold(ctx, scenario.Script.Armed)
+		return missing == nil
+	}); err != nil {
+		t.Fatalf("void: the fault is not live %s after it was injected: %v", time.Since(began).Round(time.Second), missing)
+	}
+	t.Logf("armed after %s", time.Since(began).Round(time.Second))
+	truth := scenario.Truth[ControlPlane]
+	if len(truth.Roots) == 0 {
+		scenario.Watch.Duration = min(scenario.Watch.Duration, watchAtMost)
+		b.watch(scenario, truth)
+		b.keep(scenario)
+	} else {
+		b.tell(scenario, truth)
+	}
+	if *record != "" {
+		s.remember(t, scenario)
+	}
+}
+
+// remember writes down with what names a scenario was recorded.
+func (s *slot) remember(t *testing.T, scenario Scenario) {
+	t.Helper()
+	data, err := yaml.Marshal(Recorded{Environment: ControlPlane, Names: s.world.names})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*record, scenario.Name, "recorded.yaml"), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *slot) bench(t *testing.T) *bench {
+	return &bench{t: t, environ: append(os.Environ(), "KUBECONFIG="+s.world.Kubeconfig)}
+}
+
+// isGreen waits until Maek calls the world healthy, and all pods of the application run.
+func (b *bench) isGreen() error {
+	var last string
+	err := b.poll(greenAgainWithin, 2*time.Second, func(ctx context.Context) bool {
+		d := b.diagnose(ctx)
+		last = string(d.Verdict)
+		return d.Verdict == "Healthy"
+	})
+	if err != nil {
+		return fmt.Errorf("it is %s:\n%s", last, b.printed())
+	}
+	return nil
+}
+

@@ -1,0 +1,36 @@
+package faults
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/maek-dev/maek/test/faults/controlplane"
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(context.Background(), m))
+}
+
+// run runs the tests again in a network of its own where control planes are asked for.
+func run(ctx context.Context, m *testing.M) int {
+	if *assets == "" {
+		return m.Run()
+	}
+	if !controlplane.Inside() {
+		code, err := controlplane.Enter(ctx)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
+	}
+	if err := controlplane.PrepareNetwork(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "preparing a network of its own:", err)
+		return 1
+	}
+	return m.Run()
+}
