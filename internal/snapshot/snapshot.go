@@ -175,6 +175,12 @@ func (b *Builder) Add(obj runtime.Object) bool {
 	}
 	Trim(o)
 	t := b.tableOf(k)
+	key := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
+	if i, twice := t.byName[key]; twice {
+		t.objects[i] = o
+		return true
+	}
+	t.byName[key] = len(t.objects)
 	t.objects = append(t.objects, o)
 	return true
 }
@@ -191,7 +197,7 @@ func (b *Builder) AddAnswer(q Question, a Answer) { b.state.answers[q] = a }
 func (b *Builder) tableOf(k Kind) *table {
 	t, ok := b.state.tables[k]
 	if !ok {
-		t = &table{}
+		t = &table{byName: map[types.NamespacedName]int{}}
 		b.state.tables[k] = t
 	}
 	return t
@@ -210,19 +216,9 @@ func (t *table) seal() {
 	slices.SortStableFunc(t.objects, func(a, b Object) int {
 		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
 	})
-	t.byName = make(map[types.NamespacedName]int, len(t.objects))
-	kept := t.objects[:0]
-	for _, o := range t.objects {
-		key := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
-		if i, twice := t.byName[key]; twice {
-			kept[i] = o
-			continue
-		}
-		t.byName[key] = len(kept)
-		kept = append(kept, o)
+	for i, o := range t.objects {
+		t.byName[types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}] = i
 	}
-	clear(t.objects[len(kept):])
-	t.objects = kept
 }
 
 // With returns a snapshot that also holds the given answers. The rest is shared.

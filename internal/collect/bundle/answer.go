@@ -14,7 +14,7 @@ import (
 )
 
 // Answer answers questions about container logs from those that lie in the bundle. All else stays
-// without an answer: nobody asked it while there was a cluster to ask.
+// without an answer, unless the manifest has it: nobody asked it while there was a cluster to ask.
 func (b *Bundle) Answer(ctx context.Context, questions []snapshot.Question) map[snapshot.Question]snapshot.Answer {
 	wanted := wantedLogs{}
 	for _, q := range questions {
@@ -56,10 +56,14 @@ type wantedLogs map[string][]snapshot.Question
 // add names every place where the log that a question is about can lie.
 func (w wantedLogs) add(q snapshot.Question) {
 	pod := q.Namespace + "/" + q.Name
-	paths := []string{"logs/" + pod + "/" + q.Container + ".log", pod + "/logs.txt"}
+	gathered := "namespaces/" + q.Namespace + "/pods/" + q.Name + "/" + q.Container + "/" + q.Container + "/logs/"
+	paths := []string{"logs/" + pod + "/" + q.Container + ".log", pod + "/logs.txt", gathered + "current.log"}
 	if q.Previous {
-		// The second is how support bundles name it.
-		paths = []string{"logs/" + pod + "/" + q.Container + ".previous.log", "pods/logs/" + pod + "/" + q.Container + "-previous.log"}
+		// The second is how support bundles name it, the third how a must-gather does.
+		paths = []string{
+			"logs/" + pod + "/" + q.Container + ".previous.log",
+			"pods/logs/" + pod + "/" + q.Container + "-previous.log", gathered + "previous.log",
+		}
 	}
 	for _, path := range paths {
 		w[path] = append(w[path], q)
@@ -110,7 +114,7 @@ func (b *Bundle) readLogs(ctx context.Context, wanted wantedLogs, found func(q s
 				found(q, text)
 				delete(missing, q)
 			}
-		} else if text, err := collect.LogTail(log); err == nil || text != "" {
+		} else if text, err := answerText(questions[0], log); err == nil || text != "" {
 			for _, q := range questions {
 				found(q, text)
 				delete(missing, q)
@@ -125,6 +129,14 @@ func (b *Bundle) readLogs(ctx context.Context, wanted wantedLogs, found func(q s
 		return nil
 	}
 	return err
+}
+
+// answerText reads a file that holds an answer's text.
+func answerText(q snapshot.Question, r io.Reader) (string, error) {
+	if q.Kind == snapshot.APIServerMetrics {
+		return collect.Metrics(r)
+	}
+	return collect.LogTail(r)
 }
 
 // dumpedLogs reads a cluster-info dump's logs.txt, where the logs of a pod's containers follow one

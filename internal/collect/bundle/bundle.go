@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/maek-dev/maek/internal/collect"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/snapshot"
@@ -57,7 +59,7 @@ func OpenFS(ctx context.Context, fsys fs.FS, name string) (*Bundle, error) {
 	if r.files == 0 && !r.cut {
 		return nil, errors.New("there is nothing in it; give a folder or archive written by \"kubectl maek dump\", or lists from \"kubectl get -A -o yaml\"")
 	}
-	if len(r.kinds) == 0 && r.manifest == nil && len(r.machines) == 0 {
+	if len(r.kinds) == 0 && len(r.custom.kinds) == 0 && r.manifest == nil && len(r.machines) == 0 {
 		return nil, fmt.Errorf("there is no Kubernetes object in it%s; put lists from \"kubectl get -A -o yaml\" there, or give what \"kubectl maek dump\" wrote", r.firstGap())
 	}
 	b := &Bundle{source: src, snapshot: r.build()}
@@ -88,6 +90,7 @@ type reader struct {
 	clock    clock
 	objects  int
 	layout   layout
+	custom   customs
 	// unknown counts objects by a kind that is not known.
 	unknown map[unknownKind]int
 }
@@ -103,6 +106,7 @@ func newReader(name string, g *gaps) *reader {
 	return &reader{
 		name: name, gaps: g, builder: snapshot.NewBuilder(time.Time{}, snapshot.Source{Name: name}),
 		machines: map[string]bool{}, kinds: map[snapshot.Kind]*sighting{}, unknown: map[unknownKind]int{},
+		custom: customs{kinds: map[snapshot.Kind]*sighting{}, plurals: map[schema.GroupKind]string{}},
 	}
 }
 
@@ -164,12 +168,13 @@ func (r *reader) readMachine(name string, p place, content io.Reader) {
 
 // readObjects takes in a file of objects. Where it breaks off, the kinds that it held are parts.
 func (r *reader) readObjects(name string, p place, content io.Reader) {
-	held := map[snapshot.Kind]bool{}
-	sight := func(k snapshot.Kind) *sighting {
-		held[k] = true
-		return r.sighting(k)
+	held := map[*sighting]bool{}
+	hold := func(s *sighting) *sighting {
+		held[s] = true
+		return s
 	}
 	f := &objectFile{
+		arrays: p.customResources,
 		object: func(o snapshot.Object, inList bool) {
 			k, ok := snapshot.KindOfObject(o)
 			if !ok {
@@ -178,31 +183,46 @@ func (r *reader) readObjects(name string, p place, content io.Reader) {
 			if r.objects++; r.objects > maxObjects {
 				return
 			}
-			sight(k).object(o, inList, p)
+			hold(r.sighting(k)).object(o, inList, p)
 			r.clock.see(o)
+			r.custom.define(o)
 			collect.Clean(o)
 			r.builder.Add(o)
 		},
+		custom: func(o *snapshot.CustomResource, inList bool) {
+			if r.objects++; r.objects > maxObjects {
+				return
+			}
+			hold(r.custom.sighting(o.Kind.GroupVersionKind())).object(o, inList || p.customResources, p)
+			r.clock.seeMeta(o)
+			r.custom.objects = append(r.custom.objects, o)
+		},
 		list: func(kind schemaKind, more bool) {
-			for k := range held {
-				r.kinds[k].more = r.kinds[k].more || more
+			for s := range held {
+				s.more = s.more || more
 			}
 			k, ok := snapshot.KindFor(kind)
 			if !ok && len(held) == 0 {
 				// kubectl prints an empty list as a List of nothing: only the file's name can say of what.
 				k, ok = kindNamed(name)
 			}
-			if ok {
-				sight(k).list(p)
-				r.kinds[k].more = r.kinds[k].more || more
+			switch {
+			case ok:
+				s := hold(r.sighting(k))
+				s.list(p)
+				s.more = s.more || more
+			case mayBeCustom(kind):
+				s := hold(r.custom.sighting(kind))
+				s.list(p)
+				s.more = s.more || more
 			}
 		},
 		odd: func(o oddity) { r.odd(name, o) },
 	}
 	if err := f.read(&untilFull{content, &r.objects}); err != nil {
 		r.gaps.add(name, "%s; what came before is used", "%s. 그 앞까지의 내용만 사용합니다", err)
-		for k := range held {
-			r.kinds[k].broken = name
+		for s := range held {
+			s.broken = name
 		}
 	}
 }
@@ -219,7 +239,7 @@ func (r *reader) odd(name string, o oddity) {
 func (r *reader) sighting(k snapshot.Kind) *sighting {
 	s, ok := r.kinds[k]
 	if !ok {
-		s = &sighting{namespaces: map[string]bool{}, files: map[string]bool{}}
+		s = newSighting()
 		r.kinds[k] = s
 	}
 	return s
@@ -238,6 +258,7 @@ func (r *reader) build() *snapshot.Snapshot {
 		}
 	}
 	r.cover()
+	r.addCustom()
 	if moment.IsZero() {
 		// Nothing can be told to have just begun, so everything counts as having lasted.
 		moment = time.Unix(0, 0).UTC()

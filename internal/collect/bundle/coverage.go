@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/maek-dev/maek/internal/finding"
@@ -37,12 +38,22 @@ type sighting struct {
 	names []string
 }
 
-func (s *sighting) object(o snapshot.Object, inList bool, p place) {
+func newSighting() *sighting {
+	return &sighting{namespaces: map[string]bool{}, files: map[string]bool{}}
+}
+
+// inNamespaces tells whether any object in a list has a namespace; an empty list counts as one of
+// namespaced objects.
+func (s *sighting) inNamespaces() bool {
+	return len(s.namespaces) != 1 || !s.namespaces[""]
+}
+
+func (s *sighting) object(o metav1.Object, inList bool, p place) {
 	s.objects++
 	if _, ok := o.(*corev1.Namespace); ok {
 		s.names = append(s.names, o.GetName())
 	}
-	if inList {
+	if inList || p.clusterScoped {
 		s.list(p)
 		s.namespaces[o.GetNamespace()] = true
 	}
@@ -67,7 +78,7 @@ func (r *reader) cover() {
 				continue
 			}
 			recorded[k] = true
-			r.builder.SetCoverage(k, r.recordedCoverage(k, record))
+			r.builder.SetCoverage(k, recordedCoverage(record, r.kinds[k]))
 		}
 	}
 	only := r.onlyNamespace()
@@ -75,17 +86,18 @@ func (r *reader) cover() {
 		if recorded[k] {
 			continue
 		}
-		c := r.coverage(k, s, only)
+		c := r.coverage(k.Namespaced(), s, only)
 		c.ReadAt = r.clock.moment()
 		r.builder.SetCoverage(k, c)
 	}
 }
 
-// recordedCoverage is the manifest's word on a kind, held against what is really there.
-func (r *reader) recordedCoverage(k snapshot.Kind, record kindRecord) snapshot.Coverage {
+// recordedCoverage is the manifest's word on a kind, held against what is really there: nil where it
+// appears nowhere.
+func recordedCoverage(record kindRecord, s *sighting) snapshot.Coverage {
 	c := record.Coverage
 	got := 0
-	if s, ok := r.kinds[k]; ok {
+	if s != nil {
 		got = s.objects
 	}
 	if got >= record.Objects {
@@ -100,7 +112,7 @@ func (r *reader) recordedCoverage(k snapshot.Kind, record kindRecord) snapshot.C
 }
 
 // coverage of a kind that no manifest tells of. The package's comment has the rules.
-func (r *reader) coverage(k snapshot.Kind, s *sighting, only string) snapshot.Coverage {
+func (r *reader) coverage(namespaced bool, s *sighting, only string) snapshot.Coverage {
 	part := func(format string, args ...any) snapshot.Coverage {
 		return snapshot.Coverage{State: snapshot.Partial, Reason: fmt.Sprintf(format, args...)}
 	}
@@ -113,10 +125,12 @@ func (r *reader) coverage(k snapshot.Kind, s *sighting, only string) snapshot.Co
 		return part("the list in the bundle says that it goes on")
 	case !s.listed:
 		return part("the bundle holds single objects, no list")
-	case !k.Namespaced():
+	case !namespaced:
 		return snapshot.Coverage{State: snapshot.Complete}
 	case s.supportBundle:
 		return r.supportBundleCoverage(s)
+	case len(r.layout.gathered) > 0:
+		return part("the must-gather covers the namespaces %s", joined(r.layout.gathered))
 	case r.layout.dump:
 		if r.layout.dumpNamespaces["kube-public"] && r.layout.dumpNamespaces[corev1.NamespaceNodeLease] {
 			return snapshot.Coverage{State: snapshot.Complete}

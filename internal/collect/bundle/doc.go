@@ -5,10 +5,13 @@
 //
 //	MANIFEST.json                          written by Write: moment, coverage, API server, answers; optional
 //	*.json, *.yaml, *.yml                  Kubernetes objects: lists as kubectl get prints them, single ones, several documents
+//	custom/GROUP/RESOURCE.json             custom resources, written by Write; they are read wherever they lie
 //	logs/NAMESPACE/POD/CONTAINER.log       end of a container's log; .previous.log is its previous run's
+//	metrics/kube-apiserver.txt             the API server's metrics that rules read, written by Write
 //	machines/NODE/report.json              an agent's report
 //	NAMESPACE/POD/logs.txt                 as kubectl cluster-info dump writes them
 //	cluster-resources/...                  a Troubleshoot support bundle; other files of one are left alone
+//	cluster-scoped-resources/..., namespaces/NAMESPACE/...  what oc adm must-gather writes
 //
 // How far a kind counts as read. The manifest says it where there is one. Without, a kind that a list
 // holds is complete, with these exceptions: a list that says it goes on (metadata.continue) or breaks
@@ -16,7 +19,8 @@
 // so namespaced kinds are confined to it; a cluster-info dump covers the namespaces that it has
 // folders of, which are all of them only if kube-public and kube-node-lease, which nobody asks for by
 // name, are among them; a support bundle covers the namespaces that a kind has files of, held against
-// its namespaces.json. A kind of which only single objects are there is a part. A kind that appears
+// its namespaces.json; a must-gather covers the
+// cluster-scoped objects and the namespaces that it has folders of. A kind of which only single objects are there is a part. A kind that appears
 // nowhere was not collected.
 //
 // The moment is the manifest's, else the newest time that the API server wrote into the objects, else

@@ -27,6 +27,13 @@ func (f *objectFile) readJSON(r io.Reader) error {
 			if err := f.jsonDocument(dec, quota); err != nil {
 				return at(dec, err)
 			}
+		case token == json.Delim('[') && f.arrays:
+			items := &itemReader{file: f}
+			if err := items.each(dec, quota); err != nil {
+				items.end()
+				return at(dec, err)
+			}
+			items.end()
 		default:
 			return at(dec, errors.New("it is no Kubernetes object"))
 		}
@@ -111,6 +118,11 @@ func (i *itemReader) read(dec *json.Decoder, quota *quotaReader) error {
 	if token != json.Delim('[') {
 		return errors.New("items is no array")
 	}
+	return i.each(dec, quota)
+}
+
+// each reads the items of an array, after its opening bracket.
+func (i *itemReader) each(dec *json.Decoder, quota *quotaReader) error {
 	for dec.More() {
 		quota.renew()
 		where := fmt.Sprintf("byte %d", dec.InputOffset())
@@ -131,7 +143,7 @@ func (i *itemReader) read(dec *json.Decoder, quota *quotaReader) error {
 			i.waiting = append(i.waiting, waitingItem{raw, where})
 		}
 	}
-	_, err = dec.Token()
+	_, err := dec.Token()
 	return err
 }
 

@@ -33,6 +33,13 @@ type place struct {
 	supportBundle bool
 	// namespace that the file is of, where the layout has a file for each.
 	namespace string
+	// customResources: the file lies in a support bundle's folder of custom resources.
+	customResources bool
+	// gathered is the namespace of a must-gather's folder that the file lies in.
+	gathered string
+	// clusterScoped: the file lies in a must-gather's folder of cluster-scoped resources, which holds all
+	// objects of a kind, each in a file of its own.
+	clusterScoped bool
 	// dump: the file lies where cluster-info dump puts the lists of a namespace.
 	dump bool
 }
@@ -61,6 +68,15 @@ func placeOf(name string) place {
 		return supportBundlePlace(parents[i+1:], stem)
 	}
 	p := place{role: roleObjects}
+	if slices.Contains(parents, "cluster-scoped-resources") {
+		p.clusterScoped = true
+		return p
+	}
+	if i := slices.Index(parents, "namespaces"); i >= 0 && i+2 < len(parents) {
+		// As oc adm inspect writes them: namespaces/NAMESPACE/GROUP/RESOURCE.yaml.
+		p.gathered = parents[i+1]
+		return p
+	}
 	if len(parents) > 0 && slices.Contains(dumpFiles, stem) {
 		p.dump, p.namespace, p.resource = true, parent(1), stem
 	}
@@ -71,7 +87,14 @@ func placeOf(name string) place {
 // (https://troubleshoot.sh/docs/collect/cluster-resources/).
 func supportBundlePlace(below []string, stem string) place {
 	p := place{role: roleObjects, supportBundle: true}
-	if len(below) > 0 && (below[0] == "custom-resources" || below[0] == "auth-cani-list" || below[0] == "image-pull-secrets") {
+	if len(below) > 0 && below[0] == "custom-resources" {
+		p.customResources = true
+		if len(below) > 1 {
+			p.namespace = stem
+		}
+		return p
+	}
+	if len(below) > 0 && (below[0] == "auth-cani-list" || below[0] == "image-pull-secrets") {
 		return place{role: roleOther}
 	}
 	resource, isError := strings.CutSuffix(stem, "-errors")
@@ -89,7 +112,7 @@ func supportBundlePlace(below []string, stem string) place {
 }
 
 // supportBundleOther are files of a support bundle that hold no objects of kinds that a snapshot has.
-var supportBundleOther = []string{"custom-resource-definitions", "groups", "resources", "auth-cani-list"}
+var supportBundleOther = []string{"groups", "resources", "auth-cani-list"}
 
 // dumpFiles are the files that cluster-info dump writes for each namespace
 // (k8s.io/kubectl/pkg/cmd/clusterinfo, Run).
@@ -103,10 +126,18 @@ type layout struct {
 	// dumpNamespaces are the namespaces that the dump has folders of.
 	dumpNamespaces map[string]bool
 	supportBundle  bool
+	// gathered are the namespaces that a must-gather has folders of.
+	gathered map[string]bool
 }
 
 func (l *layout) saw(p place) {
 	l.supportBundle = l.supportBundle || p.supportBundle
+	if p.gathered != "" {
+		if l.gathered == nil {
+			l.gathered = map[string]bool{}
+		}
+		l.gathered[p.gathered] = true
+	}
 	if !p.dump {
 		return
 	}

@@ -33,6 +33,8 @@ type manifest struct {
 	API snapshot.API `json:"api"`
 	// Kinds that somebody tried to read, sorted.
 	Kinds []kindRecord `json:"kinds"`
+	// CustomKinds are the kinds of custom resources that somebody tried to read, sorted.
+	CustomKinds []kindRecord `json:"customKinds,omitempty"`
 	// Answers to the questions that rules asked, sorted by question.
 	Answers []answerRecord `json:"answers,omitempty"`
 	// Missing is what the bundle lacks beyond the kinds' coverage.
@@ -63,7 +65,7 @@ type answerRecord struct {
 	Answer recordedAnswer `json:"answer"`
 }
 
-// recordedAnswer is an answer whose text, where it is a log, lies in a file of its own.
+// recordedAnswer is an answer whose text, where people want to read it, lies in a file of its own.
 type recordedAnswer struct {
 	snapshot.Answer `json:",inline"`
 

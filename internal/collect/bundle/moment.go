@@ -24,21 +24,30 @@ type clock struct {
 }
 
 func (c *clock) see(o snapshot.Object) {
+	written := c.seeMeta(o)
+	if _, ok := o.(*coordinationv1.Lease); ok && len(o.GetManagedFields()) > 0 {
+		c.beats = true
+	}
+	if t := latest(o, written); t.After(c.claimed) {
+		c.claimed = t
+	}
+}
+
+// seeMeta takes in the times that the API server wrote into an object, and returns the newest.
+func (c *clock) seeMeta(o metav1.Object) time.Time {
 	written := o.GetCreationTimestamp().Time
 	for _, f := range o.GetManagedFields() {
 		if f.Time != nil && f.Time.After(written) {
 			written = f.Time.Time
 		}
 	}
-	if _, ok := o.(*coordinationv1.Lease); ok && len(o.GetManagedFields()) > 0 {
-		c.beats = true
-	}
 	if written.After(c.written) {
 		c.written = written
 	}
-	if t := latest(o, written); t.After(c.claimed) {
-		c.claimed = t
+	if written.After(c.claimed) {
+		c.claimed = written
 	}
+	return written
 }
 
 // moment is the API server's where its times keep up with the cluster, else the newest of all.

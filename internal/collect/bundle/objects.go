@@ -39,6 +39,10 @@ type objectFile struct {
 	// list takes the end of a list. kind is empty for a List of mixed kinds; more tells that the list
 	// itself says that it goes on.
 	list func(kind schema.GroupVersionKind, more bool)
+	// custom takes a custom resource.
+	custom func(r *snapshot.CustomResource, inList bool)
+	// arrays tells that the file may be an array of objects, as support bundles keep custom resources.
+	arrays bool
 	// odd takes what is no object that a snapshot can hold.
 	odd func(o oddity)
 }
@@ -157,6 +161,14 @@ func (f *objectFile) take(raw json.RawMessage, defaults *schema.GroupVersionKind
 	obj, gvk, err := decoder.Decode(raw, defaults, nil)
 	switch {
 	case err == nil:
+	case runtime.IsNotRegisteredError(err) && gvk != nil && mayBeCustom(*gvk):
+		r, err := reduceCustom(*gvk, raw)
+		if err != nil {
+			f.odd(oddity{where: where, err: err})
+			return
+		}
+		f.custom(r, inList)
+		return
 	case runtime.IsNotRegisteredError(err) && gvk != nil:
 		f.odd(oddity{where: where, kind: gvk.GroupVersion().String() + " " + gvk.Kind})
 		return

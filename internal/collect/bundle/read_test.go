@@ -156,7 +156,6 @@ func TestBundlesMadeByHand(t *testing.T) {
 			},
 			want: map[snapshot.Kind]read{nodeKind: {State: snapshot.Complete, Objects: 1}},
 			wantGaps: []string{
-				"example.com/v1 Widget: this version of Maek does not know the kind; objects left out: 2",
 				"extensions/v1beta1 Deployment: this version of Maek does not know the kind; objects left out: 1",
 				"v1 Status: this version of Maek does not know the kind; objects left out: 1",
 			},
@@ -221,15 +220,15 @@ func TestBundlesMadeByHand(t *testing.T) {
 		},
 		"a support bundle": {
 			files: map[string]string{
-				"sb/cluster-resources/namespaces.json":         typedList("Namespace", `{"metadata":{"name":"shop"}}`, `{"metadata":{"name":"default"}}`),
-				"sb/cluster-resources/pods/shop.json":          typedList("Pod", `{"metadata":{"name":"a","namespace":"shop"}}`),
-				"sb/cluster-resources/pods/default.json":       typedList("Pod"),
-				"sb/cluster-resources/services/shop.json":      typedList("Service"),
-				"sb/cluster-resources/custom-resources/x.json": `[{}]`,
-				"sb/cluster-resources/leases-errors.json":      `{"shop":"leases is forbidden"}`,
-				"sb/cluster-resources/pods-errors.json":        `{}`,
-				"sb/analysis.json":                             `[{"name":"x"}]`,
-				"sb/version.yaml":                              "apiVersion: troubleshoot.sh/v1beta2\nkind: SupportBundle\nmetadata: {name: x}\n",
+				"sb/cluster-resources/namespaces.json":                                typedList("Namespace", `{"metadata":{"name":"shop"}}`, `{"metadata":{"name":"default"}}`),
+				"sb/cluster-resources/pods/shop.json":                                 typedList("Pod", `{"metadata":{"name":"a","namespace":"shop"}}`),
+				"sb/cluster-resources/pods/default.json":                              typedList("Pod"),
+				"sb/cluster-resources/services/shop.json":                             typedList("Service"),
+				"sb/cluster-resources/custom-resources/widgets.example.com/shop.json": "[" + widgetItem + "]",
+				"sb/cluster-resources/leases-errors.json":                             `{"shop":"leases is forbidden"}`,
+				"sb/cluster-resources/pods-errors.json":                               `{}`,
+				"sb/analysis.json":                                                    `[{"name":"x"}]`,
+				"sb/version.yaml":                                                     "apiVersion: troubleshoot.sh/v1beta2\nkind: SupportBundle\nmetadata: {name: x}\n",
 			},
 			want: map[snapshot.Kind]read{
 				namespaceKind: {State: snapshot.Complete, Objects: 2}, podKind: {State: snapshot.Complete, Objects: 1},

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -38,6 +39,9 @@ var (
 	logQuestion      = snapshot.Question{Kind: snapshot.ContainerLog, Namespace: "shop", Name: "api-0", Container: "api", Previous: true}
 	emptyLogQuestion = snapshot.Question{Kind: snapshot.ContainerLog, Namespace: "shop", Name: "api-0", Container: "quiet"}
 	deniedQuestion   = snapshot.Question{Kind: snapshot.ContainerLog, Namespace: "shop", Name: "api-1", Container: "api"}
+	metricsQuestion  = snapshot.Question{Kind: snapshot.APIServerMetrics}
+	configQuestion   = snapshot.Question{Kind: snapshot.KubeletConfig, Name: "w1"}
+	rejectedQuestion = snapshot.Question{Kind: snapshot.DryRunCreate, Namespace: "shop", Resource: "pods"}
 	kubeletQuestion  = snapshot.Question{Kind: snapshot.KubeletConnection, Name: "w1"}
 )
 
@@ -90,8 +94,28 @@ func everything() *snapshot.Snapshot {
 	b.AddAnswer(emptyLogQuestion, snapshot.Answer{Outcome: snapshot.Answered, At: moment})
 	b.AddAnswer(deniedQuestion, snapshot.Answer{Outcome: snapshot.Denied, Error: "forbidden", At: moment})
 	b.AddAnswer(kubeletQuestion, snapshot.Answer{Outcome: snapshot.Refused, Error: "dial tcp: connection refused", At: moment})
+	b.AddAnswer(metricsQuestion, snapshot.Answer{Outcome: snapshot.Answered, Text: "# TYPE etcd_requests_total counter\netcd_requests_total 7\n", At: moment})
+	b.AddAnswer(configQuestion, snapshot.Answer{Outcome: snapshot.Answered, Text: `{"maxPods":110}`, At: moment})
+	b.AddAnswer(rejectedQuestion, snapshot.Answer{Outcome: snapshot.Rejected, Error: "exceeded quota", At: moment})
+	b.AddCustom(&snapshot.CustomResource{
+		Kind: gatewayKind, ObservedGeneration: new(int64(2)),
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Generation: 3, CreationTimestamp: second, Labels: map[string]string{"app": "web"}},
+		Conditions: []metav1.Condition{{Type: "Programmed", Status: metav1.ConditionFalse, Reason: "No", Message: "none", LastTransitionTime: second}},
+		Parents: []snapshot.ParentStatus{{
+			Controller: "example.com/c", Parent: v1alpha1.Subject{Kind: "Gateway", Namespace: "shop", Name: "front"},
+			Conditions: []metav1.Condition{{Type: "Accepted", Status: metav1.ConditionTrue, Reason: "Yes", LastTransitionTime: second}},
+		}},
+	})
+	b.SetCustomCoverage(gatewayKind, snapshot.Coverage{State: snapshot.Complete, ReadAt: moment})
+	b.SetCustomCoverage(widgetKind, snapshot.Coverage{State: snapshot.Failed, Reason: "conversion webhook for example.com/v1, Kind=Widget failed: x", ReadAt: moment})
 	return b.Build()
 }
+
+// The plural of one is not what its kind suggests.
+var (
+	gatewayKind = snapshot.Kind{Group: "gateway.example.com", Version: "v1", Kind: "Gateway", Resource: "gateways-of-example"}
+	widgetKind  = snapshot.Kind{Group: "example.com", Version: "v1", Kind: "Widget", Resource: "widgets"}
+)
 
 // contents is all that can be read from a snapshot, to compare by.
 type contents struct {
@@ -102,12 +126,18 @@ type contents struct {
 	Objects  map[snapshot.Kind][]snapshot.Object
 	Machines []snapshot.MachineReport
 	Answers  map[snapshot.Question]snapshot.Answer
+	Custom   map[snapshot.Kind]snapshot.Coverage
+	Customs  []*snapshot.CustomResource
 }
 
 func contentsOf(s *snapshot.Snapshot) contents {
 	c := contents{
 		Now: s.Now(), Name: s.Source().Name, API: s.API(), Kinds: map[snapshot.Kind]snapshot.Coverage{},
 		Objects: map[snapshot.Kind][]snapshot.Object{}, Answers: map[snapshot.Question]snapshot.Answer{},
+		Custom: map[snapshot.Kind]snapshot.Coverage{}, Customs: s.CustomResources(),
+	}
+	for _, k := range s.CustomKinds() {
+		c.Custom[k] = s.CustomCoverage(k)
 	}
 	for _, k := range s.Kinds() {
 		c.Kinds[k] = s.Coverage(k)

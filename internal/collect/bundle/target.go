@@ -19,17 +19,53 @@ const (
 	fileMode   = 0o600
 )
 
-// writeFolder makes a folder and lets fill put files into it.
+// writeFolder makes a folder beside its final name, lets fill put files into it, and renames it once it
+// is whole. An empty folder that is there already is filled where it is, for it may be another's to
+// rename; what was put into it goes again where filling it fails.
 func writeFolder(name string, fill func(target) error) error {
-	switch entries, err := os.ReadDir(name); {
+	entries, err := os.ReadDir(name)
+	switch {
 	case err == nil && len(entries) > 0:
 		return ErrThere
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	case err == nil:
+		if err := fillFolder(name, fill); err != nil {
+			return errors.Join(err, emptyFolder(name))
+		}
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
 		return plain(err)
 	}
-	if err := os.MkdirAll(name, folderMode); err != nil {
+	parent := filepath.Dir(name)
+	if err := os.MkdirAll(parent, folderMode); err != nil {
 		return plain(err)
 	}
+	made, err := os.MkdirTemp(parent, "."+filepath.Base(name)+"-*")
+	if err != nil {
+		return plain(err)
+	}
+	defer func() { _ = os.RemoveAll(made) }()
+	if err := fillFolder(made, fill); err != nil {
+		return err
+	}
+	return os.Rename(made, name)
+}
+
+// emptyFolder removes all that is in a folder.
+func emptyFolder(name string) error {
+	root, err := os.OpenRoot(name)
+	if err != nil {
+		return plain(err)
+	}
+	defer func() { _ = root.Close() }()
+	entries, err := os.ReadDir(name)
+	for _, e := range entries {
+		err = errors.Join(err, root.RemoveAll(e.Name()))
+	}
+	return err
+}
+
+// fillFolder lets fill put files into a folder.
+func fillFolder(name string, fill func(target) error) error {
 	root, err := os.OpenRoot(name)
 	if err != nil {
 		return plain(err)
