@@ -77,7 +77,9 @@ func serviceWithoutEndpoints(p *rule.Pass) {
 				p.Report(f)
 			}
 		case len(b.ready) > 0:
-			p.Report(unlisted(p, b))
+			if missing, _ := unservedFamilies(p.Snapshot, svc); len(missing) == 0 || len(missing) < len(svc.Spec.IPFamilies) {
+				p.Report(unlisted(p, b)) // Else ServiceIPFamilyUnserved tells why.
+			}
 		case len(b.selected) > 0:
 			p.Report(noneReady(p, b))
 		case !templatesKnown(p):
