@@ -74,6 +74,23 @@ func testRules() []rule.Rule {
 			}
 		},
 	})
+	catalog.Add(rule.Rule{
+		Code: "SpareMissing", Severity: finding.Info, Risk: true, Link: "https://kubernetes.io/docs/concepts/architecture/nodes/",
+		Title: finding.Text{EN: "A node is irreplaceable", KO: "대체할 수 없는 노드"},
+		Doc:   finding.Text{EN: "Nothing stands in for the node.", KO: "노드를 대신할 것이 없습니다."},
+		Needs: []rule.Need{rule.Whole[*corev1.Node]()},
+		Detect: func(p *rule.Pass) {
+			for _, n := range snapshot.List[*corev1.Node](p.Snapshot) {
+				if n.Name == "cp1" {
+					p.Report(finding.Finding{
+						Subject: snapshot.SubjectOf(n), Mechanism: v1alpha1.MechanismDegraded,
+						Title: finding.Textf("nothing stands in for node %s", "노드 %s를 대신할 것이 없습니다", n.Name),
+						Why:   finding.Textf("there is one", "하나뿐입니다"),
+					})
+				}
+			}
+		},
+	})
 	return catalog.Rules()
 }
 

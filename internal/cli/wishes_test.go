@@ -105,3 +105,25 @@ func TestWatchSpeaksWhenSomethingChanges(t *testing.T) {
 		t.Errorf("%d reports, want one at first and one when the node is gone:\n%s", n, got.out)
 	}
 }
+
+func TestResilience(t *testing.T) {
+	config := serve(t, cluster(map[string]bool{"cp1": true, "w1": true}))
+	for name, tc := range map[string]struct {
+		args []string
+		want exit.Code
+		has  string
+	}{
+		"for people":    {nil, exit.OK, "!  nothing stands in for node cp1"},
+		"for programs":  {[]string{"-o", "json"}, exit.OK, `"kind": "Resilience"`},
+		"for a ticket":  {[]string{"-o", "markdown"}, exit.OK, "### nothing stands in for node cp1"},
+		"for nobody":    {[]string{"-o", "junit"}, exit.Usage, `-o "junit" is no output; write one of: terminal, json, yaml, markdown`},
+		"one namespace": {[]string{"-n", "shop"}, exit.OK, "Nothing was found that one loss would take"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := run(t, t.Context(), append(append([]string{"resilience"}, tc.args...), "--kubeconfig", config)...)
+			if got.code != tc.want || !strings.Contains(got.out+got.errOut, tc.has) {
+				t.Errorf("exit code %d, want %d and %q in:\n%s%s", got.code, tc.want, tc.has, got.out, got.errOut)
+			}
+		})
+	}
+}

@@ -58,6 +58,12 @@ var english = words{
 		return fmt.Sprintf("compared with %s (%s ago): %d new, %d gone, %d still there", clock, age, fresh, gone, still)
 	},
 	until: func(date string) string { return "until " + date },
+	ahead: func(n int, first string) string {
+		if n == 1 {
+			return "1 thing would hurt at the next loss: " + first
+		}
+		return grouped(n) + " things would hurt at the next loss, such as: " + first
+	},
 	severity: map[v1alpha1.Severity]string{
 		v1alpha1.SeverityCritical: "CRITICAL", v1alpha1.SeverityWarning: "WARNING", v1alpha1.SeverityInfo: "INFO",
 	},
@@ -114,6 +120,12 @@ var korean = words{
 		return fmt.Sprintf("%s(%s 전)과 비교: 새로 발생 %d건, 해소 %d건, 계속 %d건", clock, age, fresh, gone, still)
 	},
 	until: func(date string) string { return date + "까지" },
+	ahead: func(n int, first string) string {
+		if n == 1 {
+			return "다음 장애에 취약한 곳 1건: " + first
+		}
+		return "다음 장애에 취약한 곳 " + grouped(n) + "건, 그중 하나: " + first
+	},
 	severity: map[v1alpha1.Severity]string{
 		v1alpha1.SeverityCritical: "심각", v1alpha1.SeverityWarning: "경고", v1alpha1.SeverityInfo: "참고",
 	},

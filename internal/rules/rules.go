@@ -13,6 +13,7 @@ import (
 	"github.com/maek-dev/maek/internal/rules/etcd"
 	"github.com/maek-dev/maek/internal/rules/network"
 	"github.com/maek-dev/maek/internal/rules/node"
+	"github.com/maek-dev/maek/internal/rules/resilience"
 	"github.com/maek-dev/maek/internal/rules/storage"
 	"github.com/maek-dev/maek/internal/rules/workload"
 )
@@ -27,6 +28,7 @@ func All() []rule.Rule {
 		etcd.Catalog.Rules(),
 		network.Catalog.Rules(),
 		node.Catalog.Rules(),
+		resilience.Catalog.Rules(),
 		storage.Catalog.Rules(),
 		workload.Catalog.Rules(),
 	)

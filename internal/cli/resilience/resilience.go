@@ -24,7 +24,7 @@ const long = `Say what the next loss would take: a machine, a zone, a disk, a dr
 It looks at what https://kubernetes.io/docs/tasks/debug/debug-cluster/ names as mitigations: redundancy of the control
 plane and of etcd, where its data lies, snapshots, machines that restart by themselves, replicas and where they run,
 Services in front of them, disruption budgets, applications that bear a restart. Nothing of it is a fault today, and
-nothing of it changes the verdict or the exit code.`
+nothing of it changes a verdict. The exit code is 0, or 2 where something could not be read.`
 
 // terminal is the output for people, and the default.
 const terminal = "terminal"
@@ -80,8 +80,10 @@ func run(ctx context.Context, inv *invocation.Invocation, flags *source.Flags, d
 	if err := renderers[output](inv.Out, d.Resilience(options.Language, reading.Stats), options); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
-	if !diagnosis.SeenEnough(d.Snapshot, risks) {
-		return exit.With(exit.Unknown)
+	for _, k := range rule.Kinds(risks) {
+		if !d.Snapshot.Coverage(k).Readable() {
+			return exit.With(exit.Unknown)
+		}
 	}
 	return nil
 }

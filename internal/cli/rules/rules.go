@@ -62,7 +62,11 @@ func table(w io.Writer, rules []rule.Rule, l finding.Language) error {
 		return err
 	}
 	for _, r := range rules {
-		if _, err := fmt.Fprintf(t, "%s\t%s\t%s\n", r.Code, r.Severity, r.Title.In(l)); err != nil {
+		severity := string(r.Severity)
+		if r.Risk {
+			severity = "risk"
+		}
+		if _, err := fmt.Fprintf(t, "%s\t%s\t%s\n", r.Code, severity, r.Title.In(l)); err != nil {
 			return err
 		}
 	}
@@ -77,6 +81,8 @@ type description struct {
 	Doc      string           `json:"doc"`
 	Link     string           `json:"link"`
 	Symptom  bool             `json:"symptom,omitempty"`
+	// Risk tells that its findings are about the next loss, and no incidents.
+	Risk bool `json:"risk,omitempty"`
 	// ForSeconds is how long it must last to be an incident of its own.
 	ForSeconds float64        `json:"forSeconds,omitempty"`
 	Needs      []need         `json:"needs"`
@@ -94,7 +100,7 @@ var demands = map[rule.Demand]string{rule.DemandWhole: "whole", rule.DemandAny: 
 func describe(r rule.Rule, l finding.Language) description {
 	d := description{
 		Code: r.Code, Severity: r.Severity, Title: r.Title.In(l), Doc: r.Doc.In(l), Link: r.Link,
-		Symptom: r.Symptom, ForSeconds: r.For.Round(time.Second).Seconds(), Needs: []need{}, CausedBy: Causes(r),
+		Symptom: r.Symptom, Risk: r.Risk, ForSeconds: r.For.Round(time.Second).Seconds(), Needs: []need{}, CausedBy: Causes(r),
 	}
 	for _, n := range r.Needs {
 		d.Needs = append(d.Needs, need{n.Kind.GroupResource(), demands[n.Demand]})
