@@ -25,6 +25,7 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link:     "https://kubernetes.io/docs/reference/using-api/health-checks/",
 	Severity: finding.Critical,
+	Causes:   []rule.Cause{{Code: "EtcdUnavailable", Via: rule.Cluster, Holds: failsOverEtcd}},
 	Detect:   detectAPIServerNotReady,
 })
 
@@ -48,6 +49,11 @@ func detectAPIServerNotReady(p *rule.Pass) {
 		return
 	}
 	p.Report(notReady(api, checks))
+}
+
+// failsOverEtcd tells whether it is a check of etcd that fails.
+func failsOverEtcd(s *snapshot.Snapshot, _, _ finding.Finding) bool {
+	return slices.ContainsFunc(failedChecks(s.API().Checks), concernsEtcd)
 }
 
 func failedChecks(all []snapshot.HealthCheck) []snapshot.HealthCheck {

@@ -25,6 +25,7 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link:     "https://kubernetes.io/docs/reference/access-authn-authz/authentication/",
 	Severity: finding.Critical,
+	Causes:   []rule.Cause{{Code: "EtcdUnavailable", Via: rule.Cluster}},
 	Detect:   detectAPIServerRejectsRequests,
 })
 

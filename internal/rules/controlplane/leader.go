@@ -280,6 +280,9 @@ func (l leader) subject() finding.Subject {
 // leaderCauses are what can take a leader away, beyond itself.
 func leaderCauses(component string) []rule.Cause {
 	out := []rule.Cause{
+		{Code: "EtcdUnavailable", Via: rule.Cluster},
+		{Code: "EtcdDatabaseFull", Via: rule.Cluster},
+		{Code: "WebhookUnavailable", Via: rule.Claimed},
 		{Code: "ApiServerNotReady", Via: rule.Cluster},
 		{Code: "LeasesNotRenewed", Via: rule.Cluster},
 		{Code: "NodeUnreachable", Via: rule.Cluster, Holds: heldThere},

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -34,8 +35,13 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Critical,
 	Needs:    []rule.Need{rule.Whole[*coordinationv1.Lease](), rule.Whole[*corev1.Node]()},
 	For:      time.Minute,
-	Causes:   []rule.Cause{{Code: "ApiServerNotReady", Via: rule.Cluster}},
-	Detect:   detectLeasesNotRenewed,
+	Causes: []rule.Cause{
+		{Code: "EtcdUnavailable", Via: rule.Cluster},
+		{Code: "EtcdDatabaseFull", Via: rule.Cluster},
+		{Code: "WebhookUnavailable", Via: rule.Cluster, Holds: stopsLeases},
+		{Code: "ApiServerNotReady", Via: rule.Cluster},
+	},
+	Detect: detectLeasesNotRenewed,
 })
 
 const (
@@ -95,7 +101,34 @@ func detectLeasesNotRenewed(p *rule.Pass) {
 		EN: "What the status of any object says is as old as that. Running pods go on.",
 		KO: "모든 객체의 status는 그 시점의 값입니다. 실행 중인 Pod는 계속 동작합니다.",
 	})
+	tryWrite(p, &f)
 	p.Report(f)
+}
+
+// stopsLeases tells whether the cause is known to keep Leases from being renewed.
+func stopsLeases(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
+	return slices.ContainsFunc(cause.Explains, func(s finding.Subject) bool { return s.Kind == "Lease" })
+}
+
+// tryWrite asks whether a Lease would be let in, which names a webhook or a right that stands in the
+// way, or excludes them. Nothing is stored, so that a full etcd does not show.
+func tryWrite(p *rule.Pass, f *finding.Finding) {
+	a, ok := p.Ask(snapshot.Question{Kind: snapshot.DryRunCreate, Namespace: metav1.NamespaceSystem, Group: coordinationv1.GroupName, Resource: "leases"})
+	if !ok {
+		return
+	}
+	seen := finding.Evidence{Source: "API server", Path: "create leases in " + metav1.NamespaceSystem + " (dry run)", Value: string(a.Outcome), At: finding.Timestamp(a.At)}
+	switch a.Outcome {
+	case snapshot.Rejected:
+		seen.Value = finding.Quote(a.Error)
+		f.Evidence = append(f.Evidence, seen)
+		f.Why = finding.Join(" ", f.Why, finding.Textf("A Lease that is only tried is refused: %s.", "저장하지 않고 시도한 Lease 쓰기도 거부됩니다: %s.", finding.Quote(a.Error)))
+	case snapshot.Answered:
+		f.RuledOut = append(f.RuledOut, finding.Statement{
+			Text:     finding.Text{EN: "webhooks and policies for new Leases: one that is only tried is let in", KO: "새 Lease를 막는 webhook과 policy: 저장하지 않고 시도한 쓰기는 통과합니다"},
+			Evidence: []finding.Evidence{seen},
+		})
+	}
 }
 
 // findTheWrite leads from "nobody can write" to what stands in the way.
