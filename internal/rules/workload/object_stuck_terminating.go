@@ -79,17 +79,17 @@ func (o stuckObject) finalizers() string { return strings.Join(o.meta.GetFinaliz
 
 func stuckObjects(p *rule.Pass) []stuckObject {
 	var all []stuckObject
-	for _, r := range p.CustomResources() {
-		if r.DeletionTimestamp != nil && len(r.Finalizers) > 0 {
-			all = append(all, stuckObject{r.Kind, true, r.Subject(), &r.ObjectMeta})
-		}
-	}
 	for _, k := range stuckKinds {
 		p.Each(k, func(o snapshot.Object) {
 			if o.GetDeletionTimestamp() != nil && len(o.GetFinalizers()) > 0 {
 				all = append(all, stuckObject{k, false, snapshot.SubjectOf(o), o})
 			}
 		})
+	}
+	for _, r := range p.CustomResources() {
+		if r.DeletionTimestamp != nil && len(r.Finalizers) > 0 {
+			all = append(all, stuckObject{r.Kind, true, r.Subject(), &r.ObjectMeta})
+		}
 	}
 	return all
 }
@@ -108,8 +108,16 @@ func objectStuckTerminating(p *rule.Pass) {
 		}
 		held[h] = append(held[h], o)
 	}
+	told := map[finding.Subject]bool{}
 	for _, h := range order {
-		p.Report(stuckTogether(p, held[h]))
+		f := stuckTogether(p, held[h])
+		if told[f.Subject] { // A custom kind may have the name of another.
+			f.Subject = definitionOf(h.kind)
+		}
+		if !told[f.Subject] {
+			told[f.Subject] = true
+			p.Report(f)
+		}
 	}
 }
 
