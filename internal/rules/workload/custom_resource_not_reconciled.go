@@ -26,8 +26,8 @@ var _ = Catalog.Add(rule.Rule{
 			"대개 controller가 동작하지 않는 경우입니다. 같은 종류의 객체는 하나로 묶습니다. observedGeneration을 쓰지 않는 종류, status subresource가 없는 종류(generation이 status 기록에도 늘어남), " +
 			"최근 몇 분 안의 변경, 일시 중지되었거나 삭제 중인 객체는 제외합니다.",
 	},
-	Link:            "https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties",
-	Severity:        finding.Warning,
+	Link:     "https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties",
+	Severity: finding.Warning,
 	Needs: []rule.Need{
 		rule.Whole[*apiextensionsv1.CustomResourceDefinition](), rule.Optional[*appsv1.Deployment](), rule.Optional[*appsv1.StatefulSet](),
 	},
