@@ -51,16 +51,7 @@ func (s *Snapshot) CreateFailures() []CreateFailure {
 			}
 		}
 	}
-	for _, rc := range List[*corev1.ReplicationController](s) {
-		if int(rc.Status.Replicas) >= Replicas(rc.Spec.Replicas) {
-			continue
-		}
-		for _, c := range rc.Status.Conditions {
-			if c.Type == corev1.ReplicationControllerReplicaFailure && c.Status == corev1.ConditionTrue && c.Reason == "FailedCreate" {
-				out = append(out, refusedByCondition(rc, c.Message, c.LastTransitionTime.Time))
-			}
-		}
-	}
+	out = s.appendReplicationControllers(out)
 	for _, set := range List[*appsv1.StatefulSet](s) {
 		if int(set.Status.Replicas) < Replicas(set.Spec.Replicas) {
 			out = s.appendRefusedByEvent(out, set)
@@ -74,6 +65,20 @@ func (s *Snapshot) CreateFailures() []CreateFailure {
 	for _, job := range List[*batchv1.Job](s) {
 		if job.Status.Active == 0 && job.Status.Succeeded == 0 && !JobFinished(job) && (job.Spec.Suspend == nil || !*job.Spec.Suspend) {
 			out = s.appendRefusedByEvent(out, job)
+		}
+	}
+	return out
+}
+
+func (s *Snapshot) appendReplicationControllers(out []CreateFailure) []CreateFailure {
+	for _, rc := range List[*corev1.ReplicationController](s) {
+		if int(rc.Status.Replicas) >= Replicas(rc.Spec.Replicas) {
+			continue
+		}
+		for _, c := range rc.Status.Conditions {
+			if c.Type == corev1.ReplicationControllerReplicaFailure && c.Status == corev1.ConditionTrue && c.Reason == "FailedCreate" {
+				out = append(out, refusedByCondition(rc, c.Message, c.LastTransitionTime.Time))
+			}
 		}
 	}
 	return out

@@ -204,6 +204,6 @@ func customRemedies(r *snapshot.CustomResource, all bool) finding.Remedies {
 	if manager != "" {
 		text = finding.Textf("find the pods of the controller that writes as %q and see what they log", "status를 기록하는 controller %q의 Pod를 찾아 로그를 확인합니다", manager)
 	}
-	out.Now = append(out.Now, finding.Remedy{Text: text, Command: fmt.Sprintf("kubectl get pods -A -o wide | grep -i %s", controllerWord(r, manager))})
+	out.Now = append(out.Now, finding.Remedy{Text: text, Command: "kubectl get pods -A -o wide | grep -i " + controllerWord(r, manager)})
 	return out
 }

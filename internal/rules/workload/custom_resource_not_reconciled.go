@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"fmt"
 	"strconv"
 	"time"
 
@@ -119,7 +118,7 @@ func notReconciled(p *rule.Pass, resources []*snapshot.CustomResource) finding.F
 	f.Remedies.Now = []finding.Remedy{
 		{
 			Text:    finding.Text{EN: "see whether the controller of the kind runs, and what it logs", KO: "이 종류를 담당하는 controller가 실행 중인지 확인하고 로그를 봅니다"},
-			Command: fmt.Sprintf("kubectl get pods -A -o wide | grep -i %s", look),
+			Command: "kubectl get pods -A -o wide | grep -i " + look,
 		},
 		{
 			Text:    finding.Text{EN: "see the object, with who wrote what and when", KO: "객체와 변경 이력을 확인합니다"},

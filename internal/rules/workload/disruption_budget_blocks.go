@@ -177,8 +177,10 @@ func (h *blocked) finding(p *rule.Pass) finding.Finding {
 			"Pod %[2]d개 중 %[1]d개가 healthy여야 하므로 하나도 축출할 수 없습니다", b.Status.DesiredHealthy, b.Status.ExpectedPods), left)
 		f.Remedies.Now = []finding.Remedy{
 			get,
-			{Text: finding.Text{EN: "run one pod more while the Node is drained, or let the budget allow one disruption", KO: "drain하는 동안 replicas를 하나 늘리거나, budget이 한 개의 중단을 허용하도록 바꿉니다"},
-				Command: fmt.Sprintf("kubectl -n %s edit poddisruptionbudget %s", b.Namespace, b.Name)},
+			{
+				Text:    finding.Text{EN: "run one pod more while the Node is drained, or let the budget allow one disruption", KO: "drain하는 동안 replicas를 하나 늘리거나, budget이 한 개의 중단을 허용하도록 바꿉니다"},
+				Command: fmt.Sprintf("kubectl -n %s edit poddisruptionbudget %s", b.Namespace, b.Name),
+			},
 		}
 	default:
 		f.Mechanism = v1alpha1.MechanismRefused

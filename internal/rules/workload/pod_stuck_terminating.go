@@ -163,7 +163,7 @@ func whatHolds(p *rule.Pass, pod *corev1.Pod, f *finding.Finding) (finding.Text,
 			describe,
 			{
 				Text:    finding.Text{EN: "see what its kubelet says of it", KO: "kubelet 로그를 확인합니다"},
-				Command: fmt.Sprintf("journalctl -u kubelet --since=-30min | grep %s", pod.Name), Machine: node,
+				Command: "journalctl -u kubelet --since=-30min | grep " + pod.Name, Machine: node,
 			},
 			{
 				Text: finding.Text{
