@@ -20,13 +20,16 @@ const (
 
 // LogTail reads a container's log to its end and returns its last lines as the text of an answer:
 // at most LogLines lines and LogBytes bytes, valid UTF-8, with what looks like a credential blotted
-// out. It holds no more than LogBytes of the log at a time. On an error it returns what it read.
-func LogTail(r io.Reader) (string, error) {
-	tail, err := lastLines(r, LogLines, LogBytes)
+// out. It holds no more than some LogBytes of the log at a time. On an error it returns what it read.
+func LogTail(r io.Reader) (string, error) { return Tail(r, LogLines, LogBytes) }
+
+// Tail is LogTail with other bounds.
+func Tail(r io.Reader, lines, limit int) (string, error) {
+	tail, err := lastLines(r, lines, limit)
 	text := Redact(validUTF8(tail))
-	if len(text) > LogBytes {
+	if len(text) > limit {
 		// What stands for a stray byte or a credential can be longer than that was.
-		text = validUTF8([]byte(text[len(text)-LogBytes:]))
+		text = validUTF8([]byte(text[len(text)-limit:]))
 	}
 	return text, err
 }

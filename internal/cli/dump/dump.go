@@ -17,13 +17,16 @@ import (
 	"github.com/maek-dev/maek/internal/cli/invocation"
 	"github.com/maek-dev/maek/internal/cli/source"
 	"github.com/maek-dev/maek/internal/collect/bundle"
+	"github.com/maek-dev/maek/internal/collect/live"
 	"github.com/maek-dev/maek/internal/diagnosis"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
 )
 
 type options struct {
 	source source.Flags
+	logs   logOptions
 	output string
 	rules  []rule.Rule
 }
@@ -36,19 +39,24 @@ func New(inv *invocation.Invocation, connection *source.Connection, rules []rule
 		Short: "Write what a diagnosis sees into a bundle: a folder, or an archive (.tar.gz, .tgz, .tar)",
 		Long: `Write what a diagnosis sees into a bundle, to look at later, elsewhere, or by somebody else.
 
-The bundle holds the objects that rules read, as the JSON that kubectl prints, and the answers to the questions
-that they asked, such as the last lines of a failing container's log. It never holds the values of Secrets, of
-ConfigMaps and of literal environment variables; names and keys stay. In commands, messages and logs, what looks
-like a credential is blotted out. --from PATH makes the same diagnosis of it.`,
+The bundle holds the objects that rules read, as the JSON that kubectl prints, the answers to the questions that
+they asked, and the logs of containers that are sick. What could not be read stands in its MANIFEST.json, with the
+reason. It never holds the values of Secrets, of ConfigMaps that no rule asked for, and of literal environment
+variables; names and keys stay. In commands, messages, values and logs, what looks like a credential is blotted
+out. --from PATH makes the same diagnosis of it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
+				return err
+			}
+			if err := o.logs.validate(o.source.From != "", cmd.Flags()); err != nil {
 				return err
 			}
 			return o.run(cmd.Context(), inv)
 		},
 	}
 	o.source.Add(cmd)
+	o.logs.add(cmd.Flags())
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "where to write it: a folder that does not exist, or an archive by its ending")
 	return cmd
 }
@@ -78,11 +86,15 @@ func (o *options) run(ctx context.Context, inv *invocation.Invocation) error {
 		return err
 	}
 	s := reading.Result.Snapshot
+	options := bundle.WriteOptions{Program: "kubectl-maek " + inv.Version, Missing: missing(reading.Result.Skips)}
+	if client := reading.Client; client != nil && !o.source.Passive && s.API().Failure == nil {
+		asking, cancel := context.WithTimeout(ctx, o.source.Timeout)
+		defer cancel()
+		s = withMetrics(asking, client, s)
+		options.Logs = o.logs.read(asking, inv, client, s)
+	}
 	// What was read before an interrupt is worth keeping.
-	err = bundle.Write(context.WithoutCancel(ctx), o.output, s, bundle.WriteOptions{
-		Program: "kubectl-maek " + inv.Version,
-		Missing: missing(reading.Result.Skips),
-	})
+	err = bundle.Write(context.WithoutCancel(ctx), o.output, s, options)
 	if errors.Is(err, bundle.ErrThere) {
 		return &exit.Error{Code: exit.Usage, Err: err}
 	}
@@ -97,6 +109,16 @@ func (o *options) run(ctx context.Context, inv *invocation.Invocation) error {
 		return &exit.Error{Code: exit.Unknown, Err: fmt.Errorf("the bundle is not whole: %s --from %s says what is missing", inv.Program, o.output)}
 	}
 	return nil
+}
+
+// withMetrics asks for the API server's metrics, which whoever reads the bundle may want where no rule
+// did.
+func withMetrics(ctx context.Context, client *live.Client, s *snapshot.Snapshot) *snapshot.Snapshot {
+	q := snapshot.Question{Kind: snapshot.APIServerMetrics}
+	if _, ok := s.Answer(q); ok {
+		return s
+	}
+	return s.With(client.Answer(ctx, []snapshot.Question{q}))
 }
 
 // missing keeps the gaps that concern no single rule: those of rules come again when the bundle is

@@ -23,6 +23,8 @@ type Reading struct {
 	Stats v1alpha1.Stats
 	// Recorded tells that it comes from a bundle.
 	Recorded bool
+	// Client that read the cluster, to ask it more; nil where it comes from a bundle.
+	Client *live.Client
 
 	began time.Time
 }
@@ -93,7 +95,7 @@ func (f *Flags) live(parent context.Context, inv *invocation.Invocation, rules [
 	if f.Passive {
 		answerer = nil
 	}
-	r := &Reading{Result: rule.Evaluate(ctx, snap, rules, answerer, rule.DefaultBudget), began: began}
+	r := &Reading{Result: rule.Evaluate(ctx, snap, rules, answerer, rule.DefaultBudget), Client: client, began: began}
 	if cut := cutShort(parent, ctx, f.Timeout); cut != nil {
 		r.Result.Skips = append([]finding.Skip{*cut}, r.Result.Skips...)
 	}

@@ -180,7 +180,7 @@ func (c *Client) log(ctx context.Context, q snapshot.Question, lines, bytes int)
 		return "", err
 	}
 	defer func() { _ = body.Close() }()
-	text, err := collect.LogTail(body)
+	text, err := collect.Tail(body, lines, bytes)
 	if err != nil && text == "" {
 		return "", fmt.Errorf("reading the log: %w", err)
 	}
