@@ -22,8 +22,6 @@ import (
 	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/cli/install"
 	"github.com/maek-dev/maek/internal/cli/invocation"
-	listing "github.com/maek-dev/maek/internal/cli/rules"
-	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rules"
 )
 
@@ -35,12 +33,7 @@ const module = "../.."
 // TestGeneratedFilesAreCurrent holds the files that are made of the rules against the rules.
 func TestGeneratedFilesAreCurrent(t *testing.T) {
 	all := rules.All()
-	reference := func(l finding.Language) func(*bytes.Buffer) error {
-		return func(b *bytes.Buffer) error { return listing.Reference(b, all, l) }
-	}
 	files := map[string]func(*bytes.Buffer) error{
-		"docs/rules.md":    reference(finding.English),
-		"docs/rules.ko.md": reference(finding.Korean),
 		"config/rbac/read_only.yaml": func(b *bytes.Buffer) error {
 			return install.Document(b, install.Role(all))
 		},

@@ -3,8 +3,6 @@
 package rules
 
 import (
-	"slices"
-
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/rules/admission"
 	"github.com/maek-dev/maek/internal/rules/config"
@@ -18,18 +16,35 @@ import (
 	"github.com/maek-dev/maek/internal/rules/workload"
 )
 
-// All returns every rule. Only a new folder is a reason to edit it.
+// Folder is one layer of a cluster with its rules.
+type Folder struct {
+	// Name of the folder below this one.
+	Name string
+	// Rules in it, by code.
+	Rules []rule.Rule
+}
+
+// Folders returns every folder of rules, by name. Only a new folder is a reason to edit it.
+func Folders() []Folder {
+	return []Folder{
+		{"admission", admission.Catalog.Rules()},
+		{"config", config.Catalog.Rules()},
+		{"controlplane", controlplane.Catalog.Rules()},
+		{"dns", dns.Catalog.Rules()},
+		{"etcd", etcd.Catalog.Rules()},
+		{"network", network.Catalog.Rules()},
+		{"node", node.Catalog.Rules()},
+		{"resilience", resilience.Catalog.Rules()},
+		{"storage", storage.Catalog.Rules()},
+		{"workload", workload.Catalog.Rules()},
+	}
+}
+
+// All returns every rule.
 func All() []rule.Rule {
-	return slices.Concat(
-		admission.Catalog.Rules(),
-		config.Catalog.Rules(),
-		controlplane.Catalog.Rules(),
-		dns.Catalog.Rules(),
-		etcd.Catalog.Rules(),
-		network.Catalog.Rules(),
-		node.Catalog.Rules(),
-		resilience.Catalog.Rules(),
-		storage.Catalog.Rules(),
-		workload.Catalog.Rules(),
-	)
+	var all []rule.Rule
+	for _, f := range Folders() {
+		all = append(all, f.Rules...)
+	}
+	return all
 }

@@ -39,6 +39,8 @@ type surroundings struct {
 	} `json:"answers,omitempty"`
 	// Machines are agents' reports.
 	Machines []snapshot.MachineReport `json:"machines,omitempty"`
+	// ExpectedNodes are nodes that should exist.
+	ExpectedNodes []snapshot.ExpectedNode `json:"expectedNodes,omitempty"`
 }
 
 // load makes a snapshot of a fixture. Every kind that it does not name as unread counts as read
@@ -72,6 +74,9 @@ func load(state, around []byte) (*snapshot.Snapshot, error) {
 	}
 	for _, m := range sur.Machines {
 		b.AddMachine(m)
+	}
+	for _, n := range sur.ExpectedNodes {
+		b.ExpectNode(n)
 	}
 	decoder := serializer.NewCodecFactory(snapshot.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(state)))

@@ -39,6 +39,57 @@ const (
 	wantFile     = "want.yaml"
 )
 
+// Updating tells whether files are to be rewritten (-update).
+func Updating() bool { return *update }
+
+// Example is what a rule says about one of its fixtures.
+type Example struct {
+	// Case says in a sentence why the fixture exists.
+	Case string
+	// Findings of the rule; none in a fixture in which it stays silent.
+	Findings []finding.Finding
+}
+
+// Examples are all fixtures of a rule in a folder's testdata: the one that bears its code alone first.
+func Examples(t *testing.T, r rule.Rule, folder string) []Example {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(folder, "testdata", string(r.Code)+".*txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := string(r.Code) + ".txtar"
+	slices.SortFunc(paths, func(a, b string) int {
+		switch {
+		case a == b:
+			return 0
+		case filepath.Base(a) == plain:
+			return -1
+		case filepath.Base(b) == plain:
+			return 1
+		default:
+			return strings.Compare(a, b)
+		}
+	})
+	var out []Example
+	for _, path := range paths {
+		archive, err := txtar.ParseFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files := map[string][]byte{}
+		for _, f := range archive.Files {
+			files[f.Name] = f.Data
+		}
+		s, err := load(files[stateFile], files[snapshotFile])
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		result := rule.Evaluate(t.Context(), s, []rule.Rule{r}, nil, rule.Budget{})
+		out = append(out, Example{Case: strings.TrimSpace(string(archive.Comment)), Findings: result.Findings})
+	}
+	return out
+}
+
 // Run tests the rules of one folder against the fixtures in its testdata.
 func Run(t *testing.T, rules []rule.Rule) {
 	t.Helper()
