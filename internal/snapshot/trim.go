@@ -57,6 +57,10 @@ func Trim(o Object) {
 	}
 }
 
+// flannelAddressAnnotation tells where flannel on other nodes sends a node's traffic
+// (https://github.com/flannel-io/flannel/blob/master/pkg/subnet/kube/annotations.go).
+const flannelAddressAnnotation = "flannel.alpha.coreos.com/public-ip"
+
 // keptAnnotations are the annotations that something reads. All others are dropped: deployment tools
 // keep copies of whole manifests in annotations, Secrets among them, under ever new names (kubectl's
 // kubectl.kubernetes.io/last-applied-configuration, kapp's deploy.kapp.k14s.io/original, Rancher's
@@ -66,6 +70,7 @@ var keptAnnotations = map[string]bool{
 	corev1.EndpointsLastChangeTriggerTime: true,
 	revisionAnnotation:                    true,
 	revisionHistoryAnnotation:             true,
+	flannelAddressAnnotation:              true,
 	defaultClassAnnotation:                true,
 	betaDefaultClassAnnotation:            true,
 	corev1.BetaStorageClassAnnotation:     true,

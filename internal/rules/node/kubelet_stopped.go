@@ -26,14 +26,15 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/architecture/nodes/#node-heartbeats",
 	Severity: finding.Warning,
 	Needs:    lossNeeds(),
+	Causes:   []rule.Cause{{Code: "NodesLostTogether", Via: rule.Claimed}},
 	// No further patience: a Lease that ran out is 50 s of silence, and the port is shut now.
 	Detect: detectKubeletStopped,
 })
 
 func detectKubeletStopped(p *rule.Pass) {
 	all := losses(p)
-	for _, l := range all {
-		answer, ok := p.Ask(kubeletConnection(l.node))
+	for i, l := range all {
+		answer, ok := kubeletAnswer(p, i, l)
 		if !ok || answer.Outcome != snapshot.Refused {
 			continue
 		}

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -174,15 +174,26 @@ func addressOf(n *corev1.Node) string {
 	return n.Name
 }
 
+// askedAtOnce bounds how many lost nodes are asked whether their kubelet answers: of a mass that was
+// lost together a few tell as much as all, and other rules have questions too.
+const askedAtOnce = 10
+
+// kubeletAnswer asks whether the API server gets through to the kubelet of the n-th lost node.
+func kubeletAnswer(p *rule.Pass, n int, l loss) (snapshot.Answer, bool) {
+	if n < askedAtOnce {
+		return p.Ask(kubeletConnection(l.node))
+	}
+	return p.Answer(kubeletConnection(l.node))
+}
+
+// together is how far apart the last renewals of kubelets can lie that were cut off at one moment:
+// the renewal period of 10 s (k8s.io/kubernetes/pkg/kubelet/apis/config/v1beta1/defaults.go, a quarter
+// of nodeLeaseDurationSeconds), and once more for a retry.
+const together = 20 * time.Second
+
 // companions says which other nodes were lost at the same time: what they share is then to be
 // suspected before any one of them.
 func companions(l loss, all []loss) finding.Text {
-	const (
-		// together is how far apart the last renewals of kubelets can lie that were cut off at one
-		// moment: the renewal period of 10 s, and once more for a retry.
-		together = 20 * time.Second
-		readable = 5
-	)
 	var names []string
 	for _, o := range all {
 		if o.node.Name != l.node.Name && o.since.Sub(l.since).Abs() <= together {
@@ -192,10 +203,9 @@ func companions(l loss, all []loss) finding.Text {
 	if len(names) == 0 {
 		return finding.Text{}
 	}
-	list := strings.Join(names[:min(len(names), readable)], ", ")
-	if more := len(names) - readable; more > 0 {
-		list += fmt.Sprintf(" +%d", more)
-	}
-	return finding.Textf("Lost within %d s of it: %s. Look first at what they share: a switch, a rack, the path to the API server.",
-		"%d초 안에 함께 끊긴 노드: %s. 공통으로 쓰는 것(스위치, 랙, API server까지의 경로)부터 확인하십시오.", int(together.Seconds()), list)
+	return finding.Format("Lost within 20 s of it: %s. Look first at what they share: a switch, a rack, the path to the API server.",
+		"20초 안에 함께 끊긴 노드: %s. 공통으로 쓰는 것(스위치, 랙, API server까지의 경로)부터 확인하십시오.", finding.List(names))
 }
+
+// portText is the kubelet's port as commands want it.
+func portText(n *corev1.Node) string { return strconv.Itoa(int(kubeletPort(n))) }

@@ -30,14 +30,18 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    lossNeeds(),
 	For:      time.Minute,
-	Causes:   []rule.Cause{{Code: "LeasesNotRenewed", Via: rule.Cluster}},
-	Detect:   detectNodeUnreachable,
+	Causes: []rule.Cause{
+		{Code: "LeasesNotRenewed", Via: rule.Cluster},
+		{Code: "NodesLostTogether", Via: rule.Claimed},
+		{Code: "KubeletCannotReport", Via: rule.Itself},
+	},
+	Detect: detectNodeUnreachable,
 })
 
 func detectNodeUnreachable(p *rule.Pass) {
 	all := losses(p)
-	for _, l := range all {
-		answer, ok := p.Ask(kubeletConnection(l.node))
+	for i, l := range all {
+		answer, ok := kubeletAnswer(p, i, l)
 		if ok && answer.Outcome == snapshot.Refused {
 			continue
 		}
