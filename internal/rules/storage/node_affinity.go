@@ -1,0 +1,155 @@
+package storage
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// selects tells whether a node meets one of some terms, as k8s.io/component-helpers/scheduling/corev1/nodeaffinity
+// judges volumes and pods alike. No terms select nothing.
+func selects(terms []corev1.NodeSelectorTerm, n *corev1.Node) bool {
+	return slices.ContainsFunc(terms, func(t corev1.NodeSelectorTerm) bool {
+		if len(t.MatchExpressions) == 0 && len(t.MatchFields) == 0 {
+			return false
+		}
+		for _, r := range t.MatchExpressions {
+			value, has := n.Labels[r.Key]
+			if !meets(r, value, has) {
+				return false
+			}
+		}
+		for _, r := range t.MatchFields {
+			if !meets(r, n.Name, r.Key == "metadata.name") {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// meets tells whether a label meets one requirement.
+func meets(r corev1.NodeSelectorRequirement, value string, has bool) bool {
+	switch r.Operator {
+	case corev1.NodeSelectorOpIn:
+		return has && slices.Contains(r.Values, value)
+	case corev1.NodeSelectorOpNotIn:
+		return !has || !slices.Contains(r.Values, value)
+	case corev1.NodeSelectorOpExists:
+		return has
+	case corev1.NodeSelectorOpDoesNotExist:
+		return !has
+	case corev1.NodeSelectorOpGt, corev1.NodeSelectorOpLt:
+		if !has || len(r.Values) != 1 {
+			return false
+		}
+		got, err := strconv.ParseInt(value, 10, 64)
+		bound, err2 := strconv.ParseInt(r.Values[0], 10, 64)
+		if err != nil || err2 != nil {
+			return false
+		}
+		return r.Operator == corev1.NodeSelectorOpGt && got > bound || r.Operator == corev1.NodeSelectorOpLt && got < bound
+	default:
+		return false
+	}
+}
+
+// reachedFrom are the nodes from which a volume can be used.
+func reachedFrom(s *snapshot.Snapshot, v *corev1.PersistentVolume) []*corev1.Node {
+	terms, bound := volumeTerms(v)
+	return nodesWhere(s, func(n *corev1.Node) bool { return !bound || selects(terms, n) })
+}
+
+// volumeTerms are where a volume can be used; false where that is anywhere.
+func volumeTerms(v *corev1.PersistentVolume) ([]corev1.NodeSelectorTerm, bool) {
+	if v.Spec.NodeAffinity == nil || v.Spec.NodeAffinity.Required == nil {
+		return nil, false
+	}
+	return v.Spec.NodeAffinity.Required.NodeSelectorTerms, true
+}
+
+// wantedBy are the nodes that a pod's node selector and required affinity let it run on.
+func wantedBy(s *snapshot.Snapshot, pod *corev1.Pod) []*corev1.Node {
+	return nodesWhere(s, func(n *corev1.Node) bool {
+		for k, v := range pod.Spec.NodeSelector {
+			if n.Labels[k] != v {
+				return false
+			}
+		}
+		a := pod.Spec.Affinity
+		return a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil ||
+			selects(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms, n)
+	})
+}
+
+func nodesWhere(s *snapshot.Snapshot, holds func(*corev1.Node) bool) []*corev1.Node {
+	var out []*corev1.Node
+	for _, n := range snapshot.List[*corev1.Node](s) {
+		if holds(n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func nodeNames(nodes []*corev1.Node) []string {
+	var out []string
+	for _, n := range nodes {
+		out = append(out, n.Name)
+	}
+	return out
+}
+
+// inWords writes terms as people read them: "kubernetes.io/hostname in (w1)".
+func inWords(terms []corev1.NodeSelectorTerm) string {
+	var all []string
+	for _, t := range terms {
+		var parts []string
+		for _, r := range slices.Concat(t.MatchExpressions, t.MatchFields) {
+			switch r.Operator {
+			case corev1.NodeSelectorOpExists, corev1.NodeSelectorOpDoesNotExist:
+				parts = append(parts, fmt.Sprintf("%s %s", r.Key, r.Operator))
+			default:
+				parts = append(parts, fmt.Sprintf("%s %s (%s)", r.Key, strings.ToLower(string(r.Operator)), strings.Join(r.Values, ", ")))
+			}
+		}
+		all = append(all, strings.Join(parts, " and "))
+	}
+	return strings.Join(all, " or ")
+}
+
+// placementOf writes what a pod asks of its node, and the field that does.
+func placementOf(pod *corev1.Pod) (words, field string) {
+	var parts []string
+	for k, v := range pod.Spec.NodeSelector {
+		parts = append(parts, k+"="+v)
+	}
+	slices.Sort(parts)
+	field = ".nodeSelector"
+	if a := pod.Spec.Affinity; a != nil && a.NodeAffinity != nil && a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil {
+		if len(parts) == 0 {
+			field = ".affinity.nodeAffinity"
+		}
+		parts = append(parts, inWords(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms))
+	}
+	return strings.Join(parts, " and "), field
+}
+
+// onlyNode is the one node that a volume is bound to by name, whether that node exists or not.
+func onlyNode(v *corev1.PersistentVolume) (string, bool) {
+	terms, bound := volumeTerms(v)
+	if !bound || len(terms) != 1 {
+		return "", false
+	}
+	for _, r := range slices.Concat(terms[0].MatchExpressions, terms[0].MatchFields) {
+		if (r.Key == corev1.LabelHostname || r.Key == "metadata.name") && r.Operator == corev1.NodeSelectorOpIn && len(r.Values) == 1 {
+			return r.Values[0], true
+		}
+	}
+	return "", false
+}
