@@ -125,7 +125,7 @@ func (r *addressRange) finding(p *rule.Pass) finding.Finding {
 	f := finding.Finding{
 		Subject: r.subject, Mechanism: v1alpha1.MechanismExhausted, Field: ".spec.cidrs",
 		Title: finding.Textf("%s: %d of %d %s addresses for Services are used", "%s: Service용 %[4]s 주소 %[3]d개 중 %[2]d개를 사용하고 있습니다", finding.Named(r.subject), r.used, r.size, r.family),
-		Why: finding.Textf("when they are used up, no Service with an address can be made; left: %d", "주소가 소진되면 주소를 가진 Service를 만들 수 없습니다. 남은 주소: %d개", r.size-min(r.size, r.used)),
+		Why:   finding.Textf("when they are used up, no Service with an address can be made; left: %d", "주소가 소진되면 주소를 가진 Service를 만들 수 없습니다. 남은 주소: %d개", r.size-min(r.size, r.used)),
 		Evidence: []finding.Evidence{
 			{Source: "ServiceCIDRs", Path: ".spec.cidrs", Value: fmt.Sprintf("%s (%d addresses)", strings.Join(r.names, ", "), r.size)},
 			{Source: "Services", Path: ".spec.clusterIPs", Value: fmt.Sprintf("%d within them", r.used)},
