@@ -41,11 +41,11 @@ func gatewayNotProgrammed(p *rule.Pass) {
 		}
 		switch r.Kind.Kind {
 		case "GatewayClass":
-			if f, bad := unaccepted(p, r, "Accepted"); bad {
+			if f, bad := unaccepted(r, "Accepted"); bad {
 				classes = append(classes, f)
 			}
 		case "Gateway":
-			if f, bad := unaccepted(p, r, "Accepted", "Programmed"); bad {
+			if f, bad := unaccepted(r, "Accepted", "Programmed"); bad {
 				gateways = append(gateways, f)
 			}
 		}
@@ -68,7 +68,7 @@ func gatewayNotProgrammed(p *rule.Pass) {
 
 // unaccepted is the finding about the first of some conditions of an object that is not true; one that
 // is unknown means that no controller has judged it yet.
-func unaccepted(p *rule.Pass, r *snapshot.CustomResource, types ...string) (finding.Finding, bool) {
+func unaccepted(r *snapshot.CustomResource, types ...string) (finding.Finding, bool) {
 	subject := r.Subject()
 	for _, t := range types {
 		i := slices.IndexFunc(r.Conditions, func(c metav1.Condition) bool { return c.Type == t })
