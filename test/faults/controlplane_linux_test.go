@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -115,7 +116,7 @@ func (s *slot) settle(t *testing.T, o *WorldOptions, draw *rand.Rand) {
 	dir := filepath.Join(s.dir, fmt.Sprintf("%d-%d", s.index, s.count))
 	options := controlplane.Options{Assets: *assets, Dir: dir, Index: s.index}
 	if o != nil {
-		options.Members, options.Flags, options.ServiceCIDR = o.EtcdMembers, o.Flags, o.ServiceCIDR
+		options.Members, options.Flags, options.SmallServiceRange = o.EtcdMembers, o.Flags, o.SmallServiceRange
 	}
 	application, err := os.ReadFile(applicationManifest)
 	if err != nil {
@@ -126,7 +127,7 @@ func (s *slot) settle(t *testing.T, o *WorldOptions, draw *rand.Rand) {
 	if err != nil {
 		t.Fatalf("starting a control plane: %v", err)
 	}
-	s.world = &settled{World: world, names: map[string]string{"SHOP": shop, "CONTROL_PLANE": "cp"}}
+	s.world = &settled{World: world, names: map[string]string{"SHOP": shop, "CONTROL_PLANE": "cp", "DNS": world.ServiceAddress(10), "APISERVER": strings.TrimPrefix(world.APIServerURL(), "https://"), "OTHER_CA": otherAuthority(t)}}
 	if err := world.Baseline(t.Context(), string(application), shop); err != nil {
 		t.Fatalf("making the baseline: %v", err)
 	}
@@ -199,6 +200,16 @@ func (s *slot) play(t *testing.T, scenario Scenario, draw *rand.Rand) {
 	}
 }
 
+// otherAuthority is a certificate authority, in PEM and base64, that has signed nothing here.
+func otherAuthority(t *testing.T) string {
+	t.Helper()
+	pem, err := controlplane.NewCertificateAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(pem)
+}
+
 // remember writes down with what names a scenario was recorded.
 func (s *slot) remember(t *testing.T, scenario Scenario) {
 	t.Helper()
@@ -228,4 +239,3 @@ func (b *bench) isGreen() error {
 	}
 	return nil
 }
-

@@ -43,6 +43,7 @@ func (h *hand) undo(ctx context.Context, restore []Step) error {
 	for _, undo := range slices.Backward(undos) {
 		failures = append(failures, undo(ctx))
 	}
+	failures = append(failures, h.world.Heal(ctx))
 	return errors.Join(failures...)
 }
 
@@ -99,6 +100,8 @@ func (h *hand) step(ctx context.Context, s Step) error {
 		return h.drain(ctx, s.Drain)
 	case s.Fill != nil:
 		return h.fill(ctx, s.Fill)
+	case s.Expire != "":
+		return h.world.CertifyAPIServer(time.Now().Add(-time.Hour))
 	case s.Flood != nil:
 		return h.flood(ctx, s.Flood)
 	default:
@@ -142,6 +145,9 @@ func (h *hand) apply(ctx context.Context, o *unstructured.Unstructured) error {
 func (h *hand) patch(ctx context.Context, p *Patch) error {
 	target := object(p.Reference)
 	old, err := h.get(ctx, target)
+	if p.IfThere && apierrors.IsNotFound(err) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", named(target), err)
 	}
@@ -293,13 +299,14 @@ func (h *hand) drain(ctx context.Context, node string) error {
 	return nil
 }
 
-// fill writes ConfigMaps until one is refused.
+// fill makes copies of an object until one is refused.
 func (h *hand) fill(ctx context.Context, f *Fill) error {
 	for i := range f.Count {
-		o := &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"namespace": f.Namespace, "name": fmt.Sprintf("blob-%03d", i)},
-			"data": map[string]any{"blob": strings.Repeat(fmt.Sprintf("%08d", i), f.Bytes/8)},
-		}}
+		o := (&unstructured.Unstructured{Object: f.Object}).DeepCopy()
+		o.SetName(fmt.Sprintf("%s-%03d", o.GetName(), i))
+		if f.Bytes > 0 {
+			o.Object["data"] = map[string]any{"blob": strings.Repeat(fmt.Sprintf("%08d", i), f.Bytes/8)}
+		}
 		if err := h.world.Client.Create(ctx, o, editor); err != nil {
 			return nil //nolint:nilerr // that is what it is filled for
 		}

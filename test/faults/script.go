@@ -35,10 +35,8 @@ type WorldOptions struct {
 	EtcdMembers int `json:"etcdMembers,omitempty"`
 	// Flags added to those of a program, by its name.
 	Flags map[string][]string `json:"flags,omitempty"`
-	// ServiceCIDR that the API server starts with.
-	ServiceCIDR string `json:"serviceCIDR,omitempty"`
-	// Expired lets the certificate of the API server be one that has ended.
-	Expired bool `json:"expired,omitempty"`
+	// SmallServiceRange leaves 30 addresses for Services.
+	SmallServiceRange bool `json:"smallServiceRange,omitempty"`
 }
 
 // Step is one thing that is done. Exactly one of its fields is set.
@@ -65,10 +63,12 @@ type Step struct {
 	Image *Image `json:"image,omitempty"`
 	// Usage fills a volume.
 	Usage *Usage `json:"usage,omitempty"`
-	// Evict asks for the eviction of every pod of a node, as a drain does, and cordons it.
+	// Drain asks for the eviction of every pod of a node, as a drain does, and cordons it.
 	Drain string `json:"drain,omitempty"`
-	// Fill writes large ConfigMaps until etcd takes no more.
+	// Fill makes copies of an object until one is refused.
 	Fill *Fill `json:"fill,omitempty"`
+	// Expire gives a component, kube-apiserver, a certificate that ended an hour ago.
+	Expire string `json:"expire,omitempty"`
 	// Flood lists pods again and again as a user, until the scenario is over.
 	Flood *Flood `json:"flood,omitempty"`
 	// Until waits.
@@ -97,6 +97,8 @@ type Patch struct {
 	Type string `json:"type,omitempty"`
 	// Subresource that is changed: status; the object itself when empty.
 	Subresource string `json:"subresource,omitempty"`
+	// IfThere leaves an object alone that does not exist.
+	IfThere bool `json:"ifThere,omitempty"`
 	// Patch itself.
 	Patch any `json:"patch"`
 }
@@ -155,14 +157,14 @@ type Usage struct {
 	Bytes int64 `json:"bytes"`
 }
 
-// Fill of etcd.
+// Fill makes copies of an object.
 type Fill struct {
-	// Namespace of the ConfigMaps.
-	Namespace string `json:"namespace"`
-	// Count of ConfigMaps at most.
+	// Object that is copied; each copy has a number at the end of its name.
+	Object map[string]any `json:"object"`
+	// Count of copies at most.
 	Count int `json:"count"`
-	// Bytes of each.
-	Bytes int `json:"bytes"`
+	// Bytes of data in each, where it is a ConfigMap.
+	Bytes int `json:"bytes,omitempty"`
 }
 
 // Flood of requests.

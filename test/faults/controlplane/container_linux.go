@@ -25,6 +25,7 @@ const (
 type container struct {
 	started, ended, next time.Time
 	running, done, ready bool
+	program              Program // that it was started with
 	restarts             int32
 	failures             int // of the liveness probe
 	exit                 *corev1.ContainerStateTerminated
@@ -65,6 +66,10 @@ func (n *Node) step(p *corev1.Pod, state *pod, spec *corev1.Container, c *contai
 	if init && program.Exits == nil {
 		program.Exits = new(int32(0))
 	}
+	if component, ok := n.componentOf(p); ok && !init {
+		n.follow(p, state, spec, c, component)
+		return
+	}
 	switch {
 	case c.done:
 	case !c.running && now.Before(c.next):
@@ -73,10 +78,35 @@ func (n *Node) step(p *corev1.Pod, state *pod, spec *corev1.Container, c *contai
 		}
 	case !c.running:
 		n.startContainer(p, state, spec, c, program)
-	case program.Exits != nil && now.Sub(c.started) >= program.After:
-		n.endContainer(p, c, spec, *program.Exits, program.Reason, program.RestartAnyway)
+	case c.program.Exits != nil && now.Sub(c.started) >= c.program.After:
+		n.endContainer(p, c, spec, *c.program.Exits, c.program.Reason, c.program.RestartAnyway)
 	default:
 		n.probe(p, spec, c, program)
+	}
+}
+
+// componentOf is the process behind a static pod.
+func (n *Node) componentOf(p *corev1.Pod) (*process, bool) {
+	if p.Annotations[corev1.MirrorPodAnnotationKey] == "" {
+		return nil, false
+	}
+	for name, machine := range n.world.machines {
+		if component := n.world.components[name]; machine == n.Name && component.program()+"-"+machine == p.Name {
+			return component, true
+		}
+	}
+	return nil, false
+}
+
+// follow lets the container of a static pod be what its process is.
+func (n *Node) follow(p *corev1.Pod, state *pod, spec *corev1.Container, c *container, component *process) {
+	switch alive := component.running(); {
+	case c.running && !alive:
+		n.endContainer(p, c, spec, 1, "", true)
+	case !c.running && alive:
+		n.startContainer(p, state, spec, c, Program{})
+	case c.running:
+		c.ready = time.Since(c.started) >= time.Second
 	}
 }
 
@@ -115,7 +145,7 @@ func (n *Node) startContainer(p *corev1.Pod, state *pod, spec *corev1.Container,
 	n.mu.Lock()
 	c.previous, c.log = c.log, stamp(now, program.Log)
 	n.mu.Unlock()
-	c.running, c.ready, c.started, c.exit, c.failures = true, false, now, nil, 0
+	c.running, c.ready, c.started, c.exit, c.failures, c.program = true, false, now, nil, 0, program
 }
 
 // stamp gives lines of a log the time at which they were written.

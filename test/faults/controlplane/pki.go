@@ -37,6 +37,14 @@ func newAuthority(dir string) (*authority, error) {
 	return a, nil
 }
 
+// NewCertificateAuthority makes an authority in a folder and returns its certificate in PEM.
+func NewCertificateAuthority(dir string) ([]byte, error) {
+	if _, err := newAuthority(dir); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, "ca.crt"))
+}
+
 // server writes NAME.crt and NAME.key for whoever serves at these addresses and names.
 func (a *authority) server(name string, until time.Time, hosts ...string) error {
 	template := &x509.Certificate{

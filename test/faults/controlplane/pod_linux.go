@@ -309,7 +309,7 @@ func (n *Node) syncMirrorPods(ctx context.Context, all []*corev1.Pod) {
 	}
 	n.mu.Unlock()
 	for name, on := range wanted {
-		mirror := name + "-" + n.Name
+		mirror := n.world.components[name].program() + "-" + n.Name
 		i := slices.IndexFunc(all, func(p *corev1.Pod) bool { return p.Namespace == metav1.NamespaceSystem && p.Name == mirror })
 		pods := n.world.clientset.CoreV1().Pods(metav1.NamespaceSystem)
 		switch {
@@ -325,19 +325,19 @@ func (n *Node) syncMirrorPods(ctx context.Context, all []*corev1.Pod) {
 }
 
 func mirrorPod(w *World, component string, node types.UID) *corev1.Pod {
-	p := w.components[component]
-	program := p.path[strings.LastIndex(p.path, "/")+1:]
+	p, machine := w.components[component], w.machines[component]
+	program := p.program()
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: component + "-cp", Namespace: metav1.NamespaceSystem,
+			Name: program + "-" + machine, Namespace: metav1.NamespaceSystem,
 			Labels: map[string]string{"component": program, "tier": "control-plane"},
 			Annotations: map[string]string{
 				corev1.MirrorPodAnnotationKey: "faults", "kubernetes.io/config.hash": "faults", "kubernetes.io/config.source": "file",
 			},
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "cp", UID: node, Controller: new(true)}},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: machine, UID: node, Controller: new(true)}},
 		},
 		Spec: corev1.PodSpec{
-			NodeName: "cp", HostNetwork: true, PriorityClassName: "system-node-critical",
+			NodeName: machine, HostNetwork: true, PriorityClassName: "system-node-critical",
 			Tolerations: []corev1.Toleration{{Effect: corev1.TaintEffectNoExecute, Operator: corev1.TolerationOpExists}},
 			Containers: []corev1.Container{{
 				Name: program, Image: "registry.k8s.io/" + program + ":" + kubeletVersion,

@@ -51,8 +51,13 @@ func (w *World) populate(ctx context.Context) error {
 	if err := w.serveMetrics(); err != nil {
 		return err
 	}
+	w.living.Go(func() { w.supervise(ctx) })
 	w.Nodes = map[string]*Node{}
-	for _, name := range []string{"cp", "w1", "w2"} {
+	names := []string{"cp", "w1", "w2"}
+	if w.options.Members > 1 {
+		names = append(names, "cp2", "cp3")
+	}
+	for _, name := range names {
 		n, err := w.newNode(name)
 		if err != nil {
 			return err
@@ -71,11 +76,9 @@ func (w *World) newNode(name string) (*Node, error) {
 		recorder: broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: name}),
 		faults:   map[Fault]bool{}, pods: map[types.UID]*pod{}, manifest: map[string]bool{},
 	}
-	if name == "cp" {
-		for _, component := range w.order {
-			if !strings.HasPrefix(component, Etcd+"-") {
-				n.manifest[component] = true
-			}
+	for component, machine := range w.machines {
+		if machine == name {
+			n.manifest[component] = true
 		}
 	}
 	return n, n.serve()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -17,17 +18,24 @@ const stopWithin = 10 * time.Second
 type process struct {
 	name, path, log string
 	args            []string
-	cmd             *exec.Cmd
-	ended           chan struct{}
+
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	ended chan struct{}
 }
 
 func newProcess(assets, dir, program, name string, args ...string) *process {
 	return &process{name: name, path: filepath.Join(assets, program), log: filepath.Join(dir, name+".log"), args: args}
 }
 
+// program is the name of its file.
+func (p *process) program() string { return filepath.Base(p.path) }
+
 // start starts the process with arguments besides its own; the last of a flag counts.
 func (p *process) start(extra ...string) error {
-	if p.running() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.alive() {
 		return fmt.Errorf("%s runs already", p.name)
 	}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -52,6 +60,12 @@ func (p *process) start(extra ...string) error {
 }
 
 func (p *process) running() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.alive()
+}
+
+func (p *process) alive() bool {
 	if p.cmd == nil {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,12 @@ func (n *Node) containerLog(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("pod %q does not exist", name), http.StatusNotFound)
 		return
 	}
+	if component, ok := n.componentOf(p); ok {
+		if text, err := os.ReadFile(component.log); err == nil {
+			tail(w, r, string(text))
+		}
+		return
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	state := n.pods[p.UID]
@@ -70,9 +77,14 @@ func (n *Node) containerLog(w http.ResponseWriter, r *http.Request) {
 			text = c.previous
 		}
 	}
+	tail(w, r, text)
+}
+
+// tail writes the end of a log as the request wants it.
+func tail(w http.ResponseWriter, r *http.Request, text string) {
 	lines := strings.SplitAfter(text, "\n")
-	if tail, err := strconv.Atoi(r.URL.Query().Get("tailLines")); err == nil && len(lines) > tail+1 {
-		lines = lines[len(lines)-tail-1:]
+	if n, err := strconv.Atoi(r.URL.Query().Get("tailLines")); err == nil && len(lines) > n+1 {
+		lines = lines[len(lines)-n-1:]
 	}
 	fmt.Fprint(w, strings.Join(lines, ""))
 }

@@ -43,8 +43,8 @@ type Options struct {
 	Members int
 	// Flags added to a program's, by its name.
 	Flags map[string][]string
-	// ServiceCIDR instead of 10.(100+Index).64.0/18.
-	ServiceCIDR string
+	// SmallServiceRange leaves 30 addresses for Services, not 16,382.
+	SmallServiceRange bool
 }
 
 // World is a control plane and its nodes.
@@ -58,17 +58,21 @@ type World struct {
 	// Nodes by name: cp, w1 and w2.
 	Nodes map[string]*Node
 
-	options    Options
-	prefix     string
-	pki        *authority
-	components map[string]*process
-	order      []string
-	clientset  *kubernetes.Clientset
-	programs   *programs
-	cancel     context.CancelFunc
-	living     sync.WaitGroup
-	servers    []*http.Server
-	used       map[string]int64
+	options     Options
+	prefix      string
+	serviceCIDR string
+	pki         *authority
+	components  map[string]*process
+	mu          sync.Mutex
+	wanted      map[string][]string // flags besides its own, of every component that is to run
+	order       []string
+	machines    map[string]string // on which components run
+	clientset   *kubernetes.Clientset
+	programs    *programs
+	cancel      context.CancelFunc
+	living      sync.WaitGroup
+	servers     []*http.Server
+	used        map[string]int64
 
 	podLister       corelisters.PodLister
 	nodeLister      corelisters.NodeLister
@@ -80,9 +84,10 @@ type World struct {
 
 // Start brings up a control plane whose nodes have joined. Stop takes it away.
 func Start(ctx context.Context, o Options) (*World, error) {
-	w := &World{options: o, prefix: fmt.Sprintf("10.%d", 100+o.Index), components: map[string]*process{}, programs: &programs{}}
-	if w.options.ServiceCIDR == "" {
-		w.options.ServiceCIDR = w.prefix + ".64.0/18"
+	w := &World{options: o, prefix: fmt.Sprintf("10.%d", 100+o.Index), components: map[string]*process{}, wanted: map[string][]string{}, machines: map[string]string{}, programs: &programs{}}
+	w.serviceCIDR = w.prefix + ".64.0/18"
+	if o.SmallServiceRange {
+		w.serviceCIDR = w.prefix + ".64.0/27"
 	}
 	if err := w.start(ctx); err != nil {
 		return nil, errors.Join(err, w.Stop())
@@ -130,12 +135,12 @@ func (w *World) APIServerURL() string { return "https://" + w.address("cp") + ":
 
 // Address of a machine by its name.
 func (w *World) address(machine string) string {
-	return w.prefix + ".0." + map[string]string{"cp": "11", "w1": "21", "w2": "22"}[machine]
+	return w.prefix + ".0." + map[string]string{"cp": "11", "cp2": "12", "cp3": "13", "w1": "21", "w2": "22"}[machine]
 }
 
 // ServiceAddress is the n-th address of the Services' range.
 func (w *World) ServiceAddress(n int) string {
-	return fmt.Sprintf("%s%d", strings.TrimSuffix(w.options.ServiceCIDR[:strings.Index(w.options.ServiceCIDR, "/")], "0"), n)
+	return fmt.Sprintf("%s%d", strings.TrimSuffix(w.serviceCIDR[:strings.Index(w.serviceCIDR, "/")], "0"), n)
 }
 
 // certify writes every certificate; that of the API server is good until a moment.
@@ -183,10 +188,11 @@ func (w *World) CertifyAPIServer(until time.Time) error {
 		"kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 }
 
-// Component names the processes in the order of their start.
+// define names the processes in the order of their start.
 func (w *World) define() {
 	file := w.pki.path
 	add := func(program, name string, args ...string) {
+		w.machines[name] = "cp"
 		w.components[name] = newProcess(w.options.Assets, w.options.Dir, program, name, append(args, w.options.Flags[program]...)...)
 		w.order = append(w.order, name)
 	}
@@ -202,11 +208,12 @@ func (w *World) define() {
 			"--listen-client-urls="+endpoints[i], "--advertise-client-urls="+endpoints[i],
 			"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer,
 			"--initial-cluster="+strings.Join(cluster, ","), "--initial-cluster-token="+w.prefix, "--log-level=warn")
+		w.machines[etcdName(i)] = []string{"cp", "cp2", "cp3"}[i]
 	}
 	add(APIServer, APIServer,
 		"--etcd-servers="+strings.Join(endpoints, ","), "--bind-address="+w.address("cp"), "--advertise-address="+w.address("cp"), "--secure-port=6443",
 		"--tls-cert-file="+file("apiserver.crt"), "--tls-private-key-file="+file("apiserver.key"), "--client-ca-file="+file("ca.crt"),
-		"--service-cluster-ip-range="+w.options.ServiceCIDR, "--allow-privileged=true", "--authorization-mode=Node,RBAC",
+		"--service-cluster-ip-range="+w.serviceCIDR, "--allow-privileged=true", "--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction", "--enable-bootstrap-token-auth=true",
 		"--kubelet-client-certificate="+file("apiserver-kubelet-client.crt"), "--kubelet-client-key="+file("apiserver-kubelet-client.key"),
 		"--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
@@ -221,7 +228,7 @@ func (w *World) define() {
 		"--controllers=*,bootstrapsigner,tokencleaner", "--use-service-account-credentials=true", "--root-ca-file="+file("ca.crt"),
 		"--cluster-signing-cert-file="+file("ca.crt"), "--cluster-signing-key-file="+file("ca.key"),
 		"--service-account-private-key-file="+file("service-account.key"), "--allocate-node-cidrs=true",
-		"--cluster-cidr="+w.prefix+".128.0/17", "--service-cluster-ip-range="+w.options.ServiceCIDR)
+		"--cluster-cidr="+w.prefix+".128.0/17", "--service-cluster-ip-range="+w.serviceCIDR)
 	add(Scheduler, Scheduler,
 		"--kubeconfig="+file(Scheduler+".kubeconfig"), "--authentication-kubeconfig="+file(Scheduler+".kubeconfig"),
 		"--authorization-kubeconfig="+file(Scheduler+".kubeconfig"), "--bind-address="+w.address("cp"), "--leader-elect=true")
@@ -236,22 +243,23 @@ func etcdName(i int) string {
 }
 
 // StartComponent starts a process and, where flags are given, adds them to its own. It returns once
-// the process serves; with flags, as soon as it runs, because it may not be meant to serve.
+// the process serves; with flags, as soon as it runs, because it may not be meant to serve. A process
+// that ends by itself is started again, as a kubelet does with static pods.
 func (w *World) StartComponent(ctx context.Context, name string, flags ...string) error {
 	p, ok := w.components[name]
 	if !ok {
 		return fmt.Errorf("there is no component %s", name)
 	}
+	w.mu.Lock()
+	w.wanted[name] = flags
+	w.mu.Unlock()
 	if err := p.start(flags...); err != nil {
 		return err
 	}
-	if n := w.Nodes["cp"]; n != nil {
+	if n := w.Nodes[w.machines[name]]; n != nil {
 		n.setComponent(name, true)
 	}
-	if len(flags) > 0 {
-		return nil
-	}
-	if name != APIServer {
+	if len(flags) > 0 || name != APIServer {
 		return nil
 	}
 	return w.ready(ctx)
@@ -263,10 +271,46 @@ func (w *World) StopComponent(name string) error {
 	if !ok {
 		return fmt.Errorf("there is no component %s", name)
 	}
-	if n := w.Nodes["cp"]; n != nil {
+	w.mu.Lock()
+	delete(w.wanted, name)
+	w.mu.Unlock()
+	if n := w.Nodes[w.machines[name]]; n != nil {
 		n.setComponent(name, false)
 	}
 	return p.stop()
+}
+
+// supervise starts components again that have ended by themselves.
+func (w *World) supervise(ctx context.Context) {
+	tick := time.NewTicker(backOff)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		w.mu.Lock()
+		for name, flags := range w.wanted {
+			if p := w.components[name]; !p.running() {
+				_ = p.start(flags...) // the next round tries again
+			}
+		}
+		w.mu.Unlock()
+	}
+}
+
+// Heal starts every component that does not run.
+func (w *World) Heal(ctx context.Context) error {
+	for _, name := range w.order {
+		if w.Running(name) {
+			continue
+		}
+		if err := w.StartComponent(ctx, name); err != nil && !w.Running(name) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Running tells whether a process runs.
