@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -20,9 +21,11 @@ import (
 type worker struct {
 	// dead tells that it is known not to work; alive that it is known to.
 	dead, alive bool
-	says        finding.Text
-	mechanism   finding.Mechanism
-	evidence    []finding.Evidence
+	// since is when a dead one was last seen.
+	since     time.Time
+	says      finding.Text
+	mechanism finding.Mechanism
+	evidence  []finding.Evidence
 	// waitsFor are its pods, what they belong to and the nodes they run on, where they are not well.
 	waitsFor []finding.Subject
 	remedies []finding.Remedy
@@ -63,7 +66,7 @@ func findWorker(p *rule.Pass, locks []string) (worker, bool) {
 			w.says = finding.Textf("its leader %s renews Lease %s", "leader %s가 Lease %s를 갱신하고 있습니다", fresh.Holder, name)
 			return w, true
 		}
-		w.mechanism = v1alpha1.MechanismStopped
+		w.mechanism, w.since = v1alpha1.MechanismStopped, fresh.LastSeen
 		w.says = finding.Textf("whoever led it fell silent at %s (Lease %s)", "%s부터 leader가 응답하지 않습니다(Lease %s)", finding.Clock(p.Now(), fresh.LastSeen), name)
 		// Identities are the host name, which in a pod is the pod's, and a suffix at most.
 		holder, _, _ := strings.Cut(fresh.Holder, "_")

@@ -263,6 +263,7 @@ func (u unattached) attacherSilent(p *rule.Pass, f *finding.Finding) finding.Tex
 	f.Evidence = append(f.Evidence, w.evidence...)
 	if w.dead {
 		f.Mechanism, f.WaitsFor, f.Remedies.Now = w.mechanism, w.waitsFor, w.remedies
+		f.Since = finding.Later(f.Since, w.since)
 	}
 	return finding.Join("; ", says, w.says)
 }

@@ -160,6 +160,9 @@ func notProvisioned(p *rule.Pass, subject finding.Subject, waits []unprovided) f
 		Text:    finding.Text{EN: "see what the claim waits for", KO: "claim이 무엇을 기다리는지 확인합니다"},
 		Command: fmt.Sprintf("kubectl -n %s describe persistentvolumeclaim %s", claims[0].Namespace, claims[0].Name),
 	})
+	if class == nil || class.Provisioner == noProvisioner {
+		return f
+	}
 	f.Remedies.Later = []finding.Remedy{{Text: finding.Text{
 		EN: "run two replicas of the provisioner on different nodes, and check provisioning regularly with a claim of its own",
 		KO: "provisioner를 서로 다른 노드에 두 개 이상 두고, 시험용 claim으로 volume 생성을 주기적으로 확인합니다",
@@ -213,6 +216,7 @@ func blameProvisioner(p *rule.Pass, f *finding.Finding, class *storagev1.Storage
 		f.Evidence = append(f.Evidence, w.evidence...)
 		if w.dead {
 			f.Mechanism, f.WaitsFor, f.Remedies.Now = w.mechanism, w.waitsFor, w.remedies
+			f.Since = finding.Later(f.Since, w.since)
 			return finding.Join(": ", name, w.says)
 		}
 		f.RuledOut = append(f.RuledOut, finding.Statement{

@@ -110,6 +110,10 @@ func onLostNode(p *rule.Pass, c *corev1.PersistentVolumeClaim, v *corev1.Persist
 	who := workloadNames(p.Snapshot, pods)
 	f.Title = finding.Format("claim %s: its volume is on lost node %s, %s cannot start elsewhere", "PersistentVolumeClaim %s: volume이 응답하지 않는 노드 %s에 있어 %s가 다른 노드에서 시작하지 못합니다",
 		finding.Verbatim(finding.Qualified(subject)), finding.Verbatim(node), who)
+	if l.gone {
+		f.Title = finding.Format("claim %s: its volume is on node %s, which was deleted, and %s cannot start elsewhere", "PersistentVolumeClaim %s: volume이 삭제된 노드 %s에 있어 %s가 다른 노드에서 시작하지 못합니다",
+			finding.Verbatim(finding.Qualified(subject)), finding.Verbatim(node), who)
+	}
 	why := finding.Textf("volume %s is attached to it and may be used by one node only", "volume %s가 그 노드에 연결되어 있으며 한 노드에서만 사용할 수 있습니다", v.Name)
 	if local {
 		terms, _ := volumeTerms(v)
