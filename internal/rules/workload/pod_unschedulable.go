@@ -37,6 +37,7 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "NetworkPluginNotReady", Via: rule.Cluster, Holds: wouldRunThere},
 		{Code: "NodeNotReady", Via: rule.Cluster, Holds: wouldRunThere},
 		{Code: "ControllerManagerDown", Via: rule.Cluster, Holds: waitsForClaim},
+		{Code: "PodPreempted", Via: rule.Itself},
 	},
 	Detect: detectPodUnschedulable,
 })
