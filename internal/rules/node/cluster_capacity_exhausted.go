@@ -130,15 +130,17 @@ func fullNodes(b board, p *corev1.Pod) map[corev1.ResourceName][]*corev1.Node {
 
 func capacityExhausted(p *rule.Pass, b board, subject finding.Subject, short []*shortage) finding.Finding {
 	var waiting []queue
-	var resources, numbers []string
+	var resources []string
+	var numbers []finding.Text
 	f := finding.Finding{Subject: subject, Mechanism: v1alpha1.MechanismExhausted}
 	seen := map[finding.Subject]bool{}
 	for _, s := range short {
 		resources = append(resources, string(s.resource))
 		free, all, node, most := s.room(b)
-		numbers = append(numbers, fmt.Sprintf("%s: %s free of %s on %d nodes, at most %s on one (%s)", s.resource, free.String(), all.String(), len(s.nodes), most.String(), node))
+		numbers = append(numbers, finding.Format("%s: %s free of %s on %s, at most %s on one (%s)", "%s: %[4]s의 %[3]s 중 %[2]s 남음, 한 노드에 최대 %[5]s(%[6]s)", finding.Verbatim(string(s.resource)),
+			finding.Verbatim(free.String()), finding.Verbatim(all.String()), finding.List(sortedKeys(s.nodes)), finding.Verbatim(most.String()), finding.Verbatim(node)))
 		f.Evidence = append(f.Evidence, finding.Evidence{
-			Source: fmt.Sprintf("%d nodes that the pods accept", len(s.nodes)), Path: fmt.Sprintf(".status.allocatable[%s]", s.resource),
+			Source: "nodes that the pods accept: " + finding.List(sortedKeys(s.nodes)).EN, Path: fmt.Sprintf(".status.allocatable[%s]", s.resource),
 			Value: fmt.Sprintf("%s, %s not requested; at most %s on one node (%s)", all.String(), free.String(), most.String(), node),
 		})
 		for _, q := range s.waiting {
@@ -150,10 +152,14 @@ func capacityExhausted(p *rule.Pass, b board, subject finding.Subject, short []*
 	}
 	f.Explains, f.Since = claims(waiting)
 	f.Evidence = append(f.Evidence, waiting[0].evidence())
-	f.Title = finding.Format("no node has enough %s left: %s wait, of %s", "%s 여유가 있는 노드가 없습니다. %s 대기 중: %s",
+	f.Title = finding.Format("no node has enough %s left; waiting: %s, of %s", "%s 여유가 있는 노드가 없습니다. %s 대기 중: %s",
 		finding.List(resources), finding.Pods(podsIn(waiting)), workloadsOf(waiting))
+	if len(resources) == 1 && short[0].resource == corev1.ResourcePods {
+		f.Title = finding.Format("every node runs as many pods as it may; waiting: %s, of %s", "모든 노드가 최대 Pod 수에 도달했습니다. %s 대기 중: %s",
+			finding.Pods(podsIn(waiting)), workloadsOf(waiting))
+	}
 	f.Why = finding.Join(" ", finding.Format("Each of these pods would be taken by a node that had room, and none has: %s.", "자리만 있으면 받을 수 있는 노드가 있지만 모두 가득 찼습니다. %s.",
-		finding.Verbatim(strings.Join(numbers, "; "))), biggest(p, b, short[0]))
+		finding.Join("; ", numbers...)), biggest(p, b, short[0]))
 	scaling := autoscalerWord(p, waiting)
 	if !scaling.says.IsZero() {
 		f.Why = finding.Join(" ", f.Why, scaling.says)

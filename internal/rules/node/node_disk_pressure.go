@@ -1,9 +1,6 @@
 package node
 
 import (
-	"fmt"
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
@@ -29,7 +26,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:    pressureNeeds(),
 	Detect: pressure{
 		condition: corev1.NodeDiskPressure,
-		of:        finding.Text{EN: "disk space", KO: "디스크 공간"},
+		of:        finding.Text{EN: "disk space", KO: "디스크 공간이"},
 		starved:   []string{"ephemeral-storage", "inodes", string(corev1.NodeDiskPressure)},
 		events:    []string{"EvictionThresholdMet", "FreeDiskSpaceFailed", "ImageGCFailed", "ContainerGCFailed"},
 		measured:  diskLeft,
@@ -53,24 +50,22 @@ var _ = Catalog.Add(rule.Rule{
 })
 
 // diskLeft tells what is left of the kubelet's and the images' file systems.
-func diskLeft(s stats.Summary) string {
-	var parts []string
+func diskLeft(s stats.Summary) finding.Text {
+	var parts []finding.Text
 	add := func(name string, fs *stats.FsStats) {
 		if fs == nil {
 			return
 		}
-		if left := part(fs.AvailableBytes, fs.CapacityBytes); left != "" {
-			parts = append(parts, name+" "+left)
-		}
+		parts = append(parts, part(name, fs.AvailableBytes, fs.CapacityBytes))
 		if fs.InodesFree != nil && fs.Inodes != nil && *fs.Inodes > 0 && *fs.InodesFree*20 < *fs.Inodes {
-			parts = append(parts, fmt.Sprintf("%s %d of %d inodes free", name, *fs.InodesFree, *fs.Inodes))
+			parts = append(parts, finding.Textf("%s %d of %d inodes free", "%s inode %[3]d개 중 %[2]d개 남음", name, *fs.InodesFree, *fs.Inodes))
 		}
 	}
 	add("nodefs", s.Node.Fs)
 	if r := s.Node.Runtime; r != nil {
 		add("imagefs", r.ImageFs)
 	}
-	return strings.Join(parts, ", ")
+	return finding.Join(", ", parts...)
 }
 
 // topPod is the pod with the most of a measure.

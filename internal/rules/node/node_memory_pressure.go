@@ -26,7 +26,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:    pressureNeeds(),
 	Detect: pressure{
 		condition: corev1.NodeMemoryPressure,
-		of:        finding.Text{EN: "memory", KO: "메모리"},
+		of:        finding.Text{EN: "memory", KO: "메모리가"},
 		starved:   []string{"resource: memory", string(corev1.NodeMemoryPressure)},
 		events:    []string{"EvictionThresholdMet", "SystemOOM"},
 		measured:  memoryLeft,
@@ -51,14 +51,14 @@ var _ = Catalog.Add(rule.Rule{
 })
 
 // memoryLeft tells how much memory the machine has left.
-func memoryLeft(s stats.Summary) string {
+func memoryLeft(s stats.Summary) finding.Text {
 	m := s.Node.Memory
 	if m == nil || m.AvailableBytes == nil {
-		return ""
+		return finding.Text{}
 	}
-	text := bytesText(*m.AvailableBytes) + " of memory free"
-	if m.WorkingSetBytes != nil {
-		text += ", " + bytesText(*m.WorkingSetBytes) + " in use"
+	text := finding.Textf("%s of memory free", "메모리 %s 남음", bytesText(*m.AvailableBytes))
+	if m.WorkingSetBytes == nil {
+		return text
 	}
-	return text
+	return finding.Join(", ", text, finding.Textf("%s in use", "%s 사용 중", bytesText(*m.WorkingSetBytes)))
 }

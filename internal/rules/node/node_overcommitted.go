@@ -87,9 +87,12 @@ func perhapsOvercommitted(s *snapshot.Snapshot, n *corev1.Node) bool {
 }
 
 func overcommitted(n *corev1.Node, name corev1.ResourceName, asked, all string) finding.Finding {
+	title := finding.Textf("node %s: its pods ask for %s %s, and it gives %s", "노드 %s: Pod의 %[3]s 요청 합계가 노드가 내주는 양보다 많습니다(%[2]s > %[4]s)", n.Name, asked, name, all)
+	if name == corev1.ResourcePods {
+		title = finding.Textf("node %s runs %s pods, and may run %s", "노드 %s: 최대 Pod 수보다 많은 Pod가 있습니다(%s > %s)", n.Name, asked, all)
+	}
 	return finding.Finding{
-		Subject: snapshot.SubjectOf(n), Mechanism: v1alpha1.MechanismExhausted,
-		Title: finding.Textf("node %s: its pods ask for %s %s, and it gives %s", "노드 %s: Pod들의 %[3]s 요청이 %[2]s로, 노드가 내주는 %[4]s보다 많습니다", n.Name, asked, name, all),
+		Subject: snapshot.SubjectOf(n), Mechanism: v1alpha1.MechanismExhausted, Title: title,
 		Why: finding.Textf(
 			"The scheduler would not have put them there: allocatable shrank after they came, or they were bound past the scheduler. They go on for now; when the kubelet restarts it rejects what does not fit (OutOf%s).",
 			"scheduler는 이렇게 배정하지 않습니다. Pod가 배정된 뒤 allocatable이 줄었거나 scheduler를 거치지 않고 배정된 것입니다. 지금은 계속 실행되지만 kubelet이 재시작하면 들어가지 않는 Pod를 거부합니다(OutOf%s).", name),

@@ -1,8 +1,6 @@
 package node
 
 import (
-	"fmt"
-
 	corev1 "k8s.io/api/core/v1"
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
@@ -28,15 +26,15 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:    pressureNeeds(),
 	Detect: pressure{
 		condition: corev1.NodePIDPressure,
-		of:        finding.Text{EN: "process ids", KO: "프로세스 ID"},
+		of:        finding.Text{EN: "process ids", KO: "프로세스 ID가"},
 		starved:   []string{"resource: pids", string(corev1.NodePIDPressure)},
 		events:    []string{"EvictionThresholdMet"},
-		measured: func(s stats.Summary) string {
+		measured: func(s stats.Summary) finding.Text {
 			r := s.Node.Rlimit
 			if r == nil || r.MaxPID == nil || r.NumOfRunningProcesses == nil {
-				return ""
+				return finding.Text{}
 			}
-			return fmt.Sprintf("%d processes of at most %d", *r.NumOfRunningProcesses, *r.MaxPID)
+			return finding.Textf("%d processes of at most %d", "프로세스 %d개(최대 %d개)", *r.NumOfRunningProcesses, *r.MaxPID)
 		},
 		now: []finding.Remedy{{
 			Text:    finding.Text{EN: "which control groups hold the most processes", KO: "프로세스가 가장 많은 cgroup을 확인합니다"},

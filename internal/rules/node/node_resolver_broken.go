@@ -51,9 +51,9 @@ func reportResolver(p *rule.Pass, broken snapshot.BrokenResolver) {
 		Confidence: v1alpha1.ConfidenceMedium,
 		Since:      since,
 		Title:      finding.Textf("node %s: registry names cannot be looked up", "노드 %s: registry 이름을 조회하지 못합니다", broken.Node),
-		Why: finding.Textf("Images cannot be pulled (%d pods) because looking up %s fails on this node and on no other: %s. Image pulls use the machine's resolver, not cluster DNS.",
-			"이 노드에서만 %[2]s 조회가 실패하여 Pod %[1]d개가 이미지를 pull하지 못합니다: %[3]s. 이미지 pull은 클러스터 DNS가 아니라 머신의 resolver를 사용합니다.",
-			len(pods), strings.Join(broken.Hosts, ", "), reason(first.Message)),
+		Why: finding.Format("Images cannot be pulled (%s) because looking up %s fails on this node and on no other: %s. Image pulls use the machine's resolver, not cluster DNS.",
+			"이 노드에서만 %[2]s 조회가 실패하여 %[1]s가 이미지를 pull하지 못합니다: %[3]s. 이미지 pull은 클러스터 DNS가 아니라 머신의 resolver를 사용합니다.",
+			finding.Pods(len(pods)), finding.List(broken.Hosts), finding.Verbatim(reason(first.Message))),
 		Explains: pods,
 		Evidence: []finding.Evidence{{
 			Source: "Pod " + first.Pod.Namespace + "/" + first.Pod.Name, Path: fmt.Sprintf(".status.%s[%s].state.waiting.message", statusesOf(first), first.Container),

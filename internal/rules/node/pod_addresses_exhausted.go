@@ -73,7 +73,7 @@ func detectPodAddressesExhausted(p *rule.Pass) {
 func addressesExhausted(p *rule.Pass, node string, pods []*corev1.Pod, e *corev1.Event) finding.Finding {
 	f := finding.Finding{
 		Subject: finding.Subject{Kind: "Node", Name: node}, Mechanism: v1alpha1.MechanismExhausted, Field: ".spec.podCIDR",
-		Title: finding.Format("node %s: no pod address is left, %s wait for one", "노드 %s: 남은 Pod 주소가 없어 %s가 기다리고 있습니다", finding.Verbatim(node), finding.Pods(len(pods))),
+		Title: finding.Format("node %s: no pod address is left; waiting for one: %s", "노드 %s: 남은 Pod 주소가 없어 %s가 기다리고 있습니다", finding.Verbatim(node), finding.Pods(len(pods))),
 		Evidence: []finding.Evidence{{
 			Source: fmt.Sprintf("Event Pod %s/%s", e.InvolvedObject.Namespace, e.InvolvedObject.Name), Path: e.Reason + ".message",
 			Value: finding.Quote(e.Message), At: finding.Timestamp(snapshot.EventTime(e)),

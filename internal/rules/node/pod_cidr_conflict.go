@@ -42,6 +42,8 @@ type clash struct {
 	says        finding.Text
 	evidence    []finding.Evidence
 	pods        []finding.Subject
+	// oneSided tells that it speaks of the node only, and not of both alike.
+	oneSided bool
 }
 
 // block is a node's range of pod addresses.
@@ -52,12 +54,19 @@ type block struct {
 
 func detectPodCIDRConflict(p *rule.Pass) {
 	blocks := blocksOf(p.Snapshot)
-	all := overlaps(blocks)
-	all = append(all, sharedPublicAddresses(p)...)
-	all = append(all, sharedPodAddresses(p)...)
-	all = append(all, strangers(p, blocks)...)
-	byNode := map[string][]clash{}
+	all := slices.Concat(overlaps(blocks), sharedPublicAddresses(p), strangers(p, blocks), sharedPodAddresses(p))
+	type pair struct{ a, b string }
+	blamed, byNode := map[pair]string{}, map[string][]clash{}
 	for _, c := range all {
+		// Of two nodes one is to be named: the one that the most telling sign names.
+		k := pair{min(c.node, c.other), max(c.node, c.other)}
+		if first, ok := blamed[k]; ok && first != c.node {
+			if c.oneSided {
+				continue
+			}
+			c.node, c.other = c.other, c.node
+		}
+		blamed[k] = c.node
 		byNode[c.node] = append(byNode[c.node], c)
 	}
 	for _, name := range sortedKeys(byNode) {
@@ -187,8 +196,8 @@ func sharedPodAddresses(p *rule.Pass) []clash {
 			}
 			out = append(out, clash{
 				node: k.a, other: k.b,
-				says: finding.Textf("Pods %s/%s and %s/%s (node %s) both have the address %s.", "Pod %s/%s와 %s/%s(노드 %s)의 주소가 모두 %s입니다.",
-					pod.Namespace, pod.Name, other.Namespace, other.Name, other.Spec.NodeName, pod.Status.PodIP),
+				says: finding.Textf("Pods %s/%s (node %s) and %s/%s (node %s) have one address, %s.", "Pod %s/%s(노드 %s)와 %s/%s(노드 %s)의 주소가 %s(으)로 같습니다.",
+					pod.Namespace, pod.Name, pod.Spec.NodeName, other.Namespace, other.Name, other.Spec.NodeName, pod.Status.PodIP),
 				evidence: []finding.Evidence{e(pod), e(other)},
 			})
 		}
@@ -237,8 +246,8 @@ func strangers(p *rule.Pass, blocks []block) []clash {
 				continue
 			}
 			c := clash{
-				node: node, other: holder,
-				says: finding.Format("%s there have addresses out of %s, which is node %s's podCIDR.", "이 노드의 %s가 노드 %[3]s의 podCIDR(%[2]s)에 속한 주소를 갖고 있습니다.",
+				node: node, other: holder, oneSided: true,
+				says: finding.Format("Pods there (%s) have addresses out of %s, which is node %s's podCIDR.", "이 노드의 %s가 노드 %[3]s의 podCIDR(%[2]s)에 속한 주소를 갖고 있습니다.",
 					finding.Pods(len(pods)), finding.Verbatim(podRange(blocks, holder)), finding.Verbatim(holder)),
 				evidence: []finding.Evidence{{Source: finding.Named(snapshot.SubjectOf(pods[0])), Path: ".status.podIP", Value: pods[0].Status.PodIP + " on node " + node}},
 			}

@@ -21,7 +21,7 @@ import (
 // pressure is one resource of which a kubelet can run low.
 type pressure struct {
 	condition corev1.NodeConditionType
-	// of is what is short.
+	// of is what is short, in Korean as the subject of a sentence.
 	of finding.Text
 	// starved are the resources that evicted pods name (k8s.io/kubernetes/pkg/kubelet/eviction/helpers.go).
 	starved []string
@@ -29,7 +29,7 @@ type pressure struct {
 	// eviction/eviction_manager.go; SystemOOM of oom_watcher_linux.go).
 	events []string
 	// measured reads the kubelet's measurement; empty where it has none.
-	measured func(stats.Summary) string
+	measured func(stats.Summary) finding.Text
 	// hog names the pod that uses the most, where the kubelet tells.
 	hog func(stats.Summary) (pod stats.PodReference, used uint64)
 	// limit is the resource whose limit the pods lack that may take all of it.
@@ -62,7 +62,7 @@ func (x pressure) detect(p *rule.Pass) {
 func (x pressure) report(p *rule.Pass, n *corev1.Node, c *corev1.NodeCondition) finding.Finding {
 	f := finding.Finding{
 		Subject: snapshot.SubjectOf(n), Mechanism: v1alpha1.MechanismExhausted, Since: c.LastTransitionTime.Time,
-		Title: finding.Format("node %s runs out of %s", "노드 %s: %s이(가) 부족합니다", finding.Verbatim(n.Name), x.of),
+		Title: finding.Format("node %s runs out of %s", "노드 %s: %s 부족합니다", finding.Verbatim(n.Name), x.of),
 		Evidence: []finding.Evidence{{
 			Source: "Node " + n.Name, Path: fmt.Sprintf(".status.conditions[%s]", c.Type),
 			Value: finding.Quote(fmt.Sprintf("%s %s: %s", c.Status, c.Reason, c.Message)), At: finding.Timestamp(c.LastTransitionTime.Time),
@@ -166,12 +166,12 @@ func (x pressure) measure(p *rule.Pass, node string) (word, bool) {
 		return word{}, false
 	}
 	value := x.measured(s)
-	if value == "" {
+	if value.IsZero() {
 		return word{}, false
 	}
 	w := word{
-		says:     finding.Format("It measures: %s.", "kubelet의 측정값: %s.", finding.Verbatim(value)),
-		evidence: finding.Evidence{Source: "kubelet on " + node, Path: "stats/summary", Value: value, At: finding.Timestamp(a.At)},
+		says:     finding.Format("It measures: %s.", "kubelet의 측정값: %s.", value),
+		evidence: finding.Evidence{Source: "kubelet on " + node, Path: "stats/summary", Value: value.EN, At: finding.Timestamp(a.At)},
 	}
 	if x.hog != nil {
 		if pod, used := x.hog(s); used > 0 {
@@ -209,9 +209,9 @@ func bytesText(n uint64) string {
 }
 
 // part tells how much of a whole is left.
-func part(left, all *uint64) string {
+func part(name string, left, all *uint64) finding.Text {
 	if left == nil || all == nil || *all == 0 {
-		return ""
+		return finding.Text{}
 	}
-	return fmt.Sprintf("%s of %s free (%d %%)", bytesText(*left), bytesText(*all), *left*100 / *all)
+	return finding.Textf("%s %s of %s free (%d %%)", "%s %[3]s 중 %[2]s 남음(%[4]d%%)", name, bytesText(*left), bytesText(*all), *left*100 / *all)
 }
