@@ -41,6 +41,16 @@ func containersOf(p *corev1.Pod) []container {
 	return out
 }
 
+// containerNamed returns the container of a pod that has a name; false where its status has none.
+func containerNamed(p *corev1.Pod, name string) (container, bool) {
+	for _, c := range containersOf(p) {
+		if c.spec.Name == name {
+			return c, true
+		}
+	}
+	return container{}, false
+}
+
 // ended is how the container's last run that is over came to its end; nil where none is over. Of a
 // container that the kubelet backs off from, the end may have been forgotten with the remains of it.
 func (c container) ended() *corev1.ContainerStateTerminated {

@@ -19,19 +19,20 @@ var _ = Catalog.Add(rule.Rule{
 	Code:  "ContainerCrashLoop",
 	Title: finding.Textf("container ends again and again", "컨테이너가 반복해서 종료됩니다"),
 	Doc: finding.Textf(
-		"A container ends, is restarted and ends again: its program fails, its command cannot be run, it is built for another processor, or its liveness or startup probe has it "+
-			"killed. The exit code, the probe's events and the last telling line of its log say which. Silent for containers killed for memory (ContainerOOMKilled), "+
-			"for one that was restarted some time ago and has run since, for Jobs whose pods have ended, and for fewer than three restarts of a container that runs just now.",
-		"컨테이너가 종료되고 다시 시작되기를 반복합니다. 프로그램이 실패하거나, 명령을 실행할 수 없거나, 다른 아키텍처용 이미지이거나, liveness·startup probe가 컨테이너를 종료시키는 경우입니다. "+
-			"exit code, probe 이벤트, 로그의 마지막 단서로 구분합니다. 메모리 부족으로 종료된 컨테이너는 ContainerOOMKilled에서 다룹니다. 예전에 재시작했지만 지금은 안정된 컨테이너, "+
+		"A container ends, is restarted and ends again, by its own doing: its program fails, or what it needs is not there. The exit code and the last telling line of its log say which, "+
+			"and whom it waits for: a Service whose name or address the line has, the cluster's DNS, a right, a kind. Silent for containers killed for memory (ContainerOOMKilled) or by a probe "+
+			"(LivenessProbeFailing, StartupProbeFailing), for those that cannot be started at all (ContainerStartFailing) or are built for another processor (ImageArchitectureMismatch), for one that was restarted some time ago and has run since, for Jobs whose pods have ended, and for fewer than three restarts of a container that runs just now.",
+		"컨테이너가 스스로 종료되고 다시 시작되기를 반복합니다. 프로그램이 실패하거나 필요한 것이 없는 경우입니다. exit code와 로그의 마지막 단서로 구분하고, 로그에 이름이나 주소가 나타난 Service, 클러스터 DNS, 권한, kind 등 "+
+			"무엇을 기다리는지도 알립니다. 메모리 부족(ContainerOOMKilled), probe에 의한 종료(LivenessProbeFailing, StartupProbeFailing), 시작 자체의 실패(ContainerStartFailing), 다른 프로세서용 이미지(ImageArchitectureMismatch)는 해당 규칙에서 다룹니다. 예전에 재시작했지만 지금은 안정된 컨테이너, "+
 			"이미 끝난 Job의 Pod, 재시작이 세 번 미만이고 지금 실행 중인 컨테이너는 보고하지 않습니다."),
 	Link:     "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy",
 	Severity: finding.Warning,
-	Needs:    containerNeeds(),
+	Needs:    append(containerNeeds(), dependencyNeeds()...),
 	For:      crashPatience,
 	Causes: []rule.Cause{
 		{Code: "ClusterDNSDown", Via: rule.Cluster, Holds: failsOverNames},
 		{Code: "ApiServerNotReady", Via: rule.Cluster, Holds: needsAPIServer},
+		{Code: "ApiServerNotReady", Via: rule.Cluster, Holds: callsAPIServer},
 	},
 	Detect: detectContainerCrashLoop,
 })
@@ -39,9 +40,6 @@ var _ = Catalog.Add(rule.Rule{
 // crashPatience is how long a container must have been in trouble to be a root of its own: many
 // programs end once or twice until what they depend on has started too.
 const crashPatience = time.Minute
-
-// logPath is the path of evidence that was read from a container's log.
-const logPath = "log of "
 
 // failsOverNames tells whether the log of the containers speaks of a name that was not resolved.
 func failsOverNames(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
@@ -66,55 +64,60 @@ func needsAPIServer(s *snapshot.Snapshot, effect, _ finding.Finding) bool {
 	})
 }
 
+// callsAPIServer tells whether the log of the containers says that the API server did not serve them.
+func callsAPIServer(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
+	return slices.Contains(effect.WaitsFor, finding.Subject{Kind: "Service", Namespace: metav1.NamespaceDefault, Name: "kubernetes"})
+}
+
 func detectContainerCrashLoop(p *rule.Pass) {
-	now := p.Now()
-	for _, g := range endingContainers(p, func(c container) bool { return c.keepsEnding(now) && !oomKilled(c.ended()) }) {
-		p.Report(containerCrashLoop(p, g))
+	now, d := p.Now(), newDirectory(p.Snapshot)
+	endsByItself := func(c container) bool {
+		if !c.keepsEnding(now) || oomKilled(c.ended()) || c.cannotStart(p.Snapshot) || wrongArchitecture(c.ended().Message) {
+			return false
+		}
+		_, byProbe := probeKill(p.Snapshot, c)
+		return !byProbe
+	}
+	for _, g := range endingContainers(p, endsByItself) {
+		if words := askLastWords(p, d, g.Items); !words.about(concernPlatform) {
+			p.Report(containerCrashLoop(p, g, words))
+		}
 	}
 }
 
-func containerCrashLoop(p *rule.Pass, g group[container]) finding.Finding {
+func containerCrashLoop(p *rule.Pass, g group[container], words lastWords) finding.Finding {
 	c, pods := g.Items[0], containerPods(g.Items)
 	end, h := c.ended(), historyOf(p.Snapshot, g.Subject, pods)
-	log, asked := lastWords(p, c)
 	f := finding.Finding{
 		Subject: g.Subject, Mechanism: v1alpha1.MechanismCrashing, Since: earliest(p.Snapshot, g.Items),
-		Title:    finding.Format("%s: %s %s", "%s: %s %s", finding.Verbatim(finding.Qualified(g.Subject)), c.label(), how(end)),
+		Title:    finding.Format("%s: %s %s", "%s: %s %s", nameOf(g.Subject, pods), c.label(), how(end)),
 		Evidence: []finding.Evidence{c.evidence()},
 	}
 	meaning := exitMeaning(end)
-	switch killed, byProbe := probeKill(p.Snapshot, c); {
-	case byProbe:
-		meaning = killed.why
-		f.Mechanism, f.Field, f.Title = killed.mechanism, c.field(g.Subject, killed.field), killed.title(g.Subject, c)
-		f.Evidence = append(f.Evidence, killed.evidence...)
-		f.RuledOut = killed.ruledOut
-		f.Remedies.Now = append(f.Remedies.Now, edit(g.Subject, pods, f.Field))
-	case wrongArchitecture(end.Message, log):
-		f.Title = finding.Format("%s: %s is built for another processor", "%s: %s 다른 아키텍처용으로 빌드되었습니다", finding.Verbatim(finding.Qualified(g.Subject)), c.label())
-		meaning = finding.Textf("its program is for another processor architecture than that of node %s", "노드(%s)와 다른 프로세서 아키텍처용 프로그램입니다", c.pod.Spec.NodeName)
-		f.Mechanism, f.Field = v1alpha1.MechanismMisconfigured, c.field(g.Subject, ".image")
-		f.Remedies.Now = append(f.Remedies.Now, edit(g.Subject, pods, f.Field))
-	case notStarted(end) || end.ExitCode == 126 || end.ExitCode == 127:
+	switch {
+	case end.ExitCode == 126 || end.ExitCode == 127:
 		f.Mechanism, f.Field = v1alpha1.MechanismMisconfigured, c.field(g.Subject, ".command")
 		f.Remedies.Now = append(f.Remedies.Now, edit(g.Subject, pods, f.Field))
 	case end.ExitCode == firstSignal+9 && c.spec.LivenessProbe != nil:
 		meaning = finding.Join("; ", meaning, finding.Textf("it has a liveness probe, but no event tells whether that had it killed",
 			"liveness probe가 있지만 그 때문에 종료되었는지 알려 주는 이벤트가 없습니다"))
 	}
-	f.Evidence = append(f.Evidence, asked...)
-	f.Why = finding.Join("; ", restarts(g.Items), meaning, said(end.Message, log), h.brought(".spec"), h.serving())
+	f.Why = finding.Join("; ", restarts(g.Items), meaning, words.textOr(end.Message), h.brought(".spec"), h.serving(), staticNote(pods))
+	words.apply(p, &f, pods)
 	if h.blames(".spec") {
 		f.Evidence = append(f.Evidence, h.revision.evidence()...)
 		f.Remedies.Now = append(h.rollback(), f.Remedies.Now...)
 	}
-	if !notStarted(end) {
-		f.Remedies.Now = append(f.Remedies.Now, finding.Remedy{
-			Text:    finding.Textf("read what it said before it ended", "종료되기 전의 로그를 확인합니다"),
-			Command: fmt.Sprintf("kubectl -n %s logs %s -c %s --previous --tail=100", c.pod.Namespace, c.pod.Name, c.spec.Name),
-		})
-	}
+	f.Remedies.Now = append(f.Remedies.Now, readLogs(c))
 	return aboutPods(p.Snapshot, f, pods)
+}
+
+// readLogs shows what a container said before it ended.
+func readLogs(c container) finding.Remedy {
+	return finding.Remedy{
+		Text:    finding.Textf("read what it said before it ended", "종료되기 전의 로그를 확인합니다"),
+		Command: fmt.Sprintf("kubectl -n %s logs %s -c %s --previous --tail=100", c.pod.Namespace, c.pod.Name, c.spec.Name),
+	}
 }
 
 // restarts counts what happened to containers of one workload.
@@ -140,42 +143,4 @@ func restarts(containers []container) finding.Text {
 		return finding.Format("%s (containers %s)", "%s(컨테이너 %s)", count, listed)
 	}
 	return count
-}
-
-// said quotes the last words of a container, from its log or from the message that it left.
-func said(message, log string) finding.Text {
-	switch {
-	case log != "" && (troubled.MatchString(log) || nameFailures.MatchString(log)):
-		return finding.Format("its log says %s", "로그: %s", inQuotes(log))
-	case log != "":
-		return finding.Format("its log ends with %s", "마지막 로그: %s", inQuotes(log))
-	case message != "":
-		return finding.Format("it left %s", "종료 메시지: %s", inQuotes(tellingLine(message)))
-	default:
-		return finding.Text{}
-	}
-}
-
-// lastWords asks for the log of the run that ended last and returns its telling line, with it as
-// evidence; both are empty where it is not, or cannot be, known.
-func lastWords(p *rule.Pass, c container) (string, []finding.Evidence) {
-	if notStarted(c.ended()) {
-		return "", nil
-	}
-	answer, ok := p.Ask(snapshot.Question{
-		Kind: snapshot.ContainerLog, Namespace: c.pod.Namespace, Name: c.pod.Name, Container: c.spec.Name,
-		// A container that is over and not yet waiting is the current one to the kubelet.
-		Previous: c.status.State.Terminated == nil,
-	})
-	if !ok || answer.Outcome != snapshot.Answered {
-		return "", nil
-	}
-	line := tellingLine(answer.Text)
-	if line == "" {
-		return "", nil
-	}
-	return line, []finding.Evidence{{
-		Source: finding.Named(snapshot.SubjectOf(c.pod)), Path: logPath + c.spec.Name, Value: finding.Quote(line),
-		At: finding.Timestamp(c.ended().FinishedAt.Time),
-	}}
 }

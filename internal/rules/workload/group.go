@@ -45,9 +45,14 @@ func distinctPods[T any](items []T, pod func(T) *corev1.Pod) []*corev1.Pod {
 func podSubjects(pods []*corev1.Pod) []finding.Subject {
 	out := make([]finding.Subject, 0, len(pods))
 	for _, p := range pods {
-		out = append(out, snapshot.SubjectOf(p))
+		out = append(out, podSubject(p))
 	}
 	return out
+}
+
+// podSubject names a pod, without looking its kind up.
+func podSubject(p *corev1.Pod) finding.Subject {
+	return finding.Subject{Kind: "Pod", Namespace: p.Namespace, Name: p.Name}
 }
 
 // nodesOf names the nodes of pods, sorted, each once.
@@ -82,6 +87,3 @@ func aboutPods(s *snapshot.Snapshot, f finding.Finding, pods []*corev1.Pod) find
 	}
 	return f
 }
-
-// isStatic tells whether any of the pods mirrors a manifest file on its node.
-func isStatic(pods []*corev1.Pod) bool { return slices.ContainsFunc(pods, snapshot.StaticPod) }

@@ -179,19 +179,11 @@ func containerField(workload finding.Subject, container string, isInit bool, pat
 	return podField(workload, list+container+"]"+path)
 }
 
-// manifestFolder is where kubeadm puts the manifests of static pods
-// (https://kubernetes.io/docs/reference/setup-tools/kubeadm/implementation-details/#constants-and-well-known-values-and-paths).
-const manifestFolder = "/etc/kubernetes/manifests"
-
 // edit says how a field of a workload is corrected.
 func edit(workload finding.Subject, pods []*corev1.Pod, field string) finding.Remedy {
 	switch {
 	case isStatic(pods):
-		return finding.Remedy{
-			Text: finding.Textf("correct %s in the pod's manifest file; the kubelet restarts the pod by itself",
-				"Pod의 manifest 파일에서 %s 값을 바로잡습니다. kubelet이 Pod를 스스로 다시 시작합니다", field),
-			Command: "ls -l " + manifestFolder, Machine: pods[0].Spec.NodeName,
-		}
+		return editManifest(pods[0], field)
 	case workload.Kind == "Job" || workload.Kind == "Pod" || templatePaths[workload.Kind] == "":
 		return finding.Remedy{Text: finding.Textf("correct %s where %s %s is defined, and create it anew",
 			"%[2]s %[3]s의 정의에서 %[1]s 값을 바로잡고 다시 생성합니다", field, workload.Kind, finding.Qualified(workload))}

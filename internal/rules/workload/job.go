@@ -52,11 +52,9 @@ func tellFailure(p *rule.Pass, job *batchv1.Job, failed *batchv1.JobCondition) (
 	texts := []finding.Text{why, finding.Textf("container %s of its pod %s ended with exit code %d", "Pod %[2]s의 컨테이너 %[1]s가 exit code %[3]d로 종료되었습니다",
 		c.spec.Name, c.pod.Name, end.ExitCode), exitMeaning(end)}
 	evidence = append(evidence, c.evidence())
-	line, seen := lastWords(p, c)
-	if words := said(end.Message, line); !words.IsZero() {
-		texts = append(texts, words)
-	}
-	return finding.Join("; ", texts...), append(evidence, seen...)
+	words := askLastWords(p, nil, []container{c})
+	texts = append(texts, words.textOr(end.Message))
+	return finding.Join("; ", texts...), append(evidence, words.evidence...)
 }
 
 // podOf stands for a pod that a Job would own.

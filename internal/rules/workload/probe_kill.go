@@ -1,32 +1,27 @@
 package workload
 
 import (
-	"slices"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
+// The names of the probes for which a kubelet kills a container, as fields and events have them.
+const (
+	livenessProbe = "liveness"
+	startupProbe  = "startup"
+)
+
 // killedByProbe is what is known of a container that a probe of its own has killed.
 type killedByProbe struct {
-	name      string // liveness or startup
-	mechanism finding.Mechanism
-	field     string
-	why       finding.Text
-	evidence  []finding.Evidence
-	ruledOut  []finding.Statement
-}
-
-// title says which probe has the container restarted.
-func (k killedByProbe) title(workload finding.Subject, c container) finding.Text {
-	return finding.Format("%s: %s keeps being killed by its %s probe", "%s: %s %s probe 실패로 계속 재시작됩니다",
-		finding.Verbatim(finding.Qualified(workload)), c.label(), finding.Verbatim(k.name))
+	name     string // liveness or startup
+	probe    *corev1.Probe
+	message  string // of the probe; empty where no event has it
+	evidence []finding.Evidence
 }
 
 // probeKill finds the probe for which the kubelet killed the container, as its events tell: it says
@@ -51,49 +46,23 @@ func probeKill(s *snapshot.Snapshot, c container) (killedByProbe, bool) {
 	if kill == nil && (unhealthy == nil || !bySignal) {
 		return killedByProbe{}, false
 	}
-	k := killedByProbe{name: "liveness", mechanism: v1alpha1.MechanismKilled}
-	probe := c.spec.LivenessProbe
+	k := killedByProbe{name: livenessProbe, probe: c.spec.LivenessProbe}
 	for _, e := range []*corev1.Event{kill, unhealthy} {
 		if e == nil {
 			continue
 		}
 		if strings.Contains(strings.ToLower(e.Message), "startup probe") {
-			k.name, probe = "startup", c.spec.StartupProbe
+			k.name, k.probe = startupProbe, c.spec.StartupProbe
 		}
 		k.evidence = append(k.evidence, finding.Evidence{
 			Source: "Event " + finding.Qualified(snapshot.SubjectOf(c.pod)), Path: e.Reason + ".message",
 			Value: finding.Quote(e.Message), At: finding.Timestamp(snapshot.EventTime(e)),
 		})
 	}
-	k.field = "." + k.name + "Probe"
-	k.why = finding.Textf("the kubelet kills it when its %s probe fails %d times in a row", "%s probe가 연속 %d번 실패하면 kubelet이 종료시킵니다", k.name, threshold(probe))
 	if unhealthy != nil {
-		k.why = finding.Format("%s: %s", "%s: %s", k.why, inQuotes(unhealthy.Message))
+		k.message = unhealthy.Message
 	}
-	if !oomKilled(end) {
-		k.ruledOut = []finding.Statement{{Text: finding.Textf("memory: the runtime records no OOM kill", "메모리 부족이 아닙니다. OOM 기록이 없습니다")}}
-	}
-	k.blamePort(c.spec, probe)
 	return k, true
-}
-
-// blamePort looks whether the probe asks a port that the container does not declare.
-func (k *killedByProbe) blamePort(spec *corev1.Container, probe *corev1.Probe) {
-	port, field, ok := probedPort(probe)
-	if !ok || len(spec.Ports) == 0 {
-		return
-	}
-	var declared []string
-	for _, p := range spec.Ports {
-		if p.Name == port || strconv.Itoa(int(p.ContainerPort)) == port {
-			return
-		}
-		declared = append(declared, strconv.Itoa(int(p.ContainerPort)))
-	}
-	k.mechanism = v1alpha1.MechanismMisconfigured
-	k.field += field
-	k.why = finding.Join("; ", k.why, finding.Format("the probe asks port %s, the container declares %s", "probe는 port %s에 요청하지만 컨테이너가 선언한 port는 %s입니다",
-		finding.Verbatim(port), finding.List(slices.Clone(declared))))
 }
 
 // probedPort is the port that a probe asks, by number or name, and the field that says so.

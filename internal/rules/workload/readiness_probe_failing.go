@@ -22,34 +22,26 @@ var _ = Catalog.Add(rule.Rule{
 	Doc: finding.Text{
 		EN: "Containers of a workload run and do not restart, and their readiness probe fails, so their pods get no traffic. The application " +
 			"says that it cannot serve (often because something it depends on does not), or the probe asks the wrong question: a wrong port or " +
-			"path. One finding a workload. Left alone: pods within what their startup and readiness probes allow, containers that were " +
+			"path. Whom it waits for is read from the probe's words and definition, from the program's log, and from the Services without a Ready pod that its environment names. One finding a workload. Left alone: pods within what their startup and readiness probes allow, containers that were " +
 			"restarted a moment ago, and pods on Nodes that do not report, whose status is old.",
 		KO: "워크로드의 컨테이너가 재시작 없이 실행 중이지만 readiness probe가 실패하여 트래픽을 받지 못합니다. 애플리케이션이 스스로 서비스할 수 없다고 응답하거나(의존하는 대상의 장애가 흔합니다), " +
-			"probe의 포트나 경로가 잘못된 경우입니다. 워크로드마다 하나로 알립니다. probe가 허용하는 시작 시간 안에 있는 Pod, 방금 재시작한 컨테이너, 보고가 끊긴 Node의 Pod는 제외합니다.",
+			"probe의 포트나 경로가 잘못된 경우입니다. 무엇을 기다리는지는 probe의 메시지와 정의, 프로그램 로그, 그리고 환경 변수에 적힌 Service 가운데 Ready Pod가 없는 것에서 찾습니다. 워크로드마다 하나로 알립니다. probe가 허용하는 시작 시간 안에 있는 Pod, 방금 재시작한 컨테이너, 보고가 끊긴 Node의 Pod는 제외합니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-probes",
 	Severity: finding.Warning,
 	Needs: slices.Concat([]rule.Need{
 		rule.Any[*corev1.Pod](), rule.Optional[*corev1.Node](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*corev1.Event](),
 		rule.Optional[*appsv1.Deployment](), rule.Optional[*appsv1.StatefulSet](),
-	}, rule.Owners()),
+	}, dependencyNeeds(), rule.Owners()),
 	For:    3 * time.Minute,
 	Causes: []rule.Cause{{Code: "ClusterDNSDown", Via: rule.Cluster, Holds: speaksOfNames}},
 	Detect: readinessProbeFailing,
 })
 
-// nameErrors are what resolvers of common languages say when a name cannot be looked up (Go's net,
-// glibc's gai_strerror, Java, Node.js).
-var nameErrors = []string{
-	"no such host", "server misbehaving", "lookup ", "Temporary failure in name resolution", "Name or service not known",
-	"UnknownHostException", "EAI_AGAIN", "ENOTFOUND",
-}
-
-// speaksOfNames tells whether the probe's own words are about a name that could not be looked up.
+// speaksOfNames tells whether the probe's own words, or the program's, are about a name that could not
+// be looked up.
 func speaksOfNames(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
-	return slices.ContainsFunc(effect.Evidence, func(e finding.Evidence) bool {
-		return slices.ContainsFunc(nameErrors, func(words string) bool { return strings.Contains(e.Value, words) })
-	})
+	return slices.ContainsFunc(effect.Evidence, func(e finding.Evidence) bool { return nameFailures.MatchString(e.Value) })
 }
 
 // restartGrace is how long a container must have run since its last start, beyond what its probes
@@ -60,11 +52,14 @@ const restartGrace = time.Minute
 type failingProbe struct {
 	workload finding.Subject
 	pods     []*corev1.Pod
-	first    unready
+	// first is the trouble that began first, and pod the one that it is of.
+	first unready
+	pod   *corev1.Pod
 }
 
 func readinessProbeFailing(p *rule.Pass) {
 	var found []*failingProbe
+	d := newDirectory(p.Snapshot)
 	byWorkload := map[finding.Subject]*failingProbe{}
 	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
 		if snapshot.PodReady(pod) || !shouldServe(pod) || pod.Spec.NodeName == "" {
@@ -77,30 +72,25 @@ func readinessProbeFailing(p *rule.Pass) {
 		w := p.Workload(pod)
 		f := byWorkload[w]
 		if f == nil {
-			f = &failingProbe{workload: w, first: u}
+			f = &failingProbe{workload: w, first: u, pod: pod}
 			byWorkload[w] = f
 			found = append(found, f)
 		}
 		if u.since.Before(f.first.since) {
-			f.first = u
+			f.first, f.pod = u, pod
 		}
 		f.pods = append(f.pods, pod)
 	}
 	for _, f := range found {
-		p.Report(f.finding(p))
+		p.Report(f.finding(p, d))
 	}
 }
 
 // settledContainer tells whether a container has run long enough for its readiness to mean
 // something.
 func settledContainer(p *rule.Pass, pod *corev1.Pod, container string) bool {
-	for i := range pod.Status.ContainerStatuses {
-		c := &pod.Status.ContainerStatuses[i]
-		if c.Name == container && c.State.Running != nil {
-			return p.Now().Sub(c.State.Running.StartedAt.Time) >= snapshot.StartAllowance(pod)+restartGrace
-		}
-	}
-	return false
+	c, ok := containerNamed(pod, container)
+	return ok && c.status.State.Running != nil && p.Now().Sub(c.status.State.Running.StartedAt.Time) >= snapshot.StartAllowance(pod)+restartGrace
 }
 
 // nodeReports tells whether the status of a node's pods is kept up: its kubelet is not known to be
@@ -117,7 +107,7 @@ func nodeReports(s *snapshot.Snapshot, name string) bool {
 	return c == nil || c.Status == corev1.ConditionTrue
 }
 
-func (f *failingProbe) finding(p *rule.Pass) finding.Finding {
+func (f *failingProbe) finding(p *rule.Pass, d *directory) finding.Finding {
 	alive := 0
 	for _, pod := range p.PodsOf(f.workload) {
 		if shouldServe(pod) {
@@ -126,36 +116,52 @@ func (f *failingProbe) finding(p *rule.Pass) finding.Finding {
 	}
 	alive = max(alive, len(f.pods))
 	name := finding.Named(f.workload)
+	c, _ := containerNamed(f.pod, f.first.container)
 	out := finding.Finding{
 		Subject: f.workload, Mechanism: v1alpha1.MechanismFailing, Since: f.first.since,
 		Title: finding.Textf("%s: readiness probe of container %s fails on %d of %d pods",
 			"%s: 컨테이너(%s)의 readiness probe가 Pod %[4]d개 중 %[3]d개에서 실패합니다", name, f.first.container, len(f.pods), alive),
 		Explains: podSubjects(f.pods),
 		Settling: p.Now().Sub(f.first.since) < patience(p.Snapshot, f.pods[0], f.first),
-		Field:    containerField(f.workload, f.first.container, false, ".readinessProbe"),
+		Field:    containerField(f.workload, f.first.container, c.init, ".readinessProbe"),
 	}
 	out.Why = finding.Textf("container %s runs and has not restarted lately, and it is not ready since %s",
 		"컨테이너(%s)는 최근 재시작 없이 실행 중이나 %s부터 Ready가 아닙니다", f.first.container, finding.Clock(p.Now(), f.first.since))
 	var told *corev1.Event
 	for _, pod := range f.pods[:min(len(f.pods), podsTold)] {
 		u := unreadiness(pod)
-		out.Evidence = append(out.Evidence, finding.Evidence{Source: finding.Named(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since)})
+		out.Evidence = append(out.Evidence, finding.Evidence{Source: finding.Named(podSubject(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since)})
 		if e := probeFailure(p.Snapshot, pod, u.container, "Readiness", u.since); e != nil && told == nil {
 			told = e
 		}
 	}
+	message := ""
 	if told != nil {
+		message = told.Message
 		out.Evidence = append(out.Evidence, eventEvidence(told))
 		out.Why = finding.Join(": ", out.Why, quoted(told.Message))
-		if strings.Contains(told.Message, "connection refused") {
-			out.Mechanism = v1alpha1.MechanismRefused
-		}
 	}
+	words := askPresentWords(p, d, c)
+	verdict := judgeProbe(c.spec, c.spec.ReadinessProbe, message, words.heard)
+	if strings.Contains(message, "connection refused") {
+		out.Mechanism = v1alpha1.MechanismRefused
+	}
+	out.Mechanism = verdict.mechanism(out.Mechanism)
+	out.Field += verdict.field
+	waits := slices.Concat(words.waits, d.named(f.pod, probeText(c.spec.ReadinessProbe)+" "+afterColon(message)))
+	perhaps := finding.Text{}
+	if len(waits) == 0 && !verdict.wrong && out.Mechanism != v1alpha1.MechanismRefused {
+		waits = d.configured(f.pod)
+		perhaps = mayWaitFor(waits)
+	}
+	out.WaitsFor = subjectsOf(waits)
+	out.Evidence = append(out.Evidence, words.evidence...)
+	out.Why = finding.Join("; ", out.Why, verdict.says, words.text(), perhaps, staticNote(f.pods))
 	out.RuledOut = []finding.Statement{{Text: finding.Text{
 		EN: "crash or lack of memory (the containers run) · the Node (its kubelet reports)",
 		KO: "비정상 종료나 메모리 부족(컨테이너는 실행 중입니다) · Node 장애(kubelet이 보고하고 있습니다)",
 	}}}
-	pod := f.pods[0]
+	pod := f.pod
 	out.Remedies.Now = append(f.first.remedies(pod), finding.Remedy{
 		Text: finding.Text{
 			EN: "compare the probe's port and path with what the container serves; mend what the application waits for",

@@ -99,27 +99,50 @@ func containerUnreadiness(pod *corev1.Pod) unready {
 	if c := snapshot.PodCondition(pod, corev1.ContainersReady); c != nil && c.Status == corev1.ConditionTrue {
 		return containersReady(pod)
 	}
-	for i := range status.InitContainerStatuses {
-		c := &status.InitContainerStatuses[i]
-		if sidecar(pod, c.Name) || (c.State.Terminated != nil && c.State.Terminated.ExitCode == 0) {
-			continue
-		}
-		u := ofContainer(c, "initContainerStatuses")
-		if u.stage != stageWaiting || u.reason == "" || u.reason == podInitializing {
-			u.stage = stageInit
-		}
+	u, beside, held := initUnreadiness(pod)
+	if held {
 		return u
 	}
 	for i := range status.ContainerStatuses {
-		if c := &status.ContainerStatuses[i]; !c.Ready {
+		if c := &status.ContainerStatuses[i]; !c.Ready && (beside == nil || c.State.Waiting == nil || c.State.Waiting.Reason != podInitializing) {
 			return ofContainer(c, "containerStatuses")
 		}
 	}
-	u := unready{stage: stageUnknown, path: ".status.phase", value: string(status.Phase)}
+	if beside != nil {
+		return ofContainer(beside, "initContainerStatuses")
+	}
+	u = unready{stage: stageUnknown, path: ".status.phase", value: string(status.Phase)}
 	if c := snapshot.PodCondition(pod, corev1.PodReady); c != nil {
 		u.reason, u.message = c.Reason, c.Message
 	}
 	return u
+}
+
+// initUnreadiness looks for an init container that holds a pod up, and for a sidecar that is not ready
+// beside the others; nil where there is none.
+func initUnreadiness(pod *corev1.Pod) (u unready, beside *corev1.ContainerStatus, held bool) {
+	for i := range pod.Status.InitContainerStatuses {
+		c := &pod.Status.InitContainerStatuses[i]
+		if sidecar(pod, c.Name) {
+			if !c.Ready && beside == nil {
+				beside = c
+			}
+			// What comes after a sidecar waits until it has started, not until it is ready.
+			if c.State.Running == nil || (c.Started != nil && !*c.Started) {
+				return unready{}, beside, false
+			}
+			continue
+		}
+		if c.State.Terminated != nil && c.State.Terminated.ExitCode == 0 {
+			continue
+		}
+		u = ofContainer(c, "initContainerStatuses")
+		if u.stage != stageWaiting || u.reason == "" || u.reason == podInitializing {
+			u.stage = stageInit
+		}
+		return u, beside, true
+	}
+	return unready{}, beside, false
 }
 
 // podInitializing and containerCreating are the reasons with which a kubelet says that a container
@@ -236,9 +259,8 @@ func holdsItsPlace(now time.Time, pod *corev1.Pod) bool {
 // probeFailure returns the youngest event in which a kubelet says that a probe of a container
 // failed, if it is no older than the trouble that it is to explain; nil where there is none.
 func probeFailure(s *snapshot.Snapshot, pod *corev1.Pod, container, probe string, since time.Time) *corev1.Event {
-	events := s.EventsOf(snapshot.SubjectOf(pod))
-	for _, e := range slices.Backward(events) {
-		if e.Reason == "Unhealthy" && e.InvolvedObject.FieldPath == "spec.containers{"+container+"}" &&
+	for _, e := range s.PodEvents(pod) {
+		if path := e.InvolvedObject.FieldPath; e.Reason == "Unhealthy" && (path == "spec.containers{"+container+"}" || path == "spec.initContainers{"+container+"}") &&
 			strings.HasPrefix(e.Message, probe+" probe") && !snapshot.EventTime(e).Before(since.Add(-time.Minute)) {
 			return e
 		}
