@@ -36,11 +36,25 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "ContainerRuntimeDown", Via: rule.Cluster, Holds: wouldRunThere},
 		{Code: "NetworkPluginNotReady", Via: rule.Cluster, Holds: wouldRunThere},
 		{Code: "NodeNotReady", Via: rule.Cluster, Holds: wouldRunThere},
+		{Code: "StorageClassMissing", Via: rule.Claimed, Holds: aboutOnePod},
+		{Code: "VolumeNotProvisioned", Via: rule.Claimed, Holds: aboutOnePod},
+		{Code: "VolumeClaimLost", Via: rule.Claimed, Holds: aboutOnePod},
+		{Code: "VolumeTopologyConflict", Via: rule.Claimed, Holds: aboutOnePod},
+		{Code: "VolumeOnLostNode", Via: rule.Claimed, Holds: aboutOnePod},
+		{Code: "PreemptionCascade", Via: rule.Claimed, Holds: aboutOnePod},
 		{Code: "ControllerManagerDown", Via: rule.Cluster, Holds: waitsForClaim},
 		{Code: "PodPreempted", Via: rule.Itself},
 	},
 	Detect: detectPodUnschedulable,
 })
+
+// aboutOnePod tells whether effect and cause claim a pod in common: a workload that both are about may
+// have pods that wait for different things.
+func aboutOnePod(_ *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	return slices.ContainsFunc(effect.Explains, func(subject finding.Subject) bool {
+		return subject.Kind == "Pod" && slices.Contains(cause.Explains, subject)
+	})
+}
 
 // wouldRunThere tells whether a pod would fit on the cause's node, were it not for the taints that
 // stand for the node's trouble.
