@@ -52,7 +52,7 @@ test: ## Test everything that takes minutes: unit, verify, control plane, bundle
 
 .PHONY: test-all
 test-all: ## Test everything, hours included: also all faults, other systems, vulnerabilities
-	.ci/test unit verify controlplane bundles lab faults platforms vuln
+	.ci/test unit verify controlplane bundles faults-controlplane lab faults platforms vuln
 
 .PHONY: test-unit
 test-unit: ## Test what needs nothing but Go
@@ -73,6 +73,10 @@ test-lab: ## Test one fault on the lab (as root; uses the lab that is up, or mak
 .PHONY: test-faults
 test-faults: ## Test every fault on the lab (as root; uses the lab that is up, or makes one)
 	.ci/test faults
+
+.PHONY: test-faults-controlplane
+test-faults-controlplane: ## Test every fault that a control plane with nodes of code can show (Linux; about half an hour)
+	.ci/test faults-controlplane
 
 .PHONY: bench
 bench: bin/kubectl-maek bin/barelist bin/controlplane ## Measure diagnose beside a bare LIST on a generated cluster
@@ -132,9 +136,11 @@ $(TOOLS:%=bin/%): bin/%: tools/go.mod tools/go.sum
 	go build -C tools -o ../$@ "$$(go list -C tools tool | grep '/$*$$')"
 	@touch $@
 
-# The API server and etcd come from the lab's build cache, where a lab finds them too.
+# The control plane comes from the lab's build cache, where a lab finds it too.
+CONTROL_PLANE := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl
+
 .PHONY: bin/controlplane
 bin/controlplane:
-	go run -C lab ./cmd/components build etcd kube-apiserver kubectl
+	go run -C lab ./cmd/components build $(CONTROL_PLANE)
 	@mkdir -p $@
-	@for program in etcd kube-apiserver kubectl; do ln -sf "$$(go run -C lab ./cmd/components path $$program)" $@/; done
+	@for program in $(CONTROL_PLANE); do ln -sf "$$(go run -C lab ./cmd/components path $$program)" $@/; done

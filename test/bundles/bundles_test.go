@@ -1,21 +1,27 @@
-// Package bundles replays clusters that were recorded from the lab. A recording is a folder below
-// this one with bundle.tar.gz, written by `kubectl maek dump`, and what is said about it, as a
-// person reads it and as a program does: want.txt and want.json.
+// Package bundles replays clusters that were recorded while a scenario of test/faults was played. A
+// recording is a folder below this one, named as its scenario, with bundle.tar.gz, written by `kubectl
+// maek dump`, and recorded.yaml: where, and with what names. It is judged by the truth of its scenario.
+// Where there are want.txt, want.ko.txt and want.json, what is said is that to the letter.
 //
-//	make test-faults RECORD=test/bundles        records the faults of test/faults anew
+//	make test-faults RECORD=test/bundles                 records the faults on the lab anew
+//	make test-faults-controlplane RECORD=test/bundles    records those on control planes anew
 //	go test ./test/bundles -update              writes what is said; read it before you keep it
 package bundles
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/collect/bundle"
@@ -24,6 +30,7 @@ import (
 	"github.com/maek-dev/maek/internal/report"
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/rules"
+	"github.com/maek-dev/maek/test/faults"
 )
 
 var update = flag.Bool("update", false, "rewrite what is said about every recording")
@@ -43,6 +50,7 @@ func TestRecordings(t *testing.T) {
 		dir := filepath.Dir(path)
 		t.Run(dir, func(t *testing.T) {
 			d := diagnose(t, path)
+			judge(t, dir, d)
 			compare(t, filepath.Join(dir, "want.json"), document(t, d))
 			compare(t, filepath.Join(dir, "want.txt"), printed(t, d, finding.English))
 			compare(t, filepath.Join(dir, "want.ko.txt"), printed(t, d, finding.Korean))
@@ -75,6 +83,32 @@ func diagnose(t *testing.T, path string) diagnosis.Diagnosis {
 	return d
 }
 
+// judge holds what is said about a recording against the truth of its scenario: the root first, all
+// roots, no other, and nothing about a control.
+func judge(t *testing.T, dir string, d diagnosis.Diagnosis) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "recorded.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var how faults.Recorded
+	if err := yaml.UnmarshalStrict(data, &how); err != nil {
+		t.Fatal(err)
+	}
+	scenario, err := faults.Read(filepath.Join("..", "faults", dir), func(name string) string { return how.Names[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	truth, ok := scenario.Truth[how.Environment]
+	if !ok {
+		t.Fatalf("the scenario has no truth for the environment %q", how.Environment)
+	}
+	score := truth.Judge(d.Document(finding.English, v1alpha1.Stats{}))
+	if !score.Right() || !score.RootFirst {
+		t.Errorf("root first: %t; %s\n%s", score.RootFirst, strings.Join(score.Missing, "; "), printed(t, d, finding.English))
+	}
+}
+
 func document(t *testing.T, d diagnosis.Diagnosis) []byte {
 	t.Helper()
 	data, err := json.MarshalIndent(d.Document(finding.English, v1alpha1.Stats{}), "", "  ")
@@ -101,13 +135,16 @@ func printed(t *testing.T, d diagnosis.Diagnosis, l finding.Language) []byte {
 
 func compare(t *testing.T, path string, got []byte) {
 	t.Helper()
-	if *update {
+	if _, err := os.Stat(path); *update && err == nil {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
 	want, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return // its truth is enough
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
