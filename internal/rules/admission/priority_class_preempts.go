@@ -68,7 +68,7 @@ func preemptionCascade(p *rule.Pass) {
 		}
 		subject := preemptor(p, v.example)
 		if subject.Kind == "" {
-			subject = w
+			continue // Who pushes is not known; that the workload makes way is PodPreempted's to tell.
 		}
 		byClass[subject] = append(byClass[subject], *v)
 	}
@@ -145,9 +145,7 @@ func cascade(p *rule.Pass, subject finding.Subject, victims []pushed) finding.Fi
 		names = append(names, finding.Named(v.workload))
 		lacking = append(lacking, v.lacking...)
 		f.Since = finding.Earlier(f.Since, v.first)
-		if subject != v.workload {
-			f.Explains = append(f.Explains, v.workload)
-		}
+		f.Explains = append(f.Explains, v.workload)
 		f.Evidence = append(f.Evidence, finding.Evidence{
 			Source: fmt.Sprintf("Event Preempted on Pod %s/%s", v.example.InvolvedObject.Namespace, v.example.InvolvedObject.Name), Path: ".message",
 			Value: finding.Quote(v.example.Message), At: finding.Timestamp(v.last),
@@ -157,11 +155,7 @@ func cascade(p *rule.Pass, subject finding.Subject, victims []pushed) finding.Fi
 		f.Explains = append(f.Explains, snapshot.SubjectOf(pod))
 	}
 	who := finding.List(names)
-	if subject.Kind == "PriorityClass" {
-		f.Title = finding.Format("%s: its pods push %s out again and again", "%s: 이 class의 Pod가 %s의 Pod를 반복해서 밀어냅니다", finding.Verbatim(finding.Named(subject)), who)
-	} else {
-		f.Title = finding.Format("%s is pushed out again and again by pods of a higher priority", "%s: priority가 더 높은 Pod에 반복해서 밀려납니다", who)
-	}
+	f.Title = finding.Format("%s: its pods push %s out again and again", "%s: 이 class의 Pod가 %s의 Pod를 반복해서 밀어냅니다", finding.Verbatim(finding.Named(subject)), who)
 	f.Why = finding.Join("; ",
 		finding.Format("%s made way since %s", "%[2]s부터 %[1]s가 자리를 내주었습니다", finding.Pods(times), finding.Verbatim(finding.Clock(p.Now(), f.Since))),
 		finding.Format("not ready now: %s", "지금 Ready가 아닌 Pod: %s", finding.Pods(len(lacking))),
@@ -183,7 +177,7 @@ func cascade(p *rule.Pass, subject finding.Subject, victims []pushed) finding.Fi
 // ranks compares the value of the class that pushes with the priority of what is pushed.
 func ranks(p *rule.Pass, subject finding.Subject, victim *corev1.Pod) finding.Text {
 	c, ok := snapshot.Get[*schedulingv1.PriorityClass](p.Snapshot, "", subject.Name)
-	if subject.Kind != "PriorityClass" || !ok || victim.Spec.Priority == nil {
+	if !ok || victim.Spec.Priority == nil {
 		return finding.Text{}
 	}
 	return finding.Textf("the class is worth %d, what makes way %d", "이 class의 값은 %d, 밀려나는 Pod의 priority는 %d입니다", c.Value, *victim.Spec.Priority)
