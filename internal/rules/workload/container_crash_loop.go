@@ -31,6 +31,13 @@ var _ = Catalog.Add(rule.Rule{
 	For:      crashPatience,
 	Causes: []rule.Cause{
 		{Code: "ClusterDNSDown", Via: rule.Cluster, Holds: failsOverNames},
+		{Code: "ClusterDNSUpstreamFailing", Via: rule.Claimed},
+		{Code: "ClusterDNSAddressMismatch", Via: rule.Claimed},
+		{Code: "CorefileOverridesClusterDomain", Via: rule.Cluster, Holds: failsOverNames},
+		{Code: "CorefileInvalid", Via: rule.Claimed},
+		{Code: "DNSForwardLoop", Via: rule.Claimed},
+		{Code: "NetworkPolicyBlocks", Via: rule.Claimed},
+		{Code: "ServiceTargetPortMismatch", Via: rule.Claimed},
 		{Code: "ApiServerNotReady", Via: rule.Cluster, Holds: needsAPIServer},
 		{Code: "ApiServerNotReady", Via: rule.Cluster, Holds: callsAPIServer},
 	},
