@@ -47,6 +47,11 @@ type API struct {
 	Server string `json:"server,omitempty"`
 	// Addresses that Server's name resolves to, with what each answered to a TCP dial.
 	Addresses []Address `json:"addresses,omitempty"`
+	// Endpoints are the API servers that the cluster itself names (EndpointSlice default/kubernetes), as
+	// far as they are not among Addresses, with what each answered from here. They are asked only where
+	// the API server fails or says that it is not ready, and its lists came all the same. That one is
+	// not reached may only mean that it is not meant to be reached from here.
+	Endpoints []Address `json:"endpoints,omitempty"`
 	// Version that it reports, such as v1.36.3.
 	Version string `json:"version,omitempty"`
 	// Failure is why it cannot be used; nil when it answers.
@@ -59,12 +64,25 @@ type API struct {
 	CertificateNotAfter time.Time `json:"certificateNotAfter,omitzero"`
 }
 
-// Address is one network address of the API server.
+// Address is one network address of an API server. Beyond the TCP connection it is looked into only
+// where that opened.
 type Address struct {
 	// Address as host:port.
 	Address string `json:"address"`
 	// Error of dialing it; empty when the connection opened.
 	Error string `json:"error,omitempty"`
+	// Failure says at which layer it stops behind an open connection: LayerTLS where there is no secure
+	// connection or the certificate does not hold, LayerRequest where no HTTP answer comes. Nil where
+	// /livez was answered over a connection that can be trusted, whatever the Status.
+	Failure *APIFailure `json:"failure,omitempty"`
+	// LiveStatus is the HTTP status of /livez, asked without credentials and also where the certificate
+	// does not hold: 200 of a server that lives, 401 or 403 of one that lives and tells strangers
+	// nothing, 500 of one that does not; 0 where no answer came.
+	LiveStatus int `json:"liveStatus,omitempty"`
+	// CertificateNotBefore and CertificateNotAfter are the dates of the serving certificate, held or not;
+	// zero when none was seen.
+	CertificateNotBefore time.Time `json:"certificateNotBefore,omitzero"`
+	CertificateNotAfter  time.Time `json:"certificateNotAfter,omitzero"`
 }
 
 // APIFailure says at which layer a request stops, and why.

@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -15,17 +14,36 @@ import (
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
-// handshake agrees on TLS with the first address that opens, and checks the certificate as every
-// client does. It is not checked during the handshake so that one that does not hold can be read;
-// nothing is sent over the connection.
+// handshake agrees on TLS with every address that opens, all at once. One whose certificate holds is
+// enough.
 func (c *Client) handshake(ctx context.Context, api *snapshot.API) *snapshot.APIFailure {
 	if c.server.Scheme != "https" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.stageTimeout())
 	defer cancel()
-	failed := func(err error) *snapshot.APIFailure {
-		return &snapshot.APIFailure{Layer: snapshot.LayerTLS, Reason: tlsReason(err), Message: dialWords(err)}
+	eachOpen(api.Addresses, func(a *snapshot.Address) { c.secure(ctx, a, c.server.Hostname()) })
+	var failure *snapshot.APIFailure
+	for _, a := range api.Addresses {
+		switch {
+		case a.Error != "":
+		case a.Failure == nil:
+			api.CertificateNotAfter = a.CertificateNotAfter
+			return nil
+		case failure == nil:
+			failure = a.Failure
+			api.CertificateNotAfter = a.CertificateNotAfter
+		}
+	}
+	return failure
+}
+
+// secure agrees on TLS with an address, and checks the certificate as every client does. It is not
+// checked during the handshake so that one that does not hold can be read; nothing is sent over the
+// connection.
+func (c *Client) secure(ctx context.Context, a *snapshot.Address, name string) {
+	fail := func(err error) {
+		a.Failure = &snapshot.APIFailure{Layer: snapshot.LayerTLS, Reason: tlsReason(err), Message: dialWords(err)}
 	}
 	cfg, err := rest.TLSConfigFor(c.config)
 	if err != nil || cfg == nil {
@@ -35,25 +53,26 @@ func (c *Client) handshake(ctx context.Context, api *snapshot.API) *snapshot.API
 	cfg = cfg.Clone()
 	cfg.InsecureSkipVerify = true
 	if cfg.ServerName == "" {
-		cfg.ServerName = c.server.Hostname()
+		cfg.ServerName = name
 	}
-	i := slices.IndexFunc(api.Addresses, func(a snapshot.Address) bool { return a.Error == "" })
-	conn, err := c.dial(ctx, api.Addresses[i].Address)
+	conn, err := c.dial(ctx, a.Address)
 	if err != nil {
-		return failed(err)
+		fail(err)
+		return
 	}
 	defer func() { _ = conn.Close() }()
 	secure := tls.Client(conn, cfg)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		return failed(err)
+		fail(err)
+		return
 	}
 	certs := secure.ConnectionState().PeerCertificates
 	if len(certs) == 0 {
-		return nil
+		return
 	}
-	api.CertificateNotAfter = certs[0].NotAfter
+	a.CertificateNotBefore, a.CertificateNotAfter = certs[0].NotBefore.UTC(), certs[0].NotAfter.UTC()
 	if !verify {
-		return nil
+		return
 	}
 	options := x509.VerifyOptions{
 		Roots: cfg.RootCAs, DNSName: cfg.ServerName, CurrentTime: c.options.Now(), Intermediates: x509.NewCertPool(),
@@ -62,9 +81,8 @@ func (c *Client) handshake(ctx context.Context, api *snapshot.API) *snapshot.API
 		options.Intermediates.AddCert(ca)
 	}
 	if _, err := certs[0].Verify(options); err != nil {
-		return failed(err)
+		fail(err)
 	}
-	return nil
 }
 
 // tlsReason says in a stable word why no secure connection came about.

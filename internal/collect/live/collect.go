@@ -102,6 +102,7 @@ func Collect(ctx context.Context, cfg *rest.Config, kinds []snapshot.Kind, o Opt
 			custom = c.readCustom(ctx, readings)
 		}
 		c.judge(ctx, &api, readings)
+		c.lookIntoEndpoints(ctx, &api, readings)
 	} else {
 		for _, k := range kinds {
 			readings = append(readings, unread(k, api.Failure.Message, start))

@@ -56,8 +56,12 @@ func (c *Client) lookInto(ctx context.Context, api *snapshot.API, status int, er
 	}
 	for _, stage := range []func(context.Context, *snapshot.API) *snapshot.APIFailure{c.resolve, c.connect, c.handshake} {
 		if api.Failure = stage(ctx, api); api.Failure != nil {
-			return
+			break
 		}
+	}
+	c.livez(ctx, api.Addresses)
+	if api.Failure != nil {
+		return
 	}
 	api.Failure = &snapshot.APIFailure{Layer: snapshot.LayerRequest, Reason: dialReason(err), Message: words(err)}
 }
