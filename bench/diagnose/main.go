@@ -38,6 +38,7 @@ func main() {
 	flag.IntVar(&o.size.Deployments, "deployments", 200, "Deployments, each with a Service")
 	flag.IntVar(&o.size.PodsPerDeployment, "pods", 10, "pods of each Deployment")
 	flag.IntVar(&o.size.Namespaces, "namespaces", 20, "namespaces")
+	flag.BoolVar(&o.size.Sick, "sick", false, fmt.Sprintf("let a third of all pods fail, for %d reasons", world.Ailments))
 	flag.Parse()
 	if err := run(context.Background(), os.Stdout, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -67,7 +68,7 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, environment.Stop()) }()
 	began := time.Now()
-	if err := world.Fill(ctx, cfg, o.size, began); err != nil {
+	if err := world.New(o.size, began).Fill(ctx, cfg); err != nil {
 		return fmt.Errorf("generating the cluster: %w", err)
 	}
 	fmt.Fprintf(out, "%d nodes, %d pods, %d Deployments and Services, written in %s\n",

@@ -1,7 +1,6 @@
 package world
 
 import (
-	"context"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,14 +11,14 @@ import (
 
 // podSpec is a pod as teams write them: a container with environment, probes, resources and
 // volumes, and a sidecar.
-func podSpec(deployment int) corev1.PodSpec {
+func (w *World) podSpec(deployment int) corev1.PodSpec {
 	probe := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromString("http")}}, PeriodSeconds: 10}
 	resources := corev1.ResourceRequirements{
 		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi")},
 		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")},
 	}
 	app := corev1.Container{
-		Name: "app", Image: fmt.Sprintf("registry.example/team/service-%05d:1.0.0", deployment),
+		Name: "app", Image: w.image(deployment),
 		Ports:     []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
 		Resources: resources, LivenessProbe: probe, ReadinessProbe: probe,
 		VolumeMounts: []corev1.VolumeMount{{Name: "config", MountPath: "/etc/app"}},
@@ -33,29 +32,23 @@ func podSpec(deployment int) corev1.PodSpec {
 	}
 }
 
-func (f *filler) pod(ctx context.Context, i int) error {
-	deployment, n := i/f.size.PodsPerDeployment, i%f.size.PodsPerDeployment
-	ns := f.namespaceOf(deployment)
+func (w *World) pod(i int) *corev1.Pod {
+	deployment, n := i/w.size.PodsPerDeployment, i%w.size.PodsPerDeployment
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: ns, Name: podName(deployment, n), Labels: labels(deployment),
+			Namespace: w.namespaceOf(deployment), Name: podName(deployment, n), Labels: labels(deployment), CreationTimestamp: w.began,
 			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: deploymentName(deployment) + "-6d8f7c9b5",
-				UID: "00000000-0000-0000-0000-000000000001", Controller: new(true),
+				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: replicaSetName(deployment), UID: "00000000-0000-0000-0000-000000000001", Controller: new(true),
 			}},
 		},
-		Spec: podSpec(deployment),
+		Spec: w.podSpec(deployment),
 	}
-	pod.Spec.NodeName = nodeName(i % f.size.Nodes)
-	pod, err := f.client.CoreV1().Pods(ns).Create(ctx, pod, metav1.CreateOptions{})
-	if err != nil {
-		return err
-	}
+	pod.Spec.NodeName = nodeName(i % w.size.Nodes)
 	condition := func(t corev1.PodConditionType) corev1.PodCondition {
-		return corev1.PodCondition{Type: t, Status: corev1.ConditionTrue, LastTransitionTime: f.began}
+		return corev1.PodCondition{Type: t, Status: corev1.ConditionTrue, LastTransitionTime: w.began}
 	}
 	pod.Status = corev1.PodStatus{
-		Phase: corev1.PodRunning, PodIP: podIP(i), PodIPs: []corev1.PodIP{{IP: podIP(i)}}, StartTime: &f.began, QOSClass: corev1.PodQOSBurstable,
+		Phase: corev1.PodRunning, PodIP: podIP(i), PodIPs: []corev1.PodIP{{IP: podIP(i)}}, StartTime: &w.began, QOSClass: corev1.PodQOSBurstable,
 		Conditions: []corev1.PodCondition{
 			condition(corev1.PodScheduled), condition(corev1.PodInitialized), condition(corev1.ContainersReady), condition(corev1.PodReady),
 		},
@@ -64,9 +57,11 @@ func (f *filler) pod(ctx context.Context, i int) error {
 		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{
 			Name: c.Name, Image: c.Image, ImageID: c.Image + "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 			ContainerID: "containerd://0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-			Ready:       true, Started: new(true), State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: f.began}},
+			Ready:       true, Started: new(true), State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: w.began}},
 		})
 	}
-	_, err = f.client.CoreV1().Pods(ns).UpdateStatus(ctx, pod, metav1.UpdateOptions{})
-	return err
+	if w.ails(deployment) {
+		w.ail(pod, deployment)
+	}
+	return pod
 }
