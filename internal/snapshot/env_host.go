@@ -11,10 +11,14 @@ import (
 )
 
 var (
-	// hostVariables are the endings of the names of variables that hold the address of somebody to
+	// hostVariables are the last words of the names of variables that hold the address of somebody to
 	// call, and urlVariables of those that hold it within a URL.
-	hostVariables = regexp.MustCompile(`(?i)(?:^|_)(?:HOST|HOSTNAME|ADDR|ADDRESS|ENDPOINT|SERVICE|SERVER|SERVERS)$`)
-	urlVariables  = regexp.MustCompile(`(?i)(?:^|_)(?:URL|URI|DSN|ENDPOINT|ADDR|ADDRESS|SERVER|HOST|SERVICE)$`)
+	hostVariables = map[string]bool{
+		"HOST": true, "HOSTNAME": true, "ADDR": true, "ADDRESS": true, "ENDPOINT": true, "SERVICE": true, "SERVER": true, "SERVERS": true,
+	}
+	urlVariables = map[string]bool{
+		"URL": true, "URI": true, "DSN": true, "ENDPOINT": true, "ADDR": true, "ADDRESS": true, "SERVER": true, "HOST": true, "SERVICE": true,
+	}
 	// secretVariables are words in the names of variables whose values are not looked at.
 	secretVariables = regexp.MustCompile(`(?i)PASS|PWD|TOKEN|SECRET|CREDENTIAL|PRIVATE|SIGNATURE|COOKIE|SESSION|SALT|(?:^|_)(?:KEY|AUTH|PIN|CERT)(?:_|$)`)
 	// dnsLabel is one label of a DNS name (RFC 1123).
@@ -34,19 +38,22 @@ const addressPrefix = "//"
 // more that end in the cluster's own domain. A value without a scheme counts only where the name asks
 // for a host, and one with a second "@" after the host, which stands for a mistyped password, does not.
 func trimEnvValue(name, value string) string {
-	if secretVariables.MatchString(name) {
+	// Most variables end here, and a large cluster has millions of them.
+	word := strings.ToUpper(name[strings.LastIndexByte(name, '_')+1:])
+	holdsHost, holdsURL := hostVariables[word], urlVariables[word]
+	if !holdsHost && !holdsURL || secretVariables.MatchString(name) {
 		return ""
 	}
 	value = strings.TrimPrefix(value, "jdbc:")
 	var address string
 	switch {
-	case strings.HasPrefix(value, addressPrefix) && (hostVariables.MatchString(name) || urlVariables.MatchString(name)):
+	case strings.HasPrefix(value, addressPrefix):
 		address = value[len(addressPrefix):]
-	case strings.Contains(value, "://") && urlVariables.MatchString(name):
+	case strings.Contains(value, "://") && holdsURL:
 		address = authority(value)
-	case urlVariables.MatchString(name) && withinParentheses.MatchString(value):
+	case holdsURL && withinParentheses.MatchString(value):
 		address = withinParentheses.FindStringSubmatch(value)[1]
-	case hostVariables.MatchString(name):
+	case holdsHost:
 		address = value
 	}
 	if !serviceAddress(address) {
