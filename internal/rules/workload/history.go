@@ -162,7 +162,7 @@ func argument(s finding.Subject) string { return strings.ToLower(s.Kind) + "/" +
 // templatePaths lead from a workload to its pods' template.
 var templatePaths = map[string]string{
 	"Deployment": ".spec.template", "ReplicaSet": ".spec.template", "StatefulSet": ".spec.template",
-	"DaemonSet": ".spec.template", "Job": ".spec.template", "CronJob": ".spec.jobTemplate.spec.template",
+	"DaemonSet": ".spec.template", "ReplicationController": ".spec.template", "Job": ".spec.template", "CronJob": ".spec.jobTemplate.spec.template",
 }
 
 // podField is the path of a field of the pod spec within a workload.

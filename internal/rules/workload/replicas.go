@@ -39,10 +39,11 @@ type replicas struct {
 	refusal *refusal
 }
 
-// replicaFailurePath is where a Deployment says that it cannot create pods.
+// replicaFailurePath is where a workload says that it cannot create pods.
 const replicaFailurePath = ".status.conditions[ReplicaFailure].message"
 
-// replicasOf returns what every Deployment, StatefulSet and DaemonSet wants and has.
+// replicasOf returns what every Deployment, StatefulSet and DaemonSet wants and has, and every ReplicaSet
+// and ReplicationController that nothing else controls. Reading one of these kinds must be declared.
 func replicasOf(p *rule.Pass) []replicas {
 	var all []replicas
 	for _, d := range snapshot.List[*appsv1.Deployment](p.Snapshot) {
@@ -54,7 +55,57 @@ func replicasOf(p *rule.Pass) []replicas {
 	for _, d := range snapshot.List[*appsv1.DaemonSet](p.Snapshot) {
 		all = append(all, ofDaemonSet(d))
 	}
+	for _, rs := range snapshot.List[*appsv1.ReplicaSet](p.Snapshot) {
+		if metav1.GetControllerOfNoCopy(rs) == nil {
+			all = append(all, ofReplicaSet(rs))
+		}
+	}
+	for _, rc := range snapshot.List[*corev1.ReplicationController](p.Snapshot) {
+		if metav1.GetControllerOfNoCopy(rc) == nil && rc.Spec.Template != nil {
+			all = append(all, ofReplicationController(rc))
+		}
+	}
 	return all
+}
+
+// replicasNeeds are the kinds that replicasOf reads, with whatever of them could be read.
+func replicasNeeds() []rule.Need {
+	return []rule.Need{
+		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Any[*appsv1.DaemonSet](), rule.Optional[*corev1.ReplicationController](),
+	}
+}
+
+func ofReplicaSet(rs *appsv1.ReplicaSet) replicas {
+	r := replicas{
+		subject: snapshot.SubjectOf(rs), object: rs, template: &rs.Spec.Template, desired: snapshot.Replicas(rs.Spec.Replicas),
+		ready: int(rs.Status.ReadyReplicas), readyPath: ".status.readyReplicas", rollout: rs.Status.ObservedGeneration < rs.Generation,
+	}
+	for _, c := range rs.Status.Conditions {
+		if c.Type == appsv1.ReplicaSetReplicaFailure && c.Status == corev1.ConditionTrue {
+			r.refusal = r.refused(c.Message, c.LastTransitionTime.Time)
+		}
+	}
+	return r
+}
+
+func ofReplicationController(rc *corev1.ReplicationController) replicas {
+	r := replicas{
+		subject: snapshot.SubjectOf(rc), object: rc, template: rc.Spec.Template, desired: snapshot.Replicas(rc.Spec.Replicas),
+		ready: int(rc.Status.ReadyReplicas), readyPath: ".status.readyReplicas", rollout: rc.Status.ObservedGeneration < rc.Generation,
+	}
+	for _, c := range rc.Status.Conditions {
+		if c.Type == corev1.ReplicationControllerReplicaFailure && c.Status == corev1.ConditionTrue {
+			r.refusal = r.refused(c.Message, c.LastTransitionTime.Time)
+		}
+	}
+	return r
+}
+
+// refused is a refusal of pods that a workload tells in its ReplicaFailure condition.
+func (r replicas) refused(message string, since time.Time) *refusal {
+	return &refusal{message: message, since: since, evidence: finding.Evidence{
+		Source: finding.Named(r.subject), Path: replicaFailurePath, Value: finding.Quote(message), At: finding.Timestamp(since),
+	}}
 }
 
 func ofDeployment(d *appsv1.Deployment) replicas {
@@ -68,10 +119,7 @@ func ofDeployment(d *appsv1.Deployment) replicas {
 		r.short = c.LastTransitionTime.Time
 	}
 	if c := deploymentCondition(d, appsv1.DeploymentReplicaFailure); c != nil && c.Status == corev1.ConditionTrue {
-		r.refusal = &refusal{message: c.Message, since: c.LastTransitionTime.Time, evidence: finding.Evidence{
-			Source: finding.Named(r.subject), Path: replicaFailurePath,
-			Value: finding.Quote(c.Message), At: finding.Timestamp(c.LastTransitionTime.Time),
-		}}
+		r.refusal = r.refused(c.Message, c.LastTransitionTime.Time)
 	}
 	return r
 }
@@ -231,6 +279,10 @@ func selectorText(o snapshot.Object) string {
 		s = o.Spec.Selector
 	case *appsv1.DaemonSet:
 		s = o.Spec.Selector
+	case *appsv1.ReplicaSet:
+		s = o.Spec.Selector
+	case *corev1.ReplicationController:
+		s = &metav1.LabelSelector{MatchLabels: o.Spec.Selector}
 	}
 	if s == nil {
 		return ""

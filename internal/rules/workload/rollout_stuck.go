@@ -53,6 +53,7 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "ReadinessProbeFailing", Via: rule.Itself},
 		{Code: "PodNotReady", Via: rule.HasPod, Holds: isOfNewRevision},
 		{Code: "PodsNotCreated", Via: rule.Itself, Holds: lacksNewPods},
+		{Code: "WorkloadContested", Via: rule.Itself},
 	},
 	Detect: rolloutStuck,
 })

@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -17,18 +18,18 @@ var _ = Catalog.Add(rule.Rule{
 	Code:  "WorkloadNotReconciled",
 	Title: finding.Text{EN: "change not taken up by its controller", KO: "변경이 controller에 반영되지 않았습니다"},
 	Doc: finding.Text{
-		EN: "The spec of a Deployment, ReplicaSet, StatefulSet or DaemonSet was changed, and its controller has not looked at the change: " +
+		EN: "The spec of a Deployment, ReplicaSet, ReplicationController, StatefulSet or DaemonSet was changed, and its controller has not looked at the change: " +
 			"metadata.generation is ahead of status.observedGeneration for more than a minute. What people asked for does not happen, and " +
 			"every other status field is as old. Left alone: changes of the last minute, and objects being deleted. An object whose fields do " +
 			"not say when it was changed is judged only when the controller manager is known to be dead.",
-		KO: "Deployment, ReplicaSet, StatefulSet, DaemonSet의 spec이 바뀌었으나 controller가 1분 넘게 처리하지 않았습니다(metadata.generation이 status.observedGeneration보다 큽니다). " +
+		KO: "Deployment, ReplicaSet, ReplicationController, StatefulSet, DaemonSet의 spec이 바뀌었으나 controller가 1분 넘게 처리하지 않았습니다(metadata.generation이 status.observedGeneration보다 큽니다). " +
 			"요청한 변경이 적용되지 않으며 다른 status 값도 그만큼 오래된 것입니다. 최근 1분 안의 변경과 삭제 중인 객체는 제외합니다. 변경 시각을 알 수 없는 객체는 controller manager가 멈춘 것이 확인된 경우에만 알립니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/overview/working-with-objects/#object-spec-and-status",
 	Severity: finding.Warning,
 	Needs: []rule.Need{
 		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.ReplicaSet](), rule.Any[*appsv1.StatefulSet](), rule.Any[*appsv1.DaemonSet](),
-		rule.Optional[*coordinationv1.Lease](),
+		rule.Optional[*corev1.ReplicationController](), rule.Optional[*coordinationv1.Lease](),
 	},
 	For:    time.Minute,
 	Causes: []rule.Cause{{Code: "ControllerManagerDown", Via: rule.Cluster}},
@@ -41,6 +42,9 @@ func workloadNotReconciled(p *rule.Pass) {
 		j.judge(d, d.Status.ObservedGeneration)
 	}
 	for _, r := range snapshot.List[*appsv1.ReplicaSet](p.Snapshot) {
+		j.judge(r, r.Status.ObservedGeneration)
+	}
+	for _, r := range snapshot.List[*corev1.ReplicationController](p.Snapshot) {
 		j.judge(r, r.Status.ObservedGeneration)
 	}
 	for _, s := range snapshot.List[*appsv1.StatefulSet](p.Snapshot) {

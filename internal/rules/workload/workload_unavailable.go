@@ -20,20 +20,20 @@ var _ = Catalog.Add(rule.Rule{
 	Code:  "WorkloadUnavailable",
 	Title: finding.Text{EN: "fewer pods ready than wanted", KO: "Ready 상태인 Pod가 필요한 수보다 적습니다"},
 	Doc: finding.Text{
-		EN: "A Deployment, StatefulSet or DaemonSet has fewer ready pods than it wants, beyond what a rolling update does without. " +
+		EN: "A Deployment, StatefulSet or DaemonSet, or a ReplicaSet or ReplicationController that nothing else controls, has fewer ready pods than it wants, beyond what a rolling update does without. " +
 			"Critical when none is ready. Mostly the effect of something else; on its own it tells of pods that cannot be created (quota, " +
 			"admission, a missing ServiceAccount), in the words of whoever refused them. Left alone: rollouts within their bounds and their " +
 			"deadline (not where pods are refused), workloads scaled to zero, paused ones that have no pods yet, and pods that are still within what their probes allow " +
 			"for a start, or that have time left by what PodNotReady allows them, as after a scale-up. When the controller manager is dead its counts are old, and the pods are counted instead.",
-		KO: "Deployment, StatefulSet, DaemonSet의 Ready Pod 수가 rolling update에서 허용하는 범위를 넘어 부족합니다. Ready Pod가 하나도 없으면 critical입니다. " +
+		KO: "Deployment, StatefulSet, DaemonSet(그리고 상위 controller가 없는 ReplicaSet, ReplicationController)의 Ready Pod 수가 rolling update에서 허용하는 범위를 넘어 부족합니다. Ready Pod가 하나도 없으면 critical입니다. " +
 			"대개 다른 원인의 결과이며, 단독으로는 Pod를 생성할 수 없는 경우(quota, admission, ServiceAccount 없음)를 거부한 쪽의 메시지 그대로 알립니다. " +
 			"허용 범위와 기한 안의 rollout(Pod 생성이 거부되는 경우는 포함합니다), replicas 0, Pod가 아직 없는 일시 중지 상태, probe가 허용하는 시작 시간 안의 Pod, scale-up 직후처럼 PodNotReady가 기다리는 시간 안의 Pod는 제외합니다. " +
 			"controller manager가 멈춘 경우 status가 오래된 값이므로 Pod를 직접 셉니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#deployment-status",
 	Severity: finding.Warning, Gravest: finding.Critical,
-	Needs: slices.Concat([]rule.Need{
-		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Any[*appsv1.DaemonSet](), rule.Any[*corev1.Pod](),
+	Needs: slices.Concat(replicasNeeds(), []rule.Need{
+		rule.Any[*corev1.Pod](),
 		rule.Optional[*corev1.Service](), rule.Optional[*corev1.Event](), rule.Optional[*corev1.Node](), rule.Optional[*coordinationv1.Lease](),
 	}, rule.Owners()),
 	For:     unreadyAfter,
@@ -58,23 +58,34 @@ var _ = Catalog.Add(rule.Rule{
 // lacksPods holds a dead controller manager against a workload: it keeps nobody from being ready,
 // only pods from being made.
 func lacksPods(s *snapshot.Snapshot, effect, _ finding.Finding) bool {
-	subject := effect.Subject
-	wanted := 0
+	return len(alivePods(s.PodsOf(effect.Subject))) < wantedBy(s, effect.Subject)
+}
+
+// wantedBy is how many pods a workload wants; 0 where it is not known.
+func wantedBy(s *snapshot.Snapshot, subject finding.Subject) int {
 	switch subject.Kind {
 	case "Deployment":
 		if d, ok := snapshot.Get[*appsv1.Deployment](s, subject.Namespace, subject.Name); ok {
-			wanted = snapshot.Replicas(d.Spec.Replicas)
+			return snapshot.Replicas(d.Spec.Replicas)
 		}
 	case "StatefulSet":
 		if set, ok := snapshot.Get[*appsv1.StatefulSet](s, subject.Namespace, subject.Name); ok {
-			wanted = snapshot.Replicas(set.Spec.Replicas)
+			return snapshot.Replicas(set.Spec.Replicas)
 		}
 	case "DaemonSet":
 		if set, ok := snapshot.Get[*appsv1.DaemonSet](s, subject.Namespace, subject.Name); ok {
-			wanted = int(set.Status.DesiredNumberScheduled)
+			return int(set.Status.DesiredNumberScheduled)
+		}
+	case "ReplicaSet":
+		if rs, ok := snapshot.Get[*appsv1.ReplicaSet](s, subject.Namespace, subject.Name); ok {
+			return snapshot.Replicas(rs.Spec.Replicas)
+		}
+	case "ReplicationController":
+		if rc, ok := snapshot.Get[*corev1.ReplicationController](s, subject.Namespace, subject.Name); ok {
+			return snapshot.Replicas(rc.Spec.Replicas)
 		}
 	}
-	return len(alivePods(s.PodsOf(subject))) < wanted
+	return 0
 }
 
 func workloadUnavailable(p *rule.Pass) {
@@ -92,7 +103,7 @@ func workloadUnavailable(p *rule.Pass) {
 		ready := r.ready
 		if manager.State == snapshot.Dead {
 			ready, r.refusal, r.short = c.ready, nil, time.Time{}
-		} else if r.refusal == nil && len(c.alive) < r.desired && r.subject.Kind != "Deployment" {
+		} else if r.refusal == nil && len(c.alive) < r.desired && toldByEvents(r.subject) {
 			r.refusal = refusedCreation(p, r.subject)
 		}
 		short := r.desired - c.spare(p.Now(), r, manager) - ready - c.starting
@@ -102,11 +113,16 @@ func workloadUnavailable(p *rule.Pass) {
 		f := unavailable(p, r, c, ready, manager)
 		f.Settling = f.Settling || short <= c.settling
 		p.Report(f)
-		if whole && c.missing(r) > 0 && r.refusal == nil && r.subject.Kind != "Deployment" && manager.State != snapshot.Dead {
+		if whole && c.missing(r) > 0 && r.refusal == nil && toldByEvents(r.subject) && manager.State != snapshot.Dead {
 			unexplained++
 		}
 	}
 	tellUnexplained(p, unexplained)
+}
+
+// toldByEvents tells whether a controller tells only in events that it cannot create pods.
+func toldByEvents(subject finding.Subject) bool {
+	return subject.Kind == "StatefulSet" || subject.Kind == "DaemonSet"
 }
 
 // tellUnexplained reports as a gap the workloads without pods of which only Events, which could not
