@@ -16,7 +16,28 @@ func (s *Snapshot) ExpectedNodes() []ExpectedNode { return s.expected }
 
 // ExpectNode records a node that should exist. The first source of a name is kept.
 func (b *Builder) ExpectNode(n ExpectedNode) {
-	if !slices.ContainsFunc(b.state.expected, func(e ExpectedNode) bool { return e.Name == n.Name }) {
-		b.state.expected = append(b.state.expected, n)
+	b.state.expected = expect(b.state.expected, n)
+}
+
+// WithExpected returns a snapshot in which the given nodes are expected too. The rest is shared.
+func (s *Snapshot) WithExpected(nodes []ExpectedNode) *Snapshot {
+	next := *s.state
+	next.expected = expect(s.expected, nodes...)
+	return &Snapshot{state: &next, allowed: s.allowed, allowedKeys: s.allowedKeys, customAllowed: s.customAllowed}
+}
+
+// expect adds nodes to those that are expected, each name once, and leaves the given list as it is.
+func expect(known []ExpectedNode, nodes ...ExpectedNode) []ExpectedNode {
+	named := make(map[string]bool, len(known)+len(nodes))
+	for _, n := range known {
+		named[n.Name] = true
 	}
+	out := slices.Clip(known)
+	for _, n := range nodes {
+		if !named[n.Name] {
+			named[n.Name] = true
+			out = append(out, n)
+		}
+	}
+	return out
 }

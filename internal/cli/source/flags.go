@@ -70,6 +70,11 @@ type Flags struct {
 	Connection *Connection
 	// From is the path of a bundle; empty means the cluster.
 	From string
+	// Inventory is the path of a file that names the nodes which should exist; empty means none.
+	Inventory string
+	// Earlier is the path of an earlier bundle of the same cluster, whose nodes should still exist; empty
+	// means none.
+	Earlier string
 	// Passive asks nothing beyond lists.
 	Passive bool
 	// Timeout for everything together.
@@ -80,6 +85,8 @@ type Flags struct {
 func (f *Flags) Add(cmd *cobra.Command) {
 	set := cmd.Flags()
 	set.StringVar(&f.From, "from", "", "look at this bundle (folder or archive) instead of a cluster")
+	set.StringVar(&f.Inventory, "inventory", "", "a file with the nodes that should exist: one name a line, or what kubectl get nodes -o yaml prints")
+	set.StringVar(&f.Earlier, "earlier", "", "an earlier bundle of this cluster, whose nodes should still exist")
 	set.BoolVar(&f.Passive, "passive", false, "only list objects; ask no further questions, such as for the last lines of a log")
 	set.DurationVar(&f.Timeout, "timeout", DefaultTimeout, "how long all of it may take; what was read by then is reported")
 }

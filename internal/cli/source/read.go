@@ -37,29 +37,41 @@ func (r *Reading) End(now time.Time) {
 // Read reads the cluster or the bundle that the flags name and runs the rules over it. Whatever is
 // wrong with the cluster is in the Reading; an error is about the command line.
 func (f *Flags) Read(ctx context.Context, inv *invocation.Invocation, rules []rule.Rule) (*Reading, error) {
+	nodes, err := f.expected(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if f.From != "" {
 		b, err := bundle.Open(ctx, f.From)
 		if err != nil {
 			return nil, &exit.Error{Code: exit.Usage, Err: err}
 		}
-		return f.replay(ctx, inv, b, rules), nil
+		return f.replay(ctx, inv, b, rules, nodes)
 	}
-	return f.live(ctx, inv, rules)
+	return f.live(ctx, inv, rules, nodes)
 }
 
 // Replay runs the rules over a bundle.
 func Replay(ctx context.Context, inv *invocation.Invocation, b *bundle.Bundle, rules []rule.Rule) *Reading {
-	return new(Flags).replay(ctx, inv, b, rules)
+	return replayed(ctx, inv, b, b.Snapshot(), rules, b)
 }
 
-func (f *Flags) replay(ctx context.Context, inv *invocation.Invocation, b *bundle.Bundle, rules []rule.Rule) *Reading {
-	began := inv.Now()
+func (f *Flags) replay(ctx context.Context, inv *invocation.Invocation, b *bundle.Bundle, rules []rule.Rule, nodes []snapshot.ExpectedNode) (*Reading, error) {
+	s, err := expectIn(b.Snapshot(), nodes)
+	if err != nil {
+		return nil, err
+	}
 	var answerer rule.Answerer = b
 	if f.Passive {
 		answerer = nil
 	}
+	return replayed(ctx, inv, b, s, rules, answerer), nil
+}
+
+func replayed(ctx context.Context, inv *invocation.Invocation, b *bundle.Bundle, s *snapshot.Snapshot, rules []rule.Rule, answerer rule.Answerer) *Reading {
+	began := inv.Now()
 	r := &Reading{
-		Result:   rule.Evaluate(ctx, b.Snapshot(), rules, answerer, rule.DefaultBudget),
+		Result:   rule.Evaluate(ctx, s, rules, answerer, rule.DefaultBudget),
 		Recorded: true,
 		began:    began,
 	}
@@ -68,7 +80,7 @@ func (f *Flags) replay(ctx context.Context, inv *invocation.Invocation, b *bundl
 	return r
 }
 
-func (f *Flags) live(parent context.Context, inv *invocation.Invocation, rules []rule.Rule) (*Reading, error) {
+func (f *Flags) live(parent context.Context, inv *invocation.Invocation, rules []rule.Rule, nodes []snapshot.ExpectedNode) (*Reading, error) {
 	t, err := f.Connection.resolve(inv.Program)
 	if err != nil {
 		return nil, err
@@ -90,6 +102,9 @@ func (f *Flags) live(parent context.Context, inv *invocation.Invocation, rules [
 	p.end()
 	if err != nil {
 		return nil, exit.Misused("context %q of the kubeconfig cannot be used: %w; mend it, or write --context with another", t.name, oneLine(err))
+	}
+	if snap, err = expectIn(snap, nodes); err != nil {
+		return nil, err
 	}
 	var answerer rule.Answerer = client
 	if f.Passive {

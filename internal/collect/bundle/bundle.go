@@ -266,5 +266,9 @@ func (r *reader) build() *snapshot.Snapshot {
 	}
 	r.builder.SetTime(moment)
 	r.builder.SetSource(snapshot.Source{Name: name})
-	return r.builder.Build()
+	s := r.builder.Build()
+	if r.manifest == nil {
+		return s
+	}
+	return s.WithExpected(r.manifest.ExpectedNodes)
 }

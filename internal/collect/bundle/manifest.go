@@ -35,6 +35,8 @@ type manifest struct {
 	Kinds []kindRecord `json:"kinds"`
 	// CustomKinds are the kinds of custom resources that somebody tried to read, sorted.
 	CustomKinds []kindRecord `json:"customKinds,omitempty"`
+	// ExpectedNodes are the nodes that somebody expected when the bundle was written.
+	ExpectedNodes []snapshot.ExpectedNode `json:"expectedNodes,omitempty"`
 	// Answers to the questions that rules asked, sorted by question.
 	Answers []answerRecord `json:"answers,omitempty"`
 	// Missing is what the bundle lacks beyond the kinds' coverage.

@@ -50,6 +50,7 @@ func everything() *snapshot.Snapshot {
 	second := metav1.NewTime(moment.Truncate(time.Second).Add(-time.Minute))
 	micro := metav1.NewMicroTime(moment.Truncate(time.Microsecond).Add(-time.Second))
 	b := snapshot.NewBuilder(moment, snapshot.Source{Name: "lab", Live: true})
+	b.ExpectNode(snapshot.ExpectedNode{Name: "w9", Source: "inventory hosts.txt"})
 	b.SetAPI(snapshot.API{
 		Asked: true, Server: "10.0.0.1:6443", Version: "v1.36.3", CertificateNotAfter: moment.AddDate(1, 0, 0),
 		Addresses: []snapshot.Address{{Address: "10.0.0.1:6443"}},
@@ -128,13 +129,14 @@ type contents struct {
 	Answers  map[snapshot.Question]snapshot.Answer
 	Custom   map[snapshot.Kind]snapshot.Coverage
 	Customs  []*snapshot.CustomResource
+	Expected []snapshot.ExpectedNode
 }
 
 func contentsOf(s *snapshot.Snapshot) contents {
 	c := contents{
 		Now: s.Now(), Name: s.Source().Name, API: s.API(), Kinds: map[snapshot.Kind]snapshot.Coverage{},
 		Objects: map[snapshot.Kind][]snapshot.Object{}, Answers: map[snapshot.Question]snapshot.Answer{},
-		Custom: map[snapshot.Kind]snapshot.Coverage{}, Customs: s.CustomResources(),
+		Custom: map[snapshot.Kind]snapshot.Coverage{}, Customs: s.CustomResources(), Expected: s.ExpectedNodes(),
 	}
 	for _, k := range s.CustomKinds() {
 		c.Custom[k] = s.CustomCoverage(k)

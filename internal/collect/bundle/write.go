@@ -169,7 +169,7 @@ func manifestOf(s *snapshot.Snapshot, o WriteOptions) manifest {
 	m := manifest{
 		TypeMeta: metav1.TypeMeta{APIVersion: ManifestVersion, Kind: manifestKind},
 		Program:  o.Program, Cluster: s.Source().Name, ObservedAt: s.Now().UTC(), API: s.API(),
-		CustomKinds: customRecords(s),
+		CustomKinds: customRecords(s), ExpectedNodes: s.ExpectedNodes(),
 	}
 	for _, k := range s.Kinds() {
 		record := kindRecord{
