@@ -31,9 +31,10 @@ var _ = Catalog.Add(rule.Rule{
 	Needs: slices.Concat([]rule.Need{
 		rule.Any[*corev1.Pod](), rule.Optional[*corev1.ConfigMap](), rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease](),
 	}, rule.Owners()),
-	For:    time.Minute,
-	Causes: []rule.Cause{{Code: "ControllerManagerDown", Via: rule.Cluster, Holds: publishedByControllerManager}},
-	Detect: configMapMissing,
+	CustomResources: true,
+	For:             time.Minute,
+	Causes:          []rule.Cause{{Code: "ControllerManagerDown", Via: rule.Cluster, Holds: publishedByControllerManager}},
+	Detect:          configMapMissing,
 })
 
 // rootCA is the ConfigMap that the controller manager publishes into every namespace
@@ -85,11 +86,12 @@ func missingConfigMap(p *rule.Pass, n *needed, known bool) finding.Finding {
 	}
 	f.Title = finding.Join(", ", finding.Textf("%s does not exist", "%s 없음", finding.Named(n.subject)),
 		finding.Format("%s cannot start", "%s가 시작하지 못합니다", finding.Pods(len(n.pods()))))
+	made := blameMakers(p, &f)
 	f.Why = finding.Join("; ",
 		finding.Format("%s needs it to start", "%s의 시작에 필요합니다", needs),
 		finding.Textf("first missed at %s; nothing tells who removed it", "%s에 처음 확인되었습니다. 누가 삭제했는지는 기록되지 않습니다", finding.Clock(p.Now(), f.Since)),
-		lastSeen(p, n), elsewhere(p, n.subject))
-	f.Remedies.Now = restore(p, n)
+		made, writers(p, n.subject), lastSeen(p, n), n.latent(), elsewhere(p, n.subject))
+	f.Remedies.Now = append(f.Remedies.Now, restore(p, n)...)
 	f.Remedies.Later = []finding.Remedy{{Text: finding.Text{
 		EN: "apply a ConfigMap together with what uses it, and let one tool own both",
 		KO: "ConfigMap과 이를 사용하는 워크로드를 같은 도구로 함께 배포합니다",
@@ -110,6 +112,21 @@ func listed(p *rule.Pass, subject finding.Subject) finding.Evidence {
 		Value: fmt.Sprintf("%d there, none named %s", count, subject.Name),
 		At:    finding.Timestamp(p.Coverage(snapshot.KindOf[*corev1.ConfigMap]()).ReadAt),
 	}
+}
+
+// writers names who writes the other ConfigMaps of the namespace: the tool that should have written this
+// one, or that took it away.
+func writers(p *rule.Pass, subject finding.Subject) finding.Text {
+	var names []string
+	for _, c := range snapshot.List[*corev1.ConfigMap](p.Snapshot) {
+		if by, at := snapshot.LastManager(c); c.Namespace == subject.Namespace && c.Name != rootCA && subject.Name != rootCA && !at.IsZero() {
+			names = append(names, fmt.Sprintf("%q", by))
+		}
+	}
+	if len(names) == 0 {
+		return finding.Text{}
+	}
+	return finding.Format("the other ConfigMaps there were last written by %s", "이 namespace의 다른 ConfigMap을 마지막으로 변경한 도구: %s", finding.List(names))
 }
 
 // lastSeen says when the object must have been there: a pod that runs started with it.

@@ -66,6 +66,24 @@ func (n needs) missing(s *snapshot.Snapshot, pod *corev1.Pod, ref reference, lis
 	}
 }
 
+// addRunning takes in the running pods that refer to objects which are known to be missing.
+func (n needs) addRunning(s *snapshot.Snapshot) {
+	if len(n) == 0 {
+		return
+	}
+	for _, pod := range snapshot.List[*corev1.Pod](s) {
+		if pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil {
+			continue
+		}
+		for ref := range references(&pod.Spec) {
+			object, missed := n[finding.Subject{Kind: ref.kind, Namespace: pod.Namespace, Name: ref.name}]
+			if missed && !slices.ContainsFunc(object.blocked, func(u use) bool { return u.pod == pod }) {
+				object.running = addOnce(object.running, use{pod: pod, ref: ref, since: cameToKubelet(pod)})
+			}
+		}
+	}
+}
+
 // sorted returns the objects in the order of their names.
 func (n needs) sorted() []*needed {
 	out := make([]*needed, 0, len(n))
@@ -103,6 +121,20 @@ func (n *needed) pods() []finding.Subject {
 		}
 	}
 	return out
+}
+
+// latent tells of the pods that run and cannot start again without the object.
+func (n *needed) latent() finding.Text {
+	if len(n.running) == 0 {
+		return finding.Text{}
+	}
+	var names []string
+	for _, u := range n.running {
+		names = append(names, u.pod.Name)
+	}
+	slices.Sort(names)
+	return finding.Format("running, and unable to start again without it: %s (%s)", "실행 중이지만 다시 시작하지 못하는 %s(%s)",
+		finding.Pods(len(slices.Compact(names))), finding.List(names))
 }
 
 // evidence quotes what kubelets say, the first of each workload.

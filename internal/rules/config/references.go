@@ -138,9 +138,12 @@ var podSpecPaths = map[string]string{
 }
 
 // pathIn is the path of the place within the object that people edit.
-func (r reference) pathIn(workloadKind string) string {
+func (r reference) pathIn(workloadKind string) string { return inPodSpec(workloadKind, r.path()) }
+
+// inPodSpec is a path within the pod spec, from the object that people edit.
+func inPodSpec(workloadKind, path string) string {
 	if prefix, ok := podSpecPaths[workloadKind]; ok {
-		return prefix + r.path()
+		return prefix + path
 	}
-	return ".spec.template.spec" + r.path()
+	return ".spec.template.spec" + path
 }

@@ -29,8 +29,9 @@ var _ = Catalog.Add(rule.Rule{
 	Needs: slices.Concat([]rule.Need{
 		rule.Any[*corev1.Pod](), rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease](),
 	}, rule.Owners()),
-	For:    time.Minute,
-	Detect: secretMissing,
+	CustomResources: true,
+	For:             time.Minute,
+	Detect:          secretMissing,
 })
 
 func secretMissing(p *rule.Pass) {
@@ -45,6 +46,7 @@ func secretMissing(p *rule.Pass) {
 			}
 		}
 	}
+	found.addRunning(p.Snapshot)
 	for _, n := range found.sorted() {
 		needs := tell(workloads(p, n.blocked))
 		f := finding.Finding{
@@ -57,14 +59,15 @@ func secretMissing(p *rule.Pass) {
 				finding.Format("%s needs it to start", "%s의 시작에 필요합니다", needs),
 				finding.Textf("first missed at %s", "%s에 처음 확인되었습니다", finding.Clock(p.Now(), n.first()))),
 		}
-		f.Remedies.Now = []finding.Remedy{
+		f.Why = finding.Join("; ", f.Why, blameMakers(p, &f), n.latent())
+		f.Remedies.Now = append(f.Remedies.Now, []finding.Remedy{
 			{
 				Text:    finding.Text{EN: "see which Secrets there are: it may have another name", KO: "Secret 목록을 확인합니다. 이름이 다를 수 있습니다"},
 				Command: fmt.Sprintf("kubectl -n %s get secrets", n.subject.Namespace),
 			},
 			{Text: finding.Textf("create %s again from where it is kept (vault, sealed manifest, issuer); pods that wait start by themselves",
 				"원본(vault, 암호화된 manifest, 발급 주체)으로 다시 만듭니다: %s. 대기 중인 Pod는 스스로 시작합니다", finding.Named(n.subject))},
-		}
+		}...)
 		f.Remedies.Now = append(f.Remedies.Now, rollback(p, n)...)
 		p.Report(f)
 	}
