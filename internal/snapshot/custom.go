@@ -35,6 +35,8 @@ type CustomResource struct {
 	// Suspended tells that people told its controller to leave it: spec.suspend, spec.suspended or
 	// spec.paused is true.
 	Suspended bool
+	// Selects is what a monitor of the Prometheus operator watches; nil for every other kind.
+	Selects *MonitorSelection
 	// Parents are the conditions that other controllers wrote about it, one set each, as in
 	// .status.parents of the Gateway API's routes.
 	Parents []ParentStatus
@@ -48,6 +50,37 @@ type ParentStatus struct {
 	Parent v1alpha1.Subject
 	// Conditions that it wrote.
 	Conditions []metav1.Condition
+}
+
+// MonitorSelection is the Services or pods that a ServiceMonitor or PodMonitor watches.
+type MonitorSelection struct {
+	// Labels that they carry, .spec.selector.
+	Labels metav1.LabelSelector
+	// Anywhere tells that they may be in any namespace, .spec.namespaceSelector.any.
+	Anywhere bool
+	// Namespaces that they are in, .spec.namespaceSelector.matchNames; the monitor's own where empty.
+	Namespaces []string
+}
+
+// MonitoringGroup is the API group of the Prometheus operator.
+const MonitoringGroup = "monitoring.coreos.com"
+
+// selectionOf reads what a monitor watches; nil where it has not the shape of one.
+func selectionOf(k Kind, object map[string]any) *MonitorSelection {
+	if k.Group != MonitoringGroup || (k.Kind != "ServiceMonitor" && k.Kind != "PodMonitor") {
+		return nil
+	}
+	raw, found, err := unstructured.NestedMap(object, "spec", "selector")
+	if !found || err != nil {
+		return nil
+	}
+	m := &MonitorSelection{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(raw, &m.Labels); err != nil {
+		return nil
+	}
+	m.Anywhere, _, _ = unstructured.NestedBool(object, "spec", "namespaceSelector", "any")
+	m.Namespaces, _, _ = unstructured.NestedStringSlice(object, "spec", "namespaceSelector", "matchNames")
+	return m
 }
 
 // Subject names the object.
@@ -144,6 +177,7 @@ func ReduceCustom(k Kind, u *unstructured.Unstructured) (*CustomResource, error)
 		told, _, _ := unstructured.NestedBool(u.Object, "spec", field)
 		r.Suspended = r.Suspended || told
 	}
+	r.Selects = selectionOf(k, u.Object)
 	parents, _, _ := unstructured.NestedSlice(u.Object, "status", "parents")
 	for _, p := range parents {
 		m, ok := p.(map[string]any)

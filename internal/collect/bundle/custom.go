@@ -178,7 +178,18 @@ type customObject struct {
 	metav1.TypeMeta `json:",inline"`
 
 	Metadata metav1.ObjectMeta `json:"metadata"`
+	Spec     customSpec        `json:"spec,omitzero"`
 	Status   customStatus      `json:"status,omitzero"`
+}
+
+type customSpec struct {
+	Selector          *metav1.LabelSelector    `json:"selector,omitempty"`
+	NamespaceSelector *customNamespaceSelector `json:"namespaceSelector,omitempty"`
+}
+
+type customNamespaceSelector struct {
+	Any        bool     `json:"any,omitempty"`
+	MatchNames []string `json:"matchNames,omitempty"`
 }
 
 type customStatus struct {
@@ -208,6 +219,9 @@ func writeCustomList(w io.Writer, s *snapshot.Snapshot, k snapshot.Kind) error {
 		o := customObject{
 			TypeMeta: metav1.TypeMeta{APIVersion: k.GroupVersionKind().GroupVersion().String(), Kind: k.Kind}, Metadata: r.ObjectMeta,
 			Status: customStatus{ObservedGeneration: r.ObservedGeneration, Conditions: r.Conditions},
+		}
+		if m := r.Selects; m != nil {
+			o.Spec = customSpec{Selector: &m.Labels, NamespaceSelector: &customNamespaceSelector{Any: m.Anywhere, MatchNames: m.Namespaces}}
 		}
 		for _, p := range r.Parents {
 			o.Status.Parents = append(o.Status.Parents, customParent{
