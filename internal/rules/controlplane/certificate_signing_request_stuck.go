@@ -64,6 +64,7 @@ func fateOf(csr *certificatesv1.CertificateSigningRequest) (fate, *certificatesv
 			return denied, c
 		case certificatesv1.CertificateFailed:
 			return failed, c
+		case certificatesv1.CertificateApproved:
 		}
 	}
 	if len(csr.Status.Conditions) > 0 {

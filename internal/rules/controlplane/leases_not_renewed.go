@@ -128,6 +128,8 @@ func tryWrite(p *rule.Pass, f *finding.Finding) {
 			Text:     finding.Text{EN: "webhooks and policies for new Leases: one that is only tried is let in", KO: "새 Lease를 막는 webhook과 policy: 저장하지 않고 시도한 쓰기는 통과합니다"},
 			Evidence: []finding.Evidence{seen},
 		})
+	case snapshot.Refused, snapshot.TimedOut, snapshot.Denied, snapshot.Absent, snapshot.Errored:
+		// It could not be tried.
 	}
 }
 
