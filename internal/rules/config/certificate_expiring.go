@@ -42,7 +42,7 @@ func certificateExpiring(p *rule.Pass) {
 		f := finding.Finding{
 			Subject: d.subject, Mechanism: v1alpha1.MechanismExpired, Field: d.field, Evidence: []finding.Evidence{d.evidence()}, Remedies: d.renew(),
 			Title: finding.Format("%s: %s expires in %s", "%s: %s, %s 뒤 만료", finding.Verbatim(finding.Named(d.subject)), d.what(), span(left)),
-			Why: finding.Join("; ", finding.Textf("it is valid until %s", "%s까지 유효합니다", finding.Clock(p.Now(), d.notAfter)), d.purpose()),
+			Why:   finding.Join("; ", finding.Textf("it is valid until %s", "%s까지 유효합니다", finding.Clock(p.Now(), d.notAfter)), d.purpose()),
 		}
 		if left >= min(renewalWarned, life/10) {
 			f.Severity = finding.Info

@@ -100,7 +100,11 @@ func harmed(s *snapshot.Snapshot, claims []*corev1.PersistentVolumeClaim, pods [
 
 // without leaves a finding's own subject out of what it explains.
 func without(subjects []finding.Subject, self finding.Subject) []finding.Subject {
-	return slices.DeleteFunc(subjects, func(s finding.Subject) bool { return s == self })
+	subjects = slices.DeleteFunc(subjects, func(s finding.Subject) bool { return s == self })
+	if len(subjects) == 0 {
+		return nil
+	}
+	return subjects
 }
 
 // workloadNames names what pods belong to.
