@@ -3,6 +3,7 @@ package controlplane
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -27,7 +28,7 @@ func (n *Node) serve() error {
 	mux.HandleFunc("GET /configz", n.configz)
 	mux.HandleFunc("GET /stats/summary", n.stats)
 	n.mu.Lock()
-	n.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	n.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug)}
 	server := n.server
 	n.mu.Unlock()
 	go func() {
@@ -208,7 +209,7 @@ func (w *World) serveMetrics() error {
 	mux.HandleFunc("GET "+group+"/namespaces/{namespace}/pods", w.podMetrics)
 	mux.HandleFunc("GET "+group+"/pods", w.podMetrics)
 	mux.HandleFunc("GET /openapi/", http.NotFound)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug)}
 	w.servers = append(w.servers, server)
 	go func() {
 		_ = server.ServeTLS(listener, w.pki.path("kubelet.crt"), w.pki.path("kubelet.key")) // until it is closed

@@ -178,6 +178,7 @@ func (w *World) certify(until time.Time) error {
 		return fmt.Errorf("reading the kubeconfig: %w", err)
 	}
 	w.Config.QPS, w.Config.Burst, w.Config.Timeout = 200, 400, 20*time.Second
+	w.Config.WarningHandler = rest.NoWarnings{}
 	return nil
 }
 
