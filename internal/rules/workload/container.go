@@ -3,6 +3,7 @@ package workload
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -22,28 +23,32 @@ type container struct {
 	init   bool
 }
 
-// containersOf returns the containers of a pod that have a status, init containers first. A status
+// containersOf yields the containers of a pod that have a status, init containers first. A status
 // without a container in the spec is left out.
-func containersOf(p *corev1.Pod) []container {
-	var out []container
-	add := func(specs []corev1.Container, statuses []corev1.ContainerStatus, isInit bool) {
-		for i := range statuses {
-			for j := range specs {
-				if specs[j].Name == statuses[i].Name {
-					out = append(out, container{pod: p, spec: &specs[j], status: &statuses[i], init: isInit})
-					break
+func containersOf(p *corev1.Pod) iter.Seq[container] {
+	return func(yield func(container) bool) {
+		of := func(specs []corev1.Container, statuses []corev1.ContainerStatus, isInit bool) bool {
+			for i := range statuses {
+				for j := range specs {
+					if specs[j].Name == statuses[i].Name {
+						if !yield(container{pod: p, spec: &specs[j], status: &statuses[i], init: isInit}) {
+							return false
+						}
+						break
+					}
 				}
 			}
+			return true
+		}
+		if of(p.Spec.InitContainers, p.Status.InitContainerStatuses, true) {
+			of(p.Spec.Containers, p.Status.ContainerStatuses, false)
 		}
 	}
-	add(p.Spec.InitContainers, p.Status.InitContainerStatuses, true)
-	add(p.Spec.Containers, p.Status.ContainerStatuses, false)
-	return out
 }
 
 // containerNamed returns the container of a pod that has a name; false where its status has none.
 func containerNamed(p *corev1.Pod, name string) (container, bool) {
-	for _, c := range containersOf(p) {
+	for c := range containersOf(p) {
 		if c.spec.Name == name {
 			return c, true
 		}
@@ -212,7 +217,7 @@ func worstFirst(a, b container) int {
 func endingContainers(p *rule.Pass, keep func(container) bool) []group[container] {
 	var found []container
 	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
-		for _, c := range containersOf(pod) {
+		for c := range containersOf(pod) {
 			if keep(c) {
 				found = append(found, c)
 			}

@@ -87,12 +87,12 @@ func detectContainerCrashLoop(p *rule.Pass) {
 	}
 	for _, g := range endingContainers(p, endsByItself) {
 		if words := askLastWords(p, d, g.Items); !words.about(concernPlatform) {
-			p.Report(containerCrashLoop(p, g, words))
+			p.Report(containerCrashLoop(p, d, g, words))
 		}
 	}
 }
 
-func containerCrashLoop(p *rule.Pass, g group[container], words lastWords) finding.Finding {
+func containerCrashLoop(p *rule.Pass, d *directory, g group[container], words lastWords) finding.Finding {
 	c, pods := g.Items[0], containerPods(g.Items)
 	end, h := c.ended(), historyOf(p.Snapshot, g.Subject, pods)
 	f := finding.Finding{
@@ -109,7 +109,12 @@ func containerCrashLoop(p *rule.Pass, g group[container], words lastWords) findi
 		meaning = finding.Join("; ", meaning, finding.Textf("it has a liveness probe, but no event tells whether that had it killed",
 			"liveness probe가 있지만 그 때문에 종료되었는지 알려 주는 이벤트가 없습니다"))
 	}
-	f.Why = finding.Join("; ", restarts(g.Items), meaning, words.textOr(end.Message), h.brought(".spec"), h.serving(), staticNote(pods))
+	var perhaps finding.Text
+	if len(words.evidence) == 0 && end.ExitCode != 0 && !h.blames(".spec") {
+		words.waits = d.configured(c.pod)
+		perhaps = mayWaitFor(words.waits)
+	}
+	f.Why = finding.Join("; ", restarts(g.Items), meaning, words.textOr(end.Message), perhaps, h.brought(".spec"), h.serving(), staticNote(pods))
 	words.apply(p, &f, pods)
 	if h.blames(".spec") {
 		f.Evidence = append(f.Evidence, h.revision.evidence()...)

@@ -49,7 +49,7 @@ func containerOOMKilled(p *rule.Pass, g group[container]) finding.Finding {
 		Field:    c.field(g.Subject, ".resources.limits.memory"),
 		Evidence: []finding.Evidence{c.evidence()},
 	}
-	name := finding.Verbatim(finding.Qualified(g.Subject))
+	name := nameOf(g.Subject, pods)
 	limit, limited := memoryLimit(c)
 	var cause finding.Text
 	if limited {
@@ -68,7 +68,10 @@ func containerOOMKilled(p *rule.Pass, g group[container]) finding.Finding {
 	if pressure {
 		onNode = finding.Textf("node %s is short of memory as a whole (MemoryPressure)", "노드 %s 전체의 메모리가 부족합니다(MemoryPressure)", node)
 	}
-	f.Why = finding.Join("; ", cause, onNode, restarts(g.Items), h.brought(".spec"), h.serving())
+	if pressure && !limited {
+		f.WaitsFor = []finding.Subject{{Kind: "Node", Name: node}}
+	}
+	f.Why = finding.Join("; ", cause, onNode, restarts(g.Items), h.brought(".spec"), h.serving(), staticNote(pods))
 	if h.blames(".spec") {
 		f.Evidence = append(f.Evidence, h.revision.evidence()...)
 		f.Remedies.Now = h.rollback()

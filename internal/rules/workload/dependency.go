@@ -116,14 +116,19 @@ func (d *directory) behind(svc *corev1.Service, host string) dependency {
 // workloadsBehind bounds how many workloads stand for one Service.
 const workloadsBehind = 4
 
+var (
+	hostInURL      = regexp.MustCompile(`[a-z][a-z0-9+.-]*://(?:[^/@\s"']*@)?([A-Za-z0-9.-]+)`)
+	hostBeforePort = regexp.MustCompile(`(?:^|[\s"'(=@>])([A-Za-z0-9][A-Za-z0-9.-]*):\d{2,5}\b`)
+)
+
 // hostsNamed match the hosts in the words of programs: of look-ups that failed, of URLs, before a
 // port, and in quotation marks or parentheses after a word for the far end.
 var hostsNamed = []*regexp.Regexp{
 	regexp.MustCompile(`lookup ([A-Za-z0-9._-]+)(?: on |: )`),
 	regexp.MustCompile(`(?:EAI_AGAIN|ENOTFOUND|UnknownHostException:|resolve host:?|bad address|Failed to resolve|host name|upstream|server host) ["'(]?([A-Za-z0-9._-]+)`),
-	regexp.MustCompile(`[a-z][a-z0-9+.-]*://(?:[^/@\s"']*@)?([A-Za-z0-9.-]+)`),
+	hostInURL,
 	regexp.MustCompile(`\b(?:host|server|at|to|remote host|on)[ =]\(?["']?([A-Za-z0-9][A-Za-z0-9.-]*)`),
-	regexp.MustCompile(`(?:^|[\s"'(=@>])([A-Za-z0-9][A-Za-z0-9.-]*):\d{2,5}\b`),
+	hostBeforePort,
 	regexp.MustCompile(`\b(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})\b`),
 	regexp.MustCompile(`\[([0-9A-Fa-f:]+)\]:\d{2,5}\b`),
 }
@@ -201,30 +206,68 @@ func (d *directory) waitedFor(p *corev1.Pod, r reading) []dependency {
 	return out
 }
 
-// configured are the Services that a pod's environment names (see snapshot.Trim) and that have no
-// Ready pod now: what it may well be waiting for. A Service without a selector is left out.
+// configured are the Services that a pod's environment and command name (see snapshot.Trim) and that
+// have no Ready pod now: what it may well be waiting for, and what that may be waiting for in turn. A
+// Service without a selector is left out.
 func (d *directory) configured(p *corev1.Pod) []dependency {
 	var out []dependency
+	known := map[string]bool{}
+	self := d.s.Workload(p)
+	next := []*corev1.Pod{p}
+	for range farthest {
+		var behind []*corev1.Pod
+		for _, from := range next {
+			for _, svc := range d.calls(from) {
+				pods := d.s.PodsSelected(svc.Namespace, svc.Spec.Selector)
+				if slices.ContainsFunc(pods, snapshot.PodReady) {
+					continue
+				}
+				found := d.behind(svc, svc.Name)
+				if known[found.name] || slices.Contains(found.subjects, self) {
+					continue
+				}
+				known[found.name] = true
+				out = append(out, found)
+				if len(pods) > 0 {
+					behind = append(behind, pods[0])
+				}
+			}
+		}
+		next = behind
+	}
+	return out
+}
+
+// farthest bounds how far the Services that a pod names are followed: front, api, db and one more.
+const farthest = 3
+
+// calls are the Services with a selector that a pod's environment and command name.
+func (d *directory) calls(p *corev1.Pod) []*corev1.Service {
+	var hosts []string
 	for _, c := range slices.Concat(p.Spec.Containers, p.Spec.InitContainers) {
 		for _, e := range c.Env {
-			host, ok := snapshot.EnvHost(e)
-			if !ok {
-				continue
+			if host, ok := snapshot.EnvHost(e); ok {
+				hosts = append(hosts, host)
 			}
-			svc, ok := d.service(p.Namespace, host)
-			if !ok || len(svc.Spec.Selector) == 0 || slices.ContainsFunc(d.s.PodsSelected(svc.Namespace, svc.Spec.Selector), snapshot.PodReady) {
-				continue
+		}
+		for _, word := range slices.Concat(c.Command, c.Args) {
+			for _, expression := range []*regexp.Regexp{hostInURL, hostBeforePort} {
+				for _, m := range expression.FindAllStringSubmatch(word, hostsPerText) {
+					hosts = append(hosts, m[1])
+				}
 			}
-			found := d.behind(svc, host)
-			if !slices.Contains(found.subjects, d.s.Workload(p)) && !slices.ContainsFunc(out, func(o dependency) bool { return o.name == found.name }) {
-				out = append(out, found)
-			}
+		}
+	}
+	var out []*corev1.Service
+	for _, host := range hosts {
+		if svc, ok := d.service(p.Namespace, host); ok && len(svc.Spec.Selector) > 0 && !slices.Contains(out, svc) {
+			out = append(out, svc)
 		}
 	}
 	return out
 }
 
-// mayWaitFor says which Services without a Ready pod the environment of a pod names.
+// mayWaitFor says which Services without a Ready pod a pod is set up to call, directly or by way of others.
 func mayWaitFor(dependencies []dependency) finding.Text {
 	var names []string
 	for _, d := range dependencies {
@@ -233,7 +276,7 @@ func mayWaitFor(dependencies []dependency) finding.Text {
 	if len(names) == 0 {
 		return finding.Text{}
 	}
-	return finding.Format("its environment names %s, which has no Ready pod", "환경 변수에 적힌 %s에 Ready Pod가 없습니다", finding.List(names))
+	return finding.Format("it is set up to call %s, and no pod behind that is Ready", "설정된 호출 대상 %s에 Ready Pod가 없습니다", finding.List(names))
 }
 
 // subjectsOf are the subjects of several dependencies, each once, in order.

@@ -32,9 +32,10 @@ func groupBy[T any](items []T, subject func(T) finding.Subject) []group[T] {
 
 // distinctPods returns the pods of items, each once, in order.
 func distinctPods[T any](items []T, pod func(T) *corev1.Pod) []*corev1.Pod {
-	var out []*corev1.Pod
+	out, seen := make([]*corev1.Pod, 0, len(items)), make(map[*corev1.Pod]bool, len(items))
 	for _, item := range items {
-		if p := pod(item); !slices.Contains(out, p) {
+		if p := pod(item); !seen[p] {
+			seen[p] = true
 			out = append(out, p)
 		}
 	}

@@ -51,10 +51,14 @@ func historyOf(s *snapshot.Snapshot, workload finding.Subject, failing []*corev1
 		const hash = appsv1.ControllerRevisionHashLabelKey
 		return controllerOf(p) == controllerOf(failing[0]) && p.Labels[hash] == failing[0].Labels[hash]
 	}
+	fails := make(map[*corev1.Pod]bool, len(failing))
+	for _, p := range failing {
+		fails[p] = true
+	}
 	var older *corev1.Pod
 	for _, p := range s.PodsOf(workload) {
 		switch {
-		case slices.Contains(failing, p) || !snapshot.PodReady(p):
+		case fails[p] || !snapshot.PodReady(p):
 		case sameRevision(p):
 			h.same++
 		default:

@@ -73,7 +73,7 @@ func lastFailure(pods []*corev1.Pod, job *batchv1.Job) (container, bool) {
 		if controllerOf(pod) != job.Name {
 			continue
 		}
-		for _, c := range containersOf(pod) {
+		for c := range containersOf(pod) {
 			if end := c.ended(); end != nil && end.ExitCode != 0 && (last.pod == nil || end.FinishedAt.After(at)) {
 				last, at = c, end.FinishedAt.Time
 			}

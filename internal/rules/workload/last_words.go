@@ -58,7 +58,7 @@ func askLastWords(p *rule.Pass, d *directory, failing []container) lastWords {
 	if len(seen) == 0 || out.clue != nil || len(out.evidence) == 0 {
 		return out
 	}
-	for _, c := range containersOf(failing[0].pod) {
+	for c := range containersOf(failing[0].pod) {
 		if c.status.State.Running != nil && !c.status.Ready && c.sidecarOrRegular() && !slices.Contains(seen, c.spec.Name) {
 			out.take(p, d, c, false)
 			break

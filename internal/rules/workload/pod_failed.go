@@ -56,7 +56,7 @@ func podFailed(pod *corev1.Pod, at time.Time) finding.Finding {
 		f.Mechanism = v1alpha1.MechanismStopped
 		f.Why = finding.Join(": ", f.Why, inQuotes(pod.Status.Reason+" "+pod.Status.Message))
 	}
-	for _, c := range containersOf(pod) {
+	for c := range containersOf(pod) {
 		end := c.status.State.Terminated
 		if end == nil || end.ExitCode == 0 {
 			continue

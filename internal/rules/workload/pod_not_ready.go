@@ -152,12 +152,12 @@ func withoutNode(pod *corev1.Pod, manager snapshot.Freshness) finding.Finding {
 func notReady(p *rule.Pass, pod *corev1.Pod) finding.Finding {
 	u := unreadiness(pod)
 	f := finding.Finding{
-		Subject: snapshot.SubjectOf(pod), Mechanism: u.mechanism(), Since: u.since,
-		Title:    finding.Join(": ", finding.Verbatim(finding.Named(snapshot.SubjectOf(pod))), u.text(pod)),
-		Evidence: []finding.Evidence{{Source: finding.Named(snapshot.SubjectOf(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since)}},
+		Subject: podSubject(pod), Mechanism: u.mechanism(), Since: u.since,
+		Title:    finding.Join(": ", finding.Verbatim(finding.Named(podSubject(pod))), u.text(pod)),
+		Evidence: []finding.Evidence{{Source: finding.Named(podSubject(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since)}},
 		Settling: settles(p.Snapshot, pod, u),
 	}
-	f.Why = u.why(p.Now())
+	f.Why = finding.Join("; ", u.why(p.Now()), staticNote([]*corev1.Pod{pod}))
 	if u.unjudged() && p.Writer(snapshot.Scheduler).State == snapshot.Alive {
 		tellScheduler(p, &f, pod)
 	}
@@ -197,7 +197,7 @@ func eventEvidence(e *corev1.Event) finding.Evidence {
 	o := e.InvolvedObject
 	return finding.Evidence{
 		Source: fmt.Sprintf("Event %s on %s %s/%s", e.Reason, o.Kind, o.Namespace, o.Name), Path: ".message",
-		Value: finding.Quote(e.Message), At: finding.Timestamp(snapshot.EventTime(e)),
+		Value: told(e), At: finding.Timestamp(snapshot.EventTime(e)),
 	}
 }
 

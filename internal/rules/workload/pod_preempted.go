@@ -24,6 +24,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    containerNeeds(),
 	For:      time.Minute,
+	Causes:   []rule.Cause{{Code: "PreemptionCascade", Via: rule.Claimed, Holds: aboutOnePod}},
 	Detect:   detectPodPreempted,
 })
 

@@ -19,11 +19,11 @@ var _ = Catalog.Add(rule.Rule{
 	Doc: finding.Textf(
 		"The scheduler finds no node for a pod and says why, node by node: resources, taints, labels, affinity, volumes, ports, cordoned nodes. What can change (a cordon, a full node, a node in "+
 			"trouble) is named before what the pod itself asks for, and only for nodes that the pod would accept. Where a single cordoned node decides, the finding is about that node. "+
-			"Silent for pods that are held back on purpose (scheduling gates), for which room is being made (preemption, cluster autoscaler), and for a claim that waits for its first "+
+			"Silent for pods that are held back on purpose (scheduling gates), for which room has been made for less than half an hour (preemption, cluster autoscaler), and for a claim that waits for its first "+
 			"consumer, which is not what holds a pod up. A pod of which the scheduler has said nothing at all is SchedulerDown's.",
 		"scheduler가 Pod를 배정할 노드를 찾지 못했습니다. 리소스, taint, label, affinity, volume, port, cordon 등 노드별 이유를 scheduler 메시지에서 읽습니다. "+
 			"Pod 자체의 조건보다 바뀔 수 있는 상태(cordon, 가득 찬 노드, 장애 노드)를 먼저 지목하며, Pod의 조건에 맞는 노드만 셉니다. cordon된 노드 하나 때문이면 그 노드에 대해 보고합니다. "+
-			"scheduling gate로 일부러 멈춘 Pod, preemption이나 cluster autoscaler가 자리를 만드는 중인 Pod는 보고하지 않습니다. 첫 consumer를 기다리는 PVC는 원인이 아닙니다. "+
+			"scheduling gate로 일부러 멈춘 Pod, preemption이나 cluster autoscaler가 자리를 만드는 중인 Pod(30분까지)는 보고하지 않습니다. 첫 consumer를 기다리는 PVC는 원인이 아닙니다. "+
 			"scheduler가 아무 말도 하지 않은 Pod는 SchedulerDown에서 다룹니다."),
 	Link:     "https://kubernetes.io/docs/concepts/scheduling-eviction/kube-scheduler/",
 	Severity: finding.Warning,
@@ -99,7 +99,8 @@ func detectPodUnschedulable(p *rule.Pass) {
 	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
 		c := snapshot.PodCondition(pod, corev1.PodScheduled)
 		if c == nil || c.Status != corev1.ConditionFalse || pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil || snapshot.PodDone(pod) ||
-			(c.Reason != corev1.PodReasonUnschedulable && c.Reason != corev1.PodReasonSchedulerError) || roomIsMade(p.Snapshot, pod) {
+			(c.Reason != corev1.PodReasonUnschedulable && c.Reason != corev1.PodReasonSchedulerError) ||
+			(p.Now().Sub(c.LastTransitionTime.Time) < longestWait && roomIsMade(p.Snapshot, pod)) {
 			continue
 		}
 		key := alike{p.Workload(pod), c.Message}
@@ -121,6 +122,10 @@ func detectPodUnschedulable(p *rule.Pass) {
 // scaleUp is how long a cluster autoscaler is left to add a node
 // (https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md, max-node-provision-time).
 const scaleUp = 15 * time.Minute
+
+// longestWait is how long room may be made for a pod before that is no excuse any more: an autoscaler
+// that tries again and again never gets anywhere, and a pod may be nominated for a node for ever.
+const longestWait = 2 * scaleUp
 
 // roomIsMade tells whether pods are being moved out of the way, or a node is being added
 // (events of cluster-autoscaler and of Karpenter).

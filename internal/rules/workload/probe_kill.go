@@ -56,7 +56,7 @@ func probeKill(s *snapshot.Snapshot, c container) (killedByProbe, bool) {
 		}
 		k.evidence = append(k.evidence, finding.Evidence{
 			Source: "Event " + finding.Qualified(snapshot.SubjectOf(c.pod)), Path: e.Reason + ".message",
-			Value: finding.Quote(e.Message), At: finding.Timestamp(snapshot.EventTime(e)),
+			Value: told(e), At: finding.Timestamp(snapshot.EventTime(e)),
 		})
 	}
 	if unhealthy != nil {

@@ -134,19 +134,19 @@ func (f *failingProbe) finding(p *rule.Pass, d *directory) finding.Finding {
 	}
 	out.Why = finding.Textf("container %s runs and has not restarted lately, and it is not ready since %s",
 		"컨테이너(%s)는 최근 재시작 없이 실행 중이나 %s부터 Ready가 아닙니다", f.first.container, finding.Clock(p.Now(), f.first.since))
-	var told *corev1.Event
+	var last *corev1.Event
 	for _, pod := range f.pods[:min(len(f.pods), podsTold)] {
 		u := unreadiness(pod)
 		out.Evidence = append(out.Evidence, finding.Evidence{Source: finding.Named(podSubject(pod)), Path: u.path, Value: u.value, At: finding.Timestamp(u.since)})
-		if e := probeFailure(p.Snapshot, pod, u.container, "Readiness", u.since); e != nil && told == nil {
-			told = e
+		if e := probeFailure(p.Snapshot, pod, u.container, "Readiness", u.since); e != nil && last == nil {
+			last = e
 		}
 	}
 	message := ""
-	if told != nil {
-		message = told.Message
-		out.Evidence = append(out.Evidence, eventEvidence(told))
-		out.Why = finding.Join(": ", out.Why, quoted(told.Message))
+	if last != nil {
+		message = last.Message
+		out.Evidence = append(out.Evidence, eventEvidence(last))
+		out.Why = finding.Join(": ", out.Why, quoted(last.Message))
 	}
 	words := askPresentWords(p, d, c)
 	verdict := judgeProbe(c.spec, c.spec.ReadinessProbe, message, words.heard)

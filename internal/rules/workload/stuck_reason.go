@@ -93,6 +93,14 @@ var sandboxReasons = []stuckReason{
 		says: finding.Textf("the node cannot get the sandbox image (pause)", "노드가 sandbox 이미지(pause)를 받지 못합니다"), look: "crictl images | grep pause",
 	},
 	{
+		text: regexp.MustCompile(`(?i)(?:cilium|calico|flannel|weave|antrea|ovn|kube-router|multus|aws-cni|ipamd|cni)[^"]*(?:connection refused|connect: no such file|is the agent running|failed to connect|dial unix)|dial unix [^ ]*(?:cilium|calico|cni|multus|antrea|ovn)`), onNode: true, mechanism: v1alpha1.MechanismStopped,
+		says: finding.Textf("the network plugin's own daemon does not answer on the node", "노드에서 network plugin의 daemon이 응답하지 않습니다"), look: "crictl ps -a | grep -iE 'cilium|calico|flannel|weave|antrea|ovn|multus|aws-node'",
+	},
+	{
+		text: regexp.MustCompile(`connection is unauthorized|[Uu]nauthorized`), onNode: true, mechanism: v1alpha1.MechanismUnauthorized,
+		says: finding.Textf("the API server refuses the network plugin's credentials", "API server가 network plugin의 자격 증명을 거부합니다"), look: "ls -l /etc/cni/net.d",
+	},
+	{
 		text: regexp.MustCompile(`(?:setup|set up|setting up)[^:]* network`), onNode: true, mechanism: v1alpha1.MechanismFailing,
 		says: finding.Textf("its network cannot be set up on the node", "노드에서 Pod 네트워크를 구성하지 못합니다"), look: "journalctl -u containerd --since -10min | grep -i cni",
 	},

@@ -1,0 +1,24 @@
+package workload
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// told is the message of an Event with how often it came and for how long, in the way of kubectl:
+// "message (x9 over 38m)".
+func told(e *corev1.Event) string {
+	message, count := finding.Quote(e.Message), e.Count
+	if e.Series != nil {
+		count = e.Series.Count
+	}
+	if count < 2 {
+		return message
+	}
+	return fmt.Sprintf("%s (x%d over %s)", message, count, duration.HumanDuration(snapshot.EventTime(e).Sub(snapshot.EventStart(e))))
+}
