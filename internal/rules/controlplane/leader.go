@@ -283,6 +283,7 @@ func leaderCauses(component string) []rule.Cause {
 		{Code: "EtcdUnavailable", Via: rule.Cluster},
 		{Code: "EtcdDatabaseFull", Via: rule.Cluster},
 		{Code: "WebhookUnavailable", Via: rule.Claimed},
+		{Code: "APIServerOverloaded", Via: rule.Cluster, Holds: starvesLeaders},
 		{Code: "ApiServerNotReady", Via: rule.Cluster},
 		{Code: "LeasesNotRenewed", Via: rule.Cluster},
 		{Code: "NodeUnreachable", Via: rule.Cluster, Holds: heldThere},
@@ -294,6 +295,11 @@ func leaderCauses(component string) []rule.Cause {
 		}})
 	}
 	return out
+}
+
+// starvesLeaders tells whether the full priority level is one of those by which leaders renew.
+func starvesLeaders(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
+	return cause.Severity == finding.Critical
 }
 
 // heldThere tells whether the last holder of the effect's Lease ran on the cause's Node.
