@@ -79,11 +79,21 @@ var kindsOfTypes sync.Map
 
 // KindOfObject returns the kind of an object; false where Scheme does not know its type.
 func KindOfObject(obj runtime.Object) (Kind, bool) {
+	t := reflect.TypeOf(obj)
+	known, _ := kindsOfTypes.Load(t)
+	if k, ok := known.(Kind); ok {
+		return k, true
+	}
 	gvks, _, err := Scheme.ObjectKinds(obj)
 	if err != nil || len(gvks) == 0 {
 		return Kind{}, false
 	}
-	return kindFor(gvks[0]), true
+	k := kindFor(gvks[0])
+	if _, own := obj.(runtime.Unstructured); !own {
+		// An unstructured object is of the kind that it says, whatever its Go type.
+		kindsOfTypes.Store(t, k)
+	}
+	return k, true
 }
 
 // KindFor returns the kind of a group, version and kind; false where Scheme does not know it.
