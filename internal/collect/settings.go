@@ -103,6 +103,7 @@ func cleanAddress(address *string) {
 
 // CleanCustom redacts what controllers say about a custom resource.
 func CleanCustom(r *snapshot.CustomResource) {
+	redact(&r.Phase)
 	cleanConditions(r.Conditions)
 	for i := range r.Parents {
 		cleanConditions(r.Parents[i].Conditions)

@@ -40,18 +40,25 @@ func keyPair(t *testing.T) (certificate, key []byte) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
 }
 
-// TestARealAPIServerAnswersQuestions asks what needs no node.
-func TestARealAPIServerAnswersQuestions(t *testing.T) {
+const (
+	// namespace has a LimitRange that no small pod passes, some ConfigMaps and a TLS Secret.
+	namespace = "questions"
+	// restricted enforces the strictest Pod Security Standard.
+	restricted = "questions-restricted"
+)
+
+// questionable fills the two namespaces, and returns the certificate in the Secret.
+func questionable(t *testing.T) (client kubernetes.Interface, certificate []byte) {
+	t.Helper()
 	client, err := kubernetes.NewForConfig(admin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const namespace = "questions"
 	if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	restricted := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "questions-strict", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
-	if _, err := client.CoreV1().Namespaces().Create(t.Context(), restricted, metav1.CreateOptions{}); err != nil {
+	strict := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: restricted, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
+	if _, err := client.CoreV1().Namespaces().Create(t.Context(), strict, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	limits := &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Name: "much"}, Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{
@@ -71,6 +78,12 @@ func TestARealAPIServerAnswersQuestions(t *testing.T) {
 	if _, err := client.CoreV1().Secrets(namespace).Create(t.Context(), secret, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	return client, certificate
+}
+
+// TestARealAPIServerAnswersQuestions asks what needs no node.
+func TestARealAPIServerAnswersQuestions(t *testing.T) {
+	client, certificate := questionable(t)
 	// What a quorum read finds, the watch cache may learn a moment later.
 	ask := func(q snapshot.Question) snapshot.Answer {
 		_, c, err := live.Collect(t.Context(), admin, nil, live.Options{Name: "test", Now: time.Now})
@@ -96,7 +109,7 @@ func TestARealAPIServerAnswersQuestions(t *testing.T) {
 			snapshot.Answer{Outcome: snapshot.Rejected, Error: "minimum cpu usage per Container is 1"},
 		},
 		"a pod under the strictest Pod Security Standard": {
-			snapshot.Question{Kind: snapshot.DryRunCreate, Namespace: restricted.Name, Resource: "pods"},
+			snapshot.Question{Kind: snapshot.DryRunCreate, Namespace: restricted, Resource: "pods"},
 			snapshot.Answer{Outcome: snapshot.Answered},
 		},
 		"a Service that would be admitted": {

@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -49,19 +48,9 @@ func mayBeCustom(gvk schema.GroupVersionKind) bool {
 
 // reduceCustom reads a custom resource from JSON.
 func reduceCustom(gvk schema.GroupVersionKind, raw []byte) (*snapshot.CustomResource, error) {
-	var parts struct {
-		Metadata json.RawMessage `json:"metadata"`
-		Status   json.RawMessage `json:"status"`
-	}
-	if err := json.Unmarshal(raw, &parts); err != nil {
+	u := &unstructured.Unstructured{}
+	if err := utiljson.Unmarshal(raw, &u.Object); err != nil {
 		return nil, err
-	}
-	u := &unstructured.Unstructured{Object: map[string]any{}}
-	for name, raw := range map[string]json.RawMessage{"metadata": parts.Metadata, "status": parts.Status} {
-		var value any
-		if len(raw) > 0 && utiljson.Unmarshal(raw, &value) == nil && value != nil {
-			u.Object[name] = value
-		}
 	}
 	r, err := snapshot.ReduceCustom(customKind(gvk), u)
 	if err != nil {
@@ -173,7 +162,7 @@ func customRecords(s *snapshot.Snapshot) []kindRecord {
 }
 
 // customObject is how a custom resource is written: as kubectl would print it, if nothing else were in
-// it.
+// it. Reading it with snapshot.ReduceCustom gives the same again.
 type customObject struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -183,19 +172,28 @@ type customObject struct {
 }
 
 type customSpec struct {
-	Selector          *metav1.LabelSelector    `json:"selector,omitempty"`
-	NamespaceSelector *customNamespaceSelector `json:"namespaceSelector,omitempty"`
+	Suspend           bool                  `json:"suspend,omitempty"`
+	Selector          *metav1.LabelSelector `json:"selector,omitempty"`
+	NamespaceSelector *namespaceSelector    `json:"namespaceSelector,omitempty"`
 }
 
-type customNamespaceSelector struct {
+// namespaceSelector is that of a ServiceMonitor or PodMonitor.
+type namespaceSelector struct {
 	Any        bool     `json:"any,omitempty"`
 	MatchNames []string `json:"matchNames,omitempty"`
 }
 
 type customStatus struct {
 	ObservedGeneration *int64             `json:"observedGeneration,omitempty"`
+	Phase              string             `json:"phase,omitempty"`
+	Health             customHealth       `json:"health,omitzero"`
 	Conditions         []metav1.Condition `json:"conditions,omitempty"`
 	Parents            []customParent     `json:"parents,omitempty"`
+}
+
+// customHealth is where Argo CD writes its phase.
+type customHealth struct {
+	Status string `json:"status,omitempty"`
 }
 
 type customParent struct {
@@ -210,26 +208,39 @@ type parentRef struct {
 	Name      string `json:"name,omitempty"`
 }
 
+func customObjectOf(r *snapshot.CustomResource) customObject {
+	o := customObject{
+		TypeMeta: metav1.TypeMeta{APIVersion: r.Kind.GroupVersionKind().GroupVersion().String(), Kind: r.Kind.Kind},
+		Metadata: r.ObjectMeta, Spec: customSpec{Suspend: r.Suspended},
+		Status: customStatus{ObservedGeneration: r.ObservedGeneration, Conditions: r.Conditions},
+	}
+	if strings.HasPrefix(r.PhasePath, ".status.health") {
+		o.Status.Health.Status = r.Phase
+	} else {
+		o.Status.Phase = r.Phase
+	}
+	if r.Selects != nil {
+		o.Spec.Selector = &r.Selects.Labels
+		o.Spec.NamespaceSelector = &namespaceSelector{Any: r.Selects.Anywhere, MatchNames: r.Selects.Namespaces}
+	}
+	for _, p := range r.Parents {
+		o.Status.Parents = append(o.Status.Parents, customParent{
+			ControllerName: p.Controller, Conditions: p.Conditions,
+			ParentRef: parentRef{Kind: p.Parent.Kind, Namespace: p.Parent.Namespace, Name: p.Parent.Name},
+		})
+	}
+	return o
+}
+
 func writeCustomList(w io.Writer, s *snapshot.Snapshot, k snapshot.Kind) error {
 	list := listWriter{w: w}
-	for _, r := range s.CustomResources() {
+	all := s.CustomResources()
+	from, _ := slices.BinarySearchFunc(all, k, func(r *snapshot.CustomResource, k snapshot.Kind) int { return snapshot.CompareKinds(r.Kind, k) })
+	for _, r := range all[from:] {
 		if r.Kind != k {
-			continue
+			break
 		}
-		o := customObject{
-			TypeMeta: metav1.TypeMeta{APIVersion: k.GroupVersionKind().GroupVersion().String(), Kind: k.Kind}, Metadata: r.ObjectMeta,
-			Status: customStatus{ObservedGeneration: r.ObservedGeneration, Conditions: r.Conditions},
-		}
-		if m := r.Selects; m != nil {
-			o.Spec = customSpec{Selector: &m.Labels, NamespaceSelector: &customNamespaceSelector{Any: m.Anywhere, MatchNames: m.Namespaces}}
-		}
-		for _, p := range r.Parents {
-			o.Status.Parents = append(o.Status.Parents, customParent{
-				ControllerName: p.Controller, Conditions: p.Conditions,
-				ParentRef: parentRef{Kind: p.Parent.Kind, Namespace: p.Parent.Namespace, Name: p.Parent.Name},
-			})
-		}
-		if err := list.add(o); err != nil {
+		if err := list.add(customObjectOf(r)); err != nil {
 			return fmt.Errorf("writing %s %s/%s: %w", k.Kind, r.Namespace, r.Name, err)
 		}
 	}

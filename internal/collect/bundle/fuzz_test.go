@@ -17,6 +17,7 @@ func FuzzObjectFile(f *testing.F) {
 	for _, seed := range []string{
 		list(podItem, otherItem), typedList("Node", `{"metadata":{"name":"w1"}}`), podItem + nodeItem,
 		"apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n---\n- b\n---\n", "---\n---\n{a: [", "\xef\xbb\xbf{", `{"items":{}}`, `{"items":[],"items":[{}]}`,
+		list(widgetItem, definition), "[" + widgetItem + "]", `{"kind":"WidgetList","apiVersion":"example.com/v1","items":[{"metadata":{"name":"a"},"status":{"conditions":[7]}}]}`,
 		`{"kind":"ListOptionsList","apiVersion":"v1","items":[{"metadata":{"name":"x"}}]}`,
 	} {
 		f.Add([]byte(seed))
@@ -28,7 +29,13 @@ func FuzzObjectFile(f *testing.F) {
 					t.Error("an object without a name was taken in")
 				}
 			},
-			list: func(schema.GroupVersionKind, bool) {},
+			custom: func(r *snapshot.CustomResource, _ bool) {
+				if r.Name == "" || r.Kind.Kind == "" || r.Kind.Group == "" {
+					t.Errorf("a custom resource was taken in as %+v", r)
+				}
+			},
+			arrays: true,
+			list:   func(schema.GroupVersionKind, bool) {},
 			odd: func(o oddity) {
 				if o.where == "" || (o.kind == "" && o.err == nil) {
 					t.Errorf("an oddity says nothing: %+v", o)
@@ -47,6 +54,11 @@ func FuzzBundle(f *testing.F) {
 	f.Add("machines/w1/report.json", []byte(`{"apiVersion":"maek.dev/agent/v1","machine":"w1"}`))
 	f.Add("cluster-resources/pods/a.json", []byte(typedList("Pod")))
 	f.Add("cluster-resources/pods-errors.json", []byte(`["no"]`))
+	f.Add("cluster-resources/custom-resources/widgets.example.com/shop.json", []byte("["+widgetItem+"]"))
+	f.Add("custom/example.com/widgets.json", []byte(list(widgetItem)))
+	f.Add("MANIFEST.json", []byte(`{"apiVersion":"maek.dev/bundle/v1","kind":"BundleManifest","customKinds":[{"group":"example.com","version":"v1","kind":"Widget","resource":"widgets","objects":1}]}`))
+	f.Add("namespaces/shop/core/pods.yaml", []byte("apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: a, namespace: shop}}]\n"))
+	f.Add("cluster-scoped-resources/core/nodes/w1.yaml", []byte(nodeItem))
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
 		if !fs.ValidPath(name) || name == "." {
 			return
@@ -86,5 +98,25 @@ func FuzzDumpedLogs(f *testing.F) {
 				t.Errorf("%q", text)
 			}
 		}
+	})
+}
+
+// A path says what a file is for without ever being opened.
+func FuzzLayout(f *testing.F) {
+	for _, name := range []string{
+		"MANIFEST.json", "machines/w1/report.json", "a/shop/pods.json", "cluster-resources/custom-resources/x.json", "cluster-resources/pods/a.yaml",
+		"namespaces/a/b/c.yaml", "cluster-scoped-resources/core/nodes/x.yaml", "logs/a/b/c.log", "/", "..", "namespaces",
+	} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		p := placeOf(name)
+		var l layout
+		l.saw(p)
+		if p.role == roleOther && p.gathered != "" {
+			t.Errorf("%q: %+v", name, p)
+		}
+		_, _ = kindNamed(name)
+		wantedLogs{"a/b": nil}.match(name)
 	})
 }

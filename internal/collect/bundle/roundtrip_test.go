@@ -99,7 +99,7 @@ func everything() *snapshot.Snapshot {
 	b.AddAnswer(configQuestion, snapshot.Answer{Outcome: snapshot.Answered, Text: `{"maxPods":110}`, At: moment})
 	b.AddAnswer(rejectedQuestion, snapshot.Answer{Outcome: snapshot.Rejected, Error: "exceeded quota", At: moment})
 	b.AddCustom(&snapshot.CustomResource{
-		Kind: gatewayKind, ObservedGeneration: new(int64(2)),
+		Kind: gatewayKind, Phase: "Pending", PhasePath: ".status.phase", ObservedGeneration: new(int64(2)),
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Generation: 3, CreationTimestamp: second, Labels: map[string]string{"app": "web"}},
 		Conditions: []metav1.Condition{{Type: "Programmed", Status: metav1.ConditionFalse, Reason: "No", Message: "none", LastTransitionTime: second}},
 		Parents: []snapshot.ParentStatus{{
@@ -107,6 +107,11 @@ func everything() *snapshot.Snapshot {
 			Conditions: []metav1.Condition{{Type: "Accepted", Status: metav1.ConditionTrue, Reason: "Yes", LastTransitionTime: second}},
 		}},
 	})
+	b.AddCustom(&snapshot.CustomResource{
+		Kind: monitorKind, ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api"}, Phase: "Degraded", PhasePath: ".status.health.status", Suspended: true,
+		Selects: &snapshot.MonitorSelection{Labels: metav1.LabelSelector{MatchLabels: map[string]string{"app": "api"}}, Namespaces: []string{"shop"}},
+	})
+	b.SetCustomCoverage(monitorKind, snapshot.Coverage{State: snapshot.Partial, Reason: "only the first 1 objects are read", ReadAt: moment})
 	b.SetCustomCoverage(gatewayKind, snapshot.Coverage{State: snapshot.Complete, ReadAt: moment})
 	b.SetCustomCoverage(widgetKind, snapshot.Coverage{State: snapshot.Failed, Reason: "conversion webhook for example.com/v1, Kind=Widget failed: x", ReadAt: moment})
 	return b.Build()
@@ -115,6 +120,7 @@ func everything() *snapshot.Snapshot {
 // The plural of one is not what its kind suggests.
 var (
 	gatewayKind = snapshot.Kind{Group: "gateway.example.com", Version: "v1", Kind: "Gateway", Resource: "gateways-of-example"}
+	monitorKind = snapshot.Kind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor", Resource: "servicemonitors"}
 	widgetKind  = snapshot.Kind{Group: "example.com", Version: "v1", Kind: "Widget", Resource: "widgets"}
 )
 

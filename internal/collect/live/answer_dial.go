@@ -39,7 +39,7 @@ func (c *Client) dialAnswer(ctx context.Context, address string) snapshot.Answer
 		InsecureSkipVerify: true, //nolint:gosec // the certificate is read, and nothing is sent
 	})
 	if err := secure.HandshakeContext(ctx); err != nil {
-		return snapshot.Answer{Outcome: snapshot.Errored, Error: dialWords(err)}
+		return dialError(err)
 	}
 	a := snapshot.Answer{Outcome: snapshot.Answered}
 	if certs := secure.ConnectionState().PeerCertificates; len(certs) > 0 {
@@ -50,10 +50,9 @@ func (c *Client) dialAnswer(ctx context.Context, address string) snapshot.Answer
 
 func dialError(err error) snapshot.Answer {
 	a := snapshot.Answer{Outcome: snapshot.Errored, Error: dialWords(err)}
-	switch dialReason(err) {
-	case snapshot.ConnectionRefused:
+	if reason := dialReason(err); reason == snapshot.ConnectionRefused {
 		a.Outcome = snapshot.Refused
-	case snapshot.NoAnswer:
+	} else if reason == snapshot.NoAnswer {
 		a.Outcome = snapshot.TimedOut
 	}
 	return a

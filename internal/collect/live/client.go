@@ -42,6 +42,9 @@ type Client struct {
 	// quorumDoubtful is set before any list where the API server itself says that etcd fails it.
 	quorumDoubtful bool
 
+	// customTotal counts the custom resources that were read, of all kinds.
+	customTotal atomic.Int64
+
 	// snapshot is what Collect made; questions about nodes are answered through its pods.
 	snapshot *snapshot.Snapshot
 }

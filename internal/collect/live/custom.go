@@ -27,6 +27,8 @@ const (
 	// maxCustomObjects bounds how many objects of one kind are read. Policy reports and the like are
 	// one a pod, and a part shows their controller's trouble as well as all of them.
 	maxCustomObjects = 5000
+	// maxCustomTotal bounds how many objects of all kinds together are read, some 2 KB each in memory.
+	maxCustomTotal = 50_000
 	// customPageSize is smaller than that of built-in kinds: the API server converts each object, and
 	// each may be as large as etcd takes.
 	customPageSize = 500
@@ -128,7 +130,7 @@ func (c *Client) listCustom(ctx context.Context, k snapshot.Kind, namespace stri
 			continue
 		case errors.Is(err, errCustomFull):
 			r.coverage.State = snapshot.Partial
-			r.coverage.Reason = fmt.Sprintf("only the first %d objects are read", maxCustomObjects)
+			r.coverage.Reason = fmt.Sprintf("only the first %d objects are read", len(r.objects))
 			return *r
 		}
 		r.coverage.State, r.coverage.Reason = c.outcome(ctx, k, err)
@@ -206,22 +208,16 @@ func (l *customListing) take(dec *json.Decoder) error {
 
 // item reduces one object. One without the shape of an object is left out.
 func (l *customListing) item(dec *json.Decoder) error {
-	if len(l.reading.objects) == maxCustomObjects {
+	if len(l.reading.objects) == maxCustomObjects || l.client.customTotal.Load() >= maxCustomTotal {
 		return errCustomFull
 	}
-	var parts struct {
-		Metadata json.RawMessage `json:"metadata"`
-		Status   json.RawMessage `json:"status"`
-	}
-	if err := dec.Decode(&parts); err != nil {
+	var raw json.RawMessage
+	if err := dec.Decode(&raw); err != nil {
 		return err
 	}
-	u := &unstructured.Unstructured{Object: map[string]any{}}
-	for name, raw := range map[string]json.RawMessage{"metadata": parts.Metadata, "status": parts.Status} {
-		var value any
-		if len(raw) > 0 && utiljson.Unmarshal(raw, &value) == nil && value != nil {
-			u.Object[name] = value
-		}
+	u := &unstructured.Unstructured{}
+	if err := utiljson.Unmarshal(raw, &u.Object); err != nil {
+		return nil //nolint:nilerr // what is no object is left out, and the rest is read
 	}
 	r, err := snapshot.ReduceCustom(l.reading.kind, u)
 	if err != nil {
@@ -229,6 +225,7 @@ func (l *customListing) item(dec *json.Decoder) error {
 	}
 	collect.CleanCustom(r)
 	l.reading.objects = append(l.reading.objects, r)
+	l.client.customTotal.Add(1)
 	return nil
 }
 

@@ -1,9 +1,12 @@
 package live
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -72,7 +75,7 @@ func (s *apiServer) holdWidgets(path string, n int) {
 		to := min(n, from+limit)
 		metadata := map[string]any{}
 		if to < n {
-			metadata["continue"] = fmt.Sprint(to)
+			metadata["continue"] = strconv.Itoa(to)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if err := json.NewEncoder(w).Encode(map[string]any{"kind": "WidgetList", "items": widgets(from, to), "metadata": metadata}); err != nil {
@@ -126,7 +129,7 @@ func TestWithoutTheOptionNoCustomResourceIsRead(t *testing.T) {
 
 func TestHowFarACustomKindWasRead(t *testing.T) {
 	t.Parallel()
-	forbidden := apierrors.NewForbidden(schema.GroupResource{Group: "example.com", Resource: "widgets"}, "", fmt.Errorf(`User "kim" cannot list`))
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Group: "example.com", Resource: "widgets"}, "", errors.New(`User "kim" cannot list`))
 	conversion := &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusInternalServerError,
 		Message: `conversion webhook for example.com/v1alpha1, Kind=Widget failed: Post "https://widgets.shop.svc:443/convert?timeout=30s": dial tcp 10.96.0.7:443: connect: connection refused`,
@@ -225,4 +228,29 @@ func TestOfVeryManyKindsSomeAreLeftOut(t *testing.T) {
 	if got := client.Stats().Requests; got != 3+maxCustomKinds {
 		t.Errorf("%d requests, want %d", got, 3+maxCustomKinds)
 	}
+}
+
+func FuzzCustomPage(f *testing.F) {
+	for _, seed := range []string{
+		`{"metadata":{"continue":"x"},"items":[{"metadata":{"name":"a"},"status":{"observedGeneration":1,"conditions":[{"type":"Ready"}]}}]}`,
+		`{"items":null}`, `{"items":[{"metadata":{"name":"a","labels":7}},{"status":[]},null]}`, `{"items":{}}`, `[]`, `{"items":[{"metadata":{"name":"a"},"status":{"parents":[{"parentRef":{"name":1}}]}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, page []byte) {
+		l := &customListing{client: &Client{}, reading: customReading{kind: widgetKind}}
+		_ = l.take(json.NewDecoder(bytes.NewReader(page)))
+		for _, r := range l.reading.objects {
+			if r.Name == "" || r.Kind != widgetKind {
+				t.Errorf("%+v", r)
+			}
+		}
+	})
+}
+
+func FuzzCountRows(f *testing.F) {
+	f.Add([]byte(`{"kind":"Table","metadata":{"remainingItemCount":3},"rows":[{"cells":[1]},{}]}`))
+	f.Add([]byte(`{"rows":null,"metadata":{"continue":"x"}}`))
+	f.Add([]byte(`{"rows":[[`))
+	f.Fuzz(func(_ *testing.T, table []byte) { _, _ = countRows(bytes.NewReader(table)) })
 }

@@ -327,8 +327,14 @@ func TestAKubeletsStatsAreReducedToWhatRulesRead(t *testing.T) {
 	if got.Node.Network != nil || got.Node.SystemContainers[0].Rootfs != nil || *got.Node.Memory.AvailableBytes != 1<<30 || got.Node.SystemContainers[0].CPU == nil {
 		t.Errorf("node %+v", got.Node)
 	}
+	checkPods(t, got.Pods, pods)
+}
+
+// checkPods checks what is kept of pods of which number i uses i bytes of memory and has i free.
+func checkPods(t *testing.T, got []statsv1alpha1.PodStats, pods uint64) {
+	t.Helper()
 	memory, disk, volumes := 0, 0, 0
-	for _, p := range got.Pods {
+	for _, p := range got {
 		if p.Memory != nil {
 			memory++
 			if *p.Memory.WorkingSetBytes < pods-10 || p.Memory.RSSBytes != nil {
