@@ -57,7 +57,7 @@ func detectNodeCordoned(p *rule.Pass) {
 	if len(waiting) == 0 {
 		return
 	}
-	p.Report(cordonHolds(p, slices.DeleteFunc(slices.Clone(cordoned), func(n *corev1.Node) bool { return !wanted[n.Name] }), waiting, open == 0))
+	p.Report(cordonHolds(slices.DeleteFunc(slices.Clone(cordoned), func(n *corev1.Node) bool { return !wanted[n.Name] }), waiting, open == 0))
 }
 
 // heldByCordon returns the queues that only a cordon keeps from a node, and the nodes that they want.
@@ -116,7 +116,7 @@ func uncordon(names string) finding.Remedy {
 	}
 }
 
-func cordonHolds(p *rule.Pass, nodes []*corev1.Node, waiting []queue, all bool) finding.Finding {
+func cordonHolds(nodes []*corev1.Node, waiting []queue, all bool) finding.Finding {
 	explains, since := claims(waiting)
 	f := finding.Finding{
 		Subject: snapshot.SubjectOf(nodes[0]), Severity: finding.Warning, Mechanism: v1alpha1.MechanismStopped, Field: ".spec.unschedulable",

@@ -39,6 +39,8 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "NetworkPluginNotReady", Via: rule.Cluster, Holds: stuckFor},
 		{Code: "NodeNotReady", Via: rule.Cluster, Holds: stuckFor},
 		{Code: "NodeResolverBroken", Via: rule.Cluster, Holds: looksUpThere},
+		{Code: "PodAddressesExhausted", Via: rule.Cluster, Holds: aboutOnePod},
+		{Code: "NodeDaemonPodNotReady", Via: rule.Cluster, Holds: aboutOnePod},
 		{Code: "CSIDriverNotOnNode", Via: rule.Claimed, Holds: aboutOnePod},
 		{Code: "VolumeAttachFailed", Via: rule.Claimed, Holds: aboutOnePod},
 		{Code: "VolumeAttachmentOrphaned", Via: rule.Claimed, Holds: aboutOnePod},
