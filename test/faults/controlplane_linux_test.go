@@ -1,13 +1,14 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,8 @@ func TestOnControlPlanes(t *testing.T) {
 			s.clear(t)
 		}
 	})
+	// Those that take longest go first, so that none of them is waited for alone at the end.
+	slices.SortStableFunc(scenarios, func(a, b Scenario) int { return cmp.Compare(b.TellWithin.Duration, a.TellWithin.Duration) })
 	// Each world is busy waiting most of the time: what bounds it is their number, not the processors.
 	t.Run("scenario", func(t *testing.T) {
 		for i, s := range scenarios {
@@ -155,22 +158,31 @@ func (s *slot) play(t *testing.T, scenario Scenario, draw *rand.Rand) {
 	}
 	worker := draw.IntN(2)
 	s.world.names["WORKER"], s.world.names["OTHER"] = []string{"w1", "w2"}[worker], []string{"w2", "w1"}[worker]
+	cidr, err := s.world.PodCIDR(s.world.names["WORKER"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.world.names["WORKER_POD_CIDR"] = cidr
 	t.Logf("names %v", s.world.names)
-	scenario, err := Read(scenario.Dir, s.world.expand)
+	scenario, err = Read(scenario.Dir, s.world.expand)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := &hand{world: s.world}
 	defer func() {
-		err := errors.Join(h.undo(context.WithoutCancel(t.Context()), scenario.Script.Restore))
-		if err != nil {
-			t.Errorf("restoring: %v", err)
-		}
-		if err != nil || own != nil || t.Failed() {
+		if own != nil {
 			s.clear(t)
 			return
 		}
-		if err := b.isGreen(); err != nil {
+		err := h.undo(context.WithoutCancel(t.Context()), scenario.Script.Restore)
+		if err != nil {
+			t.Errorf("restoring: %v", err)
+		}
+		if err != nil || t.Failed() {
+			s.clear(t)
+			return
+		}
+		if err := s.bench(t).isGreen(); err != nil {
 			t.Errorf("not green after: %v", err)
 			s.clear(t)
 		}
@@ -187,6 +199,13 @@ func (s *slot) play(t *testing.T, scenario Scenario, draw *rand.Rand) {
 		t.Fatalf("void: the fault is not live %s after it was injected: %v", time.Since(began).Round(time.Second), missing)
 	}
 	t.Logf("armed after %s", time.Since(began).Round(time.Second))
+	if user := scenario.Script.As; user != "" {
+		path, err := s.world.KubeconfigOf(user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = &bench{t: t, environ: append(os.Environ(), "KUBECONFIG="+path)}
+	}
 	truth := scenario.Truth[ControlPlane]
 	if len(truth.Roots) == 0 {
 		scenario.Watch.Duration = min(scenario.Watch.Duration, watchAtMost)

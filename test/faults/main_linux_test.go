@@ -7,6 +7,9 @@ import (
 	"os"
 	"testing"
 
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+
 	"github.com/maek-dev/maek/test/faults/controlplane"
 )
 
@@ -28,6 +31,7 @@ func run(ctx context.Context, m *testing.M) int {
 		}
 		return code
 	}
+	klog.SetLogger(logr.Discard()) // API servers that are away are what is tested, not news
 	if err := controlplane.PrepareNetwork(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "preparing a network of its own:", err)
 		return 1

@@ -60,6 +60,8 @@ type Truth struct {
 	// Roots are all root causes, each of which must be an incident, and no others. None means that
 	// the cluster is healthy, whatever it looks like.
 	Roots []Root `json:"roots"`
+	// Verdict that must be given; any when empty.
+	Verdict v1alpha1.Verdict `json:"verdict,omitempty"`
 	// Affected names, "Kind namespace/name", some of what the incidents must say suffers.
 	Affected []string `json:"affected,omitempty"`
 	// AffectedAtLeast is how many of each kind the incidents must say suffer, where their names are
@@ -191,6 +193,9 @@ func (t Truth) Judge(d v1alpha1.Diagnosis) Score {
 		}
 	}
 	score.ExactSet = len(score.Missing) == 0
+	if t.Verdict != "" && d.Verdict != t.Verdict {
+		score.Missing = append(score.Missing, fmt.Sprintf("it says %s, not %s", d.Verdict, t.Verdict))
+	}
 	score.RootFirst = len(t.Roots) == 0 && len(d.Incidents) == 0 || len(d.Incidents) > 0 && matched[0]
 	found := 0
 	for _, name := range t.Affected {

@@ -21,6 +21,8 @@ const scriptFile = "controlplane.yaml"
 type Script struct {
 	// World, where set, is a control plane for this scenario alone, thrown away afterwards.
 	World *WorldOptions `json:"world,omitempty"`
+	// As is the user who diagnoses; an administrator when empty.
+	As string `json:"as,omitempty"`
 	// Inject brings the fault about.
 	Inject []Step `json:"inject,omitempty"`
 	// Armed is what holds when the fault is live.

@@ -314,6 +314,31 @@ func (w *World) Heal(ctx context.Context) error {
 	return nil
 }
 
+// KubeconfigOf writes a kubeconfig for a user, whom the administrator impersonates.
+func (w *World) KubeconfigOf(user string) (string, error) {
+	cfg, err := clientcmd.LoadFromFile(w.Kubeconfig)
+	if err != nil {
+		return "", fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	for _, info := range cfg.AuthInfos {
+		info.Impersonate = user
+	}
+	path := w.pki.path("as.kubeconfig")
+	if err := clientcmd.WriteToFile(*cfg, path); err != nil {
+		return "", fmt.Errorf("writing the kubeconfig of %s: %w", user, err)
+	}
+	return path, nil
+}
+
+// PodCIDR of a node.
+func (w *World) PodCIDR(node string) (string, error) {
+	n, err := w.nodeLister.Get(node)
+	if err != nil {
+		return "", fmt.Errorf("reading node %s: %w", node, err)
+	}
+	return n.Spec.PodCIDR, nil
+}
+
 // Running tells whether a process runs.
 func (w *World) Running(name string) bool {
 	p, ok := w.components[name]
