@@ -41,7 +41,9 @@ type history struct {
 
 // historyNeeds are the kinds that historyOf reads beside Pods.
 func historyNeeds() []rule.Need {
-	return append([]rule.Need{rule.Optional[*appsv1.Deployment](), rule.Optional[*appsv1.StatefulSet]()}, rule.Owners()...)
+	return append([]rule.Need{
+		rule.Optional[*appsv1.Deployment](), rule.Optional[*appsv1.StatefulSet](), rule.Optional[*appsv1.ControllerRevision](),
+	}, rule.Owners()...)
 }
 
 // historyOf compares the pods that fail with the others of their workload.
@@ -87,14 +89,34 @@ func historyOf(s *snapshot.Snapshot, workload finding.Subject, failing []*corev1
 	return h
 }
 
+// revisionNumber is how the ControllerRevision that a pod of a StatefulSet or DaemonSet was made of is
+// numbered, which is named by the pod's label; false where there is none.
+func revisionNumber(s *snapshot.Snapshot, p *corev1.Pod) (int64, bool) {
+	hash := p.Labels[appsv1.ControllerRevisionHashLabelKey]
+	// A StatefulSet puts the revision's name into the label, a DaemonSet only what follows its own name in it
+	// (k8s.io/kubernetes/pkg/controller/statefulset, setPodRevision; pkg/controller/daemon, CreatePodTemplate).
+	for _, name := range []string{hash, controllerOf(p) + "-" + hash} {
+		if r, ok := snapshot.Get[*appsv1.ControllerRevision](s, p.Namespace, name); ok && hash != "" {
+			return r.Revision, true
+		}
+	}
+	return 0, false
+}
+
 // replaces tells whether a pod of a StatefulSet or DaemonSet is of a newer revision than another: of
-// the one that the StatefulSet rolls out, else of the one whose pods came later. A StatefulSet may
-// also make a pod of its old revision anew, a DaemonSet does not.
+// the one that the StatefulSet rolls out, else of the one with the higher number, else of the one
+// whose pods came later. A StatefulSet may also make a pod of its old revision anew, a DaemonSet does
+// not.
 func replaces(s *snapshot.Snapshot, newer, older *corev1.Pod) bool {
 	if ref := metav1.GetControllerOfNoCopy(newer); ref != nil && ref.Kind == "StatefulSet" {
 		if set, ok := snapshot.Get[*appsv1.StatefulSet](s, newer.Namespace, ref.Name); ok && set.Status.UpdateRevision != "" {
 			return newer.Labels[appsv1.ControllerRevisionHashLabelKey] == set.Status.UpdateRevision
 		}
+	}
+	n, known := revisionNumber(s, newer)
+	o, both := revisionNumber(s, older)
+	if known && both {
+		return n > o
 	}
 	return older.CreationTimestamp.Before(&newer.CreationTimestamp)
 }

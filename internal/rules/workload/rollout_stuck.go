@@ -3,6 +3,7 @@ package workload
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -19,18 +20,19 @@ var _ = Catalog.Add(rule.Rule{
 	Code:  "RolloutStuck",
 	Title: finding.Text{EN: "rollout is stuck", KO: "rollout이 멈춰 있습니다"},
 	Doc: finding.Text{
-		EN: "The new version of a Deployment or StatefulSet does not get ready: the Deployment passed its progress deadline, none of the new " +
-			"pods got ready for five minutes though their containers were made, pods of the new version cannot be created, or a StatefulSet waits for a pod of its new " +
+		EN: "The new version of a Deployment, StatefulSet or DaemonSet does not get ready: the Deployment passed its progress deadline, none of the new " +
+			"pods got ready for five minutes though their containers were made, pods of the new version cannot be created, or a StatefulSet or DaemonSet waits for a pod of its new " +
 			"revision. The finding says what the new version changed. Left alone: rollouts that get on, paused ones, finished ones (whose " +
 			"pods may fail later for other reasons), and pods within what their probes allow for a start.",
-		KO: "Deployment나 StatefulSet의 새 버전이 Ready가 되지 않습니다. progress deadline을 넘겼거나, 컨테이너가 만들어진 새 Pod가 5분 동안 하나도 Ready가 되지 않았거나, " +
-			"새 버전의 Pod를 생성할 수 없거나, StatefulSet이 새 revision의 Pod를 기다리는 경우입니다. 새 버전에서 무엇이 바뀌었는지 함께 알립니다. " +
+		KO: "Deployment, StatefulSet, DaemonSet의 새 버전이 Ready가 되지 않습니다. progress deadline을 넘겼거나, 컨테이너가 만들어진 새 Pod가 5분 동안 하나도 Ready가 되지 않았거나, " +
+			"새 버전의 Pod를 생성할 수 없거나, StatefulSet이나 DaemonSet이 새 revision의 Pod를 기다리는 경우입니다. 새 버전에서 무엇이 바뀌었는지 함께 알립니다. " +
 			"진행 중인 rollout, 일시 중지된 rollout, 완료된 rollout(이후의 Pod 장애는 별개입니다), probe가 허용하는 시작 시간 안의 Pod는 제외합니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#failed-deployment",
 	Severity: finding.Warning,
 	Needs: slices.Concat([]rule.Need{
-		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Whole[*appsv1.ReplicaSet](), rule.Whole[*corev1.Pod](),
+		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Optional[*appsv1.DaemonSet](), rule.Whole[*appsv1.ReplicaSet](),
+		rule.Whole[*corev1.Pod](), rule.Optional[*appsv1.ControllerRevision](), rule.Optional[*corev1.ConfigMap](), rule.Optional[*corev1.Secret](),
 		rule.Optional[*corev1.Node](), rule.Optional[*coordinationv1.Lease](),
 	}, rule.Owners()),
 	For: stuckAfter,
@@ -75,6 +77,11 @@ func isOfNewRevision(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
 		sets := s.ReplicaSetsOf(d)
 		return len(sets) > 0 && controllerOf(pod) == sets[0].Name && mayHold(s, effect, cause)
 	}
+	if subject.Kind == "DaemonSet" {
+		n, known := revisionNumber(s, pod)
+		newest := slices.ContainsFunc(effect.Evidence, func(e finding.Evidence) bool { return e.Path == revisionPath && e.Value == strconv.FormatInt(n, 10) })
+		return known && newest && mayHold(s, effect, cause)
+	}
 	set, ok := snapshot.Get[*appsv1.StatefulSet](s, subject.Namespace, subject.Name)
 	return ok && subject.Kind == "StatefulSet" && pod.Labels[appsv1.ControllerRevisionHashLabelKey] == set.Status.UpdateRevision &&
 		mayHold(s, effect, cause)
@@ -101,6 +108,15 @@ func rolloutStuck(p *rule.Pass) {
 			continue
 		}
 		if f, ok := statefulSetStuck(p, s); ok {
+			p.Report(f)
+		}
+	}
+	newest := newestRevisions(p.Snapshot)
+	for _, d := range snapshot.List[*appsv1.DaemonSet](p.Snapshot) {
+		if d.DeletionTimestamp != nil || !ofDaemonSet(d).rollout || d.Status.ObservedGeneration < d.Generation {
+			continue
+		}
+		if f, ok := daemonSetStuck(p, d, newest[snapshot.SubjectOf(d)]); ok {
 			p.Report(f)
 		}
 	}
@@ -179,7 +195,8 @@ func deploymentStuck(p *rule.Pass, d *appsv1.Deployment) (finding.Finding, bool)
 	}
 	f.Explains = alike(p.Snapshot, failingPods(p, subject))
 	tellStuck(&f, stuck{
-		pods: pods, wanted: wanted, refused: refused, changes: rev.text(p.Now()), previous: rev.PreviousReady,
+		pods: pods, wanted: wanted, refused: refused, previous: rev.PreviousReady,
+		changes: finding.Join("; ", rev.text(p.Now()), configChanged(p, &d.Spec.Template.Spec, d.Namespace, pods.since)),
 	})
 	if rev.Previous != nil {
 		f.Remedies.Now = append(f.Remedies.Now, history{workload: subject, revision: rev, newest: true}.rollback()...)
@@ -200,10 +217,12 @@ func statefulSetStuck(p *rule.Pass, s *appsv1.StatefulSet) (finding.Finding, boo
 	if len(pods.failing) == 0 || (pods.coming && p.Now().Sub(pods.since) < rolloutPatience) {
 		return finding.Finding{}, false
 	}
+	var older *corev1.Pod
 	serving := 0
 	for _, pod := range alivePods(all) {
 		if !isNew(pod) && snapshot.PodReady(pod) {
 			serving++
+			older = pod
 		}
 	}
 	f := finding.Finding{Subject: subject, Mechanism: v1alpha1.MechanismHung, Since: pods.since, Evidence: []finding.Evidence{{
@@ -211,7 +230,10 @@ func statefulSetStuck(p *rule.Pass, s *appsv1.StatefulSet) (finding.Finding, boo
 		Value: s.Status.UpdateRevision + " (current " + s.Status.CurrentRevision + ")",
 	}}}
 	f.Explains = alike(p.Snapshot, failingPods(p, subject))
-	tellStuck(&f, stuck{pods: pods, wanted: toUpdate(s), previous: serving})
+	tellStuck(&f, stuck{
+		pods: pods, wanted: toUpdate(s), previous: serving,
+		changes: finding.Join("; ", changesOfSet(pods.failing[0], older), configChanged(p, &s.Spec.Template.Spec, s.Namespace, pods.since)),
+	})
 	f.Remedies.Now = append(f.Remedies.Now,
 		finding.Remedy{
 			Text:    finding.Text{EN: "go back to the version before", KO: "이전 버전으로 되돌립니다"},
@@ -226,6 +248,15 @@ func statefulSetStuck(p *rule.Pass, s *appsv1.StatefulSet) (finding.Finding, boo
 			Command: fmt.Sprintf("kubectl -n %s delete pod %s", s.Namespace, pods.failing[0].Name),
 		})
 	return f, true
+}
+
+// changesOfSet says in which images a new pod of a StatefulSet differs from an old one; empty where there
+// is no old one left to compare with.
+func changesOfSet(failing, older *corev1.Pod) finding.Text {
+	if older == nil {
+		return finding.Text{}
+	}
+	return tellChanges(imageChanges(older, failing))
 }
 
 // toUpdate is how many pods of a StatefulSet are to be of its new revision: those from its partition on
