@@ -73,18 +73,21 @@ func volumeTerms(v *corev1.PersistentVolume) ([]corev1.NodeSelectorTerm, bool) {
 	return v.Spec.NodeAffinity.Required.NodeSelectorTerms, true
 }
 
-// wantedBy are the nodes that a pod's node selector and required affinity let it run on.
-func wantedBy(s *snapshot.Snapshot, pod *corev1.Pod) []*corev1.Node {
-	return nodesWhere(s, func(n *corev1.Node) bool {
-		for k, v := range pod.Spec.NodeSelector {
-			if n.Labels[k] != v {
-				return false
-			}
+// allows tells whether a pod's node selector and required affinity let it run on a node.
+func allows(pod *corev1.Pod, n *corev1.Node) bool {
+	for k, v := range pod.Spec.NodeSelector {
+		if n.Labels[k] != v {
+			return false
 		}
-		a := pod.Spec.Affinity
-		return a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil ||
-			selects(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms, n)
-	})
+	}
+	a := pod.Spec.Affinity
+	return a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil ||
+		selects(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms, n)
+}
+
+// wantedBy are the nodes that a pod may run on.
+func wantedBy(s *snapshot.Snapshot, pod *corev1.Pod) []*corev1.Node {
+	return nodesWhere(s, func(n *corev1.Node) bool { return allows(pod, n) })
 }
 
 func nodesWhere(s *snapshot.Snapshot, holds func(*corev1.Node) bool) []*corev1.Node {
@@ -138,6 +141,18 @@ func placementOf(pod *corev1.Pod) (words, field string) {
 		parts = append(parts, inWords(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms))
 	}
 	return strings.Join(parts, " and "), field
+}
+
+// nodesByHostname are the nodes by their names and by their host names, which may differ.
+func nodesByHostname(s *snapshot.Snapshot) map[string][]*corev1.Node {
+	out := map[string][]*corev1.Node{}
+	for _, n := range snapshot.List[*corev1.Node](s) {
+		out[n.Name] = append(out[n.Name], n)
+		if host := n.Labels[corev1.LabelHostname]; host != "" && host != n.Name {
+			out[host] = append(out[host], n)
+		}
+	}
+	return out
 }
 
 // onlyNode is the one node that a volume is bound to by name, whether that node exists or not.

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -39,6 +40,7 @@ const noDefault = "(default)"
 func storageClassMissing(p *rule.Pass) {
 	classes := snapshot.List[*storagev1.StorageClass](p.Snapshot)
 	hasDefault := slices.ContainsFunc(classes, snapshot.IsDefaultClass)
+	free := largestFree(p)
 	missing := map[string][]*corev1.PersistentVolumeClaim{}
 	for _, c := range snapshot.List[*corev1.PersistentVolumeClaim](p.Snapshot) {
 		name, named := classOf(c)
@@ -48,7 +50,12 @@ func storageClassMissing(p *rule.Pass) {
 		if !named {
 			name = noDefault
 		}
-		if _, ok := snapshot.Get[*storagev1.StorageClass](p.Snapshot, "", name); ok || !named && hasDefault || freeVolume(p, c, name) {
+		if _, ok := snapshot.Get[*storagev1.StorageClass](p.Snapshot, "", name); ok || !named && hasDefault {
+			continue
+		}
+		// A volume that was made beforehand may yet be bound: the class itself need not exist for that.
+		want := c.Spec.Resources.Requests[corev1.ResourceStorage]
+		if largest, ok := free[name]; ok && largest.Cmp(want) >= 0 {
 			continue
 		}
 		missing[name] = append(missing[name], c)
@@ -62,14 +69,16 @@ func storageClassMissing(p *rule.Pass) {
 	}
 }
 
-// freeVolume tells whether a volume that was made beforehand may yet be bound to a claim: one of the
-// same class name that is free and large enough. The class itself need not exist for that.
-func freeVolume(p *rule.Pass, c *corev1.PersistentVolumeClaim, class string) bool {
-	want := c.Spec.Resources.Requests[corev1.ResourceStorage]
-	return slices.ContainsFunc(snapshot.List[*corev1.PersistentVolume](p.Snapshot), func(v *corev1.PersistentVolume) bool {
-		has := v.Spec.Capacity[corev1.ResourceStorage]
-		return v.Status.Phase == corev1.VolumeAvailable && v.Spec.StorageClassName == class && has.Cmp(want) >= 0
-	})
+// largestFree is the size of the largest free PersistentVolume of each class name.
+func largestFree(p *rule.Pass) map[string]resource.Quantity {
+	out := map[string]resource.Quantity{}
+	for _, v := range snapshot.List[*corev1.PersistentVolume](p.Snapshot) {
+		size := v.Spec.Capacity[corev1.ResourceStorage]
+		if largest, ok := out[v.Spec.StorageClassName]; v.Status.Phase == corev1.VolumeAvailable && (!ok || size.Cmp(largest) > 0) {
+			out[v.Spec.StorageClassName] = size
+		}
+	}
+	return out
 }
 
 func missingClass(p *rule.Pass, name string, claims []*corev1.PersistentVolumeClaim, all users) finding.Finding {

@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 
@@ -34,10 +33,7 @@ var _ = Catalog.Add(rule.Rule{
 })
 
 func volumeOnLostNode(p *rule.Pass) {
-	attached, byHostname := attachedTo(p.Snapshot), map[string]string{}
-	for _, n := range snapshot.List[*corev1.Node](p.Snapshot) {
-		byHostname[n.Labels[corev1.LabelHostname]] = n.Name
-	}
+	attached, hosts := attachedTo(p.Snapshot), nodesByHostname(p.Snapshot)
 	lostNodes := map[string]*lostNode{}
 	look := func(name string) *lostNode {
 		l, known := lostNodes[name]
@@ -57,7 +53,9 @@ func volumeOnLostNode(p *rule.Pass) {
 		}
 		name, local := onlyNode(v)
 		if local {
-			name = cmp.Or(byHostname[name], name)
+			if nodes := hosts[name]; len(nodes) > 0 {
+				name = nodes[0].Name
+			}
 		} else {
 			if name = attached[v.Name]; name == "" || shared(v) {
 				continue

@@ -44,12 +44,13 @@ type misplaced struct {
 func volumeTopologyConflict(p *rule.Pass) {
 	found := map[finding.Subject][]misplaced{}
 	var order []finding.Subject
+	hosts := nodesByHostname(p.Snapshot)
 	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
 		c := snapshot.PodCondition(pod, corev1.PodScheduled)
 		if c == nil || c.Status != corev1.ConditionFalse || pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil || snapshot.PodDone(pod) {
 			continue
 		}
-		if m, ok := conflict(p.Snapshot, pod); ok {
+		if m, ok := conflict(p.Snapshot, hosts, pod); ok {
 			m.since = c.LastTransitionTime.Time
 			subject := snapshot.SubjectOf(m.claim)
 			if found[subject] == nil {
@@ -64,42 +65,57 @@ func volumeTopologyConflict(p *rule.Pass) {
 	}
 }
 
-// conflict finds the first of a pod's volumes that leaves no node.
-func conflict(s *snapshot.Snapshot, pod *corev1.Pod) (misplaced, bool) {
-	var first *corev1.PersistentVolume
-	var left []*corev1.Node
-	wanted := []*corev1.Node(nil)
+// placed is a bound claim of a pod with a volume that only some nodes can use.
+type placed struct {
+	claim  *corev1.PersistentVolumeClaim
+	volume *corev1.PersistentVolume
+	terms  []corev1.NodeSelectorTerm
+}
+
+// conflict finds the first of a pod's volumes that leaves no node. Where none does it mostly finds a
+// node that will do after a few.
+func conflict(s *snapshot.Snapshot, hosts map[string][]*corev1.Node, pod *corev1.Pod) (misplaced, bool) {
+	var volumes []placed
 	for name := range claimNames(pod) {
 		c, ok := snapshot.Get[*corev1.PersistentVolumeClaim](s, pod.Namespace, name)
 		if !ok || c.Status.Phase != corev1.ClaimBound {
 			continue
 		}
-		v, ok := snapshot.Get[*corev1.PersistentVolume](s, "", c.Spec.VolumeName)
-		if !ok {
-			continue
-		}
-		terms, bound := volumeTerms(v)
-		if !bound {
-			continue
-		}
-		if wanted == nil {
-			wanted = wantedBy(s, pod)
-			left = wanted
-		}
-		if len(wanted) == 0 {
-			return misplaced{}, false // No node is as the pod wants it: not the volume's matter.
-		}
-		if !slices.ContainsFunc(wanted, func(n *corev1.Node) bool { return selects(terms, n) }) {
-			if _, local := onlyNode(v); local && len(reachedFrom(s, v)) == 0 {
-				return misplaced{}, false // Its node is gone: VolumeOnLostNode.
+		if v, ok := snapshot.Get[*corev1.PersistentVolume](s, "", c.Spec.VolumeName); ok {
+			if terms, bound := volumeTerms(v); bound {
+				volumes = append(volumes, placed{claim: c, volume: v, terms: terms})
 			}
-			return misplaced{pod: pod, claim: c, volume: v, wanted: wanted}, true
 		}
-		left = slices.DeleteFunc(slices.Clone(left), func(n *corev1.Node) bool { return !selects(terms, n) })
-		if len(left) == 0 {
-			return misplaced{pod: pod, claim: c, volume: v, other: first, wanted: wanted}, true
+	}
+	fits := func(volumes []placed) bool {
+		nodes := snapshot.List[*corev1.Node](s)
+		for _, v := range volumes {
+			if host, local := onlyNode(v.volume); local {
+				nodes = hosts[host]
+			}
 		}
-		first = v
+		return slices.ContainsFunc(nodes, func(n *corev1.Node) bool {
+			return !slices.ContainsFunc(volumes, func(v placed) bool { return !selects(v.terms, n) }) && allows(pod, n)
+		})
+	}
+	if len(volumes) == 0 || fits(volumes) {
+		return misplaced{}, false
+	}
+	wanted := wantedBy(s, pod)
+	if len(wanted) == 0 {
+		return misplaced{}, false // No node is as the pod wants it: not the volume's matter.
+	}
+	for i, v := range volumes {
+		if fits(volumes[:i+1]) {
+			continue
+		}
+		if fits(volumes[i : i+1]) {
+			return misplaced{pod: pod, claim: v.claim, volume: v.volume, other: volumes[i-1].volume, wanted: wanted}, true
+		}
+		if _, local := onlyNode(v.volume); local && len(reachedFrom(s, v.volume)) == 0 {
+			return misplaced{}, false // Its node is gone: VolumeOnLostNode.
+		}
+		return misplaced{pod: pod, claim: v.claim, volume: v.volume, wanted: wanted}, true
 	}
 	return misplaced{}, false
 }
