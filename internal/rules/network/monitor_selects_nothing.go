@@ -55,6 +55,9 @@ func monitorSelectsNothing(p *rule.Pass) {
 		var differing string
 		matched := false
 		for _, namespace := range watched(r, of) {
+			if matched {
+				break
+			}
 			for _, o := range of[namespace] {
 				if selector.Matches(labels.Set(o.GetLabels())) {
 					matched = true

@@ -34,7 +34,15 @@ func networkPolicySelectsNothing(p *rule.Pass) {
 	if len(all.byNamespace) == 0 || !templatesKnown(p) {
 		return
 	}
-	made := templates(p)
+	made := map[labelPair][]template{}
+	for namespace, templates := range templates(p) {
+		for _, t := range templates {
+			made[labelPair{namespace: namespace}] = append(made[labelPair{namespace: namespace}], t)
+			for k, v := range t.labels {
+				made[labelPair{namespace, k, v}] = append(made[labelPair{namespace, k, v}], t)
+			}
+		}
+	}
 	pods := map[string][]*corev1.Pod{}
 	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
 		if len(all.byNamespace[pod.Namespace]) > 0 {
@@ -46,9 +54,17 @@ func networkPolicySelectsNothing(p *rule.Pass) {
 			continue
 		}
 		for _, np := range all.byNamespace[namespace] {
+			// What carries one of the labels is few; only a selector of expressions alone is held against all.
+			candidates, templates := pods[namespace], made[labelPair{namespace: namespace}]
+			if equal := np.Spec.PodSelector.MatchLabels; len(equal) > 0 {
+				candidates = p.PodsSelected(namespace, equal)
+				for k, v := range equal {
+					templates = made[labelPair{namespace, k, v}]
+				}
+			}
 			if np.selector.Empty() ||
-				slices.ContainsFunc(pods[namespace], func(pod *corev1.Pod) bool { return np.selector.Matches(labels.Set(pod.Labels)) }) ||
-				slices.ContainsFunc(made[namespace], func(t template) bool { return np.selector.Matches(labels.Set(t.labels)) }) {
+				slices.ContainsFunc(candidates, func(pod *corev1.Pod) bool { return np.selector.Matches(labels.Set(pod.Labels)) }) ||
+				slices.ContainsFunc(templates, func(t template) bool { return np.selector.Matches(labels.Set(t.labels)) }) {
 				continue
 			}
 			subject := snapshot.SubjectOf(np.NetworkPolicy)

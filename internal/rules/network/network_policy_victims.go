@@ -193,12 +193,12 @@ func (r reach) through(f flow, svc *corev1.Service) barrier {
 func (r reach) withoutNames(found map[*policy]*blockade, suffering map[finding.Subject]bool) {
 	seen := map[finding.Subject]bool{}
 	for _, pod := range snapshot.List[*corev1.Pod](r.Snapshot) {
-		if pod.Spec.HostNetwork || snapshot.PodDone(pod) || pod.DeletionTimestamp != nil || len(r.policies.isolating(pod, true)) == 0 {
+		if len(r.policies.byNamespace[pod.Namespace]) == 0 || pod.Spec.HostNetwork || snapshot.PodDone(pod) || pod.DeletionTimestamp != nil {
 			continue
 		}
 		w := r.Workload(pod)
 		_, _, sick := trouble(r.Snapshot, pod)
-		if suffering[w] || seen[w] && !sick {
+		if suffering[w] || seen[w] && !sick || len(r.policies.isolating(pod, true)) == 0 {
 			continue
 		}
 		seen[w] = true

@@ -1,6 +1,8 @@
 package network
 
 import (
+	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -19,6 +21,9 @@ import (
 // plugin enforces them no object tells.
 type policies struct {
 	byNamespace map[string][]*policy
+	// byPair files each policy under one label that its selector asks for; byPair[{namespace: ...}] are
+	// those that ask for none by equality.
+	byPair map[labelPair][]*policy
 	// namespaces are the labels of namespaces, by name.
 	namespaces map[string]labels.Set
 }
@@ -37,6 +42,9 @@ type flow struct {
 	// port at the destination's pod, not at a Service before it.
 	port int32
 }
+
+// labelPair is a label in a namespace.
+type labelPair struct{ namespace, key, value string }
 
 // peer is one end of a flow.
 type peer struct {
@@ -63,7 +71,7 @@ func policyKinds() []rule.Need {
 // readPolicies indexes the NetworkPolicies of a snapshot. One with a selector that cannot be parsed,
 // which the API server does not admit, is left out.
 func readPolicies(s *snapshot.Snapshot) *policies {
-	all := &policies{byNamespace: map[string][]*policy{}, namespaces: map[string]labels.Set{}}
+	all := &policies{byNamespace: map[string][]*policy{}, byPair: map[labelPair][]*policy{}, namespaces: map[string]labels.Set{}}
 	for _, ns := range snapshot.List[*corev1.Namespace](s) {
 		all.namespaces[ns.Name] = ns.Labels
 	}
@@ -76,7 +84,31 @@ func readPolicies(s *snapshot.Snapshot) *policies {
 		p.ingress, p.egress = policyTypes(np)
 		all.byNamespace[np.Namespace] = append(all.byNamespace[np.Namespace], p)
 	}
+	all.index()
 	return all
+}
+
+// index files the policies by the label of each that fewest of the namespace ask for, so that a pod is
+// held against few of them however many there are.
+func (all *policies) index() {
+	shared := map[labelPair]int{}
+	for namespace, policies := range all.byNamespace {
+		for _, p := range policies {
+			for k, v := range p.Spec.PodSelector.MatchLabels {
+				shared[labelPair{namespace, k, v}]++
+			}
+		}
+		for _, p := range policies {
+			rarest := labelPair{namespace: namespace}
+			for _, k := range slices.Sorted(maps.Keys(p.Spec.PodSelector.MatchLabels)) {
+				pair := labelPair{namespace, k, p.Spec.PodSelector.MatchLabels[k]}
+				if rarest.key == "" || shared[pair] < shared[rarest] {
+					rarest = pair
+				}
+			}
+			all.byPair[rarest] = append(all.byPair[rarest], p)
+		}
+	}
 }
 
 // policyTypes tells in which directions a policy isolates pods. Without policyTypes that is ingress,
@@ -95,11 +127,18 @@ func (all *policies) isolating(pod *corev1.Pod, egress bool) []*policy {
 		return nil
 	}
 	var out []*policy
-	for _, p := range all.byNamespace[pod.Namespace] {
-		if (egress && p.egress || !egress && p.ingress) && p.selector.Matches(labels.Set(pod.Labels)) {
-			out = append(out, p)
+	add := func(candidates []*policy) {
+		for _, p := range candidates {
+			if (egress && p.egress || !egress && p.ingress) && p.selector.Matches(labels.Set(pod.Labels)) {
+				out = append(out, p)
+			}
 		}
 	}
+	add(all.byPair[labelPair{namespace: pod.Namespace}])
+	for k, v := range pod.Labels {
+		add(all.byPair[labelPair{pod.Namespace, k, v}])
+	}
+	slices.SortFunc(out, func(a, b *policy) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -25,7 +26,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/services-networking/dual-stack/#services",
 	Severity: finding.Warning,
 	Gravest:  finding.Critical,
-	Needs:    []rule.Need{rule.Any[*corev1.Service](), rule.Whole[*corev1.Pod](), rule.Optional[*corev1.Namespace]()},
+	Needs:    []rule.Need{rule.Any[*corev1.Service](), rule.Whole[*corev1.Pod](), rule.Optional[*discoveryv1.EndpointSlice](), rule.Optional[*corev1.Namespace]()},
 	For:      3 * time.Minute,
 	Detect:   serviceIPFamilyUnserved,
 })
@@ -77,6 +78,15 @@ func unservedFamilies(s *snapshot.Snapshot, svc *corev1.Service) (missing []core
 		return nil, nil
 	}
 	missing = slices.Clone(svc.Spec.IPFamilies)
+	// Most are served by what their EndpointSlices list, and need no look at their pods.
+	for _, slice := range s.EndpointSlicesOf(svc) {
+		if len(slice.Endpoints) > 0 {
+			missing = slices.DeleteFunc(missing, func(f corev1.IPFamily) bool { return string(f) == string(slice.AddressType) })
+		}
+	}
+	if len(missing) == 0 {
+		return nil, nil
+	}
 	for _, pod := range s.PodsSelected(svc.Namespace, svc.Spec.Selector) {
 		if !snapshot.PodReady(pod) || len(podPeer(pod).addresses) == 0 {
 			continue

@@ -92,7 +92,15 @@ func mistaken(s *snapshot.Snapshot, svc *corev1.Service) *wrongPort {
 	if svc.Spec.Type == corev1.ServiceTypeExternalName || svc.DeletionTimestamp != nil {
 		return nil
 	}
+	first := firstBehind(s, svc)
+	if first == nil {
+		return nil
+	}
 	for _, port := range svc.Spec.Ports {
+		// One pod tells of nearly all Services that they are in order, however many pods they have.
+		if _, ok := undeclared(first, svc, port); !ok {
+			continue
+		}
 		if port.TargetPort.Type == intstr.String && port.TargetPort.StrVal != "" {
 			continue // The EndpointSlices lack it; ServiceWithoutEndpoints tells.
 		}
@@ -102,7 +110,7 @@ func mistaken(s *snapshot.Snapshot, svc *corev1.Service) *wrongPort {
 			if !snapshot.PodReady(pod) || pod.DeletionTimestamp != nil {
 				continue
 			}
-			near, ok := undeclared(pod, port)
+			near, ok := undeclared(pod, svc, port)
 			if !ok {
 				sample = nil
 				break
@@ -118,7 +126,7 @@ func mistaken(s *snapshot.Snapshot, svc *corev1.Service) *wrongPort {
 
 // undeclared tells whether a pod's containers declare ports and not the one to which a Service's port
 // leads, and returns the declared one that the Service most likely means.
-func undeclared(pod *corev1.Pod, port corev1.ServicePort) (meant corev1.ContainerPort, ok bool) {
+func undeclared(pod *corev1.Pod, svc *corev1.Service, port corev1.ServicePort) (meant corev1.ContainerPort, ok bool) {
 	number := cmp.Or(port.TargetPort.IntVal, port.Port)
 	for i := range pod.Spec.Containers {
 		ports := pod.Spec.Containers[i].Ports
@@ -131,6 +139,8 @@ func undeclared(pod *corev1.Pod, port corev1.ServicePort) (meant corev1.Containe
 			switch {
 			case same && protocol == protocolOf(port):
 				return meant, false
+			case same && leadsTo(svc, number, protocol):
+				return meant, false // The port is that of another protocol too, and declared once.
 			case same, protocol == protocolOf(port) && (declared.ContainerPort == port.Port || port.Name != "" && declared.Name == port.Name):
 				meant, ok = declared, true
 			}
@@ -144,6 +154,29 @@ func undeclared(pod *corev1.Pod, port corev1.ServicePort) (meant corev1.Containe
 		}
 	}
 	return meant, ok
+}
+
+// leadsTo tells whether a port of a Service leads to a number of a protocol.
+func leadsTo(svc *corev1.Service, number int32, protocol corev1.Protocol) bool {
+	return slices.ContainsFunc(svc.Spec.Ports, func(port corev1.ServicePort) bool {
+		return protocolOf(port) == protocol && cmp.Or(port.TargetPort.IntVal, port.Port) == number
+	})
+}
+
+// firstBehind is a ready pod that the EndpointSlices of a Service list; nil where there is none.
+func firstBehind(s *snapshot.Snapshot, svc *corev1.Service) *corev1.Pod {
+	for _, slice := range s.EndpointSlicesOf(svc) {
+		for i := range slice.Endpoints {
+			e := &slice.Endpoints[i]
+			if !listedReady(*e) || e.TargetRef == nil || e.TargetRef.Kind != "Pod" {
+				continue
+			}
+			if pod, ok := snapshot.Get[*corev1.Pod](s, svc.Namespace, e.TargetRef.Name); ok && snapshot.PodReady(pod) {
+				return pod
+			}
+		}
+	}
+	return nil
 }
 
 // changedLately tells whether the Service was changed, not just made, a short while ago and while the
