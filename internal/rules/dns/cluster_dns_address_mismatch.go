@@ -29,29 +29,16 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link:     "https://kubernetes.io/docs/tasks/administer-cluster/dns-debugging-resolution/",
 	Severity: finding.Critical,
-	Needs:    append(coreDNSKinds(), rule.Whole[*corev1.Service](), rule.Optional[*networkingv1.ServiceCIDR](), rule.Any[*corev1.Node]()),
-	For:      time.Minute,
-	Detect:   clusterDNSAddressMismatch,
+	Needs: slices.Concat([]rule.Need{
+		rule.Whole[*corev1.Service](), rule.Any[*corev1.Pod](), rule.Optional[*corev1.Node](), rule.Optional[*networkingv1.ServiceCIDR](),
+	}, rule.Owners()),
+	For:    time.Minute,
+	Detect: clusterDNSAddressMismatch,
 })
 
 func clusterDNSAddressMismatch(p *rule.Pass) {
-	var svc *corev1.Service
-	taken := map[netip.Addr]bool{}
-	for _, s := range snapshot.List[*corev1.Service](p.Snapshot) {
-		for _, written := range append([]string{s.Spec.ClusterIP}, s.Spec.ClusterIPs...) {
-			if a, err := netip.ParseAddr(written); err == nil {
-				taken[a] = true
-			}
-		}
-		if s.Namespace == metav1.NamespaceSystem && s.Labels[dnsLabel] == dnsValue && svc == nil {
-			svc = s
-		}
-	}
+	svc, own, taken := dnsAddress(p.Snapshot)
 	if svc == nil {
-		return
-	}
-	own, err := netip.ParseAddr(svc.Spec.ClusterIP)
-	if err != nil {
 		return
 	}
 	nobodys := func(a netip.Addr) bool { return a.IsValid() && !taken[a] && inServiceRange(p.Snapshot, a) }
@@ -61,39 +48,66 @@ func clusterDNSAddressMismatch(p *rule.Pass) {
 	case len(failures) > 0:
 		node = failures[0].pod.Spec.NodeName
 	case !tenth(p.Snapshot, own):
-		if i := slices.IndexFunc(snapshot.List[*corev1.Node](p.Snapshot), nodeReady); i >= 0 {
-			node = snapshot.List[*corev1.Node](p.Snapshot)[i].Name
+		nodes := snapshot.List[*corev1.Node](p.Snapshot)
+		if i := slices.IndexFunc(nodes, nodeReady); i >= 0 {
+			node = nodes[i].Name
 		}
 	}
 	if node == "" {
 		return
 	}
-	var wrong netip.Addr
-	var told []finding.Evidence
+	if given := givenByKubelet(p, node); nobodys(given) {
+		p.Report(addressMismatch(p, svc, own, given, node, failures))
+	} else if len(failures) > 0 {
+		p.Report(addressMismatch(p, svc, own, failures[0].server, "", failures))
+	}
+}
+
+// dnsAddress returns the Service of cluster DNS with its address, and all addresses that Services have;
+// nil where there is no such Service, or it has no address.
+func dnsAddress(s *snapshot.Snapshot) (svc *corev1.Service, own netip.Addr, taken map[netip.Addr]bool) {
+	taken = map[netip.Addr]bool{}
+	for _, other := range snapshot.List[*corev1.Service](s) {
+		for _, written := range append([]string{other.Spec.ClusterIP}, other.Spec.ClusterIPs...) {
+			a, err := netip.ParseAddr(written)
+			if err != nil {
+				continue
+			}
+			taken[a] = true
+			if svc == nil && other.Namespace == metav1.NamespaceSystem && other.Labels[dnsLabel] == dnsValue {
+				svc, own = other, a
+			}
+		}
+	}
+	return svc, own, taken
+}
+
+// givenByKubelet asks for the address of cluster DNS that the kubelet of a node gives to pods.
+func givenByKubelet(p *rule.Pass, node string) netip.Addr {
 	answer, _ := p.Ask(snapshot.Question{Kind: snapshot.KubeletConfig, Name: node})
 	var config struct {
 		ClusterDNS []string `json:"clusterDNS"`
 	}
-	if answer.Outcome == snapshot.Answered && json.Unmarshal([]byte(answer.Text), &config) == nil && len(config.ClusterDNS) > 0 {
-		if a, err := netip.ParseAddr(config.ClusterDNS[0]); err == nil && nobodys(a) {
-			wrong = a
-			told = append(told, finding.Evidence{Source: "configuration of the kubelet on " + node, Path: ".clusterDNS", Value: a.String()})
-		}
+	if answer.Outcome != snapshot.Answered || json.Unmarshal([]byte(answer.Text), &config) != nil || len(config.ClusterDNS) == 0 {
+		return netip.Addr{}
 	}
-	kubeletIsWrong := wrong.IsValid()
-	if !kubeletIsWrong {
-		if len(failures) == 0 {
-			return
-		}
-		wrong = failures[0].server
+	a, err := netip.ParseAddr(config.ClusterDNS[0])
+	if err != nil {
+		return netip.Addr{}
 	}
+	return a
+}
+
+// addressMismatch is the finding that pods ask at a wrong address; node is that whose kubelet gives it,
+// where one said so.
+func addressMismatch(p *rule.Pass, svc *corev1.Service, own, wrong netip.Addr, node string, failures []nameFailure) finding.Finding {
 	subject := snapshot.SubjectOf(svc)
 	f := finding.Finding{
 		Subject: subject, Mechanism: v1alpha1.MechanismMisconfigured, Field: ".spec.clusterIP", Since: svc.CreationTimestamp.Time,
 		Explains: sufferers(p.Snapshot, failures),
 		Title:    finding.Textf("%s: has the address %s, and pods ask for names at %s, which no Service has", "%s: 주소는 %s이나 Pod는 어느 Service에도 없는 %s 주소로 이름을 질의합니다", finding.Named(subject), own, wrong),
 		Why:      finding.Textf("the Service was made at %s; pods keep the address that the kubelet gave them when they were made", "Service는 %s에 만들어졌으며, Pod는 생성될 때 kubelet이 준 주소를 계속 사용합니다", finding.Clock(p.Now(), svc.CreationTimestamp.Time)),
-		Evidence: append(append([]finding.Evidence{{Source: finding.Named(subject), Path: ".spec.clusterIP", Value: own.String(), At: finding.Timestamp(svc.CreationTimestamp.Time)}}, told...), evidence(failures)...),
+		Evidence: []finding.Evidence{{Source: finding.Named(subject), Path: ".spec.clusterIP", Value: own.String(), At: finding.Timestamp(svc.CreationTimestamp.Time)}},
 		Remedies: finding.Remedies{
 			Now: []finding.Remedy{{
 				Text:    finding.Textf("make the Service again with the address %s", "Service를 %s 주소로 다시 만듭니다", wrong),
@@ -105,10 +119,12 @@ func clusterDNSAddressMismatch(p *rule.Pass) {
 			}}},
 		},
 	}
-	if kubeletIsWrong {
+	if node != "" {
+		f.Evidence = append(f.Evidence, finding.Evidence{Source: "configuration of the kubelet on " + node, Path: ".clusterDNS", Value: wrong.String()})
 		f.Why = finding.Join("; ", finding.Textf("the kubelet on %s gives pods %s", "%s의 kubelet이 Pod에 주는 주소는 %s입니다", node, wrong), f.Why)
 	}
-	p.Report(f)
+	f.Evidence = append(f.Evidence, evidence(failures)...)
+	return f
 }
 
 func nodeReady(n *corev1.Node) bool {
