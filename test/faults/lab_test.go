@@ -133,7 +133,11 @@ func (b *bench) tell(s Scenario, truth Truth) {
 	armed, falseAllClears := time.Now(), 0
 	var score Score
 	err := b.poll(s.TellWithin.Duration, diagnoseEvery, func(ctx context.Context) bool {
-		score = truth.Judge(b.diagnose(ctx))
+		d := b.diagnose(ctx)
+		if d.Verdict == "" {
+			return false // the time is up
+		}
+		score = truth.Judge(d)
 		if score.FalseAllClear {
 			falseAllClears++
 		}

@@ -189,7 +189,7 @@ func (t Truth) Judge(d v1alpha1.Diagnosis) Score {
 	}
 	for i, incident := range d.Incidents {
 		if !matched[i] {
-			score.Missing = append(score.Missing, fmt.Sprintf("an incident too many: %s %v: %s", incident.Code, incident.Subject, incident.Title))
+			score.Missing = append(score.Missing, fmt.Sprintf("an incident too many: %s (%s) %v: %s", incident.Code, incident.Mechanism, incident.Subject, incident.Title))
 		}
 	}
 	score.ExactSet = len(score.Missing) == 0

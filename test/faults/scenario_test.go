@@ -62,7 +62,7 @@ func TestJudge(t *testing.T) {
 			truth: truth, said: v1alpha1.Diagnosis{Incidents: []v1alpha1.IncidentDetails{incident(w2), incident(w1, "shop/a", "shop/b")}},
 			want: Score{
 				Detected: true, AffectedFound: 1, Noise: 2,
-				Missing: []string{"an incident too many: KubeletStopped {Node  w2 }: it does not run"},
+				Missing: []string{"an incident too many: KubeletStopped (stopped) {Node  w2 }: it does not run"},
 			},
 		},
 		"healthy while it burns": {
@@ -76,7 +76,7 @@ func TestJudge(t *testing.T) {
 			said: v1alpha1.Diagnosis{Incidents: []v1alpha1.IncidentDetails{incident(w1)}},
 			want: Score{
 				AffectedFound: 1, Noise: 1,
-				Missing: []string{"an incident too many: KubeletStopped {Node  w1 }: it does not run"},
+				Missing: []string{"an incident too many: KubeletStopped (stopped) {Node  w1 }: it does not run"},
 			},
 		},
 		"healthy where too little can be seen to say so": {
