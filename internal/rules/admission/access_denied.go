@@ -84,7 +84,7 @@ func accessDenied(p *rule.Pass) {
 // stillDenied asks the API server whether a right is refused now. Without an answer the log is believed.
 func stillDenied(p *rule.Pass, r right) (confirmed bool, evidence []finding.Evidence, denied bool) {
 	a, ok := p.Ask(snapshot.Question{
-		Kind: snapshot.AccessReview, Namespace: r.namespace, Group: r.group, Resource: r.resource, Verb: r.verb,
+		Kind: snapshot.AccessReview, Namespace: r.namespace, Name: r.name, Group: r.group, Resource: r.resource, Verb: r.verb,
 		User: "system:serviceaccount:" + r.accountNamespace + ":" + r.account,
 	})
 	if !ok || a.Outcome != snapshot.Answered {

@@ -10,6 +10,8 @@ import (
 type right struct {
 	accountNamespace, account string
 	verb, resource, group     string
+	// name of the one object that was meant; empty where there was none, as for list and create.
+	name string
 	// namespace in which it was tried; empty for the whole cluster.
 	namespace string
 	// line of the log that tells.
@@ -19,7 +21,7 @@ type right struct {
 // forbidden is how the API server refuses a request
 // (k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go, forbiddenMessage).
 var forbidden = regexp.MustCompile(
-	`User "system:serviceaccount:([a-z0-9.-]+):([a-z0-9.-]+)" cannot ([a-z]+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([a-z0-9-]+)"| at the cluster scope)`)
+	`(?:"([^"\s]+)" is forbidden: )?User "system:serviceaccount:([a-z0-9.-]+):([a-z0-9.-]+)" cannot ([a-z]+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([a-z0-9-]+)"| at the cluster scope)`)
 
 const (
 	// linesRead is how many lines from the end of a log are looked at: what holds a program up stands near the end.
@@ -41,7 +43,7 @@ func rightsRefused(log string) []right {
 		if m == nil {
 			continue
 		}
-		r := right{accountNamespace: m[1], account: m[2], verb: m[3], resource: m[4], group: m[5], namespace: m[6]}
+		r := right{name: m[1], accountNamespace: m[2], account: m[3], verb: m[4], resource: m[5], group: m[6], namespace: m[7]}
 		if seen[r] {
 			continue
 		}
@@ -62,6 +64,9 @@ func (r right) words() string {
 			resource += "/" + sub
 		}
 	}
+	if r.name != "" {
+		resource += " " + r.name
+	}
 	if r.namespace == "" {
 		return fmt.Sprintf("%s %s (cluster)", r.verb, resource)
 	}
@@ -73,6 +78,9 @@ func (r right) command() string {
 	name, sub, has := strings.Cut(r.resource, "/")
 	if r.group != "" {
 		name += "." + r.group
+	}
+	if r.name != "" {
+		name += "/" + r.name
 	}
 	out := fmt.Sprintf("kubectl auth can-i %s %s --as=system:serviceaccount:%s:%s", r.verb, name, r.accountNamespace, r.account)
 	if has {
@@ -93,6 +101,9 @@ func (r right) grant() string {
 		if has {
 			resource += "/" + sub
 		}
+	}
+	if r.name != "" {
+		resource += " --resource-name=" + r.name
 	}
 	if r.namespace == "" {
 		return fmt.Sprintf("kubectl create clusterrole %s --verb=%s --resource=%s && kubectl create clusterrolebinding %[1]s --clusterrole=%[1]s --serviceaccount=%[4]s:%[5]s",

@@ -9,6 +9,7 @@ import (
 func TestRightsRefused(t *testing.T) {
 	const line = `pods is forbidden: User "system:serviceaccount:shop:api" cannot list resource "pods" in API group "" in the namespace "shop"`
 	pods := right{accountNamespace: "shop", account: "api", verb: "list", resource: "pods", namespace: "shop"}
+	settings := right{accountNamespace: "shop", account: "api", verb: "get", resource: "configmaps", name: "settings", namespace: "shop"}
 	scale := right{accountNamespace: "shop", account: "api", verb: "update", resource: "deployments/scale", group: "apps"}
 	tests := map[string]struct {
 		log  string
@@ -18,6 +19,7 @@ func TestRightsRefused(t *testing.T) {
 		"within JSON":                        {`{"msg":"pods is forbidden: User \"system:serviceaccount:shop:api\" cannot list resource \"pods\" in API group \"\" in the namespace \"shop\""}`, []right{pods}},
 		"said again and again":               {line + "\n" + line + "\nend\n", []right{pods}},
 		"a subresource of the whole cluster": {`User "system:serviceaccount:shop:api" cannot update resource "deployments/scale" in API group "apps" at the cluster scope`, []right{scale}},
+		"one object by its name":             {`configmaps "settings" is forbidden: User "system:serviceaccount:shop:api" cannot get resource "configmaps" in API group "" in the namespace "shop"`, []right{settings}},
 		"a person":                           {`User "jane" cannot list resource "pods" in API group "" in the namespace "shop"`, nil},
 		"a file that may not be read":        {"open /data: permission denied", nil},
 	}
