@@ -22,6 +22,8 @@ func Trim(o Object) {
 		// its owner. On a large cluster these entries are a fifth of a pod.
 		o.ManagedFields = nil
 		trimPodSpec(&o.Spec)
+		trimTokenVolume(&o.Spec)
+		trimPodStatus(&o.Status)
 	case *corev1.Event:
 		o.ManagedFields = nil
 	case *corev1.Secret:
@@ -122,5 +124,16 @@ func trimPodSpec(spec *corev1.PodSpec) {
 	}
 	for i := range spec.EphemeralContainers {
 		spec.EphemeralContainers[i].Env = trim(spec.EphemeralContainers[i].Env)
+	}
+}
+
+// trimPodStatus drops the names that the container runtime gave.
+func trimPodStatus(status *corev1.PodStatus) {
+	for _, statuses := range [][]corev1.ContainerStatus{status.InitContainerStatuses, status.ContainerStatuses, status.EphemeralContainerStatuses} {
+		for i := range statuses {
+			statuses[i].ContainerID = ""
+			statuses[i].VolumeMounts = nil
+			statuses[i].AllocatedResources, statuses[i].Resources, statuses[i].User = nil, nil, nil
+		}
 	}
 }

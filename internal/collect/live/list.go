@@ -60,6 +60,7 @@ type listing struct {
 	next      string
 	fromCache bool
 	restarted bool
+	sharer    *snapshot.Sharer
 }
 
 // list reads all pages of a kind.
@@ -70,7 +71,7 @@ type listing struct {
 // one after another, can say. And where etcd does not answer, the list is asked for once more from
 // the server's watch cache, and marked so.
 func (c *Client) list(ctx context.Context, k snapshot.Kind, namespace string) reading {
-	l := &listing{client: c, namespace: namespace, fromCache: c.quorumLost.Load() && watchCached(k)}
+	l := &listing{client: c, namespace: namespace, fromCache: c.quorumLost.Load() && watchCached(k), sharer: snapshot.NewSharer()}
 	l.reading = reading{kind: k, coverage: snapshot.Coverage{ReadAt: c.options.Now()}}
 	for {
 		err := l.page(ctx)
@@ -97,7 +98,7 @@ func (c *Client) list(ctx context.Context, k snapshot.Kind, namespace string) re
 
 // listFromCache reads a kind from the watch cache, whatever its age; false where even that fails.
 func (c *Client) listFromCache(ctx context.Context, k snapshot.Kind, namespace string) (reading, bool) {
-	l := &listing{client: c, namespace: namespace, fromCache: true}
+	l := &listing{client: c, namespace: namespace, fromCache: true, sharer: snapshot.NewSharer()}
 	l.reading = reading{kind: k, coverage: snapshot.Coverage{ReadAt: c.options.Now()}}
 	for {
 		if err := l.page(ctx); err != nil {
@@ -161,6 +162,7 @@ func (l *listing) take(list runtime.Object) error {
 			return fmt.Errorf("a list of %s holds a %T", l.reading.kind, item)
 		}
 		collect.Clean(o)
+		l.sharer.Share(o)
 		l.reading.objects = append(l.reading.objects, o)
 		return nil
 	})
