@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,8 +66,15 @@ func detectClusterCapacityExhausted(p *rule.Pass) {
 	}
 	b := newBoard(p.Snapshot)
 	short := map[corev1.ResourceName]*shortage{}
+	alike := map[string]map[corev1.ResourceName][]*corev1.Node{}
 	for _, q := range qs {
-		for name, nodes := range fullNodes(b, q.pods[0]) {
+		sig := wishes(q.pods[0])
+		full, known := alike[sig]
+		if !known {
+			full = fullNodes(b, newSeeker(q.pods[0]))
+			alike[sig] = full
+		}
+		for name, nodes := range full {
 			if short[name] == nil {
 				short[name] = &shortage{resource: name, nodes: map[string]*corev1.Node{}}
 			}
@@ -103,20 +111,32 @@ func sortedNames(short map[corev1.ResourceName]*shortage) []corev1.ResourceName 
 	return names
 }
 
+// wishes is all of a pod that decides which nodes would take it: pods with the same are judged once.
+func wishes(p *corev1.Pod) string {
+	var affinity *corev1.NodeAffinity
+	if p.Spec.Affinity != nil {
+		affinity = p.Spec.Affinity.NodeAffinity
+	}
+	text, err := json.Marshal([]any{p.Spec.NodeSelector, affinity, p.Spec.Tolerations, requests(p)})
+	if err != nil {
+		return string(p.UID) + p.Namespace + "/" + p.Name
+	}
+	return string(text)
+}
+
 // fullNodes returns, by resource, the nodes that would take a pod had they more left of it. It is
 // empty where a cordoned or ailing node would take the pod, and where no node is large enough for it:
 // then something else is wrong.
-func fullNodes(b board, p *corev1.Pod) map[corev1.ResourceName][]*corev1.Node {
+func fullNodes(b board, k seeker) map[corev1.ResourceName][]*corev1.Node {
 	out := map[corev1.ResourceName][]*corev1.Node{}
-	wants := requests(p)
 	for _, n := range snapshot.List[*corev1.Node](b.s) {
-		h, ok := b.between(p, n)
+		h, ok := b.between(k, n)
 		switch {
 		case !ok:
 		case len(h.short) == 0 && !h.none() && (h.cordoned || slices.ContainsFunc(h.taints, isFault)):
 			return nil
 		case h.onlyShortage() && slices.ContainsFunc(h.short, func(name corev1.ResourceName) bool {
-			want, all := wants[name], n.Status.Allocatable[name]
+			want, all := k.requests[name], n.Status.Allocatable[name]
 			return want.Cmp(all) > 0
 		}):
 		case h.onlyShortage():

@@ -65,9 +65,9 @@ func heldByCordon(p *rule.Pass, cordoned []*corev1.Node) (waiting []queue, wante
 	b := newBoard(p.Snapshot)
 	wanted = map[string]bool{}
 	for _, q := range queues(p.Snapshot) {
-		held := false
+		held, pod := false, newSeeker(q.pods[0])
 		for _, n := range cordoned {
-			if h, wants := b.between(q.pods[0], n); wants && h.onlyCordon() {
+			if h, wants := b.between(pod, n); wants && h.onlyCordon() {
 				wanted[n.Name], held = true, true
 			}
 		}

@@ -66,15 +66,15 @@ func detectNodeReservationTooLarge(p *rule.Pass) {
 	var waiting []queue
 	blamed := map[string]reservation{}
 	for _, q := range queues(p.Snapshot) {
-		held := false
+		held, pod := false, newSeeker(q.pods[0])
 		for _, r := range big {
-			h, wants := b.between(q.pods[0], r.node)
+			h, wants := b.between(pod, r.node)
 			if !wants || !h.onlyShortage() || len(h.short) != 1 || h.short[0] != r.resource {
 				continue
 			}
 			room := b.freeOn(r.node)[r.resource].DeepCopy()
 			room.Add(r.kept)
-			want := requests(q.pods[0])[r.resource]
+			want := pod.requests[r.resource]
 			if want.Cmp(room) <= 0 {
 				blamed[r.node.Name], held = r, true
 			}

@@ -53,9 +53,9 @@ func detectNodeTainted(p *rule.Pass) {
 	holds := map[string]*hold{}
 	b := newBoard(p.Snapshot)
 	for _, q := range queues(p.Snapshot) {
-		seen := map[string]bool{}
+		seen, pod := map[string]bool{}, newSeeker(q.pods[0])
 		for _, n := range tainted {
-			h, wants := b.between(q.pods[0], n)
+			h, wants := b.between(pod, n)
 			if !wants || !h.onlyTaints() || !slices.ContainsFunc(h.taints, suspicious) || slices.ContainsFunc(h.taints, func(t corev1.Taint) bool { return !suspicious(t) }) {
 				continue
 			}

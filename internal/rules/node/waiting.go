@@ -144,12 +144,24 @@ func (h hurdles) onlyCordon() bool   { return h.cordoned && len(h.taints) == 0 &
 func (h hurdles) onlyTaints() bool   { return !h.cordoned && len(h.taints) > 0 && len(h.short) == 0 }
 func (h hurdles) onlyShortage() bool { return !h.cordoned && len(h.taints) == 0 && len(h.short) > 0 }
 
+// seeker is a pod that wants a node, with what is worked out of it once.
+type seeker struct {
+	pod      *corev1.Pod
+	affinity nodeaffinity.RequiredNodeAffinity
+	requests corev1.ResourceList
+}
+
+func newSeeker(p *corev1.Pod) seeker {
+	return seeker{pod: p, affinity: nodeaffinity.GetRequiredNodeAffinity(p), requests: requests(p)}
+}
+
 // between finds the hurdles between a pod and a node; false where the pod does not want the node,
 // by its selector or affinity, as the scheduler's plugins see it.
-func (b board) between(p *corev1.Pod, n *corev1.Node) (hurdles, bool) {
-	if ok, err := nodeaffinity.GetRequiredNodeAffinity(p).Match(n); err != nil || !ok {
+func (b board) between(k seeker, n *corev1.Node) (hurdles, bool) {
+	if ok, err := k.affinity.Match(n); err != nil || !ok {
 		return hurdles{}, false
 	}
+	p := k.pod
 	h := hurdles{cordoned: n.Spec.Unschedulable && !toleratesCordon(p)}
 	for i := range n.Spec.Taints {
 		t := &n.Spec.Taints[i]
@@ -161,7 +173,7 @@ func (b board) between(p *corev1.Pod, n *corev1.Node) (hurdles, bool) {
 		}
 	}
 	free := b.freeOn(n)
-	for name, want := range requests(p) {
+	for name, want := range k.requests {
 		if want.IsZero() {
 			continue
 		}
