@@ -30,10 +30,14 @@ const watchAtMost = 45 * time.Second
 // settled is a world in which scenarios are played one after another.
 type settled struct {
 	*controlplane.World
-	names map[string]string
+	names     map[string]string
+	authority string // OTHER_CA, which no recording needs
 }
 
 func (s *settled) expand(name string) string {
+	if name == "OTHER_CA" {
+		return s.authority
+	}
 	if value, ok := s.names[name]; ok {
 		return value
 	}
@@ -130,7 +134,7 @@ func (s *slot) settle(t *testing.T, o *WorldOptions, draw *rand.Rand) {
 	if err != nil {
 		t.Fatalf("starting a control plane: %v", err)
 	}
-	s.world = &settled{World: world, names: map[string]string{"SHOP": shop, "CONTROL_PLANE": "cp", "DNS": world.ServiceAddress(10), "APISERVER": strings.TrimPrefix(world.APIServerURL(), "https://"), "OTHER_CA": otherAuthority(t)}}
+	s.world = &settled{World: world, names: map[string]string{"SHOP": shop, "CONTROL_PLANE": "cp", "DNS": world.ServiceAddress(10), "APISERVER": strings.TrimPrefix(world.APIServerURL(), "https://")}, authority: otherAuthority(t)}
 	if err := world.Baseline(t.Context(), string(application), shop); err != nil {
 		t.Fatalf("making the baseline: %v", err)
 	}

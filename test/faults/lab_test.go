@@ -229,6 +229,9 @@ func (b *bench) diagnose(ctx context.Context) v1alpha1.Diagnosis {
 	}
 	var d v1alpha1.Diagnosis
 	if err := json.Unmarshal(out, &d); err != nil {
+		if ctx.Err() != nil {
+			return v1alpha1.Diagnosis{} // the time is up
+		}
 		b.t.Logf("no diagnosis: %v: %s%s", err, out, stderr.String())
 		return v1alpha1.Diagnosis{}
 	}
