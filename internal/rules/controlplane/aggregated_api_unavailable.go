@@ -53,7 +53,6 @@ func detectAggregatedAPIUnavailable(p *rule.Pass) {
 		}
 		p.Report(unavailable(p, api, api.Status.Conditions[i]))
 	}
-	reportAbsentMetrics(p)
 }
 
 func unavailable(p *rule.Pass, api *apiregistrationv1.APIService, c apiregistrationv1.APIServiceCondition) finding.Finding {
@@ -108,28 +107,6 @@ func metricsOf(group string) string {
 		return "pods." + group
 	}
 	return "." + group
-}
-
-// reportAbsentMetrics tells of autoscalers that read metrics which nobody in the cluster serves.
-func reportAbsentMetrics(p *rule.Pass) {
-	name := "v1beta1." + resourceMetrics
-	if _, ok := snapshot.Get[*apiregistrationv1.APIService](p.Snapshot, "", name); ok || !p.Coverage(snapshot.KindOf[*apiregistrationv1.APIService]()).Known() {
-		return
-	}
-	f := finding.Finding{
-		Subject: finding.Subject{Kind: "APIService", Name: name}, Mechanism: v1alpha1.MechanismMissing,
-		Title: finding.Textf("no %s API: nothing in the cluster serves the metrics that autoscalers read", "%s API가 없습니다: autoscaler가 읽을 metric을 제공하는 구성 요소가 없습니다", resourceMetrics),
-		Remedies: finding.Remedies{Now: []finding.Remedy{{
-			Text:    finding.Text{EN: "install metrics-server", KO: "metrics-server를 설치합니다"},
-			Command: "kubectl apply -f https://github.com/kubernetes-sigs/metrics-server/releases/latest/download/components.yaml",
-		}}},
-	}
-	scalers := blindScalers(p, resourceMetrics, &f)
-	if len(f.Explains) == 0 {
-		return
-	}
-	f.Why = finding.Join(" ", finding.Textf("There is no APIService %s, so metrics-server was never installed, or was removed.", "APIService(%s)가 없습니다. metrics-server가 설치되지 않았거나 제거된 것입니다.", name), scalers)
-	p.Report(f)
 }
 
 // behindService returns the pods that a Service selects and the workloads that they belong to.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,10 +112,9 @@ func starvedLevels(s *snapshot.Snapshot) []string {
 
 // saturated returns the levels that have all of their seats taken and requests that wait, sorted.
 func saturated(m snapshot.Metrics) []string {
-	const level = "priority_level"
-	waiting := sum(m["apiserver_flowcontrol_current_inqueue_requests"], level)
-	executing := sum(m["apiserver_flowcontrol_current_executing_seats"], level)
-	nominal := sum(m["apiserver_flowcontrol_nominal_limit_seats"], level)
+	waiting := sum(m["apiserver_flowcontrol_current_inqueue_requests"])
+	executing := sum(m["apiserver_flowcontrol_current_executing_seats"])
+	nominal := sum(m["apiserver_flowcontrol_nominal_limit_seats"])
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(waiting)) {
 		if waiting[name] > 0 && executing[name] >= nominal[name] {
@@ -124,11 +124,11 @@ func saturated(m snapshot.Metrics) []string {
 	return out
 }
 
-// sum adds the samples up by a label.
-func sum(samples []snapshot.Sample, label string) map[string]float64 {
+// sum adds the samples up by priority level.
+func sum(samples []snapshot.Sample) map[string]float64 {
 	out := map[string]float64{}
 	for _, s := range samples {
-		out[s.Labels[label]] += s.Value
+		out[s.Labels["priority_level"]] += s.Value
 	}
 	return out
 }
@@ -150,9 +150,9 @@ func busiest(samples []snapshot.Sample, level string) (schema string, most float
 }
 
 func overloadedLevel(p *rule.Pass, level string, m snapshot.Metrics, refused []finding.Evidence) finding.Finding {
-	waiting := sum(m["apiserver_flowcontrol_current_inqueue_requests"], "priority_level")[level]
-	seats := sum(m["apiserver_flowcontrol_nominal_limit_seats"], "priority_level")[level]
-	rejected := sum(m["apiserver_flowcontrol_rejected_requests_total"], "priority_level")[level]
+	waiting := sum(m["apiserver_flowcontrol_current_inqueue_requests"])[level]
+	seats := sum(m["apiserver_flowcontrol_nominal_limit_seats"])[level]
+	rejected := sum(m["apiserver_flowcontrol_rejected_requests_total"])[level]
 	schema, _ := busiest(m["apiserver_flowcontrol_current_inqueue_requests"], level)
 	if bySchema, most := busiest(m["apiserver_flowcontrol_rejected_requests_total"], level); most > 0 {
 		schema = cmp.Or(schema, bySchema)
@@ -216,7 +216,7 @@ func shareOf(p *rule.Pass, level string, f *finding.Finding) finding.Text {
 	shares := *l.Spec.Limited.NominalConcurrencyShares
 	manager, at := snapshot.LastManager(l)
 	f.Evidence = append(f.Evidence, finding.Evidence{
-		Source: finding.Named(f.Subject), Path: ".spec.limited.nominalConcurrencyShares", Value: fmt.Sprint(shares), At: finding.Timestamp(at),
+		Source: finding.Named(f.Subject), Path: ".spec.limited.nominalConcurrencyShares", Value: strconv.Itoa(int(shares)), At: finding.Timestamp(at),
 	})
 	if manager == "" || manager == ownManager {
 		return finding.Text{}

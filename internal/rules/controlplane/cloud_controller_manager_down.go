@@ -73,9 +73,11 @@ func detectCloudControllerManagerDown(p *rule.Pass) {
 		}
 		if c := snapshot.PodCondition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse && strings.Contains(c.Message, uninitialized) {
 			unplaced++
-			f.Explains = append(f.Explains, snapshot.SubjectOf(pod))
+			f.Explains = append(f.Explains, snapshot.SubjectOf(pod), p.Workload(pod))
 		}
 	}
+	slices.SortFunc(f.Explains, finding.CompareSubjects)
+	f.Explains = slices.Compact(f.Explains)
 	if len(waiting) == len(nodes) {
 		f.Severity = finding.Critical
 	}

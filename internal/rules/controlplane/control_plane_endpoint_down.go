@@ -168,7 +168,7 @@ func reportSilentEndpoints(p *rule.Pass, listed []string, port int, reported map
 		return
 	}
 	for _, t := range silent {
-		mechanism := finding.Mechanism(v1alpha1.MechanismUnreachable)
+		mechanism := v1alpha1.MechanismUnreachable
 		if t.answer.Outcome == snapshot.Refused {
 			mechanism = v1alpha1.MechanismRefused
 		}

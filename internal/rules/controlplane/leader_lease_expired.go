@@ -117,6 +117,8 @@ func lapsedLease(p *rule.Pass, l *coordinationv1.Lease, w snapshot.Freshness, by
 			state = finding.Text{EN: "is ready all the same: the process hangs, or may not write the Lease", KO: "그런데도 준비된 상태입니다. 프로세스가 멈췄거나 Lease를 쓸 권한이 없습니다"}
 		} else {
 			f.Mechanism = v1alpha1.MechanismStopped
+			// Whichever came first explains the other: a process that hangs fails its probe later.
+			f.Explains = []finding.Subject{snapshot.SubjectOf(pod)}
 		}
 		f.Why = finding.Format("It is held by Pod %s, which %s. Nobody else took it, so nobody does the controller's work.", "Lease를 가진 Pod(%s): %s. 이어받은 프로세스가 없어 controller의 일이 멈춰 있습니다.",
 			finding.Verbatim(pod.Name), state)

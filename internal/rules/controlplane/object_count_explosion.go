@@ -1,8 +1,8 @@
 package controlplane
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -88,7 +88,7 @@ func detectObjectCountExplosion(p *rule.Pass) {
 			Title: finding.Textf("%[2]d objects of %[1]s are stored", "%[1]s 객체가 %[2]d개 저장되어 있습니다", resource, n),
 			Why: finding.Textf("That is %d for each of the cluster's %d pods. Every list of them costs the API server time and memory, and they take room in etcd.",
 				"Pod %[2]d개 기준으로 Pod당 %[1]d개입니다. 목록 조회마다 API server의 시간과 메모리를 사용하고 etcd 용량을 차지합니다.", n/max(1, pods), pods),
-			Evidence: []finding.Evidence{{Source: "API server", Path: "number of " + resource, Value: fmt.Sprint(n)}},
+			Evidence: []finding.Evidence{{Source: "API server", Path: "number of " + resource, Value: strconv.Itoa(n)}},
 			Remedies: finding.Remedies{
 				Now: []finding.Remedy{{
 					Text:    finding.Text{EN: "in which namespaces are they (a page at a time; it takes a while)", KO: "어느 namespace에 있는지 확인합니다(나누어 읽으므로 시간이 걸립니다)"},

@@ -71,6 +71,9 @@ func detectEtcdDataLost(p *rule.Pass) {
 	if len(f.Evidence) == 1 {
 		f.Confidence = v1alpha1.ConfidenceMedium
 	}
+	for _, name := range orphans {
+		f.Explains = append(f.Explains, finding.Subject{Kind: "Node", Name: name})
+	}
 	var which finding.Text
 	if len(orphans) > 0 {
 		which = finding.Format("Kubelets renew the Leases of nodes that do not exist: %s.", "존재하지 않는 노드의 Lease를 kubelet이 갱신하고 있습니다: %s.", finding.List(orphans))

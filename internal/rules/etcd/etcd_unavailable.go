@@ -28,8 +28,17 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/",
 	Severity: finding.Critical,
 	Needs:    []rule.Need{rule.Optional[*coordinationv1.Lease](), rule.Optional[*corev1.Pod]()},
-	Detect:   detectEtcdUnavailable,
+	Causes: []rule.Cause{
+		{Code: "ContainerCrashLoop", Via: rule.Cluster, Holds: isMember},
+		{Code: "ContainerOOMKilled", Via: rule.Cluster, Holds: isMember},
+	},
+	Detect: detectEtcdUnavailable,
 })
+
+// isMember tells whether the cause is about a static pod of etcd.
+func isMember(s *snapshot.Snapshot, _, cause finding.Finding) bool {
+	return slices.ContainsFunc(members(s), func(pod *corev1.Pod) bool { return snapshot.SubjectOf(pod) == cause.Subject })
+}
 
 // cachedKinds is how many kinds must have been answered out of the watch cache to tell of etcd: one
 // alone may have been slow for its own size.
