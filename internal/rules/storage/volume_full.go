@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -76,17 +78,17 @@ func volumeFull(p *rule.Pass) {
 		if !ok || answer.Outcome != snapshot.Answered {
 			continue
 		}
-		m, ok := parseMeasured(answer.Text)
-		if !ok {
+		var measured stats.Summary
+		if err := json.Unmarshal([]byte(answer.Text), &measured); err != nil {
 			continue
 		}
-		for _, pod := range m.Pods {
-			for _, v := range pod.Volumes {
+		for _, pod := range measured.Pods {
+			for _, v := range pod.VolumeStats {
 				if v.PVCRef == nil {
 					continue
 				}
 				subject := finding.Subject{Kind: "PersistentVolumeClaim", Namespace: v.PVCRef.Namespace, Name: v.PVCRef.Name}
-				f, full := fullVolume(p, subject, v.fileSystem, m.Node.Fs, node, byNode[node], answer.At)
+				f, full := fullVolume(p, subject, fileSystem(v.FsStats), measured.Node.Fs, node, byNode[node], answer.At)
 				if full && !told[subject] {
 					told[subject] = true
 					p.Report(f)
@@ -123,7 +125,7 @@ func sickWithVolume(p *rule.Pass, pod *corev1.Pod) (sick, bool) {
 }
 
 // fullVolume tells of a volume that is full or nearly so.
-func fullVolume(p *rule.Pass, subject finding.Subject, fs fileSystem, disk *fileSystem, node string, unwell []sick, at time.Time) (finding.Finding, bool) {
+func fullVolume(p *rule.Pass, subject finding.Subject, fs fileSystem, disk *stats.FsStats, node string, unwell []sick, at time.Time) (finding.Finding, bool) {
 	used, _ := fs.used()
 	inodes, _ := fs.inodesUsed()
 	worst := max(used, inodes)
@@ -167,10 +169,11 @@ func fullVolume(p *rule.Pass, subject finding.Subject, fs fileSystem, disk *file
 	}
 	f.Why = finding.Join("; ", finding.Verbatim(fs.words()), effect)
 	if disk != nil {
-		if share, ok := disk.used(); ok && share < fullPercent {
+		root := fileSystem(*disk)
+		if share, ok := root.used(); ok && share < fullPercent {
 			f.RuledOut = append(f.RuledOut, finding.Statement{
 				Text:     finding.Textf("the disk of node %s is full: %d %% of it are used", "노드 %s의 디스크 부족: %d%% 사용 중입니다", node, share),
-				Evidence: []finding.Evidence{{Source: "kubelet on " + node, Path: "/stats/summary node.fs", Value: disk.words(), At: finding.Timestamp(at)}},
+				Evidence: []finding.Evidence{{Source: "kubelet on " + node, Path: "/stats/summary node.fs", Value: root.words(), At: finding.Timestamp(at)}},
 			})
 		}
 	}

@@ -1,48 +1,14 @@
 package storage
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 )
 
-// fileSystem is what a kubelet measured of one file system
-// (k8s.io/kubelet/pkg/apis/stats/v1alpha1, FsStats), in bytes and inodes.
-type fileSystem struct {
-	AvailableBytes *uint64 `json:"availableBytes"`
-	CapacityBytes  *uint64 `json:"capacityBytes"`
-	InodesFree     *uint64 `json:"inodesFree"`
-	Inodes         *uint64 `json:"inodes"`
-}
-
-// measured is what a kubelet measures, of which this is what rules read
-// (k8s.io/kubelet/pkg/apis/stats/v1alpha1, Summary).
-type measured struct {
-	Node struct {
-		Fs *fileSystem `json:"fs"`
-	} `json:"node"`
-	Pods []struct {
-		PodRef struct {
-			Name      string `json:"name"`
-			Namespace string `json:"namespace"`
-		} `json:"podRef"`
-		Volumes []struct {
-			fileSystem
-
-			PVCRef *struct {
-				Name      string `json:"name"`
-				Namespace string `json:"namespace"`
-			} `json:"pvcRef"`
-		} `json:"volume"`
-	} `json:"pods"`
-}
-
-// parseMeasured reads a summary; false where it is none.
-func parseMeasured(text string) (measured, bool) {
-	var m measured
-	return m, json.Unmarshal([]byte(text), &m) == nil
-}
+// fileSystem is what a kubelet measured of one file system, in bytes and inodes.
+type fileSystem stats.FsStats
 
 const (
 	// fullPercent of a file system in use is full: what ext4 and XFS keep back is not counted as available, so that

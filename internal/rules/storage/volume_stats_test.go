@@ -41,14 +41,6 @@ func TestFileSystem(t *testing.T) {
 	}
 }
 
-func TestParseMeasuredTakesNoPage(t *testing.T) {
-	for _, text := range []string{"", "404 page not found", `{"pods": [{"volume": "none"}]}`} {
-		if _, ok := parseMeasured(text); ok {
-			t.Errorf("parseMeasured(%q) took it for a summary", text)
-		}
-	}
-}
-
 func TestLargerIsHalfAsMuchAgainInWholeGibibytes(t *testing.T) {
 	for size, want := range map[string]string{"10Gi": "15Gi", "1Gi": "2Gi", "100Mi": "1Gi", "1.5Ti": "2304Gi"} {
 		if got := larger(resource.MustParse(size)); got != want {
