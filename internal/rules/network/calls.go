@@ -168,7 +168,7 @@ func protocolOf(port corev1.ServicePort) corev1.Protocol {
 func cutOff(s *snapshot.Snapshot, workload finding.Subject) []finding.Subject {
 	out := []finding.Subject{workload}
 	for _, pod := range s.PodsOf(workload) {
-		if snapshot.PodDone(pod) || snapshot.PodReady(pod) {
+		if snapshot.PodReady(pod) || pod.Status.Phase == corev1.PodSucceeded || longFailed(s, pod) {
 			continue
 		}
 		out = append(out, snapshot.SubjectOf(pod))

@@ -115,7 +115,7 @@ func (r reach) candidates() []candidate {
 	seen := map[finding.Subject]bool{}
 	changed := r.changed()
 	for _, pod := range snapshot.List[*corev1.Pod](r.Snapshot) {
-		if pod.Spec.HostNetwork || snapshot.PodDone(pod) || pod.DeletionTimestamp != nil || len(pod.Spec.Containers) == 0 {
+		if pod.Spec.HostNetwork || pod.Status.Phase == corev1.PodSucceeded || pod.DeletionTimestamp != nil || len(pod.Spec.Containers) == 0 || longFailed(r.Snapshot, pod) {
 			continue
 		}
 		c := candidate{pod: pod, workload: r.Workload(pod)}
@@ -144,6 +144,22 @@ func (r reach) candidates() []candidate {
 	})
 	sick := slices.Concat(near, far)
 	return slices.Concat(sick[:min(len(sick), sickAsked)], well[:min(len(well), wellAsked)])
+}
+
+// jobFresh is how long ago a pod of a Job may have failed to tell of the present.
+const jobFresh = time.Hour
+
+// longFailed tells whether a pod failed for good, and not just now.
+func longFailed(s *snapshot.Snapshot, pod *corev1.Pod) bool {
+	if pod.Status.Phase != corev1.PodFailed {
+		return false
+	}
+	for i := range pod.Status.ContainerStatuses {
+		if ended := pod.Status.ContainerStatuses[i].State.Terminated; ended != nil && s.Now().Sub(ended.FinishedAt.Time) < jobFresh {
+			return false
+		}
+	}
+	return true
 }
 
 // changed is when a policy of each namespace was last changed, where that is recent.
