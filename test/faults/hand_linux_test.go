@@ -209,8 +209,8 @@ func (h *hand) putBack(ctx context.Context, old *unstructured.Unstructured) erro
 		switch {
 		case apierrors.IsNotFound(err):
 			return h.world.Client.Create(ctx, back, editor) == nil, nil
-		case err != nil || now.GetDeletionTimestamp() != nil:
-			return false, nil
+		case err != nil, now.GetDeletionTimestamp() != nil:
+			return false, nil //nolint:nilerr // an API server that cannot answer yet is asked again
 		default:
 			back.SetResourceVersion(now.GetResourceVersion())
 			back.SetUID(now.GetUID())

@@ -246,9 +246,9 @@ func validExpectations(all []Expectation) error {
 }
 
 func fieldsSet(step Step) int {
-	n, v := 0, reflect.ValueOf(step)
-	for i := range v.NumField() {
-		if !v.Field(i).IsZero() {
+	n := 0
+	for _, field := range reflect.ValueOf(step).Fields() {
+		if !field.IsZero() {
 			n++
 		}
 	}

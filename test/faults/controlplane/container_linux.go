@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"fmt"
+	"net"
 	"regexp"
 	"slices"
 	"strconv"
@@ -234,10 +235,10 @@ func probeURL(probe *corev1.Probe, spec *corev1.Container, ip string) (string, b
 	port := get.Port.IntVal
 	for _, declared := range spec.Ports {
 		if get.Port.Type == intstr.String && declared.Name == get.Port.StrVal || declared.ContainerPort == port {
-			return fmt.Sprintf("http://%s:%d%s", ip, declared.ContainerPort, get.Path), true
+			return "http://" + net.JoinHostPort(ip, strconv.Itoa(int(declared.ContainerPort))) + get.Path, true
 		}
 	}
-	return fmt.Sprintf("http://%s:%d%s", ip, port, get.Path), len(spec.Ports) == 0
+	return "http://" + net.JoinHostPort(ip, strconv.Itoa(int(port))) + get.Path, len(spec.Ports) == 0
 }
 
 func hostOf(url string) string {
@@ -276,7 +277,7 @@ func (n *Node) missingKey(namespace string, spec *corev1.Container) string {
 		if env.ValueFrom == nil {
 			continue
 		}
-		kind, title, name, key := "", "", "", ""
+		var kind, title, name, key string
 		switch {
 		case env.ValueFrom.ConfigMapKeyRef != nil && !isTrue(env.ValueFrom.ConfigMapKeyRef.Optional):
 			kind, title, name, key = "configmap", "ConfigMap", env.ValueFrom.ConfigMapKeyRef.Name, env.ValueFrom.ConfigMapKeyRef.Key

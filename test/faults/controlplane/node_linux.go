@@ -103,13 +103,13 @@ func (n *Node) SetFault(ctx context.Context, f Fault, on bool) error {
 		if err := unsilence(ctx, n.address); err != nil {
 			return err
 		}
-		if err := n.serve(); err != nil {
+		if err := n.serve(ctx); err != nil {
 			return err
 		}
 	case f == KubeletStopped && on:
 		n.close()
 	case f == KubeletStopped:
-		if err := n.serve(); err != nil {
+		if err := n.serve(ctx); err != nil {
 			return err
 		}
 	}

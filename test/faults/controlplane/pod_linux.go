@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -303,10 +304,7 @@ func (n *Node) syncMirrorPods(ctx context.Context, all []*corev1.Pod) {
 		return
 	}
 	n.mu.Lock()
-	wanted := map[string]bool{}
-	for name, on := range n.manifest {
-		wanted[name] = on
-	}
+	wanted := maps.Clone(n.manifest)
 	n.mu.Unlock()
 	for name, on := range wanted {
 		mirror := n.world.components[name].program() + "-" + n.Name

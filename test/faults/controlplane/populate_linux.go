@@ -48,7 +48,7 @@ func (w *World) populate(ctx context.Context) error {
 			return fmt.Errorf("listing %s: no answer", kind)
 		}
 	}
-	if err := w.serveMetrics(); err != nil {
+	if err := w.serveMetrics(ctx); err != nil {
 		return err
 	}
 	w.living.Go(func() { w.supervise(ctx) })
@@ -58,7 +58,7 @@ func (w *World) populate(ctx context.Context) error {
 		names = append(names, "cp2", "cp3")
 	}
 	for _, name := range names {
-		n, err := w.newNode(name)
+		n, err := w.newNode(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (w *World) populate(ctx context.Context) error {
 	return nil
 }
 
-func (w *World) newNode(name string) (*Node, error) {
+func (w *World) newNode(ctx context.Context, name string) (*Node, error) {
 	broadcaster := record.NewBroadcaster()
 	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: w.clientset.CoreV1().Events("")})
 	n := &Node{
@@ -81,7 +81,7 @@ func (w *World) newNode(name string) (*Node, error) {
 			n.manifest[component] = true
 		}
 	}
-	return n, n.serve()
+	return n, n.serve(ctx)
 }
 
 // keys of a ConfigMap or a Secret; false where it does not exist.

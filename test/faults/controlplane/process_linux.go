@@ -1,11 +1,13 @@
 package controlplane
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -31,8 +33,9 @@ func newProcess(assets, dir, program, name string, args ...string) *process {
 // program is the name of its file.
 func (p *process) program() string { return filepath.Base(p.path) }
 
-// start starts the process with arguments besides its own; the last of a flag counts.
-func (p *process) start(extra ...string) error {
+// start starts the process with arguments besides its own; of a flag that is there twice the last
+// counts. The process outlives ctx.
+func (p *process) start(ctx context.Context, extra ...string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.alive() {
@@ -43,7 +46,7 @@ func (p *process) start(extra ...string) error {
 		return fmt.Errorf("opening the log of %s: %w", p.name, err)
 	}
 	defer func() { _ = out.Close() }()
-	cmd := exec.Command(p.path, append(p.args[:len(p.args):len(p.args)], extra...)...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.path, append(slices.Clip(p.args), extra...)...)
 	cmd.Stdout, cmd.Stderr = out, out
 	// A process group of its own keeps an interrupt at the terminal from it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

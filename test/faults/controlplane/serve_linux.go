@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -17,8 +18,8 @@ import (
 )
 
 // serve opens the kubelet's port: logs, configuration, statistics.
-func (n *Node) serve() error {
-	listener, err := net.Listen("tcp", net.JoinHostPort(n.address, strconv.Itoa(kubeletPort)))
+func (n *Node) serve(ctx context.Context) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(n.address, strconv.Itoa(kubeletPort)))
 	if err != nil {
 		return fmt.Errorf("opening the port of the kubelet of %s: %w", n.Name, err)
 	}
@@ -163,8 +164,13 @@ func (n *Node) stats(w http.ResponseWriter, _ *http.Request) {
 }
 
 func answer(w http.ResponseWriter, body any) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(body) // a client that has gone has no use for an error
+	_, _ = w.Write(data) // a client that has gone has no use for an error
 }
 
 // volumeBytes is the size of every volume.
@@ -190,8 +196,8 @@ func (w *World) usage(namespace, claim string) int64 {
 }
 
 // serveMetrics is the metrics API behind the Service metrics-server, at its cluster address.
-func (w *World) serveMetrics() error {
-	listener, err := net.Listen("tcp", net.JoinHostPort(w.ServiceAddress(20), "443"))
+func (w *World) serveMetrics(ctx context.Context) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(w.ServiceAddress(20), "443"))
 	if err != nil {
 		return fmt.Errorf("opening the metrics API: %w", err)
 	}

@@ -140,7 +140,7 @@ func (w *World) address(machine string) string {
 
 // ServiceAddress is the n-th address of the Services' range.
 func (w *World) ServiceAddress(n int) string {
-	return fmt.Sprintf("%s%d", strings.TrimSuffix(w.serviceCIDR[:strings.Index(w.serviceCIDR, "/")], "0"), n)
+	return fmt.Sprintf("%s.64.%d", w.prefix, n)
 }
 
 // certify writes every certificate; that of the API server is good until a moment.
@@ -254,7 +254,7 @@ func (w *World) StartComponent(ctx context.Context, name string, flags ...string
 	w.mu.Lock()
 	w.wanted[name] = flags
 	w.mu.Unlock()
-	if err := p.start(flags...); err != nil {
+	if err := p.start(ctx, flags...); err != nil {
 		return err
 	}
 	if n := w.Nodes[w.machines[name]]; n != nil {
@@ -294,7 +294,7 @@ func (w *World) supervise(ctx context.Context) {
 		w.mu.Lock()
 		for name, flags := range w.wanted {
 			if p := w.components[name]; !p.running() {
-				_ = p.start(flags...) // the next round tries again
+				_ = p.start(ctx, flags...) // the next round tries again
 			}
 		}
 		w.mu.Unlock()

@@ -1,3 +1,5 @@
+//go:build linux
+
 package faults
 
 import (
@@ -5,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -15,14 +18,16 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(context.Background(), m))
+	os.Exit(run(m))
 }
 
 // run runs the tests again in a network of its own where control planes are asked for.
-func run(ctx context.Context, m *testing.M) int {
+func run(m *testing.M) int {
 	if *assets == "" {
 		return m.Run()
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) //nolint:forbidigo // a process begins here
+	defer stop()
 	if !controlplane.Inside() {
 		code, err := controlplane.Enter(ctx)
 		if err != nil {
