@@ -54,6 +54,7 @@ func detectControllerManagerDown(p *rule.Pass) {
 	p.Report(finding.Finding{
 		Subject:   l.subject(),
 		Mechanism: gone.mechanism(),
+		Field:     gone.field(),
 		Since:     gone.LastSeen,
 		Title:     gone.title(),
 		Why: finding.Join(" ", gone.how(p.Now()), finding.Textf(

@@ -34,6 +34,7 @@ const (
 	componentLabel        = "component"
 	tierLabel             = "tier"
 	controlPlaneTier      = "control-plane"
+	apiServerComponent    = "kube-apiserver"
 	controlPlaneNodeLabel = "node-role.kubernetes.io/control-plane"
 )
 
@@ -55,6 +56,9 @@ type lapse struct {
 	machines []string
 	// manifestGone tells that other control-plane components run as static pods and this does not.
 	manifestGone bool
+	// without are the nodes that run kube-apiserver as a static pod and not this component, by a
+	// kubelet that lives: there the kubelet lacks the manifest, or cannot read it.
+	without []string
 }
 
 // lapsed tells whether nobody holds the Lease. It skips the rule where no Lease can tell.
@@ -85,6 +89,16 @@ func (l leader) lapsed(p *rule.Pass) (lapse, bool) {
 		}
 	}
 	out.manifestGone = len(out.pods) == 0 && len(family) > 0
+	for _, pod := range family {
+		node := pod.Spec.NodeName
+		if pod.Labels[componentLabel] != apiServerComponent {
+			continue // A machine that runs etcd only has no controller manager and no scheduler.
+		}
+		has := slices.ContainsFunc(out.pods, func(own *corev1.Pod) bool { return own.Spec.NodeName == node })
+		if !has && p.Writer(snapshot.KubeletOn(node)).State == snapshot.Alive && !slices.Contains(out.without, node) {
+			out.without = append(out.without, node)
+		}
+	}
 	out.machines = l.machines(p, f.Holder, slices.Concat(out.pods, family))
 	return out, true
 }
@@ -190,7 +204,12 @@ func (l lapse) how(now time.Time) finding.Text {
 		parts = append(parts, finding.Textf("Pod %s runs and does not renew it: the process hangs, or the API server does not accept its requests.",
 			"Pod(%s)는 실행 중이지만 Lease를 갱신하지 않습니다. 프로세스가 멈췄거나 API server가 요청을 받아들이지 않습니다.", pod.Name))
 	}
-	if l.manifestGone {
+	switch {
+	case len(l.without) > 0:
+		parts = append(parts, finding.Format("The kubelet on %s reports and runs other parts of the control plane as static pods, and %s has none there: its manifest %s was moved away, or the kubelet cannot read it, of which only its log tells.",
+			"%[1]s의 kubelet은 보고하고 있으며 control plane의 다른 구성 요소를 static Pod로 실행하지만 %[2]s의 static Pod는 없습니다. manifest(%[3]s)가 옮겨졌거나 kubelet이 읽을 수 없는 상태입니다(이 경우 kubelet 로그에만 나타납니다).",
+			finding.List(l.without), finding.Verbatim(l.leader.component), finding.Verbatim(l.leader.manifest())))
+	case l.manifestGone:
 		parts = append(parts, finding.Textf("Other parts of the control plane run as static pods and %s has none: its manifest was moved away or cannot be read.",
 			"control plane의 다른 구성 요소는 static Pod로 실행 중이지만 %s의 static Pod는 없습니다. manifest가 옮겨졌거나 읽을 수 없는 상태입니다.", l.leader.component))
 	}
@@ -254,7 +273,7 @@ func (l lapse) now() []finding.Remedy {
 		out = append(out, finding.Remedy{
 			Text: finding.Textf("is the manifest there (once it is back or mended the kubelet starts it), and what does the kubelet say about it",
 				"manifest가 있는지 확인하고(되돌리거나 고치면 kubelet이 바로 시작합니다) kubelet 로그를 봅니다"),
-			Command: fmt.Sprintf("ls -l /etc/kubernetes/manifests/%s.yaml; journalctl -u kubelet -n 200 --no-pager | grep %[1]s", l.leader.component),
+			Command: fmt.Sprintf("ls -l %s; journalctl -u kubelet -n 200 --no-pager | grep %s", l.leader.manifest(), l.leader.component),
 			Machine: machine,
 		})
 	}
@@ -271,6 +290,18 @@ func (l lapse) explains() []finding.Subject {
 	}
 	return out
 }
+
+// field is the file that is to blame, where one is.
+func (l lapse) field() string {
+	if l.manifestGone && len(l.without) > 0 {
+		return l.leader.manifest()
+	}
+	return ""
+}
+
+// manifest is the file from which the kubelet starts the component
+// (k8s.io/kubernetes/cmd/kubeadm/app/constants, GetStaticPodFilepath).
+func (l leader) manifest() string { return "/etc/kubernetes/manifests/" + l.component + ".yaml" }
 
 // subject of findings about the leader: the Lease outlives every process that held it.
 func (l leader) subject() finding.Subject {

@@ -58,6 +58,7 @@ func detectSchedulerDown(p *rule.Pass) {
 	p.Report(finding.Finding{
 		Subject:   l.subject(),
 		Mechanism: gone.mechanism(),
+		Field:     gone.field(),
 		Since:     gone.LastSeen,
 		Title:     gone.title(),
 		Why: finding.Join(" ", gone.how(p.Now()), effect, finding.Text{
