@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,7 +29,7 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link:     "https://kubernetes.io/docs/concepts/storage/persistent-volumes/#class-1",
 	Severity: finding.Warning,
-	Needs: owners(rule.Any[*corev1.PersistentVolumeClaim](), rule.Whole[*storagev1.StorageClass](),
+	Needs: owners(rule.Any[*corev1.PersistentVolumeClaim](), rule.Optional[*storagev1.StorageClass](),
 		rule.Optional[*corev1.PersistentVolume](), rule.Optional[*corev1.Event]()),
 	For:    time.Minute,
 	Detect: storageClassMissing,
@@ -38,6 +39,12 @@ var _ = Catalog.Add(rule.Rule{
 const noDefault = "(default)"
 
 func storageClassMissing(p *rule.Pass) {
+	known := p.Coverage(snapshot.KindOf[*storagev1.StorageClass]()).Known()
+	if !known {
+		p.Skip(finding.Text{
+			EN: "StorageClasses were not read whole: only those are judged that an event tells of", KO: "StorageClass를 모두 읽지 못해 이벤트에 나온 경우만 판단합니다",
+		})
+	}
 	classes := snapshot.List[*storagev1.StorageClass](p.Snapshot)
 	hasDefault := slices.ContainsFunc(classes, snapshot.IsDefaultClass)
 	free := largestFree(p)
@@ -58,6 +65,9 @@ func storageClassMissing(p *rule.Pass) {
 		if largest, ok := free[name]; ok && largest.Cmp(want) >= 0 {
 			continue
 		}
+		if !known && !saidMissing(p, c) {
+			continue
+		}
 		missing[name] = append(missing[name], c)
 	}
 	if len(missing) == 0 {
@@ -67,6 +77,14 @@ func storageClassMissing(p *rule.Pass) {
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		p.Report(missingClass(p, name, missing[name], all))
 	}
+}
+
+// saidMissing tells whether the controller says of a claim that its class does not exist
+// (k8s.io/kubernetes/pkg/controller/volume/persistentvolume/pv_controller.go, findProvisionablePlugin).
+func saidMissing(p *rule.Pass, c *corev1.PersistentVolumeClaim) bool {
+	e := lastEvent(p.Snapshot, snapshot.SubjectOf(c), "ProvisioningFailed", "FailedBinding")
+	return e != nil && (strings.Contains(e.Message, "storageclass.storage.k8s.io") && strings.Contains(e.Message, "not found") ||
+		strings.HasSuffix(e.Message, "no storage class is set"))
 }
 
 // largestFree is the size of the largest free PersistentVolume of each class name.
@@ -94,7 +112,9 @@ func missingClass(p *rule.Pass, name string, claims []*corev1.PersistentVolumeCl
 		}
 	}
 	f.Explains = harmed(p.Snapshot, claims, pods)
-	f.Evidence = append(f.Evidence, classesThere(p))
+	if p.Coverage(snapshot.KindOf[*storagev1.StorageClass]()).Known() {
+		f.Evidence = append(f.Evidence, classesThere(p))
+	}
 	waits := finding.Format("%s has no volume", "%s에 volume이 없습니다", count(claims))
 	if len(claims) > 1 {
 		waits = finding.Format("%s have no volume", "%s에 volume이 없습니다", count(claims))
