@@ -40,8 +40,10 @@ var _ = Catalog.Add(rule.Rule{
 })
 
 const (
-	// logsAsked bounds how many logs the rule asks for: one of each workload and container.
-	logsAsked = 12
+	// endingAsked and idleAsked bound how many logs the rule asks for, one of each workload and container:
+	// those of containers that end are asked for by others too, and cost nothing then.
+	endingAsked = 12
+	idleAsked   = 4
 	// accessPatience is how long a running container must not have been ready for its log to be asked for.
 	accessPatience = 2 * time.Minute
 )
@@ -140,8 +142,7 @@ func troubledContainers(p *rule.Pass) []troubledContainer {
 			seen[k] = true
 		}
 	}
-	all := slices.Concat(ending, idle)
-	return all[:min(len(all), logsAsked)]
+	return append(ending[:min(len(ending), endingAsked)], idle[:min(len(idle), idleAsked)]...)
 }
 
 func deniedAccount(p *rule.Pass, account finding.Subject, complaints []complaint) finding.Finding {

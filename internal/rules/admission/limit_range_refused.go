@@ -27,6 +27,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/policy/limit-range/",
 	Severity: finding.Warning,
 	Needs:    slices.Concat([]rule.Need{rule.Optional[*corev1.LimitRange]()}, creations()),
+	For:      refusedFor,
 	Detect:   limitRangeRefused,
 })
 

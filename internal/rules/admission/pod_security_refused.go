@@ -30,6 +30,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs: slices.Concat([]rule.Need{
 		rule.Optional[*corev1.Namespace](), rule.Optional[*corev1.Pod](),
 	}, creations(), rule.Owners()),
+	For:    refusedFor,
 	Detect: podSecurityRefused,
 })
 

@@ -31,6 +31,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs: slices.Concat([]rule.Need{
 		rule.Optional[*schedulingv1.PriorityClass](), rule.Optional[*corev1.Pod](),
 	}, creations(), rule.Owners()),
+	For:    refusedFor,
 	Detect: priorityClassMissing,
 })
 

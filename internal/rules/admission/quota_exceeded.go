@@ -37,6 +37,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs: slices.Concat([]rule.Need{
 		rule.Optional[*corev1.ResourceQuota](), rule.Optional[*appsv1.Deployment](),
 	}, creations()),
+	For:    refusedFor,
 	Detect: quotaExceeded,
 })
 

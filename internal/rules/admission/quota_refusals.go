@@ -20,6 +20,10 @@ type podRefusal struct {
 	failures []snapshot.CreateFailure
 }
 
+// refusedFor is how long pods must have been refused: pods that end still count for a quota, and what is
+// applied together with its pods may come a moment after them.
+const refusedFor = time.Minute
+
 // retried bounds how old the last event about refused pods may be to tell of the present: a controller
 // that was refused tries again after at most 1000 s
 // (k8s.io/client-go/util/workqueue, DefaultTypedControllerRateLimiter).

@@ -29,6 +29,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs: slices.Concat([]rule.Need{
 		rule.Optional[*corev1.ResourceQuota](), rule.Optional[*corev1.LimitRange](), rule.Optional[*corev1.Pod](),
 	}, creations()),
+	For:    refusedFor,
 	Detect: quotaRequiresRequests,
 })
 

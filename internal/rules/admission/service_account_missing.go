@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -32,7 +31,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs: slices.Concat([]rule.Need{
 		rule.Optional[*corev1.ServiceAccount](), rule.Optional[*corev1.Pod](), rule.Optional[*coordinationv1.Lease](),
 	}, rule.Creations(), rule.Owners()),
-	For:    time.Minute,
+	For:    refusedFor,
 	Causes: []rule.Cause{{Code: "ControllerManagerDown", Via: rule.Cluster, Holds: madeByControllerManager}},
 	Detect: serviceAccountMissing,
 })
