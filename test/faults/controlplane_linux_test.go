@@ -197,8 +197,11 @@ func (s *slot) play(t *testing.T, scenario Scenario, draw *rand.Rand) {
 	began := time.Now()
 	var missing error
 	if err := b.poll(scenario.ArmWithin.Duration, 500*time.Millisecond, func(ctx context.Context) bool {
-		missing = h.hold(ctx, scenario.Script.Armed)
-		return missing == nil
+		err := h.hold(ctx, scenario.Script.Armed)
+		if err == nil || ctx.Err() == nil {
+			missing = err
+		}
+		return err == nil
 	}); err != nil {
 		t.Fatalf("void: the fault is not live %s after it was injected: %v", time.Since(began).Round(time.Second), missing)
 	}

@@ -159,7 +159,8 @@ func (b *bench) watch(s Scenario, truth Truth) {
 	looks := 0
 	err := b.poll(s.Watch.Duration, diagnoseEvery, func(ctx context.Context) bool {
 		looks++
-		return !truth.Judge(b.diagnose(ctx)).Right()
+		d := b.diagnose(ctx)
+		return d.Verdict != "" && !truth.Judge(d).Right()
 	})
 	if err == nil {
 		b.t.Fatalf("a false alarm at look %d:\n%s", looks, b.printed())
