@@ -29,18 +29,12 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    append(containerNeeds(), dependencyNeeds()...),
 	For:      crashPatience,
-	Causes: []rule.Cause{
-		{Code: "ClusterDNSDown", Via: rule.Cluster, Holds: failsOverNames},
-		{Code: "ClusterDNSUpstreamFailing", Via: rule.Claimed},
-		{Code: "ClusterDNSAddressMismatch", Via: rule.Claimed},
-		{Code: "CorefileOverridesClusterDomain", Via: rule.Cluster, Holds: failsOverNames},
+	Causes: slices.Concat(withoutNames(failsOverNames), cutOff(), []rule.Cause{
 		{Code: "CorefileInvalid", Via: rule.Claimed},
 		{Code: "DNSForwardLoop", Via: rule.Claimed},
-		{Code: "NetworkPolicyBlocks", Via: rule.Claimed},
-		{Code: "ServiceTargetPortMismatch", Via: rule.Claimed},
 		{Code: "ApiServerNotReady", Via: rule.Cluster, Holds: needsAPIServer},
 		{Code: "ApiServerNotReady", Via: rule.Cluster, Holds: callsAPIServer},
-	},
+	}),
 	Detect: detectContainerCrashLoop,
 })
 

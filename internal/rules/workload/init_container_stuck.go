@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,7 +27,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    append(containerNeeds(), append(dependencyNeeds(), rule.Optional[*corev1.Node]())...),
 	For:      initGrace,
-	Causes:   []rule.Cause{{Code: "ClusterDNSDown", Via: rule.Cluster, Holds: failsOverNames}},
+	Causes:   slices.Concat(withoutNames(failsOverNames), cutOff()),
 	Detect:   detectInitContainerStuck,
 })
 

@@ -116,5 +116,5 @@ func podCauses() []rule.Cause {
 	} {
 		out = append(out, rule.Cause{Code: code, Via: rule.Itself})
 	}
-	return out
+	return append(out, cutOff()...)
 }

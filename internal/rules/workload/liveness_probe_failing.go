@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -21,7 +22,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    append(containerNeeds(), dependencyNeeds()...),
 	For:      crashPatience,
-	Causes:   []rule.Cause{{Code: "ClusterDNSDown", Via: rule.Cluster, Holds: failsOverNames}},
+	Causes:   slices.Concat(withoutNames(failsOverNames), cutOff()),
 	Detect:   func(p *rule.Pass) { detectProbeKills(p, livenessProbe) },
 })
 

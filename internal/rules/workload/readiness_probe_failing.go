@@ -33,15 +33,8 @@ var _ = Catalog.Add(rule.Rule{
 		rule.Any[*corev1.Pod](), rule.Optional[*corev1.Node](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*corev1.Event](),
 		rule.Optional[*appsv1.Deployment](), rule.Optional[*appsv1.StatefulSet](),
 	}, dependencyNeeds(), rule.Owners()),
-	For: 3 * time.Minute,
-	Causes: []rule.Cause{
-		{Code: "ClusterDNSDown", Via: rule.Cluster, Holds: speaksOfNames},
-		{Code: "ClusterDNSUpstreamFailing", Via: rule.Claimed},
-		{Code: "ClusterDNSAddressMismatch", Via: rule.Claimed},
-		{Code: "CorefileOverridesClusterDomain", Via: rule.Cluster, Holds: speaksOfNames},
-		{Code: "NetworkPolicyBlocks", Via: rule.Claimed},
-		{Code: "ServiceTargetPortMismatch", Via: rule.Claimed},
-	},
+	For:    3 * time.Minute,
+	Causes: slices.Concat(withoutNames(speaksOfNames), cutOff()),
 	Detect: readinessProbeFailing,
 })
 

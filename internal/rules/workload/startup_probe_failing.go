@@ -3,6 +3,7 @@ package workload
 import (
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
+	"slices"
 )
 
 var _ = Catalog.Add(rule.Rule{
@@ -18,6 +19,6 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    append(containerNeeds(), dependencyNeeds()...),
 	For:      crashPatience,
-	Causes:   []rule.Cause{{Code: "ClusterDNSDown", Via: rule.Cluster, Holds: failsOverNames}},
+	Causes:   slices.Concat(withoutNames(failsOverNames), cutOff()),
 	Detect:   func(p *rule.Pass) { detectProbeKills(p, startupProbe) },
 })
