@@ -37,9 +37,12 @@ var _ = Catalog.Add(rule.Rule{
 		rule.Any[*admissionregistrationv1.ValidatingWebhookConfiguration](), rule.Any[*admissionregistrationv1.MutatingWebhookConfiguration](),
 		rule.Optional[*corev1.Namespace](), rule.Optional[*corev1.Node](), rule.Optional[*apiextensionsv1.CustomResourceDefinition](),
 	}),
-	For:    time.Minute,
+	For:    settles,
 	Detect: detectWebhookUnavailable,
 })
+
+// settles is how long an installation or a rolling update may take to bring up who answers.
+const settles = time.Minute
 
 // outage is one backend that cannot be called, and the webhooks that call it.
 type outage struct {
@@ -177,6 +180,9 @@ func (o *outage) finding(p *rule.Pass) finding.Finding {
 		Evidence: append(o.evidence, finding.Evidence{
 			Source: finding.Named(w.config), Path: fmt.Sprintf(".webhooks[%d].failurePolicy", w.index), Value: w.policy(),
 		}),
+	}
+	if made := w.object.GetCreationTimestamp(); f.Since.IsZero() && p.Now().Sub(made.Time) < settles {
+		f.Since = made.Time // What it belongs to is being installed.
 	}
 	if o.field != "" {
 		f.Field = fmt.Sprintf(".webhooks[%d]%s", w.index, o.field)

@@ -110,14 +110,16 @@ func starvedLevels(s *snapshot.Snapshot) []string {
 	return out
 }
 
-// saturated returns the levels that have all of their seats taken and requests that wait, sorted.
+// saturated returns the levels that have all of their seats taken and requests that wait, sorted. To
+// let requests wait is what a small level is for; one that turns them away, or a vital one, is in trouble.
 func saturated(m snapshot.Metrics) []string {
 	waiting := sum(m["apiserver_flowcontrol_current_inqueue_requests"])
 	executing := sum(m["apiserver_flowcontrol_current_executing_seats"])
 	nominal := sum(m["apiserver_flowcontrol_nominal_limit_seats"])
+	rejected := sum(m["apiserver_flowcontrol_rejected_requests_total"])
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(waiting)) {
-		if waiting[name] > 0 && executing[name] >= nominal[name] {
+		if waiting[name] > 0 && executing[name] >= nominal[name] && (rejected[name] > 0 || slices.Contains(vital, name)) {
 			out = append(out, name)
 		}
 	}

@@ -21,10 +21,10 @@ var _ = Catalog.Add(rule.Rule{
 	Doc: finding.Text{
 		EN: "A controller other than Kubernetes' own holds a Lease for leader election and does not renew it, while its pod is still there: it hangs, ends again and again, or cannot write. Nobody does its work, though all pods may look " +
 			"well. Left alone: Leases of nodes and of API servers, those of the controller manager and the scheduler (they have rules of their own), Leases that were given up, Leases whose controller was removed or scaled to zero, and " +
-			"those that ran out more than a week ago. One that another pod of the controller has not taken either, though it is ready, is info: leader election was turned off or the Lease has another name by now.",
+			"those that ran out more than a week ago. One that another pod of the controller has not taken either, though it is ready, is info: leader election was turned off or the Lease has another name by now. So is one of a process that is no pod, on a node that reports.",
 		KO: "Kubernetes 자체가 아닌 controller가 leader election Lease를 가진 채 갱신하지 않는데 그 Pod는 남아 있습니다. 멈췄거나 반복해서 종료되거나 쓰지 못하는 상태입니다. 모든 Pod가 정상으로 보여도 그 일을 하는 프로세스가 없습니다. " +
 			"노드와 API server의 Lease, controller manager와 scheduler의 Lease(별도 규칙), 반납된 Lease, controller가 제거되거나 0으로 축소된 Lease, 만료된 지 일주일이 넘은 Lease는 제외합니다. controller의 다른 Pod가 준비되었는데도 이어받지 " +
-			"않았으면 leader election을 껐거나 Lease 이름이 바뀐 것이므로 info입니다.",
+			"않았으면 leader election을 껐거나 Lease 이름이 바뀐 것이므로 info입니다. 보고하고 있는 노드에서 Pod가 아닌 프로세스가 가진 Lease도 info입니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/architecture/leases/#leader-election",
 	Severity: finding.Warning,
@@ -139,6 +139,10 @@ func lapsedLease(p *rule.Pass, l *coordinationv1.Lease, w snapshot.Freshness, by
 	case onNode(p, holder):
 		f.WaitsFor = []finding.Subject{{Kind: "Node", Name: holder}}
 		f.Mechanism, f.Confidence = v1alpha1.MechanismStopped, v1alpha1.ConfidenceMedium
+		if p.Writer(snapshot.KubeletOn(holder)).State != snapshot.Dead {
+			// Which process of a node's own it was, and whether it is still meant to run, no object says.
+			f.Severity = finding.Info
+		}
 		f.Title = finding.Textf("%s: its holder on %s ceased to renew it at %s", "%s: %s에서 실행되던 프로세스가 %s부터 갱신하지 않습니다", finding.Named(subject), holder, when)
 		f.Why = finding.Textf("It is held by a process on node %s, and nobody else took it.", "노드(%s)의 프로세스가 가진 Lease이며 이어받은 프로세스가 없습니다.", holder)
 		f.Remedies.Now = []finding.Remedy{{

@@ -20,10 +20,10 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Text{EN: "etcd has lost its data", KO: "etcd가 데이터를 잃었습니다"},
 	Doc: finding.Text{
 		EN: "The API server works and its store is empty or another one: what it reads from etcd has far fewer nodes than its memory still holds, or kubelets renew the Leases of nodes that do not exist while kube-system " +
-			"itself was made just now, or containers run that are older than kube-system. /readyz is green. The containers on the machines run on, and nothing knows of them. A young cluster (its containers start with it), one " +
+			"itself was made just now, or static pods beside kube-apiserver run that are older than kube-system. /readyz is green. The containers on the machines run on, and nothing knows of them. A young cluster (its containers start with it), one " +
 			"node that was deleted, and a scaled-down node group are left alone.",
 		KO: "API server는 동작하지만 저장소가 비어 있거나 다른 것으로 바뀌었습니다. etcd에서 읽은 노드가 메모리에 남은 것보다 훨씬 적거나, kubelet이 존재하지 않는 노드의 Lease를 갱신하는데 kube-system이 방금 만들어졌거나, " +
-			"kube-system보다 오래된 컨테이너가 실행 중인 경우입니다. /readyz는 통과합니다. 머신의 컨테이너는 계속 실행되지만 클러스터가 이를 알지 못합니다. 새로 만든 클러스터, 노드 하나의 삭제, 축소된 노드 그룹은 제외합니다.",
+			"kube-apiserver와 같은 노드의 static Pod가 kube-system보다 오래된 경우입니다. /readyz는 통과합니다. 머신의 컨테이너는 계속 실행되지만 클러스터가 이를 알지 못합니다. 새로 만든 클러스터, 노드 하나의 삭제, 축소된 노드 그룹은 제외합니다.",
 	},
 	Link:     "https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#restoring-an-etcd-cluster",
 	Severity: finding.Critical,
@@ -114,16 +114,26 @@ func nodeless(p *rule.Pass) []string {
 	return out
 }
 
-// olderContainer finds a container that has been running since before a moment.
+// olderContainer finds a static pod beside kube-apiserver whose container has been running since before
+// a moment. Of other machines the clocks may differ from the API server's.
 func olderContainer(p *rule.Pass, t time.Time) *finding.Evidence {
-	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
-		for i := range pod.Status.ContainerStatuses {
-			c := &pod.Status.ContainerStatuses[i]
-			if c.State.Running != nil && !c.State.Running.StartedAt.IsZero() && c.State.Running.StartedAt.Time.Before(t) {
-				return &finding.Evidence{
-					Source: finding.Named(snapshot.SubjectOf(pod)), Path: fmt.Sprintf(".status.containerStatuses[%s].state.running.startedAt", c.Name),
-					Value: c.State.Running.StartedAt.UTC().Format(time.RFC3339), At: finding.Timestamp(c.State.Running.StartedAt.Time),
-				}
+	for _, server := range p.ControlPlanePods("kube-apiserver") {
+		for _, pod := range p.PodsOn(server.Spec.NodeName) {
+			if e := startedBefore(pod, t); e != nil && snapshot.StaticPod(pod) {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+func startedBefore(pod *corev1.Pod, t time.Time) *finding.Evidence {
+	for i := range pod.Status.ContainerStatuses {
+		c := &pod.Status.ContainerStatuses[i]
+		if c.State.Running != nil && !c.State.Running.StartedAt.IsZero() && c.State.Running.StartedAt.Time.Before(t) {
+			return &finding.Evidence{
+				Source: finding.Named(snapshot.SubjectOf(pod)), Path: fmt.Sprintf(".status.containerStatuses[%s].state.running.startedAt", c.Name),
+				Value: c.State.Running.StartedAt.UTC().Format(time.RFC3339), At: finding.Timestamp(c.State.Running.StartedAt.Time),
 			}
 		}
 	}
