@@ -139,7 +139,7 @@ func (j cronJob) failing(p *rule.Pass, times schedule) (finding.Finding, bool) {
 	// Of the failed Jobs mostly one is kept (failedJobsHistoryLimit); the schedule tells how many there were.
 	n, since := len(failed), jobCondition(failed[0], batchv1.JobFailed).LastTransitionTime.Time
 	if succeeded != nil && times.known() {
-		first, due := times.missed(succeeded.Time, condition.LastTransitionTime.Time)
+		first, due := times.missed(succeeded.Time, condition.LastTransitionTime.Time, 2)
 		n, since = max(n, due), finding.Earlier(since, first)
 	}
 	f := j.finding()
@@ -179,6 +179,9 @@ func (j cronJob) lastSuccess() finding.Evidence {
 // longer than the time between two starts is what Forbid is for.
 const missedForBlocked = 3
 
+// ticksCounted bounds how many missed times of a schedule are counted.
+const ticksCounted = 100
+
 // blocked tells of a run that does not end and keeps others from starting, or of runs that never end
 // because the next one takes their place.
 func (j cronJob) blocked(p *rule.Pass, times schedule) (finding.Finding, bool) {
@@ -191,7 +194,7 @@ func (j cronJob) blocked(p *rule.Pass, times schedule) (finding.Finding, bool) {
 	f.Mechanism = v1alpha1.MechanismHung
 	switch j.Spec.ConcurrencyPolicy {
 	case batchv1.ForbidConcurrent:
-		first, n := times.missed(run.CreationTimestamp.Time, p.Now())
+		first, n := times.missed(run.CreationTimestamp.Time, p.Now(), ticksCounted)
 		if n < missedForBlocked {
 			return finding.Finding{}, false
 		}
@@ -204,7 +207,7 @@ func (j cronJob) blocked(p *rule.Pass, times schedule) (finding.Finding, bool) {
 		if t := j.Status.LastSuccessfulTime; t != nil {
 			after = t.Time
 		}
-		first, n := times.missed(finding.Later(after, snapshot.SpecWritten(j)), p.Now())
+		first, n := times.missed(finding.Later(after, snapshot.SpecWritten(j)), p.Now(), ticksCounted)
 		if n < missedForBlocked {
 			return finding.Finding{}, false
 		}
@@ -244,7 +247,7 @@ func (j cronJob) notStarted(p *rule.Pass, times schedule) (finding.Finding, bool
 		margin = max(margin, time.Duration(*d)*time.Second)
 	}
 	active := slices.ContainsFunc(j.runs, func(job *batchv1.Job) bool { return !snapshot.JobFinished(job) })
-	first, n := times.missed(after, p.Now().Add(-margin))
+	first, n := times.missed(after, p.Now().Add(-margin), 1)
 	if after.IsZero() || n == 0 || (active && j.Spec.ConcurrencyPolicy == batchv1.ForbidConcurrent) {
 		return finding.Finding{}, false
 	}

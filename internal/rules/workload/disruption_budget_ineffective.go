@@ -43,23 +43,30 @@ func disruptionBudgetIneffective(p *rule.Pass) {
 	if len(all) == 0 {
 		return
 	}
-	guarded := labelsByNamespace(p, all)
+	guarded := labelsInUse(p, all)
 	for _, namespace := range slices.Sorted(maps.Keys(all)) {
 		for _, b := range all[namespace] {
-			if f, ok := b.ineffective(guarded[namespace]); ok {
+			if f, ok := b.ineffective(guarded); ok {
 				p.Report(f)
 			}
 		}
 	}
 }
 
-// labelsByNamespace returns the labels of every pod, and of every workload's pods, of the namespaces
-// that have budgets.
-func labelsByNamespace(p *rule.Pass, budgets map[string][]budget) map[string][]labels.Set {
-	out := map[string][]labels.Set{}
+// label is a pair that pods of a namespace carry; the pair is empty for all pods of the namespace.
+type label struct{ namespace, key, value string }
+
+// labelsInUse returns the labels of every pod, and of every workload's pods, of the namespaces that have
+// budgets, by each of their pairs.
+func labelsInUse(p *rule.Pass, budgets map[string][]budget) map[label][]labels.Set {
+	out := map[label][]labels.Set{}
 	add := func(namespace string, set map[string]string) {
-		if budgets[namespace] != nil {
-			out[namespace] = append(out[namespace], set)
+		if budgets[namespace] == nil {
+			return
+		}
+		out[label{namespace: namespace}] = append(out[label{namespace: namespace}], set)
+		for key, value := range set {
+			out[label{namespace, key, value}] = append(out[label{namespace, key, value}], set)
 		}
 	}
 	for _, r := range replicasOf(p) {
@@ -74,7 +81,21 @@ func labelsByNamespace(p *rule.Pass, budgets map[string][]budget) map[string][]l
 	return out
 }
 
-func (b budget) ineffective(guarded []labels.Set) (finding.Finding, bool) {
+// selectsAny tells whether a budget selects any of the labels in use. It looks only at those that have
+// the pair of its selector that is the rarest.
+func (b budget) selectsAny(used map[label][]labels.Set) bool {
+	candidates := used[label{namespace: b.object.Namespace}]
+	if b.object.Spec.Selector != nil {
+		for key, value := range b.object.Spec.Selector.MatchLabels {
+			if with := used[label{b.object.Namespace, key, value}]; len(with) < len(candidates) {
+				candidates = with
+			}
+		}
+	}
+	return slices.ContainsFunc(candidates, func(set labels.Set) bool { return b.selector.Matches(set) })
+}
+
+func (b budget) ineffective(used map[label][]labels.Set) (finding.Finding, bool) {
 	subject := snapshot.SubjectOf(b.object)
 	f := finding.Finding{Subject: subject, Mechanism: v1alpha1.MechanismMisconfigured, Since: finding.Later(b.object.CreationTimestamp.Time, snapshot.SpecWritten(b.object))}
 	if c := b.condition(); c != nil && c.Reason == policyv1.SyncFailedReason {
@@ -90,7 +111,7 @@ func (b budget) ineffective(guarded []labels.Set) (finding.Finding, bool) {
 		}}
 		return f, true
 	}
-	if slices.ContainsFunc(guarded, func(set labels.Set) bool { return b.selector.Matches(set) }) {
+	if b.selectsAny(used) {
 		return finding.Finding{}, false
 	}
 	f.Field = ".spec.selector"

@@ -62,26 +62,22 @@ func (s schedule) zoneOf(ran time.Time) *time.Location {
 	return time.UTC
 }
 
-// ticksCounted bounds how many times of a schedule are counted.
-const ticksCounted = 100
-
 // missed returns the first time after one moment at which a CronJob should have run, and how many such
-// times there are until another, at most ticksCounted. Where several zones are possible, it is the
+// times there are until another, counted up to a limit. Where several zones are possible, it is the
 // latest first time and the smallest number.
-func (s schedule) missed(after, until time.Time) (first time.Time, n int) {
-	n = ticksCounted
+func (s schedule) missed(after, until time.Time, limit int) (first time.Time, n int) {
+	n = limit
 	for _, zone := range s.zones {
 		count := 0
-		for t := s.Next(after.In(zone)); !t.IsZero() && !t.After(until) && count < ticksCounted; t = s.Next(t) {
+		for t := s.Next(after.In(zone)); !t.IsZero() && !t.After(until) && count < limit; t = s.Next(t) {
 			if count == 0 && t.After(first) {
 				first = t
 			}
 			count++
 		}
-		n = min(n, count)
-	}
-	if n == 0 {
-		return time.Time{}, 0
+		if n = min(n, count); n == 0 {
+			return time.Time{}, 0
+		}
 	}
 	return first, n
 }

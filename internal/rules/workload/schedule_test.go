@@ -45,7 +45,7 @@ func TestMissedTimesOfASchedule(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			first, n := s.missed(at(tc.after), at(tc.until))
+			first, n := s.missed(at(tc.after), at(tc.until), ticksCounted)
 			want := time.Time{}
 			if tc.wantFirst != "" {
 				want = at(tc.wantFirst)
