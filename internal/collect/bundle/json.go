@@ -204,6 +204,9 @@ func (q *quotaReader) Read(p []byte) (int, error) {
 	if q.left <= 0 {
 		return 0, errObjectTooLarge
 	}
+	if int64(len(p)) > q.left {
+		p = p[:q.left]
+	}
 	n, err := q.r.Read(p)
 	q.left -= int64(n)
 	return n, err
