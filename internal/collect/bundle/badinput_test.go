@@ -31,7 +31,8 @@ func TestObjectsAtTheSizeLimit(t *testing.T) {
 		"as large as etcd takes":            {3 << 19, snapshot.Coverage{State: snapshot.Complete}, ""},
 		"as large as etcd can be made take": {10 << 20, snapshot.Coverage{State: snapshot.Complete}, ""},
 		"larger than any API server holds": {
-			2 * maxObjectBytes, snapshot.Coverage{State: snapshot.Partial, Reason: "x.json breaks off"},
+			2 * maxObjectBytes,
+			snapshot.Coverage{State: snapshot.Partial, Reason: "x.json breaks off"},
 			"x.json: it holds an object larger than 16 MiB, which no API server would; what came before is used",
 		},
 	} {
