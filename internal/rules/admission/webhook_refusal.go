@@ -3,9 +3,11 @@ package admission
 import (
 	"cmp"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/maek-dev/maek/internal/finding"
@@ -68,4 +70,25 @@ func refusals(p *rule.Pass) map[string][]refusal {
 		})
 	}
 	return out
+}
+
+// tryLease asks whether a Lease would be let in where the control plane's own have run out and a
+// webhook that may refuse catches them. Where its backend looks well, that alone tells.
+func tryLease(p *rule.Pass, all []webhook, out map[string][]refusal) {
+	leader := snapshot.ControllerManager
+	f := p.Writer(leader)
+	if f.State != snapshot.Dead || !slices.ContainsFunc(all, func(w webhook) bool {
+		return !w.ignores && w.catches(leases, admissionregistrationv1.Update) && w.reaches(p.Snapshot, leader.Namespace)
+	}) {
+		return
+	}
+	a, ok := p.Ask(snapshot.Question{Kind: snapshot.DryRunCreate, Namespace: leader.Namespace, Group: leases.group, Resource: leases.name})
+	m := failedCall.FindStringSubmatch(a.Error)
+	if !ok || a.Outcome != snapshot.Rejected || m == nil {
+		return
+	}
+	out[m[1]] = append(out[m[1]], refusal{
+		subjects: []finding.Subject{{Kind: "Lease", Namespace: leader.Namespace, Name: leader.Name}}, message: a.Error, since: f.LastSeen, lasting: true,
+		evidence: finding.Evidence{Source: "API server", Path: "create leases in " + leader.Namespace + " (dry run)", Value: finding.Quote(a.Error), At: finding.Timestamp(a.At)},
+	})
 }

@@ -62,6 +62,7 @@ func detectWebhookUnavailable(p *rule.Pass) {
 		return
 	}
 	refused := refusals(p)
+	tryLease(p, all, refused)
 	groups := map[string]bool{"*": !p.Coverage(snapshot.KindOf[*apiextensionsv1.CustomResourceDefinition]()).Known()}
 	for _, crd := range snapshot.List[*apiextensionsv1.CustomResourceDefinition](p.Snapshot) {
 		groups[crd.Spec.Group] = true
