@@ -73,8 +73,13 @@ func perhapsOvercommitted(s *snapshot.Snapshot, n *corev1.Node) bool {
 		pods++
 		for i := range pod.Spec.Containers {
 			asked := pod.Spec.Containers[i].Resources.Requests
-			cpu += asked.Cpu().MilliValue()
-			memory += asked.Memory().Value()
+			// Not by asked.Cpu(), which makes an object for each.
+			if q, ok := asked[corev1.ResourceCPU]; ok {
+				cpu += q.MilliValue()
+			}
+			if q, ok := asked[corev1.ResourceMemory]; ok {
+				memory += q.Value()
+			}
 		}
 	}
 	given := n.Status.Allocatable

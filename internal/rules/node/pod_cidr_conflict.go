@@ -53,8 +53,8 @@ type block struct {
 }
 
 func detectPodCIDRConflict(p *rule.Pass) {
-	blocks := blocksOf(p.Snapshot)
-	all := slices.Concat(overlaps(blocks), sharedPublicAddresses(p), strangers(p, blocks), sharedPodAddresses(p))
+	blocks, pods := blocksOf(p.Snapshot), addressed(p)
+	all := slices.Concat(overlaps(blocks), sharedPublicAddresses(p), strangers(pods, blocks), sharedPodAddresses(pods))
 	type pair struct{ a, b string }
 	blamed, byNode := map[pair]string{}, map[string][]clash{}
 	for _, c := range all {
@@ -175,12 +175,12 @@ func addressed(p *rule.Pass) []*corev1.Pod {
 }
 
 // sharedPodAddresses finds running pods with the same address, one pair for each two nodes.
-func sharedPodAddresses(p *rule.Pass) []clash {
+func sharedPodAddresses(pods []*corev1.Pod) []clash {
 	type pair struct{ a, b string }
-	first := map[string]*corev1.Pod{}
+	first := make(map[string]*corev1.Pod, len(pods))
 	at := map[pair]int{}
 	var out []clash
-	for _, pod := range addressed(p) {
+	for _, pod := range pods {
 		other, taken := first[pod.Status.PodIP]
 		if !taken {
 			first[pod.Status.PodIP] = pod
@@ -208,10 +208,10 @@ func sharedPodAddresses(p *rule.Pass) []clash {
 
 // strangers finds nodes whose pods have addresses out of another node's podCIDR, where pods elsewhere
 // have addresses out of their own: only then are podCIDRs what addresses are taken from.
-func strangers(p *rule.Pass, blocks []block) []clash {
+func strangers(pods []*corev1.Pod, blocks []block) []clash {
 	own, foreign := map[string]int{}, map[string]map[string][]*corev1.Pod{}
 	right, wrong, wrongOn := 0, 0, map[string]int{}
-	for _, pod := range addressed(p) {
+	for _, pod := range pods {
 		address, err := netip.ParseAddr(pod.Status.PodIP)
 		if err != nil {
 			continue
