@@ -52,8 +52,12 @@ type wrongPort struct {
 	lines   []failedCall
 }
 
-// callersAsked is how many workloads of a namespace are asked for the sake of its wrong ports.
-const callersAsked = 3
+// callersAsked is how many workloads of a namespace are asked for the sake of its wrong ports, and
+// callersAskedInAll how many of all namespaces.
+const (
+	callersAsked      = 3
+	callersAskedInAll = 6
+)
 
 func serviceTargetPortMismatch(p *rule.Pass) {
 	wrong := map[string][]*wrongPort{}
@@ -194,7 +198,7 @@ func callersIn(p *rule.Pass, wrong map[string][]*wrongPort) map[string][]candida
 	for _, sick := range []bool{true, false} {
 		for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
 			suspects := wrong[pod.Namespace]
-			if len(suspects) == 0 || len(out[pod.Namespace]) >= callersAsked || snapshot.PodDone(pod) || len(pod.Spec.Containers) == 0 {
+			if len(suspects) == 0 || len(out[pod.Namespace]) >= callersAsked || len(seen) >= callersAskedInAll || snapshot.PodDone(pod) || len(pod.Spec.Containers) == 0 {
 				continue
 			}
 			c := candidate{pod: pod}

@@ -1,9 +1,10 @@
 package workload
 
 import (
+	"slices"
+
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
-	"slices"
 )
 
 var _ = Catalog.Add(rule.Rule{
