@@ -23,6 +23,9 @@ import (
 // stepAtMost bounds one step.
 const stepAtMost = 3 * time.Minute
 
+// drainFor is how long the one who drains is patient.
+const drainFor = 40 * time.Second
+
 // editor is the name under which objects are changed, as managedFields show it.
 const editor = client.FieldOwner("kubectl-edit")
 
@@ -281,22 +284,39 @@ func (h *hand) drain(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
+	// kubectl asks every five seconds; a budget that allows the next one after a while has done so by then.
+	err = wait.PollUntilContextTimeout(ctx, 5*time.Second, drainFor, true, func(ctx context.Context) (bool, error) {
+		refused, err := h.evict(ctx, node)
+		return refused == 0, err
+	})
+	if wait.Interrupted(err) {
+		return nil // what is left may not be evicted
+	}
+	return err
+}
+
+// evict asks for the eviction of every pod of a node, and counts those that are refused.
+func (h *hand) evict(ctx context.Context, node string) (refused int, err error) {
 	pods, err := h.list(ctx, Reference{APIVersion: "v1", Kind: "Pod"})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for i := range pods.Items {
 		p := &pods.Items[i]
 		on, _, err := unstructured.NestedString(p.Object, "spec", "nodeName")
-		if err != nil || on != node {
+		if err != nil || on != node || p.GetDeletionTimestamp() != nil {
 			continue
 		}
 		eviction := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "policy/v1", "kind": "Eviction"}}
-		if err := h.world.Client.SubResource("eviction").Create(ctx, p, eviction); err != nil && !apierrors.IsTooManyRequests(err) {
-			return fmt.Errorf("evicting %s: %w", named(p), err)
+		err = h.world.Client.SubResource("eviction").Create(ctx, p, eviction)
+		switch {
+		case apierrors.IsTooManyRequests(err):
+			refused++
+		case client.IgnoreNotFound(err) != nil:
+			return 0, fmt.Errorf("evicting %s: %w", named(p), err)
 		}
 	}
-	return nil
+	return refused, nil
 }
 
 // fill makes copies of an object until one is refused.
