@@ -29,12 +29,16 @@ type complaint struct {
 
 // badWhenTrue are condition types that tell of trouble when they are true: those of the conventions of
 // kstatus (sigs.k8s.io/cli-utils/pkg/kstatus) and of operators that followed OpenShift's
-// (github.com/openshift/api/config/v1, ClusterStatusConditionType).
-var badWhenTrue = []string{"Stalled", "Degraded", "Failed", "Failure", "ReconcileError", "ErrorOccurred"}
+// (github.com/openshift/api/config/v1, ClusterStatusConditionType), and those of subscriptions of the
+// Operator Lifecycle Manager (github.com/operator-framework/api/pkg/operators/v1alpha1).
+var badWhenTrue = []string{
+	"Stalled", "Degraded", "Failed", "Failure", "ReconcileError", "ErrorOccurred", "ResolutionFailed", "CatalogSourcesUnhealthy", "InstallPlanFailed",
+}
 
 // badWhenFalse are condition types that tell of trouble when they are false. Synced is that of
-// Crossplane (github.com/crossplane/crossplane-runtime/apis/common/v1).
-var badWhenFalse = []string{"Ready", "Available", "Healthy", "Synced", "Reconciled"}
+// Crossplane (github.com/crossplane/crossplane-runtime/apis/common/v1), Installed that of a
+// ClusterExtension (github.com/operator-framework/operator-controller/api/v1).
+var badWhenFalse = []string{"Ready", "Available", "Healthy", "Synced", "Reconciled", "Installed"}
 
 // atWork are condition types that say, when they are true, that a controller works on the object.
 var atWork = []string{"Reconciling", "Progressing", "Creating", "Updating", "Upgrading", "Installing", "Deploying"}

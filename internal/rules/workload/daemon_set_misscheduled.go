@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 
@@ -37,7 +38,7 @@ func daemonSetMisscheduled(p *rule.Pass) {
 			Subject: subject, Mechanism: v1alpha1.MechanismMisconfigured,
 			Title:    finding.Format("%s: %s on Nodes where none should run", "%s: %s가 실행되지 않아야 할 Node에 있습니다", finding.Verbatim(finding.Named(subject)), finding.Pods(n)),
 			Why:      finding.Text{EN: "its controller counts them, and does not end what runs already", KO: "controller가 집계한 값이며, 이미 실행 중인 Pod는 종료하지 않습니다"},
-			Evidence: []finding.Evidence{{Source: finding.Named(subject), Path: ".status.numberMisscheduled", Value: fmt.Sprint(n)}},
+			Evidence: []finding.Evidence{{Source: finding.Named(subject), Path: ".status.numberMisscheduled", Value: strconv.Itoa(n)}},
 			Remedies: finding.Remedies{Now: []finding.Remedy{{
 				Text:    finding.Text{EN: "see where its pods run, and delete those that should not", KO: "Pod가 실행 중인 Node를 확인하고 불필요한 Pod를 삭제합니다"},
 				Command: fmt.Sprintf("kubectl -n %s get pods -o wide -l '%s'", d.Namespace, selectorText(d)),

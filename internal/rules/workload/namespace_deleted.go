@@ -6,10 +6,7 @@ import (
 	"slices"
 	"time"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -31,11 +28,9 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link:     "https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/",
 	Severity: finding.Warning,
-	Needs: []rule.Need{
-		rule.Whole[*corev1.Namespace](), rule.Optional[*corev1.Pod](), rule.Optional[*corev1.PersistentVolume](), rule.Optional[*apiregistrationv1.APIService](),
-		rule.Optional[*apiextensionsv1.CustomResourceDefinition](),
-		rule.Optional[*admissionregistrationv1.ValidatingWebhookConfiguration](), rule.Optional[*admissionregistrationv1.MutatingWebhookConfiguration](),
-	},
+	Needs: append([]rule.Need{
+		rule.Whole[*corev1.Namespace](), rule.Optional[*corev1.Pod](), rule.Optional[*corev1.PersistentVolume](),
+	}, extensionNeeds()...),
 	Detect: namespaceDeleted,
 })
 
@@ -55,8 +50,9 @@ type trace struct {
 func namespaceDeleted(p *rule.Pass) {
 	traces := tracesOfNamespaces(p)
 	for _, name := range slices.Sorted(maps.Keys(traces)) {
-		if _, exists := snapshot.Get[*corev1.Namespace](p.Snapshot, "", name); !exists {
-			p.Report(traces[name].gone(p, name))
+		t := traces[name]
+		if _, exists := snapshot.Get[*corev1.Namespace](p.Snapshot, "", name); !exists && len(t.needs)+len(t.volumes) > 0 {
+			p.Report(t.gone(p, name))
 		}
 	}
 	pods := map[string]int{}
@@ -80,35 +76,11 @@ func tracesOfNamespaces(p *rule.Pass) map[string]*trace {
 		}
 		return out[namespace]
 	}
-	served := func(namespace, path string, by snapshot.Object) {
-		subject, t := snapshot.SubjectOf(by), of(namespace)
-		if !slices.Contains(t.needs, subject) {
+	for _, e := range extensions(p) {
+		subject, t := snapshot.SubjectOf(e.by), of(e.namespace)
+		if e.mustAnswer && !slices.Contains(t.needs, subject) {
 			t.needs = append(t.needs, subject)
-			t.evidence = append(t.evidence, finding.Evidence{Source: finding.Named(subject), Path: path, Value: namespace})
-		}
-	}
-	for _, a := range snapshot.List[*apiregistrationv1.APIService](p.Snapshot) {
-		if a.Spec.Service != nil {
-			served(a.Spec.Service.Namespace, ".spec.service.namespace", a)
-		}
-	}
-	for _, c := range snapshot.List[*admissionregistrationv1.ValidatingWebhookConfiguration](p.Snapshot) {
-		for i := range c.Webhooks {
-			if svc := c.Webhooks[i].ClientConfig.Service; svc != nil && mustAnswer(c.Webhooks[i].FailurePolicy) {
-				served(svc.Namespace, ".webhooks["+c.Webhooks[i].Name+"].clientConfig.service.namespace", c)
-			}
-		}
-	}
-	for _, c := range snapshot.List[*admissionregistrationv1.MutatingWebhookConfiguration](p.Snapshot) {
-		for i := range c.Webhooks {
-			if svc := c.Webhooks[i].ClientConfig.Service; svc != nil && mustAnswer(c.Webhooks[i].FailurePolicy) {
-				served(svc.Namespace, ".webhooks["+c.Webhooks[i].Name+"].clientConfig.service.namespace", c)
-			}
-		}
-	}
-	for _, d := range snapshot.List[*apiextensionsv1.CustomResourceDefinition](p.Snapshot) {
-		if c := d.Spec.Conversion; c != nil && c.Webhook != nil && c.Webhook.ClientConfig != nil && c.Webhook.ClientConfig.Service != nil {
-			served(c.Webhook.ClientConfig.Service.Namespace, ".spec.conversion.webhook.clientConfig.service.namespace", d)
+			t.evidence = append(t.evidence, finding.Evidence{Source: finding.Named(subject), Path: e.path, Value: e.namespace})
 		}
 	}
 	for _, v := range snapshot.List[*corev1.PersistentVolume](p.Snapshot) {
@@ -124,11 +96,6 @@ func tracesOfNamespaces(p *rule.Pass) map[string]*trace {
 		})
 	}
 	return out
-}
-
-// mustAnswer tells whether requests fail when a webhook does not answer, which is the default.
-func mustAnswer(policy *admissionregistrationv1.FailurePolicyType) bool {
-	return policy == nil || *policy == admissionregistrationv1.Fail
 }
 
 // evidenceTold bounds the evidence of one deletion: a namespace may have had thousands of volumes.

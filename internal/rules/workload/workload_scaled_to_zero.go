@@ -8,13 +8,11 @@ import (
 	"strings"
 	"time"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -34,12 +32,11 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link:     "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#scaling-a-deployment",
 	Severity: finding.Warning,
-	Needs: []rule.Need{
+	Needs: append([]rule.Need{
 		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Optional[*corev1.ReplicationController](), rule.Whole[*corev1.Pod](), rule.Any[*corev1.Service](),
-		rule.Optional[*networkingv1.Ingress](), rule.Optional[*autoscalingv2.HorizontalPodAutoscaler](), rule.Optional[*apiregistrationv1.APIService](),
-		rule.Optional[*admissionregistrationv1.ValidatingWebhookConfiguration](), rule.Optional[*admissionregistrationv1.MutatingWebhookConfiguration](),
+		rule.Optional[*networkingv1.Ingress](), rule.Optional[*autoscalingv2.HorizontalPodAutoscaler](),
 		rule.Optional[*appsv1.DaemonSet](), rule.Optional[*corev1.Event](), rule.Optional[*appsv1.ReplicaSet](),
-	},
+	}, extensionNeeds()...),
 	Detect: workloadScaledToZero,
 })
 
@@ -111,24 +108,8 @@ func callersOfServices(p *rule.Pass) map[finding.Subject][]finding.Subject {
 			}
 		}
 	}
-	for _, a := range snapshot.List[*apiregistrationv1.APIService](p.Snapshot) {
-		if a.Spec.Service != nil {
-			add(a.Spec.Service.Namespace, a.Spec.Service.Name, snapshot.SubjectOf(a))
-		}
-	}
-	for _, c := range snapshot.List[*admissionregistrationv1.ValidatingWebhookConfiguration](p.Snapshot) {
-		for i := range c.Webhooks {
-			if svc := c.Webhooks[i].ClientConfig.Service; svc != nil {
-				add(svc.Namespace, svc.Name, snapshot.SubjectOf(c))
-			}
-		}
-	}
-	for _, c := range snapshot.List[*admissionregistrationv1.MutatingWebhookConfiguration](p.Snapshot) {
-		for i := range c.Webhooks {
-			if svc := c.Webhooks[i].ClientConfig.Service; svc != nil {
-				add(svc.Namespace, svc.Name, snapshot.SubjectOf(c))
-			}
-		}
+	for _, e := range extensions(p) {
+		add(e.namespace, e.service, snapshot.SubjectOf(e.by))
 	}
 	return out
 }
