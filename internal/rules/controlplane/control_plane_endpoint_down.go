@@ -24,10 +24,10 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Text{EN: "one of several API servers does not serve", KO: "여러 API server 중 하나가 동작하지 않습니다"},
 	Doc: finding.Text{
 		EN: "The cluster has several API servers, and one of them has left the endpoints of the Service default/kubernetes, in which each enters itself while it lives, or does not accept connections from here while others do. The cluster " +
-			"works, with less in reserve, and clients that were told that address fail: a warning. Where no API server's own address can be reached from here (the usual case outside of the network of the nodes) nothing is said of " +
-			"connections. A single API server, and the minute in which one starts, are left alone.",
+			"works, with less in reserve, and clients that were told that address fail: a warning. Connections are tried only by a client that reaches one of them at its own address, as in the network of the " +
+			"nodes. A single API server, and the minute in which one starts, are left alone.",
 		KO: "API server가 여러 개인데 그중 하나가 Service default/kubernetes의 endpoint에서 빠졌거나(동작 중인 API server는 스스로 등록합니다), 다른 것은 연결되는데 그것만 여기에서 연결되지 않습니다. 클러스터는 동작하지만 여유가 줄었고 그 주소를 쓰는 클라이언트는 " +
-			"실패하므로 warning입니다. 여기에서 API server 주소에 하나도 연결되지 않으면(노드 네트워크 밖에서는 흔합니다) 연결에 대해서는 판단하지 않습니다. API server가 하나뿐인 경우와 시작 중인 1분은 제외합니다.",
+			"실패하므로 warning입니다. API server 자신의 주소로 연결하는 클라이언트(노드 네트워크 안)에서만 연결을 시험합니다. API server가 하나뿐인 경우와 시작 중인 1분은 제외합니다.",
 	},
 	Link:     "https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/",
 	Severity: finding.Warning,
@@ -84,7 +84,15 @@ func detectControlPlaneEndpointDown(p *rule.Pass) {
 			p.Report(leftEndpoints(p, slice, pod, port, len(listed), len(pods)))
 		}
 	}
-	if len(listed) > 1 {
+	server, _ := hostPort(api.Server)
+	near := slices.Contains(listed, server)
+	for _, a := range api.Addresses {
+		host, _ := hostPort(a.Address)
+		near = near || slices.Contains(listed, host)
+	}
+	// A client that reaches one of them at its own address is in their network. From elsewhere every
+	// trial would only wait for nothing.
+	if len(listed) > 1 && near {
 		reportSilentEndpoints(p, listed, port, reported)
 	}
 }
