@@ -29,28 +29,13 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    append(containerNeeds(), dependencyNeeds()...),
 	For:      crashPatience,
-	Causes: slices.Concat(withoutNames(failsOverNames), cutOff(), []rule.Cause{
-		{Code: "CorefileInvalid", Via: rule.Claimed},
-		{Code: "DNSForwardLoop", Via: rule.Claimed},
-		{Code: "ApiServerNotReady", Via: rule.Cluster, Holds: needsAPIServer},
-		{Code: "ApiServerNotReady", Via: rule.Cluster, Holds: callsAPIServer},
-	}),
-	Detect: detectContainerCrashLoop,
+	Causes:   callCauses(),
+	Detect:   detectContainerCrashLoop,
 })
 
 // crashPatience is how long a container must have been in trouble to be a root of its own: many
 // programs end once or twice until what they depend on has started too.
 const crashPatience = time.Minute
-
-// failsOverNames tells whether the log of the containers speaks of a name that was not resolved.
-func failsOverNames(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
-	for _, e := range effect.Evidence {
-		if strings.HasPrefix(e.Path, logPath) && nameFailures.MatchString(e.Value) {
-			return true
-		}
-	}
-	return false
-}
 
 // needsAPIServer tells whether the container is one of the control plane's own, which end whenever
 // the API server, or the etcd behind it, is not there: static pods by the names that kubeadm gives
@@ -63,11 +48,6 @@ func needsAPIServer(s *snapshot.Snapshot, effect, _ finding.Finding) bool {
 	return slices.ContainsFunc([]string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"}, func(component string) bool {
 		return pod.Name == component+"-"+pod.Spec.NodeName
 	})
-}
-
-// callsAPIServer tells whether the log of the containers says that the API server did not serve them.
-func callsAPIServer(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
-	return slices.Contains(effect.WaitsFor, finding.Subject{Kind: "Service", Namespace: metav1.NamespaceDefault, Name: "kubernetes"})
 }
 
 func detectContainerCrashLoop(p *rule.Pass) {

@@ -27,8 +27,11 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    pullNeeds(),
 	For:      pullPatience,
-	Causes:   []rule.Cause{{Code: "SecretMissing", Via: rule.Cluster, Holds: namesPullSecret}},
-	Detect:   detectImagePullDenied,
+	Causes: []rule.Cause{
+		{Code: "SecretMissing", Via: rule.Cluster, Holds: namesPullSecret},
+		{Code: "ImagePullSecretMissing", Via: rule.Cluster, Holds: namesPullSecret},
+	},
+	Detect: detectImagePullDenied,
 })
 
 // namesPullSecret tells whether pods of the effect name the missing Secret as a pull secret.

@@ -2,7 +2,6 @@ package workload
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,7 +26,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    append(containerNeeds(), append(dependencyNeeds(), rule.Optional[*corev1.Node]())...),
 	For:      initGrace,
-	Causes:   slices.Concat(withoutNames(failsOverNames), cutOff()),
+	Causes:   callCauses(),
 	Detect:   detectInitContainerStuck,
 })
 

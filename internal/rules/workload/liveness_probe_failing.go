@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -22,7 +21,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    append(containerNeeds(), dependencyNeeds()...),
 	For:      crashPatience,
-	Causes:   slices.Concat(withoutNames(failsOverNames), cutOff()),
+	Causes:   callCauses(),
 	Detect:   func(p *rule.Pass) { detectProbeKills(p, livenessProbe) },
 })
 

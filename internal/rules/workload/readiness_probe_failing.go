@@ -33,16 +33,14 @@ var _ = Catalog.Add(rule.Rule{
 		rule.Any[*corev1.Pod](), rule.Optional[*corev1.Node](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*corev1.Event](),
 		rule.Optional[*appsv1.Deployment](), rule.Optional[*appsv1.StatefulSet](),
 	}, dependencyNeeds(), rule.Owners()),
-	For:    3 * time.Minute,
-	Causes: slices.Concat(withoutNames(speaksOfNames), cutOff()),
+	For: 3 * time.Minute,
+	Causes: append([]rule.Cause{
+		{Code: "ContainerCrashLoop", Via: rule.Itself},
+		{Code: "ContainerOOMKilled", Via: rule.Itself},
+		{Code: "LivenessProbeFailing", Via: rule.Itself},
+	}, callCauses()...),
 	Detect: readinessProbeFailing,
 })
-
-// speaksOfNames tells whether the probe's own words, or the program's, are about a name that could not
-// be looked up.
-func speaksOfNames(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
-	return slices.ContainsFunc(effect.Evidence, func(e finding.Evidence) bool { return nameFailures.MatchString(e.Value) })
-}
 
 // restartGrace is how long a container must have run since its last start, beyond what its probes
 // allow, before its readiness is judged: one that keeps crashing is unready for another reason.

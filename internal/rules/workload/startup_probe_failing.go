@@ -1,8 +1,6 @@
 package workload
 
 import (
-	"slices"
-
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
 )
@@ -20,6 +18,6 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    append(containerNeeds(), dependencyNeeds()...),
 	For:      crashPatience,
-	Causes:   slices.Concat(withoutNames(failsOverNames), cutOff()),
+	Causes:   callCauses(),
 	Detect:   func(p *rule.Pass) { detectProbeKills(p, startupProbe) },
 })
