@@ -109,3 +109,21 @@ func TestWhatKeepsNamesOfServicesFromTheKubernetesPlugin(t *testing.T) {
 		})
 	}
 }
+
+// FuzzCorefile holds that no Corefile, which anybody may write, breaks the rules.
+func FuzzCorefile(f *testing.F) {
+	for _, seed := range []string{
+		usual(""), "a {\n template IN A {\n match (\n }\n}", ".:53 {\n rewrite stop {\n name regex (a)(b) {1}.{2}\n }\n}", ".{}", ". {\n hosts a b {\n } {\n }", "import \"", "(a) {\n import a\n}\n. {\n import a\n}",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		blocks, err := parseCorefile(text)
+		if err != nil {
+			return
+		}
+		if o, found := overrides(blocks, "53"); found && (o.what.EN == "" || o.name == "") {
+			t.Errorf("found an override that says nothing: %+v", o)
+		}
+	})
+}

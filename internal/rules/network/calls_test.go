@@ -67,3 +67,19 @@ func TestFailedCallsAreReadFromLogs(t *testing.T) {
 		})
 	}
 }
+
+// FuzzFailedCalls holds that no log breaks the rules, and that every target that is read has a host.
+func FuzzFailedCalls(f *testing.F) {
+	for _, seed := range []string{`dial tcp [fd00::12]:8080: i/o timeout`, `Get "http://a@b:99999/": timed out`, "2026-03-02T02:11:00Z ECONNREFUSED :0", `host "x", port 1 timeout`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, log string) {
+		for _, c := range failedCalls(log) {
+			for _, target := range c.targets {
+				if target.host == "" || target.port < 0 || target.port > 65535 {
+					t.Errorf("%q: read %v", c.line, target)
+				}
+			}
+		}
+	})
+}
