@@ -161,8 +161,8 @@ func (x pressure) measure(p *rule.Pass, node string) (word, bool) {
 	if !ok || a.Outcome != snapshot.Answered {
 		return word{}, false
 	}
-	var s stats.Summary
-	if err := json.Unmarshal([]byte(a.Text), &s); err != nil {
+	s, err := summary(a)
+	if err != nil {
 		return word{}, false
 	}
 	value := x.measured(s)
@@ -180,6 +180,15 @@ func (x pressure) measure(p *rule.Pass, node string) (word, bool) {
 		}
 	}
 	return w, true
+}
+
+// summary reads what a kubelet answered of its measurements.
+func summary(a snapshot.Answer) (stats.Summary, error) {
+	var s stats.Summary
+	if err := json.Unmarshal([]byte(a.Text), &s); err != nil {
+		return s, fmt.Errorf("reading a kubelet's measurements: %w", err)
+	}
+	return s, nil
 }
 
 // unlimited are the running pods on a node that may take all of the resource.
