@@ -55,7 +55,7 @@ var badPhases = []string{"Failed", "Degraded", "Error", "Unhealthy"}
 // history, and stays until somebody deletes it.
 var runs = []string{
 	"Run", "Job", "Task", "Workflow", "Request", "Backup", "Restore", "Operation", "Report", "Order", "Challenge", "Execution", "Action", "Scan", "Snapshot",
-	"Migration", "Attempt", "Event",
+	"Migration", "Attempt", "Event", "JobSet", "SparkApplication", "Trial", "Experiment",
 }
 
 // gatewayGroup is the group of the Gateway API, whose kinds have rules of their own.
