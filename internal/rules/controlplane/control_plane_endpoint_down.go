@@ -35,6 +35,8 @@ var _ = Catalog.Add(rule.Rule{
 	For:      time.Minute,
 	Causes: []rule.Cause{
 		{Code: "ContainerCrashLoop", Via: rule.Cluster, Holds: claimsSubject},
+		{Code: "ContainerStartFailing", Via: rule.Cluster, Holds: claimsSubject},
+		{Code: "LivenessProbeFailing", Via: rule.Cluster, Holds: claimsSubject},
 		{Code: "ContainerOOMKilled", Via: rule.Cluster, Holds: claimsSubject},
 		{Code: "ImageNotFound", Via: rule.Cluster, Holds: claimsSubject},
 	},

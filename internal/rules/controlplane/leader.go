@@ -319,7 +319,9 @@ func leaderCauses(component string) []rule.Cause {
 		{Code: "LeasesNotRenewed", Via: rule.Cluster},
 		{Code: "NodeUnreachable", Via: rule.Cluster, Holds: heldThere},
 	}
-	for _, code := range []finding.Code{"ContainerCrashLoop", "ContainerOOMKilled", "ImageNotFound", "ImageNameInvalid"} {
+	for _, code := range []finding.Code{
+		"ContainerCrashLoop", "ContainerOOMKilled", "ContainerStartFailing", "ImageArchitectureMismatch", "ImageNameInvalid", "ImageNotFound", "ImagePullFailed", "LivenessProbeFailing", "StartupProbeFailing",
+	} {
 		out = append(out, rule.Cause{Code: code, Via: rule.Cluster, Holds: func(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
 			return cause.Subject.Kind == "Pod" && cause.Subject.Namespace == metav1.NamespaceSystem &&
 				strings.HasPrefix(cause.Subject.Name, component+"-")

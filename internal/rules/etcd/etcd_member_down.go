@@ -35,7 +35,9 @@ var _ = Catalog.Add(rule.Rule{
 // memberCauses are what can take a member away: what its own pod suffers from.
 func memberCauses() []rule.Cause {
 	var out []rule.Cause
-	for _, code := range []finding.Code{"ContainerCrashLoop", "ContainerOOMKilled", "ImageNotFound", "ImageNameInvalid"} {
+	for _, code := range []finding.Code{
+		"ContainerCrashLoop", "ContainerOOMKilled", "ContainerStartFailing", "ImageArchitectureMismatch", "ImageNameInvalid", "ImageNotFound", "ImagePullFailed", "LivenessProbeFailing", "StartupProbeFailing",
+	} {
 		out = append(out, rule.Cause{Code: code, Via: rule.Cluster, Holds: func(_ *snapshot.Snapshot, effect, cause finding.Finding) bool {
 			return slices.ContainsFunc(effect.Explains, func(s finding.Subject) bool { return s == cause.Subject })
 		}})

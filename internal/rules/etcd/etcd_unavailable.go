@@ -30,6 +30,8 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:    []rule.Need{rule.Optional[*coordinationv1.Lease](), rule.Optional[*corev1.Pod]()},
 	Causes: []rule.Cause{
 		{Code: "ContainerCrashLoop", Via: rule.Cluster, Holds: isMember},
+		{Code: "ContainerStartFailing", Via: rule.Cluster, Holds: isMember},
+		{Code: "LivenessProbeFailing", Via: rule.Cluster, Holds: isMember},
 		{Code: "ContainerOOMKilled", Via: rule.Cluster, Holds: isMember},
 	},
 	Detect: detectEtcdUnavailable,

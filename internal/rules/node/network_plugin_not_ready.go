@@ -33,6 +33,8 @@ var _ = Catalog.Add(rule.Rule{
 	For:      time.Minute,
 	Causes: []rule.Cause{
 		{Code: "ContainerCrashLoop", Via: rule.Cluster, Holds: isPluginOfNode},
+		{Code: "ContainerStartFailing", Via: rule.Cluster, Holds: isPluginOfNode},
+		{Code: "LivenessProbeFailing", Via: rule.Cluster, Holds: isPluginOfNode},
 		{Code: "ContainerOOMKilled", Via: rule.Cluster, Holds: isPluginOfNode},
 		{Code: "ImageNotFound", Via: rule.Cluster, Holds: isPluginOfNode},
 		{Code: "ImagePullDenied", Via: rule.Cluster, Holds: isPluginOfNode},

@@ -37,6 +37,8 @@ var _ = Catalog.Add(rule.Rule{
 	For: 2 * time.Minute,
 	Causes: []rule.Cause{
 		{Code: "ContainerCrashLoop", Via: rule.Cluster, Holds: isDaemonOfNode},
+		{Code: "ContainerStartFailing", Via: rule.Cluster, Holds: isDaemonOfNode},
+		{Code: "LivenessProbeFailing", Via: rule.Cluster, Holds: isDaemonOfNode},
 		{Code: "ContainerOOMKilled", Via: rule.Cluster, Holds: isDaemonOfNode},
 		{Code: "ImageNotFound", Via: rule.Cluster, Holds: isDaemonOfNode},
 		{Code: "ImagePullDenied", Via: rule.Cluster, Holds: isDaemonOfNode},
