@@ -23,8 +23,11 @@ import (
 // stepAtMost bounds one step.
 const stepAtMost = 3 * time.Minute
 
-// drainFor is how long the one who drains is patient.
-const drainFor = 40 * time.Second
+// How patient the one who drains is.
+const (
+	drainEvery = 5 * time.Second
+	drainTries = 8
+)
 
 // editor is the name under which objects are changed, as managedFields show it.
 const editor = client.FieldOwner("kubectl-edit")
@@ -285,7 +288,7 @@ func (h *hand) drain(ctx context.Context, node string) error {
 		return err
 	}
 	// kubectl asks every five seconds; a budget that allows the next one after a while has done so by then.
-	err = wait.PollUntilContextTimeout(ctx, 5*time.Second, drainFor, true, func(ctx context.Context) (bool, error) {
+	err = wait.ExponentialBackoffWithContext(ctx, wait.Backoff{Duration: drainEvery, Factor: 1, Steps: drainTries}, func(ctx context.Context) (bool, error) {
 		refused, err := h.evict(ctx, node)
 		return refused == 0, err
 	})

@@ -46,7 +46,11 @@ func (h *hand) holds(ctx context.Context, e Expectation) error {
 		return fails("writing", h.world.Client.Create(ctx, o), e.WriteFails)
 	case e.CreateFails != nil:
 		o := &unstructured.Unstructured{Object: e.CreateFails.Object}
-		return fails("making "+named(o), h.world.Client.Create(ctx, o.DeepCopy(), client.DryRunAll), e.CreateFails.Matches)
+		var options []client.CreateOption
+		if !e.CreateFails.Really {
+			options = append(options, client.DryRunAll)
+		}
+		return fails("making "+named(o), h.world.Client.Create(ctx, o.DeepCopy(), options...), e.CreateFails.Matches)
 	default:
 		return h.reads(ctx, e)
 	}

@@ -205,6 +205,8 @@ type CreateFails struct {
 	Object map[string]any `json:"object"`
 	// Matches is a regular expression for the error.
 	Matches string `json:"matches"`
+	// Really: not only in a dry run, for which some checks are left out.
+	Really bool `json:"really,omitempty"`
 }
 
 // readScript reads the script of a scenario.
