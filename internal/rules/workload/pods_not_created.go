@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -32,8 +33,9 @@ var _ = Catalog.Add(rule.Rule{
 })
 
 // refusedAfter is how long pods must have been refused. A namespace that was just made lacks its
-// default ServiceAccount for a moment, and its pods are refused until then.
-const refusedAfter = unreadyAfter
+// default ServiceAccount for a moment, and its pods are refused until then. There is nothing else to
+// wait for: whoever refuses does not change their mind.
+const refusedAfter = time.Minute
 
 func podsNotCreated(p *rule.Pass) {
 	if p.Writer(snapshot.ControllerManager).State == snapshot.Dead {
