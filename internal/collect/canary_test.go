@@ -1,7 +1,14 @@
 package collect
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"strings"
 	"testing"
@@ -196,5 +203,42 @@ func TestWhereAVolumeLiesStays(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, class.Parameters); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestARequestForACertificateStaysWithoutItsPassword(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := func(attributes ...pkix.AttributeTypeAndValueSET) []byte {
+		template := &x509.CertificateRequest{
+			Subject:    pkix.Name{CommonName: "system:node:w1"},
+			Attributes: attributes, //nolint:staticcheck // it is the only way to make a request with a password
+		}
+		der, err := x509.CreateCertificateRequest(rand.Reader, template, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+	}
+	password := pkix.AttributeTypeAndValueSET{
+		Type:  asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 7},
+		Value: [][]pkix.AttributeTypeAndValue{{{Type: asn1.ObjectIdentifier{1, 2, 3}, Value: canary}}},
+	}
+	plain := request()
+	for name, tc := range map[string]struct{ given, want []byte }{
+		"a plain one":              {plain, plain},
+		"one with words around it": {append([]byte(canary+"\n"), append(plain, canary...)...), plain},
+		"one with a password":      {request(password), nil},
+		"none":                     {[]byte(canary), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := &certificatesv1.CertificateSigningRequest{Spec: certificatesv1.CertificateSigningRequestSpec{Request: tc.given}}
+			Clean(o)
+			if diff := cmp.Diff(string(tc.want), string(o.Spec.Request)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -1,6 +1,9 @@
 package collect
 
 import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"net/url"
 	"regexp"
 
@@ -42,10 +45,27 @@ func cleanSettings(o snapshot.Object) {
 			cleanAddress(c.Webhook.ClientConfig.URL)
 		}
 	case *certificatesv1.CertificateSigningRequest:
-		// The request may carry a challenge password (RFC 2985, 5.4.1), and extra what the
-		// authenticator knows of the user's credential. No rule reads either.
-		o.Spec.Request, o.Spec.Extra = nil, nil
+		o.Spec.Request = cleanRequest(o.Spec.Request)
+		// Extra is what the authenticator knows of the user's credential.
+		o.Spec.Extra = nil
 	}
+}
+
+// challengePassword is the object identifier, in DER, of the attribute in which a request for a
+// certificate may carry a password (RFC 2985, 5.4.1).
+var challengePassword = []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x07}
+
+// cleanRequest keeps a request for a certificate, which names who is to be certified, without what may
+// stand around it. One that carries a password, or is none, is dropped.
+func cleanRequest(request []byte) []byte {
+	block, _ := pem.Decode(request)
+	if block == nil || bytes.Contains(block.Bytes, challengePassword) {
+		return nil
+	}
+	if _, err := x509.ParseCertificateRequest(block.Bytes); err != nil {
+		return nil
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})
 }
 
 func cleanVolume(spec *corev1.PersistentVolumeSpec) {
