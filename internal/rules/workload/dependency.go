@@ -207,8 +207,8 @@ func (d *directory) waitedFor(p *corev1.Pod, r reading) []dependency {
 }
 
 // configured are the Services that a pod's environment and command name (see snapshot.Trim) and that
-// have no Ready pod now: what it may well be waiting for, and what that may be waiting for in turn. A
-// Service without a selector is left out.
+// have no Ready pod now: what it may well be waiting for; and, where that fell ill later, what it may be
+// waiting for in turn. A Service without a selector is left out.
 func (d *directory) configured(p *corev1.Pod) []dependency {
 	var out []dependency
 	known := map[string]bool{}
@@ -228,7 +228,8 @@ func (d *directory) configured(p *corev1.Pod) []dependency {
 				}
 				known[found.name] = true
 				out = append(out, found)
-				if len(pods) > 0 {
+				// One that was still Ready when this pod ceased to be passed on what ails those behind it.
+				if len(pods) > 0 && snapshot.NotReadySince(pods[0]).After(snapshot.NotReadySince(p)) {
 					behind = append(behind, pods[0])
 				}
 			}

@@ -86,12 +86,26 @@ func TestALineNamesWhomAPodWaitsFor(t *testing.T) {
 }
 
 func TestAPodMayWaitForWhatItIsSetUpToCall(t *testing.T) {
-	d, front := shop()
-	var got []string
-	for _, found := range d.configured(front) {
-		got = append(got, found.name)
-	}
-	if diff := cmp.Diff([]string{"Service shop/api", "Service shop/db"}, got); diff != "" {
-		t.Errorf("directly and by way of others, without what is Ready (-want +got):\n%s", diff)
+	fell := metav1.NewTime(time.Date(2026, 3, 2, 2, 0, 0, 0, time.UTC))
+	for name, tc := range map[string]struct {
+		api  metav1.Time
+		want []string
+	}{
+		"what fell ill before it explains it":                        {metav1.NewTime(fell.Add(-time.Minute)), []string{"Service shop/api"}},
+		"what fell ill after it passed on what ails those behind it": {metav1.NewTime(fell.Add(time.Minute)), []string{"Service shop/api", "Service shop/db"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, front := shop()
+			front.Status.Conditions[0].LastTransitionTime = fell
+			api, _ := snapshot.Get[*corev1.Pod](d.s, "shop", "api-0")
+			api.Status.Conditions[0].LastTransitionTime = tc.api
+			var got []string
+			for _, found := range d.configured(front) {
+				got = append(got, found.name)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("what is Ready is left out (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
