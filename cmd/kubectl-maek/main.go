@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	_ "time/tzdata" // CronJobs name time zones, and the machine at hand may know none
 
 	"golang.org/x/term"
 	"k8s.io/klog/v2"

@@ -31,6 +31,7 @@ var _ = Catalog.Add(rule.Rule{
 		rule.Any[*apiextensionsv1.CustomResourceDefinition](), rule.Optional[*corev1.Namespace]()),
 	CustomResources: true,
 	For:             time.Minute,
+	Causes:          []rule.Cause{{Code: "CertificateExpired", Via: rule.Itself}},
 	Detect:          detectConversionWebhookUnavailable,
 })
 

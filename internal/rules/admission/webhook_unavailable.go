@@ -37,7 +37,12 @@ var _ = Catalog.Add(rule.Rule{
 		rule.Any[*admissionregistrationv1.ValidatingWebhookConfiguration](), rule.Any[*admissionregistrationv1.MutatingWebhookConfiguration](),
 		rule.Optional[*corev1.Namespace](), rule.Optional[*corev1.Node](), rule.Optional[*apiextensionsv1.CustomResourceDefinition](),
 	}),
-	For:    settles,
+	For: settles,
+	Causes: []rule.Cause{
+		{Code: "CertificateExpired", Via: rule.Itself},
+		{Code: "NamespaceDeleted", Via: rule.Claimed},
+		{Code: "WorkloadScaledToZero", Via: rule.Claimed},
+	},
 	Detect: detectWebhookUnavailable,
 })
 

@@ -32,6 +32,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs: append(rule.Owners(), rule.Any[*apiregistrationv1.APIService](), rule.Optional[*corev1.Service](), rule.Optional[*corev1.Pod](),
 		rule.Optional[*corev1.Namespace](), rule.Optional[*autoscalingv2.HorizontalPodAutoscaler]()),
 	For:    time.Minute,
+	Causes: []rule.Cause{{Code: "CertificateExpired", Via: rule.Itself}},
 	Detect: detectAggregatedAPIUnavailable,
 })
 

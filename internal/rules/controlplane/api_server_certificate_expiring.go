@@ -11,7 +11,7 @@ import (
 )
 
 var _ = Catalog.Add(rule.Rule{
-	Code:  "APIServerCertificateExpiring",
+	Code:  "ApiServerCertificateExpiring",
 	Title: finding.Text{EN: "API server's certificate expires soon", KO: "API server 인증서가 곧 만료됩니다"},
 	Doc: finding.Text{
 		EN: "The certificate that the API server shows runs out within 30 days. kubeadm makes it for a year and renews it only with an upgrade or by hand, together with those of etcd, the controller manager and the scheduler, " +
@@ -23,7 +23,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/",
 	Severity: finding.Warning,
 	Needs:    []rule.Need{rule.Optional[*corev1.Pod]()},
-	Detect:   detectAPIServerCertificateExpiring,
+	Detect:   detectApiServerCertificateExpiring,
 })
 
 const (
@@ -33,7 +33,7 @@ const (
 	renewBySelf = 3 * 24 * time.Hour
 )
 
-func detectAPIServerCertificateExpiring(p *rule.Pass) {
+func detectApiServerCertificateExpiring(p *rule.Pass) {
 	api := p.API()
 	pods := p.ControlPlanePods("kube-apiserver")
 	limit := renewBySelf

@@ -18,7 +18,7 @@ import (
 )
 
 var _ = Catalog.Add(rule.Rule{
-	Code:  "APIServerOverloaded",
+	Code:  "ApiServerOverloaded",
 	Title: finding.Text{EN: "API server turns some requests away", KO: "API server가 일부 요청을 거절합니다"},
 	Doc: finding.Text{
 		EN: "The API server shares its capacity among priority levels, and one level has more requests than its share lets through: they wait in its queues or are turned away with 429. A client that lists in a loop, or a share that " +
@@ -32,7 +32,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Gravest:  finding.Critical,
 	Needs:    []rule.Need{rule.Optional[*flowcontrolv1.PriorityLevelConfiguration](), rule.Optional[*flowcontrolv1.FlowSchema]()},
-	Detect:   detectAPIServerOverloaded,
+	Detect:   detectApiServerOverloaded,
 })
 
 // vital are the priority levels by which kubelets and the control plane keep the cluster going
@@ -52,7 +52,7 @@ const (
 // (k8s.io/apimachinery/pkg/api/errors, NewGenericServerResponse).
 var tooMany = []string{"too many requests", "asked us to try again later"}
 
-func detectAPIServerOverloaded(p *rule.Pass) {
+func detectApiServerOverloaded(p *rule.Pass) {
 	api := p.API()
 	if !api.Asked || api.Failure != nil {
 		return

@@ -314,7 +314,7 @@ func leaderCauses(component string) []rule.Cause {
 		{Code: "EtcdUnavailable", Via: rule.Cluster},
 		{Code: "EtcdDatabaseFull", Via: rule.Cluster},
 		{Code: "WebhookUnavailable", Via: rule.Claimed},
-		{Code: "APIServerOverloaded", Via: rule.Cluster, Holds: starvesLeaders},
+		{Code: "ApiServerOverloaded", Via: rule.Cluster, Holds: starvesLeaders},
 		{Code: "ApiServerNotReady", Via: rule.Cluster},
 		{Code: "LeasesNotRenewed", Via: rule.Cluster},
 		{Code: "NodeUnreachable", Via: rule.Cluster, Holds: heldThere},

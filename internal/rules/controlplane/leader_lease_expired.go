@@ -35,7 +35,7 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "EtcdUnavailable", Via: rule.Cluster},
 		{Code: "EtcdDatabaseFull", Via: rule.Cluster},
 		{Code: "WebhookUnavailable", Via: rule.Cluster, Holds: stopsLeases},
-		{Code: "APIServerOverloaded", Via: rule.Cluster},
+		{Code: "ApiServerOverloaded", Via: rule.Cluster},
 		{Code: "LeasesNotRenewed", Via: rule.Cluster},
 		{Code: "ApiServerNotReady", Via: rule.Cluster},
 	},

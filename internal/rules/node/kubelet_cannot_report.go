@@ -38,6 +38,9 @@ var _ = Catalog.Add(rule.Rule{
 	Causes: []rule.Cause{
 		{Code: "LeasesNotRenewed", Via: rule.Cluster},
 		{Code: "NodesLostTogether", Via: rule.Claimed},
+		{Code: "WebhookUnavailable", Via: rule.Claimed},
+		{Code: "CertificateSigningRequestStuck", Via: rule.Claimed},
+		{Code: "ApiServerOverloaded", Via: rule.Cluster, Holds: critical},
 	},
 	Detect: detectKubeletCannotReport,
 })

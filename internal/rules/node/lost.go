@@ -209,3 +209,9 @@ func companions(l loss, all []loss) finding.Text {
 
 // portText is the kubelet's port as commands want it.
 func portText(n *corev1.Node) string { return strconv.Itoa(int(kubeletPort(n))) }
+
+// critical tells whether a cause takes function from the control plane now: one that is merely a
+// warning has not kept a kubelet from reporting.
+func critical(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
+	return cause.Severity == finding.Critical
+}

@@ -41,6 +41,7 @@ var _ = Catalog.Add(rule.Rule{
 	}, rule.Owners()...),
 	// An autoscaler's removal, and a cluster that forgets a node with all that belongs to it, take less.
 	For:    2 * time.Minute,
+	Causes: []rule.Cause{{Code: "EtcdDataLost", Via: rule.Cluster}},
 	Detect: detectNodeMissing,
 })
 

@@ -29,7 +29,11 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    readyFalseNeeds(),
 	For:      time.Minute,
-	Detect:   detectNodeNotReady,
+	Causes: []rule.Cause{
+		{Code: "WebhookUnavailable", Via: rule.Claimed},
+		{Code: "ApiServerOverloaded", Via: rule.Cluster, Holds: critical},
+	},
+	Detect: detectNodeNotReady,
 })
 
 // shuttingDown is what a kubelet says once systemd told it of the machine's shutdown

@@ -32,7 +32,7 @@ var _ = Catalog.Add(rule.Rule{
 		rule.Any[*corev1.Node](), rule.Any[*corev1.Pod](), rule.Optional[*coordinationv1.Lease](),
 	},
 	For:    time.Minute,
-	Causes: []rule.Cause{{Code: "NodeReservationTooLarge", Via: rule.Itself}},
+	Causes: []rule.Cause{{Code: "NodeReservationTooLarge", Via: rule.Claimed}},
 	Detect: detectNodeOvercommitted,
 })
 

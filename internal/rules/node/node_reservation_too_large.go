@@ -137,6 +137,11 @@ func reservationTooLarge(p *rule.Pass, guilty []reservation, waiting []queue) fi
 	first := guilty[0]
 	name := first.node.Name
 	explains, since := claims(waiting)
+	for _, r := range guilty {
+		explains = append(explains, snapshot.SubjectOf(r.node))
+	}
+	slices.SortFunc(explains, finding.CompareSubjects)
+	explains = slices.Compact(explains)
 	given := first.node.Status.Allocatable[first.resource]
 	f := finding.Finding{
 		Subject: snapshot.SubjectOf(first.node), Mechanism: v1alpha1.MechanismMisconfigured, Field: "kubeReserved", Since: since, Explains: explains,

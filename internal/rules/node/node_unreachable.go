@@ -34,6 +34,9 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "LeasesNotRenewed", Via: rule.Cluster},
 		{Code: "NodesLostTogether", Via: rule.Claimed},
 		{Code: "KubeletCannotReport", Via: rule.Itself},
+		{Code: "WebhookUnavailable", Via: rule.Claimed},
+		{Code: "CertificateSigningRequestStuck", Via: rule.Claimed},
+		{Code: "ApiServerOverloaded", Via: rule.Cluster, Holds: critical},
 	},
 	Detect: detectNodeUnreachable,
 })

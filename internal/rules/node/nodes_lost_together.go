@@ -32,9 +32,12 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link:     "https://kubernetes.io/docs/concepts/architecture/nodes/#rate-limits-on-eviction",
 	Severity: finding.Warning, Gravest: finding.Critical,
-	Needs:  lossNeeds(),
-	For:    30 * time.Second,
-	Causes: []rule.Cause{{Code: "LeasesNotRenewed", Via: rule.Cluster}},
+	Needs: lossNeeds(),
+	For:   30 * time.Second,
+	Causes: []rule.Cause{
+		{Code: "LeasesNotRenewed", Via: rule.Cluster},
+		{Code: "ApiServerOverloaded", Via: rule.Cluster, Holds: critical},
+	},
 	Detect: detectNodesLostTogether,
 })
 
