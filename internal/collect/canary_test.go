@@ -214,7 +214,7 @@ func TestARequestForACertificateStaysWithoutItsPassword(t *testing.T) {
 	request := func(attributes ...pkix.AttributeTypeAndValueSET) []byte {
 		template := &x509.CertificateRequest{
 			Subject:    pkix.Name{CommonName: "system:node:w1"},
-			Attributes: attributes, //nolint:staticcheck // it is the only way to make a request with a password
+			Attributes: attributes,
 		}
 		der, err := x509.CreateCertificateRequest(rand.Reader, template, key)
 		if err != nil {
