@@ -159,6 +159,9 @@ func (r reach) deniedService(c candidate, svc *corev1.Service, t target) (victim
 		if pod.Spec.HostNetwork {
 			return v, false // What comes to a node is not the policies' to deny.
 		}
+		if misled(pod, svc, port) {
+			return v, false // A policy that lets in to the right port is no obstacle on the way to a wrong one.
+		}
 		f := flow{from: podPeer(c.pod), to: podPeer(pod), protocol: protocolOf(port), port: number}
 		b := r.through(f, svc)
 		if b.passes() {

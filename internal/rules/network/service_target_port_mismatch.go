@@ -128,6 +128,15 @@ func mistaken(s *snapshot.Snapshot, svc *corev1.Service) *wrongPort {
 	return nil
 }
 
+// misled tells whether a port of a Service leads to a number that is not the one its pods declare for it.
+func misled(pod *corev1.Pod, svc *corev1.Service, port corev1.ServicePort) bool {
+	if port.TargetPort.Type == intstr.String && port.TargetPort.StrVal != "" {
+		return false
+	}
+	_, ok := undeclared(pod, svc, port)
+	return ok
+}
+
 // undeclared tells whether a pod's containers declare ports and not the one to which a Service's port
 // leads, and returns the declared one that the Service most likely means.
 func undeclared(pod *corev1.Pod, svc *corev1.Service, port corev1.ServicePort) (meant corev1.ContainerPort, ok bool) {
