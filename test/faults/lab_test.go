@@ -234,14 +234,14 @@ func (b *bench) diagnose(ctx context.Context) v1alpha1.Diagnosis {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return v1alpha1.Diagnosis{} // the time is up
+	}
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		b.t.Fatalf("running %s: %v", *maekBinary, err)
 	}
 	var d v1alpha1.Diagnosis
 	if err := json.Unmarshal(out, &d); err != nil {
-		if ctx.Err() != nil {
-			return v1alpha1.Diagnosis{} // the time is up
-		}
 		b.t.Logf("no diagnosis: %v: %s%s", err, out, stderr.String())
 		return v1alpha1.Diagnosis{}
 	}
