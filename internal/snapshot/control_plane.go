@@ -12,5 +12,5 @@ import (
 // (k8s.io/kubernetes/cmd/kubeadm/app/util/staticpod, ComponentPod). It reads Pods.
 func (s *Snapshot) ControlPlanePods(component string) []*corev1.Pod {
 	pods := s.PodsSelected(metav1.NamespaceSystem, map[string]string{"component": component, "tier": "control-plane"})
-	return slices.DeleteFunc(pods, func(p *corev1.Pod) bool { return !StaticPod(p) })
+	return slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return !StaticPod(p) })
 }

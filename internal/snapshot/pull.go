@@ -39,29 +39,30 @@ type PullFailure struct {
 }
 
 // PullFailures returns the containers that wait for an image, of pods that are neither done nor
-// being deleted, in the order of their pods. It reads Pods and Events.
+// being deleted, in the order of their pods. They are shared: do not write to the slice. It reads Pods
+// and Events.
 func (s *Snapshot) PullFailures() []PullFailure {
-	var out []PullFailure
-	for _, p := range List[*corev1.Pod](s) {
-		if PodDone(p) || p.DeletionTimestamp != nil {
-			continue
-		}
-		for _, of := range []struct {
-			statuses []corev1.ContainerStatus
-			init     bool
-		}{
-			{p.Status.InitContainerStatuses, true},
-			{p.Status.ContainerStatuses, false},
-		} {
-			for i := range of.statuses {
-				c := &of.statuses[i]
-				if w := c.State.Waiting; w != nil && slices.Contains(pullReasons, w.Reason) {
-					out = append(out, s.pullFailure(p, c, of.init, cmp.Or(SpecImage(p, c.Name), c.Image)))
-				}
+	pods := List[*corev1.Pod](s)
+	List[*corev1.Event](s) // a rule must declare what it reads, whether it is the first to ask or not
+	s.index.pulls.Do(func() {
+		for _, p := range pods {
+			if PodDone(p) || p.DeletionTimestamp != nil {
+				continue
 			}
+			s.addPullFailures(p, p.Status.InitContainerStatuses, true)
+			s.addPullFailures(p, p.Status.ContainerStatuses, false)
+		}
+	})
+	return s.index.failed
+}
+
+func (s *Snapshot) addPullFailures(p *corev1.Pod, statuses []corev1.ContainerStatus, isInit bool) {
+	for i := range statuses {
+		c := &statuses[i]
+		if w := c.State.Waiting; w != nil && slices.Contains(pullReasons, w.Reason) {
+			s.index.failed = append(s.index.failed, s.pullFailure(p, c, isInit, cmp.Or(SpecImage(p, c.Name), c.Image)))
 		}
 	}
-	return out
 }
 
 func (s *Snapshot) pullFailure(p *corev1.Pod, c *corev1.ContainerStatus, isInit bool, image string) PullFailure {
@@ -131,6 +132,9 @@ var lookUpErrors = regexp.MustCompile(`\blookup ([A-Za-z0-9._-]+)(?: on [^ ]+)?:
 // ParseLookUp finds a failed look-up of a name in the message of a program that is written in Go,
 // such as containerd; false where the message speaks of none.
 func ParseLookUp(message string) (LookUpFailure, bool) {
+	if !strings.Contains(message, "lookup ") { // much cheaper, and most messages speak of something else
+		return LookUpFailure{}, false
+	}
 	m := lookUpErrors.FindStringSubmatch(message)
 	if m == nil {
 		return LookUpFailure{}, false

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 
@@ -22,9 +23,11 @@ func OwnerKinds() []Kind {
 
 // index holds the lookups that topology needs, each built when first asked for.
 type index struct {
-	pods     sync.Once
+	nodes    sync.Once
 	byNode   map[string][]*corev1.Pod
-	byLabel  map[labelKey][]*corev1.Pod
+	labels   sync.Once
+	byLabel  map[labelKey][]podRun
+	owners   sync.Once
 	byOwner  map[v1alpha1.Subject][]*corev1.Pod
 	slices   sync.Once
 	ofSvc    map[labelKey][]*discoveryv1.EndpointSlice
@@ -34,7 +37,13 @@ type index struct {
 	setsOf   map[v1alpha1.Subject][]*appsv1.ReplicaSet
 	events   sync.Once
 	eventsOf map[v1alpha1.Subject][]*corev1.Event
+	pulls    sync.Once
+	failed   []PullFailure
 }
+
+// podRun is a part of the sorted pods whose labels are all alike: those of one ReplicaSet, mostly.
+// Runs are what labels are looked up among, for there are far fewer of them than pods.
+type podRun []*corev1.Pod
 
 type labelKey struct{ namespace, key, value string }
 
@@ -44,26 +53,65 @@ func SubjectOf(o Object) v1alpha1.Subject {
 	return v1alpha1.Subject{Kind: k.Kind, Namespace: o.GetNamespace(), Name: o.GetName()}
 }
 
-// PodsOn returns the pods bound to a node.
+// PodsOn returns the pods bound to a node. They are shared: do not write to the slice.
 func (s *Snapshot) PodsOn(node string) []*corev1.Pod {
-	s.indexPods()
+	all := List[*corev1.Pod](s)
+	s.index.nodes.Do(func() {
+		s.index.byNode = map[string][]*corev1.Pod{}
+		for _, p := range all {
+			if p.Spec.NodeName != "" {
+				s.index.byNode[p.Spec.NodeName] = append(s.index.byNode[p.Spec.NodeName], p)
+			}
+		}
+	})
 	return s.index.byNode[node]
 }
 
-// PodsOf returns the pods whose Workload is the subject.
+// PodsOf returns the pods whose Workload is the subject. They are shared: do not write to the slice.
 func (s *Snapshot) PodsOf(workload v1alpha1.Subject) []*corev1.Pod {
-	s.indexPods()
+	all := List[*corev1.Pod](s)
+	s.index.owners.Do(func() { s.index.byOwner = s.podsByWorkload(all) })
 	return s.index.byOwner[workload]
 }
 
-// PodsSelected returns the pods of a namespace that carry every label of a selector. An empty
-// selector selects nothing, as in a Service.
+// podsByWorkload looks up what is above pods once for each run of pods with the same controller.
+func (s *Snapshot) podsByWorkload(all []*corev1.Pod) map[v1alpha1.Subject][]*corev1.Pod {
+	whole := &Snapshot{state: s.state}
+	out := map[v1alpha1.Subject][]*corev1.Pod{}
+	for from := 0; from < len(all); {
+		to := from + 1
+		for to < len(all) && sameController(all[from], all[to]) {
+			to++
+		}
+		w, run := whole.Workload(all[from]), all[from:to:to]
+		if before, ok := out[w]; ok {
+			// A run has no room to grow, so that appending to one makes a copy.
+			run = append(before, run...)
+		}
+		out[w] = run
+		from = to
+	}
+	return out
+}
+
+// sameController tells whether two pods have the same Workload because of whom they name as their
+// controller.
+func sameController(a, b *corev1.Pod) bool {
+	if a.Namespace != b.Namespace {
+		return false
+	}
+	x, y := metav1.GetControllerOfNoCopy(a), metav1.GetControllerOfNoCopy(b)
+	return x != nil && y != nil && x.Name == y.Name && x.Kind == y.Kind && x.Kind != nodeKind
+}
+
+// PodsSelected returns the pods of a namespace that carry every label of a selector, sorted by name.
+// An empty selector selects nothing, as in a Service. The pods are shared: do not write to the slice.
 func (s *Snapshot) PodsSelected(namespace string, selector map[string]string) []*corev1.Pod {
 	if len(selector) == 0 {
 		return nil
 	}
-	s.indexPods()
-	var candidates []*corev1.Pod
+	s.indexLabels()
+	var candidates []podRun
 	first := true
 	for k, v := range selector {
 		with := s.index.byLabel[labelKey{namespace, k, v}]
@@ -72,12 +120,35 @@ func (s *Snapshot) PodsSelected(namespace string, selector map[string]string) []
 		}
 	}
 	var out []*corev1.Pod
-	for _, p := range candidates {
-		if Selects(selector, p.Labels) {
-			out = append(out, p)
+	for _, run := range candidates {
+		switch {
+		case !Selects(selector, run[0].Labels):
+		case out == nil:
+			out = run
+		default:
+			// A run has no room to grow, so that appending to one makes a copy.
+			out = append(out, run...)
 		}
 	}
 	return out
+}
+
+func (s *Snapshot) indexLabels() {
+	all := List[*corev1.Pod](s)
+	s.index.labels.Do(func() {
+		s.index.byLabel = map[labelKey][]podRun{}
+		for from := 0; from < len(all); {
+			to := from + 1
+			for to < len(all) && all[from].Namespace == all[to].Namespace && maps.Equal(all[from].Labels, all[to].Labels) {
+				to++
+			}
+			for k, v := range all[from].Labels {
+				key := labelKey{all[from].Namespace, k, v}
+				s.index.byLabel[key] = append(s.index.byLabel[key], all[from:to:to])
+			}
+			from = to
+		}
+	})
 }
 
 // Selects tells whether labels carry every pair of an equality selector.
@@ -152,7 +223,7 @@ func (s *Snapshot) ReplicaSetsOf(d *appsv1.Deployment) []*appsv1.ReplicaSet {
 	s.index.sets.Do(func() {
 		s.index.setsOf = map[v1alpha1.Subject][]*appsv1.ReplicaSet{}
 		for _, rs := range all {
-			if ref := metav1.GetControllerOf(rs); ref != nil && ref.Kind == "Deployment" {
+			if ref := metav1.GetControllerOfNoCopy(rs); ref != nil && ref.Kind == "Deployment" {
 				k := v1alpha1.Subject{Kind: ref.Kind, Namespace: rs.Namespace, Name: ref.Name}
 				s.index.setsOf[k] = append(s.index.setsOf[k], rs)
 			}
@@ -181,12 +252,15 @@ func (s *Snapshot) EventsOf(subject v1alpha1.Subject) []*corev1.Event {
 	return s.index.eventsOf[subject]
 }
 
+// nodeKind is the kind of the "controller" of static pods.
+const nodeKind = "Node"
+
 // Workload names what a pod belongs to, as high as controllers lead: Deployment over ReplicaSet,
 // CronJob over Job. A pod without a controller is its own workload; so is a static pod, whose
 // "controller" is its node.
 func (s *Snapshot) Workload(p *corev1.Pod) v1alpha1.Subject {
-	ref := metav1.GetControllerOf(p)
-	if ref == nil || ref.Kind == "Node" {
+	ref := metav1.GetControllerOfNoCopy(p)
+	if ref == nil || ref.Kind == nodeKind {
 		return v1alpha1.Subject{Kind: "Pod", Namespace: p.Namespace, Name: p.Name}
 	}
 	owner := v1alpha1.Subject{Kind: ref.Kind, Namespace: p.Namespace, Name: ref.Name}
@@ -194,36 +268,15 @@ func (s *Snapshot) Workload(p *corev1.Pod) v1alpha1.Subject {
 	switch ref.Kind {
 	case "ReplicaSet":
 		if rs, ok := Get[*appsv1.ReplicaSet](s, p.Namespace, ref.Name); ok {
-			above = metav1.GetControllerOf(rs)
+			above = metav1.GetControllerOfNoCopy(rs)
 		}
 	case "Job":
 		if job, ok := Get[*batchv1.Job](s, p.Namespace, ref.Name); ok {
-			above = metav1.GetControllerOf(job)
+			above = metav1.GetControllerOfNoCopy(job)
 		}
 	}
 	if above != nil {
 		return v1alpha1.Subject{Kind: above.Kind, Namespace: p.Namespace, Name: above.Name}
 	}
 	return owner
-}
-
-func (s *Snapshot) indexPods() {
-	all := List[*corev1.Pod](s)
-	s.index.pods.Do(func() {
-		s.index.byNode = map[string][]*corev1.Pod{}
-		s.index.byLabel = map[labelKey][]*corev1.Pod{}
-		s.index.byOwner = map[v1alpha1.Subject][]*corev1.Pod{}
-		whole := &Snapshot{state: s.state}
-		for _, p := range all {
-			if p.Spec.NodeName != "" {
-				s.index.byNode[p.Spec.NodeName] = append(s.index.byNode[p.Spec.NodeName], p)
-			}
-			for k, v := range p.Labels {
-				key := labelKey{p.Namespace, k, v}
-				s.index.byLabel[key] = append(s.index.byLabel[key], p)
-			}
-			w := whole.Workload(p)
-			s.index.byOwner[w] = append(s.index.byOwner[w], p)
-		}
-	})
 }

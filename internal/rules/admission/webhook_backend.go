@@ -120,7 +120,7 @@ func (b backend) endpointless(p *rule.Pass, svc *corev1.Service) (fault, bool) {
 	if !p.Coverage(snapshot.KindOf[*discoveryv1.EndpointSlice]()).Known() {
 		return fault{}, false
 	}
-	pods := slices.DeleteFunc(p.PodsSelected(svc.Namespace, svc.Spec.Selector), func(pod *corev1.Pod) bool {
+	pods := slices.DeleteFunc(slices.Clone(p.PodsSelected(svc.Namespace, svc.Spec.Selector)), func(pod *corev1.Pod) bool {
 		return snapshot.PodDone(pod) || pod.DeletionTimestamp != nil
 	})
 	believed := p.Writer(snapshot.ControllerManager).State != snapshot.Dead
