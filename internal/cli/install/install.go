@@ -33,7 +33,8 @@ const (
 
 // New makes the command.
 func New(inv *invocation.Invocation, connection *source.Connection, rules []rule.Rule) *cobra.Command {
-	return &cobra.Command{
+	var questions bool
+	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Print the manifests of what runs in a cluster",
 		Long: `Print the manifests of what runs in a cluster: the definitions of Maek's own kinds, and a namespace (-n, or ` + defaultNamespace + `)
@@ -46,16 +47,18 @@ with a ServiceAccount that may read what a diagnosis reads and nothing else. Not
 			if wrong := validation.IsDNS1123Label(namespace); len(wrong) > 0 {
 				return exit.Misused("-n %q is no name for a namespace: %s", namespace, strings.Join(wrong, "; "))
 			}
-			if err := Manifests(inv.Out, namespace, rules); err != nil {
+			if err := Manifests(inv.Out, namespace, rules, questions); err != nil {
 				return fmt.Errorf("printing the manifests: %w", err)
 			}
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&questions, "questions", false, "also grant what questions need: get on nodes/proxy and configmaps, create on subjectaccessreviews")
+	return cmd
 }
 
 // Manifests writes everything in the order in which it can be applied.
-func Manifests(w io.Writer, namespace string, rules []rule.Rule) error {
+func Manifests(w io.Writer, namespace string, rules []rule.Rule, questions bool) error {
 	if err := Document(w, namespaceFor(namespace)); err != nil {
 		return err
 	}
@@ -73,7 +76,11 @@ func Manifests(w io.Writer, namespace string, rules []rule.Rule) error {
 	if err != nil {
 		return err
 	}
-	for _, obj := range []runtime.Object{account(namespace), Role(rules), binding(namespace)} {
+	objects := []runtime.Object{account(namespace), Role(rules), binding(namespace, RoleName)}
+	if questions {
+		objects = append(objects, QuestionsRole(), binding(namespace, QuestionsRoleName))
+	}
+	for _, obj := range objects {
 		if err := Document(w, obj); err != nil {
 			return err
 		}
@@ -119,11 +126,11 @@ func account(namespace string) *corev1.ServiceAccount {
 	}
 }
 
-func binding(namespace string) *rbacv1.ClusterRoleBinding {
+func binding(namespace, role string) *rbacv1.ClusterRoleBinding {
 	return &rbacv1.ClusterRoleBinding{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
-		ObjectMeta: metav1.ObjectMeta{Name: RoleName, Labels: labels()},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: RoleName},
+		ObjectMeta: metav1.ObjectMeta{Name: role, Labels: labels()},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: serviceAccount}},
 	}
 }

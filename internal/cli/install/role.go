@@ -9,8 +9,12 @@ import (
 	"github.com/maek-dev/maek/internal/rule"
 )
 
-// RoleName is the name of the ClusterRole, and of its binding.
-const RoleName = "maek-read-only"
+const (
+	// RoleName is the name of the ClusterRole, and of its binding.
+	RoleName = "maek-read-only"
+	// QuestionsRoleName is the name of the ClusterRole that --questions adds, and of its binding.
+	QuestionsRoleName = "maek-questions"
+)
 
 // labels of everything that is installed
 // (https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels).
@@ -42,7 +46,23 @@ func Role(rules []rule.Rule) *rbacv1.ClusterRole {
 	}
 	role.Rules = append(role.Rules,
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods/log"}, Verbs: []string{"get"}},
-		rbacv1.PolicyRule{NonResourceURLs: []string{"/livez", "/readyz", "/version"}, Verbs: []string{"get"}},
+		rbacv1.PolicyRule{NonResourceURLs: []string{"/livez", "/metrics", "/readyz", "/version"}, Verbs: []string{"get"}},
 	)
 	return role
+}
+
+// QuestionsRole is what questions need beyond lists and logs: a kubelet's configuration and
+// measurements, the configuration of cluster DNS, and whether others may do something. It is apart,
+// and not installed by default, for nodes/proxy reaches all of a kubelet's API
+// (https://kubernetes.io/docs/concepts/security/rbac-good-practices/#access-to-proxy-subresource-of-nodes).
+func QuestionsRole() *rbacv1.ClusterRole {
+	return &rbacv1.ClusterRole{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
+		ObjectMeta: metav1.ObjectMeta{Name: QuestionsRoleName, Labels: labels()},
+		Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{""}, Resources: []string{"nodes/proxy"}, Verbs: []string{"get"}},
+			{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get"}},
+			{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: []string{"create"}},
+		},
+	}
 }
