@@ -21,6 +21,8 @@ func callCauses() []rule.Cause {
 		{Code: "CustomResourceDefinitionMissing", Via: rule.Claimed},
 		{Code: "VolumeFull", Via: rule.Claimed, Holds: failsOverSpace},
 		{Code: "ApiServerNotReady", Via: rule.Cluster, Holds: needsAPIServer},
+		{Code: "EtcdUnavailable", Via: rule.Cluster, Holds: needsAPIServer},
+		{Code: "EtcdDatabaseFull", Via: rule.Cluster, Holds: needsAPIServer},
 		{Code: "ApiServerNotReady", Via: rule.Cluster, Holds: callsAPIServer},
 	})
 }

@@ -15,9 +15,9 @@ import (
 // who edits a ConfigMap mostly restarts the pods right after.
 const configLately = 15 * time.Minute
 
-// configChanged names the ConfigMaps and Secrets that a pod reads and that were changed just before its
+// configChanged names the ConfigMaps that a pod reads and that were changed just before its
 // pods began to fail, with when and by whom; empty where there is none. That is no proof, but it is what
-// people look for next when the template does not tell.
+// people look for next when the template does not tell. Secrets are never listed.
 func configChanged(p *rule.Pass, spec *corev1.PodSpec, namespace string, failed time.Time) finding.Text {
 	if failed.IsZero() {
 		return finding.Text{}
@@ -32,38 +32,27 @@ func configChanged(p *rule.Pass, spec *corev1.PodSpec, namespace string, failed 
 		texts = append(texts, finding.Textf("%s, which they read, was changed at %s by %q", "Pod가 읽는 %s가 변경되었습니다(%s, %q)",
 			finding.Named(snapshot.SubjectOf(o)), finding.Clock(p.Now(), at), manager))
 	}
-	maps, secrets := readBy(spec)
-	for _, name := range maps {
+	for _, name := range configMapsOf(spec) {
 		if m, ok := snapshot.Get[*corev1.ConfigMap](p.Snapshot, namespace, name); ok {
 			tell(m)
-		}
-	}
-	for _, name := range secrets {
-		if s, ok := snapshot.Get[*corev1.Secret](p.Snapshot, namespace, name); ok {
-			tell(s)
 		}
 	}
 	return finding.Join("; ", texts...)
 }
 
-// readBy names the ConfigMaps and Secrets that the containers of a pod read, each once, sorted.
-func readBy(spec *corev1.PodSpec) (configMaps, secrets []string) {
+// configMapsOf names the ConfigMaps that the containers of a pod read, each once, sorted.
+func configMapsOf(spec *corev1.PodSpec) []string {
+	var names []string
 	for _, v := range spec.Volumes {
 		if v.ConfigMap != nil {
-			configMaps = append(configMaps, v.ConfigMap.Name)
-		}
-		if v.Secret != nil {
-			secrets = append(secrets, v.Secret.SecretName)
+			names = append(names, v.ConfigMap.Name)
 		}
 		if v.Projected == nil {
 			continue
 		}
 		for _, source := range v.Projected.Sources {
 			if source.ConfigMap != nil {
-				configMaps = append(configMaps, source.ConfigMap.Name)
-			}
-			if source.Secret != nil {
-				secrets = append(secrets, source.Secret.Name)
+				names = append(names, source.ConfigMap.Name)
 			}
 		}
 	}
@@ -71,23 +60,16 @@ func readBy(spec *corev1.PodSpec) (configMaps, secrets []string) {
 		for i := range containers {
 			for _, from := range containers[i].EnvFrom {
 				if from.ConfigMapRef != nil {
-					configMaps = append(configMaps, from.ConfigMapRef.Name)
-				}
-				if from.SecretRef != nil {
-					secrets = append(secrets, from.SecretRef.Name)
+					names = append(names, from.ConfigMapRef.Name)
 				}
 			}
 			for _, e := range containers[i].Env {
 				if e.ValueFrom != nil && e.ValueFrom.ConfigMapKeyRef != nil {
-					configMaps = append(configMaps, e.ValueFrom.ConfigMapKeyRef.Name)
-				}
-				if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil {
-					secrets = append(secrets, e.ValueFrom.SecretKeyRef.Name)
+					names = append(names, e.ValueFrom.ConfigMapKeyRef.Name)
 				}
 			}
 		}
 	}
-	slices.Sort(configMaps)
-	slices.Sort(secrets)
-	return slices.Compact(configMaps), slices.Compact(secrets)
+	slices.Sort(names)
+	return slices.Compact(names)
 }

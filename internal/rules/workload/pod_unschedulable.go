@@ -51,6 +51,7 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "VolumeTopologyConflict", Via: rule.Claimed, Holds: aboutOnePod},
 		{Code: "VolumeOnLostNode", Via: rule.Claimed, Holds: aboutOnePod},
 		{Code: "PreemptionCascade", Via: rule.Claimed, Holds: aboutOnePod},
+		{Code: "CloudControllerManagerDown", Via: rule.Claimed, Holds: aboutOnePod},
 		{Code: "ControllerManagerDown", Via: rule.Cluster, Holds: waitsForClaim},
 		{Code: "PodPreempted", Via: rule.Itself},
 	},

@@ -32,7 +32,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs: slices.Concat([]rule.Need{
 		rule.Any[*appsv1.Deployment](), rule.Any[*appsv1.StatefulSet](), rule.Optional[*appsv1.DaemonSet](), rule.Whole[*appsv1.ReplicaSet](),
-		rule.Whole[*corev1.Pod](), rule.Optional[*appsv1.ControllerRevision](), rule.Optional[*corev1.ConfigMap](), rule.Optional[*corev1.Secret](),
+		rule.Whole[*corev1.Pod](), rule.Optional[*appsv1.ControllerRevision](), rule.Optional[*corev1.ConfigMap](),
 		rule.Optional[*corev1.Node](), rule.Optional[*coordinationv1.Lease](),
 	}, rule.Owners()),
 	For: stuckAfter,
