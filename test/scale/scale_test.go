@@ -30,24 +30,24 @@ func TestPodsOfOneWorkload(t *testing.T) {
 	}{
 		"pods that fail alike are one incident of their workload": {
 			reason:    func(int) string { return "CreateContainerError" },
-			wantRoots: map[finding.Code]int{"WorkloadUnavailable": 1},
+			wantRoots: map[finding.Code]int{"ContainerStartFailing": 1},
 		},
 		"pods that wait alike for what may be held up elsewhere are one too": {
 			reason:    func(int) string { return "CreateContainerConfigError" },
-			wantRoots: map[finding.Code]int{"WorkloadUnavailable": 1},
+			wantRoots: map[finding.Code]int{"ContainerStartFailing": 1},
 		},
-		"one that fails in a way of its own stands beside the others": {
+		"one that fails in another way does not stand beside the others": {
 			reason: func(pod int) string {
 				if pod == 1 {
 					return "RunContainerError"
 				}
 				return "CreateContainerError"
 			},
-			wantRoots: map[finding.Code]int{"WorkloadUnavailable": 1, "PodNotReady": 1},
+			wantRoots: map[finding.Code]int{"ContainerStartFailing": 1},
 		},
 		"two ways to fail, each of many pods, are one incident": {
 			reason:    func(pod int) string { return []string{"RunContainerError", "CreateContainerError"}[pod%2] },
-			wantRoots: map[finding.Code]int{"WorkloadUnavailable": 1},
+			wantRoots: map[finding.Code]int{"ContainerStartFailing": 1},
 		},
 	}
 	for name, tc := range tests {
