@@ -143,76 +143,19 @@ func (s *slot) settle(t *testing.T, o *WorldOptions, draw *rand.Rand) {
 // play takes a world from green through the fault and back.
 func (s *slot) play(t *testing.T, scenario Scenario, draw *rand.Rand) {
 	t.Helper()
-	own := scenario.Script.World
-	if s.world == nil || own != nil {
-		s.settle(t, own, draw)
-	}
-	b := s.bench(t)
-	if err := b.isGreen(); err != nil && own == nil {
-		t.Logf("a new control plane, because this one does not recover: %v", err)
-		s.settle(t, nil, draw)
-		b = s.bench(t)
-		if err := b.isGreen(); err != nil {
-			s.clear(t)
-			t.Fatalf("not green before: %v", err)
-		}
-	} else if err != nil {
-		s.clear(t)
-		t.Fatalf("not green before: %v", err)
-	}
-	worker := draw.IntN(2)
-	s.world.names["WORKER"], s.world.names["OTHER"] = []string{"w1", "w2"}[worker], []string{"w2", "w1"}[worker]
-	cidr, err := s.world.PodCIDR(s.world.names["WORKER"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.world.names["WORKER_POD_CIDR"] = cidr
-	t.Logf("names %v", s.world.names)
-	scenario, err = Read(scenario.Dir, s.world.expand)
+	s.makeGreen(t, scenario.Script.World, draw)
+	s.name(t, draw)
+	scenario, err := Read(scenario.Dir, s.world.expand)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := &hand{world: s.world}
-	defer func() {
-		if own != nil {
-			s.clear(t)
-			return
-		}
-		err := h.undo(context.WithoutCancel(t.Context()), scenario.Script.Restore)
-		if err != nil {
-			t.Errorf("restoring: %v", err)
-		}
-		if err != nil || t.Failed() {
-			s.clear(t)
-			return
-		}
-		if err := s.bench(t).isGreen(); err != nil {
-			t.Errorf("not green after: %v", err)
-			s.clear(t)
-		}
-	}()
+	defer s.restore(t, h, scenario)
 	if err := h.do(t.Context(), scenario.Script.Inject); err != nil {
 		t.Fatalf("injecting: %v", err)
 	}
-	began := time.Now()
-	var missing error
-	if err := b.poll(scenario.ArmWithin.Duration, 500*time.Millisecond, func(ctx context.Context) bool {
-		err := h.hold(ctx, scenario.Script.Armed)
-		if err == nil || ctx.Err() == nil {
-			missing = err
-		}
-		return err == nil
-	}); err != nil {
-		t.Fatalf("void: the fault is not live %s after it was injected: %v", time.Since(began).Round(time.Second), missing)
-	}
-	t.Logf("armed after %s", time.Since(began).Round(time.Second))
-	if user := scenario.Script.As; user != "" {
-		path, err := s.world.KubeconfigOf(user)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b = &bench{t: t, environ: append(os.Environ(), "KUBECONFIG="+path)}
-	}
+	b := s.bench(t, scenario.Script.As)
+	arm(b, h, scenario)
 	truth := scenario.Truth[ControlPlane]
 	if len(truth.Roots) == 0 {
 		scenario.Watch.Duration = min(scenario.Watch.Duration, watchAtMost)
@@ -223,6 +166,76 @@ func (s *slot) play(t *testing.T, scenario Scenario, draw *rand.Rand) {
 	}
 	if *record != "" {
 		s.remember(t, scenario)
+	}
+}
+
+// makeGreen sees to it that there is a healthy world: the one that is there, or a new one where the
+// scenario wants its own or the last one did not recover.
+func (s *slot) makeGreen(t *testing.T, own *WorldOptions, draw *rand.Rand) {
+	t.Helper()
+	if s.world != nil && own == nil {
+		err := s.bench(t, "").isGreen()
+		if err == nil {
+			return
+		}
+		t.Logf("a new control plane, because this one does not recover: %v", err)
+	}
+	s.settle(t, own, draw)
+	if err := s.bench(t, "").isGreen(); err != nil {
+		s.clear(t)
+		t.Fatalf("not green before: %v", err)
+	}
+}
+
+// name draws the names of a scenario.
+func (s *slot) name(t *testing.T, draw *rand.Rand) {
+	t.Helper()
+	worker := draw.IntN(2)
+	s.world.names["WORKER"], s.world.names["OTHER"] = []string{"w1", "w2"}[worker], []string{"w2", "w1"}[worker]
+	cidr, err := s.world.PodCIDR(s.world.names["WORKER"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.world.names["WORKER_POD_CIDR"] = cidr
+	t.Logf("names %v", s.world.names)
+}
+
+// arm waits until the fault is live.
+func arm(b *bench, h *hand, scenario Scenario) {
+	b.t.Helper()
+	began := time.Now()
+	var missing error
+	if err := b.poll(scenario.ArmWithin.Duration, 500*time.Millisecond, func(ctx context.Context) bool {
+		err := h.hold(ctx, scenario.Script.Armed)
+		if err == nil || ctx.Err() == nil {
+			missing = err
+		}
+		return err == nil
+	}); err != nil {
+		b.t.Fatalf("void: the fault is not live %s after it was injected: %v", time.Since(began).Round(time.Second), missing)
+	}
+	b.t.Logf("armed after %s", time.Since(began).Round(time.Second))
+}
+
+// restore takes the fault back, or the whole world where it was the scenario's own or where Maek did
+// not tell the truth about it.
+func (s *slot) restore(t *testing.T, h *hand, scenario Scenario) {
+	t.Helper()
+	if scenario.Script.World != nil {
+		s.clear(t)
+		return
+	}
+	err := h.undo(context.WithoutCancel(t.Context()), scenario.Script.Restore)
+	if err != nil {
+		t.Errorf("restoring: %v", err)
+	}
+	if t.Failed() {
+		s.clear(t)
+		return
+	}
+	if err := s.bench(t, "").isGreen(); err != nil {
+		t.Errorf("not green after: %v", err)
+		s.clear(t)
 	}
 }
 
@@ -248,8 +261,17 @@ func (s *slot) remember(t *testing.T, scenario Scenario) {
 	}
 }
 
-func (s *slot) bench(t *testing.T) *bench {
-	return &bench{t: t, environ: append(os.Environ(), "KUBECONFIG="+s.world.Kubeconfig)}
+// bench is the world as a user sees it; an administrator when empty.
+func (s *slot) bench(t *testing.T, user string) *bench {
+	t.Helper()
+	path := s.world.Kubeconfig
+	if user != "" {
+		var err error
+		if path, err = s.world.KubeconfigOf(user); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &bench{t: t, environ: append(os.Environ(), "KUBECONFIG="+path)}
 }
 
 // isGreen waits until Maek calls the world healthy, and all pods of the application run.
