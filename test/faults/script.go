@@ -109,7 +109,7 @@ type Patch struct {
 type Restart struct {
 	// Component by its name.
 	Component string `json:"component"`
-	// Flags added to its own; of a flag that is there twice, the last counts.
+	// Flags that it gets, in place of its own of the same name.
 	Flags []string `json:"flags"`
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -33,8 +34,18 @@ func newProcess(assets, dir, program, name string, args ...string) *process {
 // program is the name of its file.
 func (p *process) program() string { return filepath.Base(p.path) }
 
-// start starts the process with arguments besides its own; of a flag that is there twice the last
-// counts. The process outlives ctx.
+// replaced returns arguments with flags in place of those of the same name, and others added.
+func replaced(args, flags []string) []string {
+	out := slices.DeleteFunc(slices.Clone(args), func(arg string) bool {
+		return slices.ContainsFunc(flags, func(flag string) bool {
+			name, _, _ := strings.Cut(flag, "=")
+			return strings.HasPrefix(arg, name+"=")
+		})
+	})
+	return append(out, flags...)
+}
+
+// start starts the process with flags in place of its own or besides them. The process outlives ctx.
 func (p *process) start(ctx context.Context, extra ...string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,7 +57,7 @@ func (p *process) start(ctx context.Context, extra ...string) error {
 		return fmt.Errorf("opening the log of %s: %w", p.name, err)
 	}
 	defer func() { _ = out.Close() }()
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.path, append(slices.Clip(p.args), extra...)...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.path, replaced(p.args, extra)...)
 	cmd.Stdout, cmd.Stderr = out, out
 	// A process group of its own keeps an interrupt at the terminal from it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
