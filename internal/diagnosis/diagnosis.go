@@ -29,7 +29,7 @@ type Diagnosis struct {
 	Skips []finding.Skip
 	// Failures are rules that broke.
 	Failures []finding.Failure
-	// Risks are findings about what the next loss would take, the widest first.
+	// Risks are findings about what the next loss would take, the gravest and widest first.
 	Risks []finding.Finding
 	// RiskSkips are what could not be looked at for Risks.
 	RiskSkips []finding.Skip
@@ -122,7 +122,7 @@ func (d *Diagnosis) setRisksApart(res rule.Result, rules []rule.Rule, r requests
 		}
 	}
 	slices.SortStableFunc(d.Risks, func(a, b finding.Finding) int {
-		return cmp.Or(cmp.Compare(len(b.Explains), len(a.Explains)), finding.Compare(a, b))
+		return cmp.Or(cmp.Compare(finding.Rank(a.Severity), finding.Rank(b.Severity)), cmp.Compare(len(b.Explains), len(a.Explains)), finding.Compare(a, b))
 	})
 	res.Findings, res.Skips = findings, skips
 	return res

@@ -19,7 +19,7 @@ var _ = Catalog.Add(rule.Rule{
 			"control plane이 노드로 보이지 않는 클러스터(관리형)는 제공자가 책임지므로 대상이 아닙니다.",
 	},
 	Link:     "https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/",
-	Severity: finding.Info,
+	Severity: finding.Warning,
 	Risk:     true,
 	Needs:    []rule.Need{rule.Whole[*corev1.Node]()},
 	Detect: func(p *rule.Pass) {

@@ -20,7 +20,7 @@ var _ = Catalog.Add(rule.Rule{
 			"멤버 3개는 1개, 5개는 2개의 손실을 견딥니다. 클러스터의 static pod로 실행되지 않는 etcd는 보이지 않으므로 확인하지 않습니다.",
 	},
 	Link:     "https://etcd.io/docs/v3.6/faq/#what-is-failure-tolerance",
-	Severity: finding.Info,
+	Severity: finding.Warning,
 	Risk:     true,
 	Needs:    []rule.Need{rule.Whole[*corev1.Pod]()},
 	Detect: func(p *rule.Pass) {
