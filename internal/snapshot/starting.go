@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"iter"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,7 +24,7 @@ const subresourceStatus = "status"
 // readiness probes that must succeed after. It is zero where no container has such a probe.
 func StartAllowance(p *corev1.Pod) time.Duration {
 	var longest time.Duration
-	for _, c := range servingContainers(p) {
+	for c := range servingContainers(p) {
 		var allowed int32
 		if startup := c.StartupProbe; startup != nil {
 			failures := orDefault(startup.FailureThreshold, defaultProbeFailures)
@@ -40,15 +41,20 @@ func StartAllowance(p *corev1.Pod) time.Duration {
 
 // servingContainers are the containers that run as long as the pod: the regular ones and the
 // sidecars, which are init containers that always restart.
-func servingContainers(p *corev1.Pod) []corev1.Container {
-	var out []corev1.Container
-	for i := range p.Spec.InitContainers {
-		c := p.Spec.InitContainers[i]
-		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			out = append(out, c)
+func servingContainers(p *corev1.Pod) iter.Seq[*corev1.Container] {
+	return func(yield func(*corev1.Container) bool) {
+		for i := range p.Spec.InitContainers {
+			c := &p.Spec.InitContainers[i]
+			if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways && !yield(c) {
+				return
+			}
+		}
+		for i := range p.Spec.Containers {
+			if !yield(&p.Spec.Containers[i]) {
+				return
+			}
 		}
 	}
-	return append(out, p.Spec.Containers...)
 }
 
 func orDefault(n, fallback int32) int32 {

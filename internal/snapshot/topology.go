@@ -39,6 +39,8 @@ type index struct {
 	eventsOf map[v1alpha1.Subject][]*corev1.Event
 	pulls    sync.Once
 	failed   []PullFailure
+	writers  sync.Map // Freshness by Writer
+	derived  sync.Map // what Derived keeps, by type
 }
 
 // podRun is a part of the sorted pods whose labels are all alike: those of one ReplicaSet, mostly.

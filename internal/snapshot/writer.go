@@ -60,8 +60,20 @@ type Freshness struct {
 	Evidence []v1alpha1.Evidence
 }
 
-// Writer tells whether a writer lives. It reads Leases.
+// Writer tells whether a writer lives. Its Evidence is shared: do not write to it. It reads Leases.
 func (s *Snapshot) Writer(w Writer) Freshness {
+	s.table(KindOf[*coordinationv1.Lease]()) // a rule must declare what it reads, whether it is the first to ask or not
+	if known, ok := s.index.writers.Load(w); ok {
+		if f, ok := known.(Freshness); ok {
+			return f
+		}
+	}
+	f := s.freshness(w)
+	s.index.writers.Store(w, f)
+	return f
+}
+
+func (s *Snapshot) freshness(w Writer) Freshness {
 	lease, ok := Get[*coordinationv1.Lease](s, w.Namespace, w.Name)
 	if !ok {
 		c := s.Coverage(KindOf[*coordinationv1.Lease]())

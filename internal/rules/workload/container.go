@@ -213,14 +213,50 @@ func worstFirst(a, b container) int {
 		cmp.Compare(a.pod.Name, b.pod.Name), cmp.Compare(a.spec.Name, b.spec.Name))
 }
 
-// endingContainers returns the containers of all pods for which keep holds, by workload, the worst first.
-func endingContainers(p *rule.Pass, keep func(container) bool) []group[container] {
-	var found []container
-	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
+// restless are the containers about which the rules of endingContainers may have something to say: all
+// but those that run, are no init containers and never ended, which are nearly all of a large cluster.
+type restless []container
+
+func restlessContainers(pods []*corev1.Pod) restless {
+	var out restless
+	for _, pod := range pods {
+		if calm(pod) {
+			continue
+		}
 		for c := range containersOf(pod) {
-			if keep(c) {
-				found = append(found, c)
+			if c.init || !ranOnce(c.status) {
+				out = append(out, c)
 			}
+		}
+	}
+	return out
+}
+
+// calm tells whether no container of a pod is restless.
+func calm(pod *corev1.Pod) bool {
+	if len(pod.Status.InitContainerStatuses) > 0 {
+		return false
+	}
+	for i := range pod.Status.ContainerStatuses {
+		if !ranOnce(&pod.Status.ContainerStatuses[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// ranOnce tells whether a container runs and never ended before.
+func ranOnce(c *corev1.ContainerStatus) bool {
+	return c.State.Running != nil && c.LastTerminationState.Terminated == nil
+}
+
+// endingContainers returns the restless containers for which keep holds, by workload, the worst first.
+func endingContainers(p *rule.Pass, keep func(container) bool) []group[container] {
+	pods := snapshot.List[*corev1.Pod](p.Snapshot)
+	var found []container
+	for _, c := range snapshot.Derived(p.Snapshot, func() restless { return restlessContainers(pods) }) {
+		if keep(c) {
+			found = append(found, c)
 		}
 	}
 	groups := groupBy(found, func(c container) finding.Subject { return p.Workload(c.pod) })

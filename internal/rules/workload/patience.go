@@ -26,7 +26,8 @@ const lastResort = 15 * time.Minute
 
 // settles tells whether a pod that is not ready may yet become so without anybody's doing.
 func settles(s *snapshot.Snapshot, pod *corev1.Pod, u unready) bool {
-	return s.PodStarting(pod) || s.Now().Sub(u.since) < max(unreadyAfter, patience(s, pod, u))
+	lasts := s.Now().Sub(u.since)
+	return lasts < unreadyAfter || s.PodStarting(pod) || lasts < patience(s, pod, u)
 }
 
 // patience is how long a pod may be unready beyond what is asked of every finding.

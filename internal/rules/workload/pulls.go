@@ -2,6 +2,7 @@ package workload
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,18 +37,54 @@ const (
 // containerd 2: core/remotes/docker/{resolver,authorizer}.go, core/remotes/errors/errors.go;
 // CRI-O by way of go.podman.io/image, docker/errors.go; registries by the error codes of
 // https://distribution.github.io/distribution/spec/api/#errors-2.
-var pullTexts = []struct {
-	text  *regexp.Regexp
+//
+// They are looked for without regular expressions where that is possible: thousands of pods can fail
+// alike, and each rule about pulls asks for the class of each.
+var pullTexts = []pullText{
+	{says: []string{"failed to parse image reference", "invalid reference format"}, class: pullInvalidName},
+	{says: []string{"429 Too Many Requests"}, anyCase: "toomanyrequests", class: pullLimited},
+	{says: []string{"x509: ", "tls: ", "server gave HTTP response to HTTPS client"}, class: pullTLS},
+	{
+		says: []string{
+			"connection refused", "i/o timeout", "TLS handshake timeout", "no route to host", "network is unreachable",
+			"connection reset by peer", "context deadline exceeded", "Client.Timeout exceeded",
+		},
+		end: ": EOF", class: pullNoConnection,
+	},
+	{says: []string{"received unexpected HTTP status: 5"}, with: ": 5", like: regexp.MustCompile(`: 5\d\d [A-Z]`), class: pullServerError},
+	{
+		says: []string{
+			"401 Unauthorized", "403 Forbidden", "authorization failed", "pull access denied", "insufficient_scope", "no basic auth credentials",
+			"access to the resource is denied", "missing username or secret", "failed to fetch anonymous token", "failed to fetch oauth token",
+		},
+		with: "ed: ", like: regexp.MustCompile(`\b(?:unauthorized|denied): `), class: pullDenied,
+	},
+	{says: []string{"no match for platform", "no image found in manifest list for architecture", "no image found in image index for architecture"}, class: pullNoPlatform},
+	{
+		says:    []string{"manifest unknown", "name unknown", "repository name not known", "404 Not Found", ": not found:"},
+		anyCase: "manifest_unknown", end: ": not found", class: pullNotFound,
+	},
+	{anyCase: "name_unknown", class: pullNotFound},
+}
+
+// pullText is how a class of failed pulls is told from the others: by any one of its fields.
+type pullText struct {
+	// says are parts of the message, anyCase one in whatever case, end its end; empty means none.
+	says    []string
+	anyCase string
+	end     string
+	// like is what a part of the message looks like, which is only tried where it has with in it.
+	like *regexp.Regexp
+	with string
+
 	class pullClass
-}{
-	{regexp.MustCompile(`failed to parse image reference|invalid reference format`), pullInvalidName},
-	{regexp.MustCompile(`429 Too Many Requests|(?i:toomanyrequests)`), pullLimited},
-	{regexp.MustCompile(`x509: |tls: |server gave HTTP response to HTTPS client`), pullTLS},
-	{regexp.MustCompile(`connection refused|i/o timeout|TLS handshake timeout|no route to host|network is unreachable|connection reset by peer|context deadline exceeded|Client\.Timeout exceeded|: EOF$`), pullNoConnection},
-	{regexp.MustCompile(`: 5\d\d [A-Z]|received unexpected HTTP status: 5\d\d`), pullServerError},
-	{regexp.MustCompile(`401 Unauthorized|403 Forbidden|authorization failed|pull access denied|insufficient_scope|no basic auth credentials|access to the resource is denied|missing username or secret|failed to fetch (?:anonymous|oauth) token|\bunauthorized: |\bdenied: `), pullDenied},
-	{regexp.MustCompile(`no match for platform|no image found in (?:manifest list|image index) for architecture`), pullNoPlatform},
-	{regexp.MustCompile(`manifest unknown|name unknown|repository name not known|(?i:manifest_unknown|name_unknown)|404 Not Found|: not found$|: not found:`), pullNotFound},
+}
+
+func (t pullText) matches(message, lower string) bool {
+	return slices.ContainsFunc(t.says, func(part string) bool { return strings.Contains(message, part) }) ||
+		t.anyCase != "" && strings.Contains(lower, t.anyCase) ||
+		t.end != "" && strings.HasSuffix(message, t.end) ||
+		t.like != nil && strings.Contains(message, t.with) && t.like.MatchString(message)
 }
 
 // classifyPull tells why a pull failed, by the words of whoever failed.
@@ -61,8 +98,9 @@ func classifyPull(f snapshot.PullFailure) pullClass {
 	if _, ok := snapshot.ParseLookUp(f.Message); ok {
 		return pullNoName
 	}
+	lower := strings.ToLower(f.Message)
 	for _, t := range pullTexts {
-		if t.text.MatchString(f.Message) {
+		if t.matches(f.Message, lower) {
 			return t.class
 		}
 	}
