@@ -12,6 +12,7 @@ import (
 
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rules"
+	"github.com/maek-dev/maek/test/faults"
 )
 
 // section is a part of detections.yaml.
@@ -32,8 +33,9 @@ const preface = `# What is detected
 
 What operators look for, and which rules find it. Rows 1 to 131 are what Popeye, k8sgpt, Troubleshoot and others detect
 between them; N1 to N33 is what none of them does. A row without a code has its reason.
+Fault scenarios (test/faults) are made on a real control plane whose nodes are code, on the lab, or on both.
 
-Generated from test/reference/detections.yaml.
+Generated from test/reference/detections.yaml and the truths of test/faults.
 `
 
 func TestDetectionsAreCurrent(t *testing.T) {
@@ -75,6 +77,7 @@ func TestDetectionsAreCurrent(t *testing.T) {
 			fmt.Fprintf(&page, "| %s | %s | %s |\n", d.ID, cell(d.What), cell(found))
 		}
 	}
+	scenarios(t, &page, folderOf, told)
 	var rest []string
 	for code, folder := range folderOf {
 		if !told[code] {
@@ -86,4 +89,39 @@ func TestDetectionsAreCurrent(t *testing.T) {
 		fmt.Fprintf(&page, "\n## Beyond these\n\n%s\n", strings.Join(rest, ", "))
 	}
 	current(t, filepath.Join("docs", "detections.md"), page.String())
+}
+
+// scenarios writes which rule names each fault scenario's cause, from the truths that the suite holds
+// every diagnosis against.
+func scenarios(t *testing.T, page *strings.Builder, folderOf map[finding.Code]string, told map[finding.Code]bool) {
+	t.Helper()
+	all, err := faults.Load(filepath.Join(module, "test/faults"), func(name string) string { return strings.ToLower(name) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	page.WriteString("\n## Fault scenarios\n\n| scenario | what is done | cause named by | run on |\n|---|---|---|---|\n")
+	for _, s := range all {
+		var by, on []string
+		for _, env := range []faults.Environment{faults.ControlPlane, faults.Lab} {
+			truth, ok := s.Truth[env]
+			if !ok {
+				continue
+			}
+			on = append(on, string(env))
+			for _, root := range truth.Roots {
+				code := finding.Code(root.Code)
+				told[code] = true
+				if folderOf[code] == "" {
+					t.Errorf("scenario %s names %s, which no rule finds", s.Name, code)
+				}
+				if link := fmt.Sprintf("[%s](rules/%s.md#%s)", code, folderOf[code], strings.ToLower(root.Code)); !slices.Contains(by, link) {
+					by = append(by, link)
+				}
+			}
+		}
+		if len(by) == 0 {
+			by = []string{"nothing: it only looks ill"}
+		}
+		fmt.Fprintf(page, "| %s | %s | %s | %s |\n", s.Name, cell(s.Title), strings.Join(by, ", "), strings.Join(on, ", "))
+	}
 }
