@@ -95,7 +95,7 @@ func TestDetectionsAreCurrent(t *testing.T) {
 // every diagnosis against.
 func scenarios(t *testing.T, page *strings.Builder, folderOf map[finding.Code]string, told map[finding.Code]bool) {
 	t.Helper()
-	all, err := faults.Load(filepath.Join(module, "test/faults"), func(name string) string { return strings.ToLower(name) })
+	all, err := faults.Load(filepath.Join(module, "test/faults"), strings.ToLower)
 	if err != nil {
 		t.Fatal(err)
 	}
