@@ -73,7 +73,7 @@ func unavailable(p *rule.Pass, api *apiregistrationv1.APIService, c apiregistrat
 	}
 	stuck := stuckNamespaces(p, group, &f)
 	scalers := blindScalers(p, api.Spec.Group, &f)
-	f.Why = finding.Join(" ", finding.Textf("Its group %s is served by %s, of which the API server says: %s.", "%[2]s가 %[1]s group을 제공하며 API server의 기록은 다음과 같습니다: %[3]s.", group, finding.Named(service), finding.Quote(c.Message)),
+	f.Why = finding.Join(" ", finding.Textf("Its group %s is served by %s, of which the API server says: %s.", "%[2]s가 %[1]s group을 제공하며 API server의 기록은 다음과 같습니다: %[3]s.", group, finding.Named(service), strings.TrimSuffix(finding.Quote(c.Message), ".")),
 		finding.Text{
 			EN: "Until it answers no namespace can finish its deletion and the garbage collector leaves out its kinds.",
 			KO: "응답할 때까지 namespace 삭제가 끝나지 않고 garbage collector가 그 kind를 건너뜁니다.",

@@ -25,10 +25,10 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Text{EN: "certificate request is not signed", KO: "인증서 요청이 서명되지 않습니다"},
 	Doc: finding.Text{
 		EN: "A CertificateSigningRequest waits for longer than ten minutes, was denied, or failed. One of a kubelet's client certificate keeps its node from joining or, once the old certificate has run out, from reporting; one of a " +
-			"kubelet's serving certificate, which nothing in Kubernetes approves by itself, breaks logs, exec and metrics of that node. Requests of one signer with one fate are one finding. Left alone: young requests, signed ones, and " +
-			"those that a later request of the same user got signed.",
+			"kubelet's serving certificate, which nothing in Kubernetes approves by itself, breaks logs, exec and metrics of that node. Requests of one signer with one fate are one finding. A person's own request that is not approved, or was denied, is info. Left alone: young requests, signed ones, " +
+			"those that a later request of the same user got signed, and those for the serving certificate of a node that is gone.",
 		KO: "CertificateSigningRequest가 10분 넘게 대기하거나 거부되거나 실패했습니다. kubelet의 클라이언트 인증서이면 노드가 클러스터에 참여하지 못하거나 기존 인증서가 만료된 뒤 보고하지 못합니다. kubelet의 serving 인증서는 Kubernetes가 " +
-			"자동으로 승인하지 않으며, 승인되지 않으면 해당 노드의 logs, exec, metric을 사용할 수 없습니다. signer와 상태가 같은 요청은 하나로 알립니다. 최근 요청, 서명된 요청, 같은 사용자의 이후 요청이 서명된 경우는 제외합니다.",
+			"자동으로 승인하지 않으며, 승인되지 않으면 해당 노드의 logs, exec, metric을 사용할 수 없습니다. signer와 상태가 같은 요청은 하나로 알립니다. 사용자 본인의 요청이 승인되지 않았거나 거부된 경우는 info입니다. 최근 요청, 서명된 요청, 같은 사용자의 이후 요청이 서명된 경우, 이미 없는 노드의 serving 인증서 요청은 제외합니다.",
 	},
 	Link:     "https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/",
 	Severity: finding.Warning,
@@ -92,7 +92,7 @@ func detectCertificateSigningRequestStuck(p *rule.Pass) {
 	batches := map[string]*batch{}
 	for _, csr := range all {
 		f, c := fateOf(csr)
-		if f == "" || !signed[csr.Spec.SignerName+" "+requester(csr)].Before(csr.CreationTimestamp.Time) {
+		if f == "" || !signed[csr.Spec.SignerName+" "+requester(csr)].Before(csr.CreationTimestamp.Time) || ofGoneNode(p.Snapshot, csr) {
 			continue
 		}
 		k := csr.Spec.SignerName + " " + string(f)
@@ -116,6 +116,23 @@ func requester(csr *certificatesv1.CertificateSigningRequest) string {
 	return csr.Spec.Username
 }
 
+// ofGoneNode tells whether a request is for the serving certificate of a Node that is gone: a kubelet
+// asks for one once its Node is registered, and the request outlives a Node of a pool that shrank.
+func ofGoneNode(s *snapshot.Snapshot, csr *certificatesv1.CertificateSigningRequest) bool {
+	if csr.Spec.SignerName != certificatesv1.KubeletServingSignerName || !s.Coverage(snapshot.KindOf[*corev1.Node]()).Known() {
+		return false
+	}
+	node, isNode := strings.CutPrefix(requester(csr), nodeUser)
+	_, there := snapshot.Get[*corev1.Node](s, "", node)
+	return isNode && !there
+}
+
+// personal tells whether a request is for somebody's own use of the API, which people approve or
+// refuse as they see fit.
+func (b *batch) personal() bool {
+	return b.signer == certificatesv1.KubeAPIServerClientSignerName && (b.fate == pending || b.fate == denied)
+}
+
 // nodeUser begins the name under which a kubelet is known
 // (https://kubernetes.io/docs/reference/access-authn-authz/node/).
 const nodeUser = "system:node:"
@@ -130,6 +147,9 @@ func (b *batch) finding(p *rule.Pass) finding.Finding {
 		mechanism = v1alpha1.MechanismRefused
 	}
 	f := finding.Finding{Subject: snapshot.SubjectOf(first), Mechanism: mechanism, Since: first.CreationTimestamp.Time}
+	if b.personal() {
+		f.Severity = finding.Info
+	}
 	for _, csr := range b.requests {
 		name := requester(csr)
 		node, isNode := strings.CutPrefix(name, nodeUser)
@@ -156,7 +176,7 @@ func (b *batch) finding(p *rule.Pass) finding.Finding {
 	said := finding.Text{}
 	if b.reason != nil && b.reason.Message != "" {
 		seen.Value = finding.Quote(string(b.fate) + ": " + b.reason.Message)
-		said = finding.Textf("The first of them says: %s.", "첫 요청의 기록: %s.", finding.Quote(b.reason.Message))
+		said = finding.Textf("The first of them says: %s.", "첫 요청의 기록: %s.", strings.TrimSuffix(finding.Quote(b.reason.Message), "."))
 	}
 	f.Evidence = append([]finding.Evidence{seen}, f.Evidence...)
 	f.Why = finding.Join(" ", finding.Textf("Requests: %d, the first of %s.", "요청 %d건, 첫 요청은 %s입니다.", len(b.requests), finding.Clock(p.Now(), first.CreationTimestamp.Time)), said, b.harm())
@@ -203,10 +223,17 @@ func (b *batch) remedies(first *certificatesv1.CertificateSigningRequest) findin
 			Command: "kubectl -n kube-system logs -l component=kube-controller-manager --tail=200 | grep -i certificate",
 		})
 	case denied, failed:
-		out.Now = append(out.Now, finding.Remedy{Text: finding.Text{
-			EN: "mend what the message names; the kubelet asks again by itself",
-			KO: "메시지가 가리키는 문제를 고칩니다. kubelet은 스스로 다시 요청합니다",
-		}})
+		again := finding.Text{
+			EN: "mend what the message names, and send the request anew if it is meant",
+			KO: "메시지가 가리키는 문제를 고치고, 의도된 요청이면 다시 보냅니다",
+		}
+		if b.signer == certificatesv1.KubeAPIServerClientKubeletSignerName || b.signer == certificatesv1.KubeletServingSignerName {
+			again = finding.Text{
+				EN: "mend what the message names; the kubelet asks again by itself",
+				KO: "메시지가 가리키는 문제를 고칩니다. kubelet은 스스로 다시 요청합니다",
+			}
+		}
+		out.Now = append(out.Now, finding.Remedy{Text: again})
 	}
 	return out
 }

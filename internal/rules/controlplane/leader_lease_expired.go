@@ -105,7 +105,10 @@ func lapsedLease(p *rule.Pass, l *coordinationv1.Lease, w snapshot.Freshness, by
 	f := finding.Finding{Subject: subject, Mechanism: v1alpha1.MechanismHung, Since: w.LastSeen, Evidence: w.Evidence}
 	when := finding.Clock(p.Now(), w.LastSeen)
 	peers := byNamespace[finding.Subject{Kind: "Namespace", Name: l.Namespace}]
-	own := slices.IndexFunc(peers, func(pod *corev1.Pod) bool { return pod.Name == holder || pod.Name == w.Holder })
+	own := slices.IndexFunc(peers, func(pod *corev1.Pod) bool {
+		// A StatefulSet's pod has the name of the one before it, which may have been of another version.
+		return (pod.Name == holder || pod.Name == w.Holder) && pod.CreationTimestamp.Time.Before(w.LastSeen)
+	})
 	switch {
 	case own >= 0:
 		pod := peers[own]
@@ -151,7 +154,9 @@ func lapsedLease(p *rule.Pass, l *coordinationv1.Lease, w snapshot.Freshness, by
 		}}
 		return f, true
 	default:
-		i := slices.IndexFunc(peers, func(pod *corev1.Pod) bool { return snapshot.PodReady(pod) && sameMaker(pod.Name, holder) })
+		i := slices.IndexFunc(peers, func(pod *corev1.Pod) bool {
+			return snapshot.PodReady(pod) && (pod.Name == holder || sameMaker(pod.Name, holder))
+		})
 		if i < 0 {
 			return finding.Finding{}, false // Its controller is gone or scaled to zero; who should run tells of itself.
 		}

@@ -106,6 +106,9 @@ func signsOfPods(p *rule.Pass, gone func(string) bool) map[string]sign {
 // joins registers within seconds of it.
 func signsOfRequests(p *rule.Pass, gone func(string) bool) map[string]sign {
 	out := map[string]sign{}
+	if !p.Coverage(snapshot.KindOf[*corev1.Event]()).Known() {
+		return out // Only events tell of nodes that were removed on purpose.
+	}
 	for _, r := range snapshot.List[*certificatesv1.CertificateSigningRequest](p.Snapshot) {
 		at := r.CreationTimestamp.Time
 		if len(r.Status.Certificate) == 0 || p.Now().Sub(at) < settled ||

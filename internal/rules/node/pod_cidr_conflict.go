@@ -196,7 +196,7 @@ func sharedPodAddresses(pods []*corev1.Pod) []clash {
 			}
 			out = append(out, clash{
 				node: k.a, other: k.b,
-				says: finding.Textf("Pods %s/%s (node %s) and %s/%s (node %s) have one address, %s.", "Pod %s/%s(노드 %s)와 %s/%s(노드 %s)의 주소가 %s(으)로 같습니다.",
+				says: finding.Textf("Pods %s/%s (node %s) and %s/%s (node %s) have one address, %s.", "Pod %s/%s(노드 %s)와 %s/%s(노드 %s)의 주소가 같습니다(%s).",
 					pod.Namespace, pod.Name, pod.Spec.NodeName, other.Namespace, other.Name, other.Spec.NodeName, pod.Status.PodIP),
 				evidence: []finding.Evidence{e(pod), e(other)},
 			})

@@ -29,10 +29,13 @@ type complaint struct {
 
 // badWhenTrue are condition types that tell of trouble when they are true: those of the conventions of
 // kstatus (sigs.k8s.io/cli-utils/pkg/kstatus) and of operators that followed OpenShift's
-// (github.com/openshift/api/config/v1, ClusterStatusConditionType), and those of subscriptions of the
-// Operator Lifecycle Manager (github.com/operator-framework/api/pkg/operators/v1alpha1).
+// (github.com/openshift/api/config/v1, ClusterStatusConditionType; Failing is that of its
+// ClusterVersion), those of subscriptions of the Operator Lifecycle Manager
+// (github.com/operator-framework/api/pkg/operators/v1alpha1), and Strimzi's NotReady
+// (https://strimzi.io/docs/operators/latest/deploying, status of custom resources).
 var badWhenTrue = []string{
-	"Stalled", "Degraded", "Failed", "Failure", "ReconcileError", "ErrorOccurred", "ResolutionFailed", "CatalogSourcesUnhealthy", "InstallPlanFailed",
+	"Stalled", "Degraded", "Failed", "Failure", "Failing", "ReconcileError", "ErrorOccurred", "ResolutionFailed", "CatalogSourcesUnhealthy", "InstallPlanFailed",
+	"NotReady",
 }
 
 // badWhenFalse are condition types that tell of trouble when they are false. Synced is that of
@@ -43,19 +46,29 @@ var badWhenFalse = []string{"Ready", "Available", "Healthy", "Synced", "Reconcil
 // atWork are condition types that say, when they are true, that a controller works on the object.
 var atWork = []string{"Reconciling", "Progressing", "Creating", "Updating", "Upgrading", "Installing", "Deploying"}
 
-// leftAlone are the words with which an object says that nothing is meant to go on with it.
-var leftAlone = []string{"Suspended", "Paused", "Completed", "Succeeded", "Finished", "Disabled", "Stopped", "Hibernated", "ScaledToZero", "NotUsed", "Unused"}
+// leftAlone are the words with which an object says that nothing is meant to go on with it. The last
+// two are phases in which a DataVolume waits for a pod that uses it
+// (github.com/kubevirt/containerized-data-importer/pkg/apis/core/v1beta1).
+var leftAlone = []string{
+	"Suspended", "Paused", "Completed", "Succeeded", "Finished", "Disabled", "Stopped", "Hibernated", "ScaledToZero", "NotUsed", "Unused",
+	"WaitForFirstConsumer", "PendingPopulation",
+}
+
+// meant are reasons for which a condition is false by intent, whatever others say: a virtual machine
+// that is switched off (kubevirt.io/kubevirt/pkg/virt-controller/watch/vm, syncReadyConditionFromVMI),
+// and what serves nobody and was scaled to zero (knative.dev/serving/pkg/reconciler/autoscaling/kpa).
+var meant = []string{"VMINotExists", "NoTraffic"}
 
 // badPhases are the phases that tell of trouble in kinds that say nothing in conditions: those of the
 // Operator Lifecycle Manager (github.com/operator-framework/api/pkg/operators/v1alpha1) and of Argo CD
 // (github.com/argoproj/gitops-engine/pkg/health).
-var badPhases = []string{"Failed", "Degraded", "Error", "Unhealthy"}
+var badPhases = []string{"Failed", "Failure", "Degraded", "Error", "Unhealthy"}
 
 // runs are the endings of the names of kinds whose objects are one run of something: a failed one is
 // history, and stays until somebody deletes it.
 var runs = []string{
 	"Run", "Job", "Task", "Workflow", "Request", "Backup", "Restore", "Operation", "Report", "Order", "Challenge", "Execution", "Action", "Scan", "Snapshot",
-	"Migration", "Attempt", "Event", "JobSet", "SparkApplication", "Trial", "Experiment",
+	"Migration", "Attempt", "Event", "JobSet", "SparkApplication", "Trial", "Experiment", "InstallPlan",
 }
 
 // gatewayGroup is the group of the Gateway API, whose kinds have rules of their own.
@@ -87,7 +100,7 @@ func complaintOf(r *snapshot.CustomResource) (complaint, bool) {
 		}
 		underWay = underWay || (slices.Contains(atWork, c.Type) && c.Status == metav1.ConditionTrue)
 		bad := c.Status == metav1.ConditionTrue && slices.Contains(badWhenTrue, c.Type) ||
-			c.Status == metav1.ConditionFalse && slices.Contains(badWhenFalse, c.Type)
+			c.Status == metav1.ConditionFalse && slices.Contains(badWhenFalse, c.Type) && !slices.Contains(meant, c.Reason)
 		if bad && (worst == nil || conditionRank(c.Type) < conditionRank(worst.Type)) {
 			worst = c
 		}

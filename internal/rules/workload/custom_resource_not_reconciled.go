@@ -44,9 +44,12 @@ func customResourceNotReconciled(p *rule.Pass) {
 			continue
 		}
 		changed := snapshot.SpecWritten(r)
-		_, wrote := statusWritten(r)
+		controller, wrote := statusWritten(r)
 		if changed.IsZero() || wrote.After(changed) {
 			continue // Nothing says since when, or the controller lives and has seen the object since.
+		}
+		if by, at := snapshot.LastManager(r); controller != "" && by == controller && at.Equal(changed) {
+			continue // The controller wrote the change itself, as one that fills in defaults does.
 		}
 		if byKind[r.Kind] == nil {
 			kinds = append(kinds, r.Kind)

@@ -76,5 +76,5 @@ func podFailed(pod *corev1.Pod, at time.Time) finding.Finding {
 
 // ended says with which code a container ended for good.
 func ended(end *corev1.ContainerStateTerminated) finding.Text {
-	return finding.Textf("ended with exit code %d", "exit code %d(으)로 종료되었습니다", end.ExitCode)
+	return finding.Textf("ended with exit code %d", "종료되었습니다(exit code %d)", end.ExitCode)
 }
