@@ -62,10 +62,13 @@ func (p *page) verdict(d v1alpha1.Diagnosis) {
 	for _, f := range d.Findings {
 		switch {
 		case f.Incident != "":
+		case f.Severity == v1alpha1.SeverityInfo:
+			// Beside an incident it is in the way of whoever was woken by that.
+			if !f.Settling && len(d.Incidents) == 0 {
+				noted = append(noted, f.Text)
+			}
 		case f.Settling:
 			settling = append(settling, f.Text)
-		case f.Severity == v1alpha1.SeverityInfo:
-			noted = append(noted, f.Text)
 		}
 	}
 	p.headline(d, len(settling) > 0)
