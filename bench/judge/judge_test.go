@@ -12,7 +12,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	apiruntime "k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/maek-dev/maek/bench/world"
 	"github.com/maek-dev/maek/internal/diagnosis"
@@ -83,8 +82,12 @@ func read(size world.Size) *snapshot.Snapshot {
 	for _, k := range rule.Kinds(rules.All()) {
 		b.SetCoverage(k, snapshot.Coverage{State: snapshot.Complete, ReadAt: now})
 	}
+	sharer := snapshot.NewSharer()
 	world.New(size, now).Each(func(o metav1.Object) {
-		if obj, ok := o.(apiruntime.Object); ok {
+		if obj, ok := o.(snapshot.Object); ok {
+			// As it is done with what comes from an API server.
+			snapshot.Trim(obj)
+			sharer.Share(obj)
 			b.Add(obj)
 		}
 	})

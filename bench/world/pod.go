@@ -38,7 +38,7 @@ func (w *World) pod(i int) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: w.namespaceOf(deployment), Name: podName(deployment, n), Labels: labels(deployment), CreationTimestamp: w.began,
 			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: replicaSetName(deployment), UID: "00000000-0000-0000-0000-000000000001", Controller: new(true),
+				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: replicaSetName(deployment), UID: replicaSetUID(deployment), Controller: new(true),
 			}},
 		},
 		Spec: w.podSpec(deployment),

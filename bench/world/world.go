@@ -13,6 +13,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -75,6 +76,11 @@ func (w *World) namespaceOf(deployment int) string {
 func nodeName(i int) string       { return fmt.Sprintf("node-%04d", i) }
 func deploymentName(i int) string { return fmt.Sprintf("service-%05d", i) }
 func replicaSetName(i int) string { return deploymentName(i) + "-6d8f7c9b5" }
+
+// replicaSetUID tells the owners of pods apart, as an API server does.
+func replicaSetUID(i int) types.UID {
+	return types.UID(fmt.Sprintf("00000000-0000-0000-0000-%012d", i))
+}
 func labels(i int) map[string]string {
 	return map[string]string{"app": deploymentName(i), "pod-template-hash": "6d8f7c9b5"}
 }
