@@ -89,7 +89,7 @@ func demandingQuota(p *rule.Pass, r podRefusal) finding.Finding {
 		gone, runningWithout(p.Snapshot, r.subject.Namespace, names), changed)
 	f.Remedies.Now = []finding.Remedy{
 		{
-			Text:    finding.Text{EN: "give containers that say nothing a default; it holds for every pod from then on", KO: "지정이 없는 컨테이너에 기본값을 줍니다. 이후 만들어지는 모든 Pod에 적용됩니다"},
+			Text:    finding.Text{EN: "give containers that say nothing a default, with values that fit them; it holds for every pod from then on", KO: "지정이 없는 컨테이너에 기본값을 줍니다. 워크로드에 맞는 값으로 바꾸어 적용하며, 이후 만들어지는 모든 Pod에 적용됩니다"},
 			Command: defaults(r.subject.Namespace, names),
 		},
 		{
@@ -141,7 +141,7 @@ func defaults(namespace string, names []string) string {
 		entry := fmt.Sprintf("%s: %s", what, small[what])
 		if strings.HasPrefix(name, "limits.") {
 			limits = append(limits, entry)
-		} else {
+		} else if !slices.Contains(requests, entry) { // "cpu" and "requests.cpu" are one.
 			requests = append(requests, entry)
 		}
 	}

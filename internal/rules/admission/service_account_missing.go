@@ -38,7 +38,7 @@ var _ = Catalog.Add(rule.Rule{
 
 // noServiceAccount is how the ServiceAccount plugin refuses
 // (k8s.io/kubernetes/plugin/pkg/admission/serviceaccount/admission.go, Admit).
-var noServiceAccount = regexp.MustCompile(`error looking up service account ([^/\s]+)/([^:\s]+): `)
+var noServiceAccount = regexp.MustCompile(`error looking up service account ([^/\s]+)/([^:\s]+): .*not found`)
 
 // madeByControllerManager tells whether an account is the one that the controller manager makes
 // (k8s.io/kubernetes/pkg/controller/serviceaccount, DefaultServiceAccountsControllerOptions).

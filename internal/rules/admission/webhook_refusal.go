@@ -30,6 +30,23 @@ type refusal struct {
 // (k8s.io/apiserver/pkg/util/webhook/error.go, ErrCallingWebhook).
 var failedCall = regexp.MustCompile(`failed calling webhook "([^"]+)"`)
 
+// refusals leaves out refusals that name another Service than the webhook's: configurations of several
+// revisions of one program have webhooks of one name (the API server's words hold the URL that it called,
+// k8s.io/apiserver/pkg/util/webhook/webhook.go, HookClient, and k8s.io/apiserver/pkg/util/proxy).
+func (w webhook) refusals(all map[string][]refusal) []refusal {
+	service := w.backend.service
+	if service.Name == "" {
+		return all[w.name]
+	}
+	return slices.DeleteFunc(slices.Clone(all[w.name]), func(r refusal) bool {
+		m := calledService.FindStringSubmatch(r.message)
+		return m != nil && (m[1] != service.Name || m[2] != service.Namespace)
+	})
+}
+
+// calledService finds the Service that was called, in the URL.
+var calledService = regexp.MustCompile(`https://([a-z0-9-]+)\.([a-z0-9-]+)\.svc[:/]`)
+
 // recent is how old the last event about a refused write may be to tell of the present: controllers
 // try again after at most 1000 s (k8s.io/client-go/util/workqueue, DefaultTypedControllerRateLimiter).
 const recent = 1000 * time.Second

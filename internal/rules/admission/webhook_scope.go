@@ -27,7 +27,9 @@ type webhook struct {
 	rules      []admissionregistrationv1.RuleWithOperations
 	namespaces *metav1.LabelSelector
 	objects    *metav1.LabelSelector
-	backend    backend
+	// conditioned tells that expressions pick among the requests too (matchConditions), which are not evaluated.
+	conditioned bool
+	backend     backend
 }
 
 // webhooks returns all admission webhooks, those of validating configurations first.
@@ -38,7 +40,7 @@ func webhooks(p *rule.Pass) []webhook {
 			w := &c.Webhooks[i]
 			out = append(out, webhook{
 				config: snapshot.SubjectOf(c), object: c, index: i, name: w.Name, ignores: ignores(w.FailurePolicy), rules: w.Rules,
-				namespaces: w.NamespaceSelector, objects: w.ObjectSelector, backend: clientOf(w.ClientConfig),
+				namespaces: w.NamespaceSelector, objects: w.ObjectSelector, conditioned: len(w.MatchConditions) > 0, backend: clientOf(w.ClientConfig),
 			})
 		}
 	}
@@ -47,7 +49,7 @@ func webhooks(p *rule.Pass) []webhook {
 			w := &c.Webhooks[i]
 			out = append(out, webhook{
 				config: snapshot.SubjectOf(c), object: c, index: i, name: w.Name, ignores: ignores(w.FailurePolicy), rules: w.Rules,
-				namespaces: w.NamespaceSelector, objects: w.ObjectSelector, backend: clientOf(w.ClientConfig),
+				namespaces: w.NamespaceSelector, objects: w.ObjectSelector, conditioned: len(w.MatchConditions) > 0, backend: clientOf(w.ClientConfig),
 			})
 		}
 	}
@@ -108,10 +110,10 @@ func (w webhook) reaches(s *snapshot.Snapshot, namespace string) bool {
 	return err == nil && ok && selector.Matches(labels.Set(ns.Labels))
 }
 
-// choosy tells whether a webhook picks objects by their labels, so that not every request of its
-// rules reaches it.
+// choosy tells whether a webhook picks objects by their labels or by expressions, so that not every
+// request of its rules reaches it.
 func (w webhook) choosy() bool {
-	return w.objects != nil && len(w.objects.MatchLabels)+len(w.objects.MatchExpressions) > 0
+	return w.conditioned || w.objects != nil && len(w.objects.MatchLabels)+len(w.objects.MatchExpressions) > 0
 }
 
 // namespacesOf returns the namespaces whose requests reach the webhook; all of them where it has no

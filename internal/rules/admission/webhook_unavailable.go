@@ -79,7 +79,7 @@ func detectWebhookUnavailable(p *rule.Pass) {
 		key := fmt.Sprintf("%t %s", w.ignores, w.backend.key())
 		o, ok := at[key]
 		if !ok {
-			f, broken := w.fault(p, refused[w.name])
+			f, broken := w.fault(p, w.refusals(refused))
 			if !broken || !w.served(groups) {
 				continue
 			}
@@ -89,7 +89,7 @@ func detectWebhookUnavailable(p *rule.Pass) {
 		}
 		o.webhooks = append(o.webhooks, w)
 		if !w.ignores {
-			o.refused = append(o.refused, refused[w.name]...)
+			o.refused = append(o.refused, w.refusals(refused)...)
 			o.stop(p, w)
 		}
 	}
@@ -243,7 +243,7 @@ func (o *outage) scope(p *rule.Pass) finding.Text {
 	}
 	text := finding.Format("The API server asks it about writes of %s in %s.", "API server는 %[2]s의 %[1]s 쓰기마다 이 webhook을 호출합니다.", finding.Verbatim(w.caught()), where)
 	if n := len(o.webhooks) - 1; n > 0 {
-		text = finding.Join(" ", text, finding.Textf("%d more webhooks call the same place.", "같은 곳을 호출하는 webhook이 %d개 더 있습니다.", n))
+		text = finding.Join(" ", text, finding.Textf("Other webhooks that call the same place: %d.", "같은 곳을 호출하는 다른 webhook: %d개.", n))
 	}
 	if manager, at := snapshot.LastManager(w.object); !at.IsZero() {
 		text = finding.Join(" ", text, finding.Textf("Its configuration was last changed at %s by %q.", "설정의 마지막 변경은 %s, 변경 주체는 %q입니다.", finding.Clock(p.Now(), at), manager))

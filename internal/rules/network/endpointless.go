@@ -113,8 +113,8 @@ func podless(p *rule.Pass, b backends, t template) finding.Finding {
 	f := endpointless(p, b)
 	f.Mechanism = v1alpha1.MechanismMissing
 	f.Title = finding.Textf("%s: no endpoints, %s has no pod", "%s: endpoint가 없습니다. %s의 Pod가 하나도 없습니다", finding.Named(f.Subject), finding.Named(t.workload))
-	f.Why = finding.Join("; ", finding.Textf("%s wants %d pods with %s, and there is none",
-		"%s에는 Pod %d개(%s)가 필요하나 하나도 없습니다", finding.Named(t.workload), t.wanted, written(b.svc.Spec.Selector)), b.counted(p))
+	f.Why = finding.Join("; ", finding.Format("%s wants %s with %s, and there is none",
+		"%s에는 %s(%s)가 필요하나 하나도 없습니다", finding.Verbatim(finding.Named(t.workload)), finding.Pods(t.wanted), finding.Verbatim(written(b.svc.Spec.Selector))), b.counted(p))
 	f.Settling = f.Since.IsZero() && b.manager.State != snapshot.Dead
 	f.Remedies.Now = append(f.Remedies.Now, finding.Remedy{
 		Text:    finding.Text{EN: "see why its pods are not created", KO: "Pod가 생성되지 않는 이유를 확인합니다"},
@@ -146,6 +146,13 @@ func portUnserved(p *rule.Pass, b backends) (finding.Finding, bool) {
 	f.Evidence = append(f.Evidence,
 		finding.Evidence{Source: finding.Named(f.Subject), Path: f.Field, Value: port.TargetPort.StrVal, At: finding.Timestamp(snapshot.SpecWritten(b.svc))},
 		finding.Evidence{Source: "Pod " + b.ready[0].Namespace + "/" + b.ready[0].Name, Path: ".spec.containers[].ports[].name", Value: cmp.Or(strings.Join(declared, ", "), "(none)")})
+	if b.serving > 0 && p.Now().Sub(finding.Later(b.svc.CreationTimestamp.Time, f.Since)) >= leftoverAfter {
+		f.Severity = finding.Info
+		f.Why = finding.Join("; ", f.Why, finding.Text{
+			EN: "it has been so for more than a day, and its other ports are served: most likely nobody calls this one",
+			KO: "하루 넘게 이 상태였고 다른 포트에는 endpoint가 있어, 이 포트를 호출하는 곳은 없는 것으로 보입니다",
+		})
+	}
 	f.RuledOut = []finding.Statement{{Text: finding.Text{EN: "pods that are not ready", KO: "Pod가 Ready가 아닌 경우"}, Evidence: []finding.Evidence{readiness(b.ready[0])}}}
 	f.Remedies.Now = []finding.Remedy{{
 		Text:    finding.Text{EN: "name a port that the containers declare, or its number", KO: "컨테이너가 선언한 포트 이름이나 번호로 바로잡습니다"},

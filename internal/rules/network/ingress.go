@@ -64,8 +64,15 @@ func ingressBackends(in *networkingv1.Ingress) []ingressBackend {
 	return out
 }
 
+// portOfAction is the port of backends that are no Services but actions that an annotation defines, such
+// as a redirect (https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/guide/ingress/annotations/#actions).
+const portOfAction = "use-annotation"
+
 // missing tells what of a backend is not there: the Service, or its port.
 func (b ingressBackend) missing(s *snapshot.Snapshot, namespace string) (text finding.Text, value string, found bool) {
+	if b.service.Port.Name == portOfAction {
+		return finding.Text{}, "", false
+	}
 	svc, ok := snapshot.Get[*corev1.Service](s, namespace, b.service.Name)
 	if !ok {
 		return finding.Textf("Service %s/%s does not exist", "Service(%s/%s)가 없습니다", namespace, b.service.Name), b.service.Name, true

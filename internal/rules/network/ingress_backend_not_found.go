@@ -18,8 +18,8 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Text{EN: "Ingress leads to a Service or port that does not exist", KO: "Ingress가 없는 Service나 포트를 가리킵니다"},
 	Doc: finding.Text{
 		EN: "A path of an Ingress leads to a Service that does not exist in its namespace, or to a port that the Service does not have: who asks for that path gets an error (mostly 503). " +
-			"Every such path is named. Left alone: backends that are other resources than Services.",
-		KO: "Ingress의 경로가 같은 namespace에 없는 Service나 Service에 없는 포트를 가리켜, 그 경로의 요청이 오류(대개 503)를 받습니다. 해당 경로를 모두 알립니다. Service가 아닌 backend는 제외합니다.",
+			"Every such path is named. Left alone: backends that are other resources than Services, and actions that an annotation defines (port use-annotation of the AWS load balancer controller).",
+		KO: "Ingress의 경로가 같은 namespace에 없는 Service나 Service에 없는 포트를 가리켜, 그 경로의 요청이 오류(대개 503)를 받습니다. 해당 경로를 모두 알립니다. Service가 아닌 backend와, annotation으로 정의한 동작(AWS load balancer controller의 use-annotation 포트)은 제외합니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/services-networking/ingress/#the-ingress-resource",
 	Severity: finding.Warning,

@@ -17,8 +17,9 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Text{EN: "Service gets no load balancer", KO: "Service에 로드 밸런서가 할당되지 않습니다"},
 	Doc: finding.Text{
 		EN: "A Service of type LoadBalancer has had no address for minutes, so nobody outside reaches it. The controller says why in events (a quota, no address left, missing rights), or no load balancer " +
-			"controller runs in the cluster: nothing was ever said, and no other Service has an address. Left alone: Services that are young or being deleted.",
-		KO: "LoadBalancer 타입 Service에 몇 분째 주소가 없어 외부에서 접속할 수 없습니다. 컨트롤러가 이벤트로 이유(한도, 주소 부족, 권한 부족)를 알리거나, 아무 이벤트도 없고 다른 Service에도 주소가 없어 로드 밸런서 컨트롤러가 없는 것으로 보이는 경우입니다. " +
+			"controller runs in the cluster: nothing was ever said, and no other Service has an address. That is a remark after a day: the cluster is meant to have none, and the Service is reached by its " +
+			"other addresses. Left alone: Services that are young or being deleted.",
+		KO: "LoadBalancer 타입 Service에 몇 분째 주소가 없어 외부에서 접속할 수 없습니다. 컨트롤러가 이벤트로 이유(한도, 주소 부족, 권한 부족)를 알리거나, 아무 이벤트도 없고 다른 Service에도 주소가 없어 로드 밸런서 컨트롤러가 없는 것으로 보이는 경우입니다. 후자가 하루 넘게 이어지면 로드 밸런서 없이 쓰는 클러스터로 보아 참고로만 알립니다. " +
 			"방금 만들었거나 삭제 중인 Service는 제외합니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/services-networking/service/#loadbalancer",
@@ -47,8 +48,18 @@ func loadBalancerPending(p *rule.Pass) {
 			pending = append(pending, svc)
 		}
 	}
+	heard := map[string]bool{}
 	for _, svc := range pending {
-		p.Report(pendingBalancer(p, svc, given))
+		if len(p.EventsOf(snapshot.SubjectOf(svc))) > 0 {
+			heard[balancerClass(svc)] = true
+		}
+	}
+	for _, svc := range pending {
+		f := pendingBalancer(p, svc, given)
+		if class := balancerClass(svc); !given[class] && !heard[class] && p.Now().Sub(f.Since) >= leftoverAfter {
+			f.Severity = finding.Info
+		}
+		p.Report(f)
 	}
 }
 

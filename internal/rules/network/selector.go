@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -76,17 +77,36 @@ func setAtRunTime(p *rule.Pass, b backends, made []template) []string {
 			return keys
 		}
 	}
+	return differsByOperator(p, b.svc)
+}
+
+// differsByOperator returns the keys in which pods that carry another label of a Service's selector differ from
+// it, where it is a custom controller that makes those pods: there is no template to compare with, and such
+// controllers label by role (CloudNativePG's Service for replicas has none in a cluster of one).
+func differsByOperator(p *rule.Pass, svc *corev1.Service) []string {
+	for _, k := range slices.Sorted(maps.Keys(svc.Spec.Selector)) {
+		for _, pod := range p.PodsSelected(svc.Namespace, map[string]string{k: svc.Spec.Selector[k]}) {
+			owner := metav1.GetControllerOfNoCopy(pod)
+			if owner == nil || slices.Contains(templateOwners, owner.Kind) || snapshot.PodDone(pod) || pod.DeletionTimestamp != nil {
+				continue
+			}
+			return differing(svc.Spec.Selector, pod.Labels)
+		}
+	}
 	return nil
 }
+
+// templateOwners are the controllers of pods whose templates are read.
+var templateOwners = []string{"ReplicaSet", "StatefulSet", "DaemonSet", "Job", "ReplicationController", "Node"}
 
 func labelledAtRunTime(f *finding.Finding, b backends, keys []string, changed finding.Text) {
 	f.Severity, f.Confidence = finding.Info, v1alpha1.ConfidenceLow
 	f.Why = finding.Join("; ", finding.Textf(
 		"pods carry the other labels of its selector, and no workload gives its pods the label %s: either something sets it while they run, as on an elected leader or its replicas, and none has it just now, or it is mistyped",
-		"selector의 나머지 레이블을 가진 Pod는 있으나, 레이블 %s를 지정한 워크로드는 없습니다. 리더 선출처럼 실행 중에 붙는 레이블이라면 지금 해당하는 Pod가 없는 것이고, 아니라면 레이블 이름이 잘못된 것입니다",
+		"selector의 나머지 레이블을 가진 Pod는 있으나, 레이블(%s)을 지정한 워크로드는 없습니다. 리더 선출처럼 실행 중에 붙는 레이블이라면 지금 해당하는 Pod가 없는 것이고, 아니라면 레이블 이름이 잘못된 것입니다",
 		strings.Join(keys, ", ")), changed)
 	f.Remedies.Now = []finding.Remedy{{
-		Text:    finding.Textf("see which pods carry %s", "레이블 %s를 가진 Pod를 확인합니다", strings.Join(keys, ", ")),
+		Text:    finding.Textf("see which pods carry %s", "레이블(%s)을 가진 Pod를 확인합니다", strings.Join(keys, ", ")),
 		Command: fmt.Sprintf("kubectl -n %s get pods -L %s", b.svc.Namespace, strings.Join(keys, ",")),
 	}}
 }

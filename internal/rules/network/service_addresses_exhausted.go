@@ -134,7 +134,7 @@ func (r *addressRange) finding(p *rule.Pass) finding.Finding {
 		Remedies: finding.Remedies{Now: []finding.Remedy{
 			{
 				Text:    finding.Text{EN: "add a range that nothing else uses: put its CIDR in the place of CIDR", KO: "다른 곳에서 쓰지 않는 범위를 추가합니다. CIDR 자리에 범위를 넣습니다"},
-				Command: `kubectl create -f - <<< '{"apiVersion":"networking.k8s.io/v1","kind":"ServiceCIDR","metadata":{"name":"more"},"spec":{"cidrs":["CIDR"]}}'`,
+				Command: `echo '{"apiVersion":"networking.k8s.io/v1","kind":"ServiceCIDR","metadata":{"name":"more"},"spec":{"cidrs":["CIDR"]}}' | kubectl create -f -`,
 			},
 			{
 				Text:    finding.Text{EN: "see which Services are no longer needed", KO: "더 이상 필요 없는 Service를 확인합니다"},
