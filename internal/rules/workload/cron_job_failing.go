@@ -179,6 +179,21 @@ func (j cronJob) lastSuccess() finding.Evidence {
 // longer than the time between two starts is what Forbid is for.
 const missedForBlocked = 3
 
+// longerThanUsual is how many times as long as those before it a run must take to count as hung: a
+// schedule of every minute with Forbid means one run after another, however long each takes.
+const longerThanUsual = 2
+
+// usual is the longest that a run which succeeded took, of those whose Jobs are kept.
+func (j cronJob) usual() time.Duration {
+	var longest time.Duration
+	for _, job := range j.runs {
+		if c := jobCondition(job, batchv1.JobComplete); c != nil {
+			longest = max(longest, c.LastTransitionTime.Sub(job.CreationTimestamp.Time))
+		}
+	}
+	return longest
+}
+
 // ticksCounted bounds how many missed times of a schedule are counted.
 const ticksCounted = 100
 
@@ -195,7 +210,7 @@ func (j cronJob) blocked(p *rule.Pass, times schedule) (finding.Finding, bool) {
 	switch j.Spec.ConcurrencyPolicy {
 	case batchv1.ForbidConcurrent:
 		first, n := times.missed(run.CreationTimestamp.Time, p.Now(), ticksCounted)
-		if n < missedForBlocked {
+		if n < missedForBlocked || p.Now().Sub(run.CreationTimestamp.Time) < longerThanUsual*j.usual() {
 			return finding.Finding{}, false
 		}
 		f.Since = first

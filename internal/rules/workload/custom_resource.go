@@ -138,8 +138,8 @@ func reasonSuffix(reason string) string {
 }
 
 // statusWritten is who wrote an object's status last, and when; the zero time where nothing says.
-func statusWritten(r *snapshot.CustomResource) (manager string, at time.Time) {
-	for _, f := range r.ManagedFields {
+func statusWritten(o metav1.Object) (manager string, at time.Time) {
+	for _, f := range o.GetManagedFields() {
 		if f.Subresource == "status" && f.Time != nil && f.Time.After(at) {
 			manager, at = f.Manager, f.Time.Time
 		}

@@ -40,9 +40,10 @@ var _ = Catalog.Add(rule.Rule{
 	Doc: finding.Text{
 		EN: "An object was deleted ten minutes ago or longer and is still there, because of finalizers that nobody removes: mostly its controller was " +
 			"removed first, or cannot do the clean-up (a cloud that refuses to delete a load balancer, a claim that a pod still uses). Objects of one " +
-			"kind that the same finalizers hold are one finding. A namespace that is being deleted waits for them. Left alone: deletions of the last minutes.",
+			"kind that the same finalizers hold are one finding. A namespace that is being deleted waits for them. Left alone: deletions of the last minutes, " +
+			"and for an hour custom resources whose controller says that it is deleting what they stand for.",
 		KO: "삭제된 지 10분이 지난 객체가 아무도 제거하지 않는 finalizer 때문에 남아 있습니다. 대개 담당 controller가 먼저 삭제되었거나 정리 작업을 마치지 못하는 경우입니다(로드 밸런서 삭제 거부, Pod가 아직 사용 중인 PVC 등). " +
-			"같은 finalizer에 걸린 같은 종류의 객체는 하나로 묶어 알립니다. 삭제 중인 namespace는 이 객체들을 기다립니다. 최근에 삭제된 객체는 제외합니다.",
+			"같은 finalizer에 걸린 같은 종류의 객체는 하나로 묶어 알립니다. 삭제 중인 namespace는 이 객체들을 기다립니다. 최근에 삭제된 객체와, controller가 실제 자원을 삭제하는 중이라고 알리는 custom resource(1시간까지)는 제외합니다.",
 	},
 	Link:            "https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/",
 	Severity:        finding.Warning,
@@ -87,11 +88,20 @@ func stuckObjects(p *rule.Pass) []stuckObject {
 		})
 	}
 	for _, r := range p.CustomResources() {
-		if r.DeletionTimestamp != nil && len(r.Finalizers) > 0 {
+		if r.DeletionTimestamp != nil && len(r.Finalizers) > 0 && (!takenApart(r) || p.Now().Sub(r.DeletionTimestamp.Time) > customWorking) {
 			all = append(all, stuckObject{r.Kind, true, r.Subject(), &r.ObjectMeta})
 		}
 	}
 	return all
+}
+
+// takenApart tells whether the controller of a custom resource says that it takes down what the object
+// stands for. A database or a machine in a cloud takes its time for that.
+func takenApart(r *snapshot.CustomResource) bool {
+	going := []string{"Deleting", "Terminating", "Draining", "Deprovisioning", "InstanceTerminating"}
+	return slices.Contains(going, r.Phase) || slices.ContainsFunc(r.Conditions, func(c metav1.Condition) bool {
+		return slices.Contains(going, c.Reason) || (c.Status == metav1.ConditionTrue && slices.Contains(going, c.Type))
+	})
 }
 
 func objectStuckTerminating(p *rule.Pass) {

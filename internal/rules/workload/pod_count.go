@@ -59,6 +59,10 @@ func countPods(p *rule.Pass, r replicas) podCount {
 // was made, became ready or had to be gone. Never later than now: a pod may have time left to end.
 func lastChange(p *rule.Pass, r replicas, pods []*corev1.Pod) time.Time {
 	last := finding.Later(r.object.GetCreationTimestamp().Time, snapshot.SpecWritten(r.object))
+	// A pod that is gone without a trace, as after an eviction, has changed the counts in the status.
+	if _, counted := statusWritten(r.object); counted.After(last) {
+		last = counted
+	}
 	for _, pod := range pods {
 		last = finding.Later(last, pod.CreationTimestamp.Time)
 		if pod.DeletionTimestamp != nil {
