@@ -50,6 +50,33 @@ var shapes = map[string]string{
 	"a private key that is cut off":  "-----BEGIN PRIVATE KEY-----\n" + canary,
 	"a GitHub token":                 "cloning with ghp_" + canary,
 	"a token in a query":             "GET /hook?token=" + canary + "&x=1",
+	"a key in a query":               "Get \"https://api/v1?a=b&key=" + canary + "\": EOF",
+	"a short name":                   "DB_PASS=" + canary + " dbPass=" + canary,
+	"a short name in JSON":           `{"db_pass":"` + canary + `","pwd":"` + canary + `"}`,
+	"a password of several words":    `password="to be ` + canary + `" PASSWORD='or not ` + canary + `'`,
+	"several words in YAML":          `password: "to be ` + canary + `"`,
+	"a password with a quote":        `{"password":"a\"` + canary + `"}`,
+	"a quoted value within JSON":     `{"msg":"connecting with password=\"` + canary + `\" to db"}`,
+	"a number in JSON":               `{"password":` + strings.Repeat("9", 8) + `,"token":"` + canary + `"}`,
+	"an address with a stray @":      "postgres://app:p@" + canary + "@db:5432/shop",
+	"an address with a stray /":      "postgres://app:p/" + canary + "@db:5432/shop",
+	"an address with a token alone":  "cloning https://" + canary + "@git.example.com/shop.git",
+	"an account key of Azure":        "AccountName=shop;AccountKey=" + canary + "==;EndpointSuffix=core.windows.net",
+	"a bearer token in a dump":       "map[Authorization:[Bearer " + canary + "]]",
+	"a token in a header":            `"Authorization": "token ` + canary + `"`,
+	"a header of a vendor":           "X-Api-Key: " + canary + "\nX-Auth-Token: " + canary,
+	"a cookie":                       "Set-Cookie: sid=" + canary + "; Path=/",
+	"a flag within a shell command":  "sh -c 'vault login --token " + canary + "'",
+	"curl's user":                    "curl -s -u elastic:" + canary + " https://localhost:9200",
+	"mysql's password":               "mysqladmin ping -u root -p" + canary,
+	"redis's password":               "redis-cli -h db -a " + canary + " ping",
+	"a hook of Slack":                "POST https://hooks.slack.com/services/T000/B000/" + canary,
+	"a token of GitLab":              "glpat-" + canary,
+	"a token of Vault":               "hvs." + canary,
+	"hexadecimal digits":             "api_key: 0c4a9e1b77d2" + canary[:6] + "0123456789abcdef",
+	"a private key that has no head": canary + canary + "\n" + canary + "=\n-----END EC PRIVATE KEY-----",
+	"OpenPGP's private key":          "-----BEGIN PGP PRIVATE KEY BLOCK-----\n" + canary + "\n-----END PGP PRIVATE KEY BLOCK-----",
+	"a key in base64":                "client-key-data: LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQo" + canary,
 }
 
 // texts are the places for free text in objects of every kind; those of pods and workloads are in
@@ -110,6 +137,14 @@ var literals = map[string]snapshot.Object{
 	"an attachment's own volume":   &storagev1.VolumeAttachment{Spec: storagev1.VolumeAttachmentSpec{Source: storagev1.VolumeAttachmentSource{InlineVolumeSpec: &corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{VolumeAttributes: map[string]string{"key": canary}}}}}}},
 	"a debugging container's env":  &corev1.Pod{Spec: corev1.PodSpec{EphemeralContainers: []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Env: []corev1.EnvVar{{Name: "A", Value: canary}}}}}}},
 	"a request for a certificate":  &certificatesv1.CertificateSigningRequest{Spec: certificatesv1.CertificateSigningRequestSpec{Request: []byte(canary), Extra: map[string]certificatesv1.ExtraValue{"credential": {canary}}}},
+	"a probe's query":              &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready?verbose&of=" + canary}}}}}}},
+	"a probe's header":             &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{HTTPHeaders: []corev1.HTTPHeader{{Name: "X-Shop", Value: canary}}}}}}}}},
+	"a flag over two lists":        &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Command: []string{"api", "--token"}, Args: []string{canary}}}}},
+	"curl's user in words":         &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"curl", "-u", "elastic:" + canary}}}}}}}},
+	"mysql's password in words":    &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"mysqladmin", "ping", "-p" + canary}}}}}}}},
+	"redis's password in words":    &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Command: []string{"/usr/bin/redis-cli"}, Args: []string{"-a", canary}}}}},
+	"a pod's repository":           &corev1.Pod{Spec: corev1.PodSpec{Volumes: []corev1.Volume{{VolumeSource: corev1.VolumeSource{GitRepo: &corev1.GitRepoVolumeSource{Repository: "https://" + canary + "@git/shop"}}}}}},
+	"a reason not to be told":      &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"maek.dev/ignore": "CODE,reason=password=" + canary}}},
 	"a webhook's user":             &admissionregistrationv1.ValidatingWebhookConfiguration{Webhooks: []admissionregistrationv1.ValidatingWebhook{{ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: new("https://u:" + canary + "@hook/x?k=" + canary + "#" + canary)}}}},
 	"a mutating webhook's user":    &admissionregistrationv1.MutatingWebhookConfiguration{Webhooks: []admissionregistrationv1.MutatingWebhook{{ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: new("https://" + canary + "@hook/x")}}}},
 	"a webhook's broken address":   &admissionregistrationv1.MutatingWebhookConfiguration{Webhooks: []admissionregistrationv1.MutatingWebhook{{ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: new("https://%zz" + canary)}}}},
@@ -182,7 +217,8 @@ func TestNoAnswerLetsASecretThrough(t *testing.T) {
 		}
 		t.Run(shape+" in a custom resource", func(t *testing.T) {
 			r := &snapshot.CustomResource{
-				Conditions: []metav1.Condition{{Message: text}},
+				ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"maek.dev/ignore": text}},
+				Conditions: []metav1.Condition{{Message: text, Reason: text}},
 				Parents:    []snapshot.ParentStatus{{Conditions: []metav1.Condition{{Message: text}}}},
 			}
 			CleanCustom(r)

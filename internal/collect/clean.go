@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -25,6 +27,7 @@ import (
 // own variables snapshot.Trim has left no more than the addresses of Services.
 func Clean(o snapshot.Object) {
 	snapshot.Trim(o)
+	cleanAnnotations(o.GetAnnotations())
 	cleanMessages(o)
 	cleanSettings(o)
 	switch o := o.(type) {
@@ -48,6 +51,13 @@ func Clean(o snapshot.Object) {
 		cleanTemplate(&o.Spec.Template)
 	case *batchv1.CronJob:
 		cleanTemplate(&o.Spec.JobTemplate.Spec.Template)
+	}
+}
+
+// cleanAnnotations redacts the annotations that snapshot.Trim keeps: Maek's own hold words of people.
+func cleanAnnotations(annotations map[string]string) {
+	for key, value := range annotations {
+		annotations[key] = Redact(value)
 	}
 }
 
@@ -96,8 +106,11 @@ func cleanPodSpec(spec *corev1.PodSpec) {
 }
 
 func cleanContainer(c *corev1.Container) {
-	redactAll(c.Command)
-	redactAll(c.Args)
+	// They are one command line: the last word of the one may be the flag of the first word of the other.
+	line := slices.Concat(c.Command, c.Args)
+	redactAll(line)
+	copy(c.Command, line)
+	copy(c.Args, line[len(c.Command):])
 	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
 		if p != nil {
 			cleanAction(p.Exec, p.HTTPGet)
@@ -117,29 +130,63 @@ func cleanAction(exec *corev1.ExecAction, get *corev1.HTTPGetAction) {
 		redactAll(exec.Command)
 	}
 	if get != nil {
-		get.Path = Redact(get.Path)
+		get.Path = Redact(cleanQuery(get.Path))
 		for i, h := range get.HTTPHeaders {
-			if credentialHeader.MatchString(h.Name) {
+			if plainHeader.MatchString(h.Name) {
+				get.HTTPHeaders[i].Value = Redact(h.Value)
+			} else {
 				get.HTTPHeaders[i].Value = Blot
 			}
 		}
 	}
 }
 
-// credentialHeader are the request headers that carry credentials.
-var credentialHeader = regexp.MustCompile(`(?i)authorization|cookie|` + credentialWords)
+// plainHeader are the request headers that carry no credentials.
+var plainHeader = regexp.MustCompile(`(?i)^(?:host|accept(?:-[a-z]+)?|content-type|connection|user-agent|x-forwarded-(?:for|host|port|proto))$`)
 
+// cleanQuery blots the values in the query of a path, under whose names anything may stand.
+func cleanQuery(target string) string {
+	address, query, _ := strings.Cut(target, "?")
+	if query == "" {
+		return target
+	}
+	parameters := strings.Split(query, "&")
+	for i, p := range parameters {
+		if name, value, _ := strings.Cut(p, "="); value != "" {
+			parameters[i] = name + "=" + Blot
+		}
+	}
+	return address + "?" + strings.Join(parameters, "&")
+}
+
+// redactAll redacts the words of a command line.
 func redactAll(words []string) {
 	for i, w := range words {
 		words[i] = Redact(w)
-		if i > 0 && credentialFlag.MatchString(words[i-1]) {
+		switch {
+		case i == 0:
+		case credentialFlag.MatchString(words[i-1]), words[i-1] == "-a" && slices.ContainsFunc(words, redisClient.MatchString):
 			words[i] = Blot
+		case userFlag.MatchString(words[i-1]):
+			if user, password, _ := strings.Cut(words[i], ":"); password != "" {
+				words[i] = user + ":" + Blot
+			}
+		case strings.HasPrefix(w, "-p") && len(w) > len("-p") && slices.ContainsFunc(words, mysqlClient.MatchString):
+			words[i] = "-p" + Blot
 		}
 	}
 }
 
-// credentialFlag is a flag whose value is the next word.
-var credentialFlag = regexp.MustCompile(`(?i)^--?[\w-]*(?:password|passwd|passphrase|secret|token|api-?key|access-?key)$`)
+var (
+	// credentialFlag is a flag whose value is the next word.
+	credentialFlag = regexp.MustCompile(`(?i)^--?[\w-]*(?:password|passwd|passphrase|secret|token|api-?key|access-?key|pass)$`)
+	// userFlag is a flag, as of curl, whose value is the next word and may be user:password.
+	userFlag = regexp.MustCompile(`^(?:-u|--user)$`)
+	// redisClient takes a password as the word after -a.
+	redisClient = regexp.MustCompile(`(?:^|/)(?:redis|valkey)-cli$`)
+	// mysqlClient are programs that take a password as -pPASSWORD.
+	mysqlClient = regexp.MustCompile(`(?:^|/)(?:mysql|mariadb)[\w-]*$`)
+)
 
 // fingerprinted is what fingerprint makes.
 var fingerprinted = regexp.MustCompile(`^~[0-9a-f]{4}$`)

@@ -127,8 +127,10 @@ func cleanState(s *corev1.ContainerState) {
 	}
 }
 
+// cleanConditions redacts reasons too: in a custom resource nothing holds them to one word.
 func cleanConditions(conditions []metav1.Condition) {
 	redactEach(conditions, func(c *metav1.Condition) *string { return &c.Message })
+	redactEach(conditions, func(c *metav1.Condition) *string { return &c.Reason })
 }
 
 func redact(text *string) { *text = Redact(*text) }

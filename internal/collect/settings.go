@@ -71,6 +71,7 @@ func cleanRequest(request []byte) []byte {
 func cleanVolume(spec *corev1.PersistentVolumeSpec) {
 	redactAll(spec.MountOptions)
 	if spec.CSI != nil {
+		redact(&spec.CSI.VolumeHandle)
 		cleanParameters(spec.CSI.VolumeAttributes)
 	}
 	if spec.FlexVolume != nil {
@@ -81,6 +82,9 @@ func cleanVolume(spec *corev1.PersistentVolumeSpec) {
 // cleanPodVolumes cleans what a pod hands to volume drivers itself.
 func cleanPodVolumes(volumes []corev1.Volume) {
 	for _, v := range volumes {
+		if v.GitRepo != nil {
+			cleanAddress(&v.GitRepo.Repository)
+		}
 		if v.CSI != nil {
 			cleanParameters(v.CSI.VolumeAttributes)
 		}
@@ -107,7 +111,7 @@ func cleanParameters(parameters map[string]string) {
 // and Kubernetes itself write, and where the common drivers keep a volume.
 var plainParameter = regexp.MustCompile(`(?i)^(csi\.storage\.k8s\.io/.*|storage\.kubernetes\.io/.*|.*/fstype|fstype|type|server|share|subdir|path|volumepath|clusterid|pool|datapool|imagename|fsname|replicas|numberofreplicas|secretname|secretnamespace|adminsecretname|adminsecretnamespace|usersecretname)$`)
 
-// cleanAddress takes the user, the query and the fragment out of a URL: where a webhook is stays.
+// cleanAddress takes the user, the query and the fragment out of a URL: where it leads stays.
 func cleanAddress(address *string) {
 	if address == nil {
 		return
@@ -121,9 +125,10 @@ func cleanAddress(address *string) {
 	*address = Redact(u.String())
 }
 
-// CleanCustom redacts what controllers say about a custom resource.
+// CleanCustom redacts what people and controllers say about a custom resource.
 func CleanCustom(r *snapshot.CustomResource) {
 	redact(&r.Phase)
+	cleanAnnotations(r.Annotations)
 	cleanConditions(r.Conditions)
 	for i := range r.Parents {
 		cleanConditions(r.Parents[i].Conditions)

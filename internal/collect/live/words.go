@@ -7,13 +7,16 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maek-dev/maek/internal/collect"
 )
 
 // maxWords bounds a quoted message, in bytes: a proxy may answer with a whole page.
 const maxWords = 300
 
 // words are what whoever failed said: without the address that client-go puts before it, which may
-// carry a continue token of a hundred characters, and on one line.
+// carry a continue token of a hundred characters, on one line, and redacted: a webhook, a proxy or an
+// identity provider may quote what it was sent.
 func words(err error) string {
 	text := err.Error()
 	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
@@ -42,7 +45,7 @@ func bodyOf(status *apierrors.StatusError) string {
 }
 
 func oneLine(text string) string {
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
+	text = collect.Redact(strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " "))
 	if len(text) > maxWords {
 		text = strings.ToValidUTF8(text[:maxWords], "") + " …"
 	}
