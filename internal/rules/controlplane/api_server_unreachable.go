@@ -49,7 +49,7 @@ func detectAPIServerUnreachable(p *rule.Pass) {
 		Mechanism:  stop.mechanism,
 		Since:      stop.since,
 		Title:      finding.Join(" ", stop.title, ofAddresses(api.Addresses)),
-		Why:        stop.why,
+		Why:        finding.Join(" ", stop.why, eachAddress(api)),
 		Evidence:   append([]finding.Evidence{failureEvidence(api)}, addressEvidence(api)...),
 		RuledOut:   stop.ruledOut,
 		Remedies:   finding.Remedies{Now: stop.now, Later: stop.later},

@@ -91,24 +91,6 @@ func ofAddresses(addresses []snapshot.Address) finding.Text {
 		len(open), len(addresses), strings.Join(names, ", "))
 }
 
-// addressEvidence tells what each of several addresses said, at most as many as one can read. Of
-// a single one the failure itself tells.
-func addressEvidence(api snapshot.API) []finding.Evidence {
-	const readable = 4
-	if len(api.Addresses) < 2 {
-		return nil
-	}
-	var out []finding.Evidence
-	for _, a := range api.Addresses[:min(len(api.Addresses), readable)] {
-		value := "connection opened"
-		if a.Error != "" {
-			value = finding.Quote(a.Error)
-		}
-		out = append(out, finding.Evidence{Source: source(api), Path: "dial " + a.Address, Value: value})
-	}
-	return out
-}
-
 // failureEvidence tells what the request met with.
 func failureEvidence(api snapshot.API) finding.Evidence {
 	value := finding.Quote(api.Failure.Message)
