@@ -2,7 +2,6 @@ package controlplane
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,9 @@ import (
 
 // addressesTold is how many addresses are told one by one.
 const addressesTold = 4
+
+// serverErrors is the first HTTP status by which a server says that the fault is its own (RFC 9110, 15.6).
+const serverErrors = 500
 
 // addressEvidence tells what each address of the API server answered, those that the cluster itself
 // names included. Of a single one whose connection did not open the failure itself tells.
@@ -78,7 +80,7 @@ func inWords(a snapshot.Address) finding.Text {
 		return finding.Text{EN: "shows a certificate that does not hold", KO: "인증서 오류"}
 	case a.Failure != nil:
 		return finding.Text{EN: "takes connections and does not answer requests", KO: "연결되지만 요청에 응답 없음"}
-	case a.LiveStatus >= http.StatusInternalServerError:
+	case a.LiveStatus >= serverErrors:
 		return finding.Textf("says of itself that it does not live (/livez %d)", "/livez가 비정상(%d)", a.LiveStatus)
 	case a.LiveStatus != 0:
 		return finding.Text{EN: "lives", KO: "정상 응답"}
