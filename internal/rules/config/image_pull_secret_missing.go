@@ -125,13 +125,21 @@ func missingPullSecret(p *rule.Pass, secret finding.Subject, pods []unpulled) fi
 		finding.Remedy{
 			Text: finding.Text{EN: "create it; pods that wait try again by themselves within five minutes", KO: "Secret을 만듭니다. 대기 중인 Pod는 5분 안에 스스로 다시 시도합니다"},
 			Command: fmt.Sprintf("kubectl -n %s create secret docker-registry %s --docker-server=%s --docker-username=USER --docker-password=PASSWORD",
-				secret.Namespace, secret.Name, snapshot.ParseImage(first.pod.Spec.Containers[0].Image).Registry),
+				secret.Namespace, secret.Name, registryOf(first.pod)),
 		})
 	f.Remedies.Later = []finding.Remedy{{Text: finding.Text{
 		EN: "let one controller copy registry credentials into every namespace, or give them to the nodes (credential provider)",
 		KO: "registry 인증 정보는 controller로 모든 namespace에 배포하거나 노드의 credential provider로 제공합니다",
 	}}}
 	return f
+}
+
+// registryOf is the registry of a pod's first image.
+func registryOf(pod *corev1.Pod) string {
+	for i := range pod.Spec.Containers {
+		return snapshot.ParseImage(pod.Spec.Containers[i].Image).Registry
+	}
+	return "REGISTRY"
 }
 
 // pullSecretField is where a pod got the name from: its ServiceAccount gives its own to pods that name none

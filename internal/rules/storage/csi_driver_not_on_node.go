@@ -72,6 +72,10 @@ func lacks(p *rule.Pass, pod *corev1.Pod) (string, *corev1.Event) {
 			return m[1], e
 		}
 	}
+	// Volumes are mounted before a pod's network is made (k8s.io/kubernetes/pkg/kubelet, SyncPod).
+	if c := snapshot.PodCondition(pod, corev1.PodReadyToStartContainers); c != nil && c.Status == corev1.ConditionTrue {
+		return "", nil
+	}
 	node, ok := snapshot.Get[*storagev1.CSINode](p.Snapshot, "", pod.Spec.NodeName)
 	if !ok || slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Running != nil }) {
 		return "", nil

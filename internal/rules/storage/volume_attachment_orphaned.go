@@ -82,6 +82,11 @@ func orphaned(p *rule.Pass, node string, left []*storagev1.VolumeAttachment, all
 			}
 		}
 	}
+	if f.Since.IsZero() { // When the node went nothing tells; since when it matters those tell that wait.
+		for _, pod := range pods {
+			f.Since = finding.Earlier(f.Since, boundAt(pod))
+		}
+	}
 	f.Evidence = f.Evidence[:min(len(f.Evidence), 3)]
 	f.Explains = harmed(p.Snapshot, claims, pods)
 	for _, v := range volumes {

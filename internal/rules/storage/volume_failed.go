@@ -67,7 +67,7 @@ func leftOver(p *rule.Pass, v *corev1.PersistentVolume) finding.Finding {
 	size := v.Spec.Capacity[corev1.ResourceStorage]
 	was := finding.Textf("it was the volume of claim %s, %s", "claim %s의 volume이었습니다(%s)", claim, size.String())
 	remove := finding.Remedy{
-		Text:    finding.Text{EN: "when the data is not needed: delete it, and then the disk behind it, which this does not delete", KO: "데이터가 필요 없으면 삭제합니다. 실제 디스크는 따로 지워야 합니다"},
+		Text:    finding.Text{EN: "when the data is not needed: delete it, and see afterwards whether the disk behind it remains", KO: "데이터가 필요 없으면 삭제하고, 실제 디스크가 남았는지 확인합니다"},
 		Command: "kubectl delete persistentvolume " + v.Name,
 	}
 	if v.Status.Phase == corev1.VolumeReleased && v.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {

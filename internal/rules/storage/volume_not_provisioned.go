@@ -22,11 +22,11 @@ var _ = Catalog.Add(rule.Rule{
 	Doc: finding.Text{
 		EN: "Claims wait for a volume that their StorageClass should provide: its provisioner does not run, answers with an error, or makes none and no " +
 			"PersistentVolume fits. The provisioner is looked for by the Lease with which it leads, and its pod and node are named. Left alone: claims of " +
-			"a class with WaitForFirstConsumer that no pod mounts, or whose pod has no node yet for another reason, claims whose volume is just being made, " +
+			"a class with WaitForFirstConsumer that no pod mounts, or whose pod has no node yet for another reason, claims whose volume is just being made or, for an hour, filled from a data source, " +
 			"and classes that do not exist (StorageClassMissing).",
 		KO: "StorageClass가 제공해야 할 volume을 claim이 기다립니다. provisioner가 실행되지 않거나, 오류로 응답하거나, volume을 만들지 않는 클래스인데 맞는 PersistentVolume이 없는 경우입니다. " +
 			"provisioner는 leader Lease로 찾아 Pod와 노드까지 알립니다. WaitForFirstConsumer 클래스에서 사용하는 Pod가 없거나 Pod가 다른 이유로 노드를 받지 못한 claim, " +
-			"volume을 만드는 중인 claim, 클래스가 없는 경우(StorageClassMissing)는 제외합니다.",
+			"volume을 만드는 중이거나 data source에서 한 시간 이내로 데이터를 채우는 중인 claim, 클래스가 없는 경우(StorageClassMissing)는 제외합니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/storage/dynamic-provisioning/",
 	Severity: finding.Warning,
@@ -83,6 +83,9 @@ func waitsInVain(p *rule.Pass, c *corev1.PersistentVolumeClaim, pods []*corev1.P
 	if name == "" {
 		return u, true
 	}
+	if filled(c) && p.Now().Sub(c.CreationTimestamp.Time) < fillPatience && (u.event == nil || u.event.Reason != "ProvisioningFailed") {
+		return u, false
+	}
 	class, ok := snapshot.Get[*storagev1.StorageClass](p.Snapshot, "", name)
 	if !ok {
 		return u, false
@@ -95,6 +98,17 @@ func waitsInVain(p *rule.Pass, c *corev1.PersistentVolumeClaim, pods []*corev1.P
 		return u, slices.ContainsFunc(u.pods, noVolumeFits)
 	}
 	return u, len(u.pods) > 0 && u.event != nil
+}
+
+// fillPatience is how long the data that a claim asks for in its volume may take to be copied there: disk
+// images and snapshots are large.
+const fillPatience = time.Hour
+
+// filled tells whether a claim's volume is made from other data: a snapshot, another claim, or what a
+// populator brings. The claim is bound once that is there
+// (https://kubernetes.io/docs/concepts/storage/persistent-volumes/#volume-populators-and-data-sources).
+func filled(c *corev1.PersistentVolumeClaim) bool {
+	return c.Spec.DataSource != nil || c.Spec.DataSourceRef != nil
 }
 
 // noVolumeFits tells whether the scheduler found no volume for a pod that is there already

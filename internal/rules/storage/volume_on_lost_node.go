@@ -132,11 +132,11 @@ func onLostNode(p *rule.Pass, c *corev1.PersistentVolumeClaim, v *corev1.Persist
 			"Pod %s는 노드의 kubelet이 종료를 확인해 주지 못해 Terminating에 머무르며, 그전에는 같은 이름의 Pod가 만들어지지 않습니다", terminating.Name)
 	}
 	f.Why = finding.Join("; ", l.says, why, held)
-	f.Remedies = lostNodeRemedies(c, v, node, local, l, terminating)
+	f.Remedies = lostNodeRemedies(c, v, node, local, l)
 	return f
 }
 
-func lostNodeRemedies(c *corev1.PersistentVolumeClaim, v *corev1.PersistentVolume, node string, local bool, l lostNode, terminating *corev1.Pod) finding.Remedies {
+func lostNodeRemedies(c *corev1.PersistentVolumeClaim, v *corev1.PersistentVolume, node string, local bool, l lostNode) finding.Remedies {
 	var r finding.Remedies
 	if !l.gone {
 		r.Now = append(r.Now, finding.Remedy{
@@ -146,8 +146,9 @@ func lostNodeRemedies(c *corev1.PersistentVolumeClaim, v *corev1.PersistentVolum
 	switch {
 	case local:
 		r.Now = append(r.Now, finding.Remedy{
-			Text:    finding.Textf("or, only if the data on %s is given up or is replicated by the application: start with an empty volume elsewhere", "또는 노드 %s의 데이터를 포기하거나 application이 복제해 둔 경우에만 다른 노드에서 빈 volume으로 시작합니다", node),
-			Command: startEmpty(c, v, terminating),
+			Text: finding.Textf("if the disk of %s is lost for good: restore the data from a backup or a replica into a new claim; keep a copy of what describes the old one first",
+				"노드 %s의 디스크를 되살릴 수 없다면 백업이나 복제본의 데이터를 새 claim으로 복원합니다. 먼저 기존 claim과 volume의 정의를 보관합니다", node),
+			Command: fmt.Sprintf("kubectl -n %s get persistentvolumeclaim %s -o yaml > %[2]s.yaml; kubectl get persistentvolume %s -o yaml > %[3]s.yaml", c.Namespace, c.Name, v.Name),
 		})
 	case !l.gone:
 		r.Now = append(r.Now, finding.Remedy{
@@ -155,24 +156,9 @@ func lostNodeRemedies(c *corev1.PersistentVolumeClaim, v *corev1.PersistentVolum
 			Command: "kubectl taint nodes " + node + " node.kubernetes.io/out-of-service=nodeshutdown:NoExecute",
 		})
 	}
-	if terminating != nil && !local {
-		r.Now = append(r.Now, finding.Remedy{
-			Text:    finding.Text{EN: "or end this pod alone, under the same condition", KO: "또는 같은 조건에서 이 Pod만 강제로 종료합니다"},
-			Command: fmt.Sprintf("kubectl -n %s delete pod %s --force --grace-period=0", terminating.Namespace, terminating.Name),
-		})
-	}
 	r.Later = []finding.Remedy{{Text: finding.Text{
 		EN: "run more than one replica with data of its own on different nodes, or use storage that other nodes can reach",
 		KO: "서로 다른 노드에 데이터를 가진 replica를 둘 이상 두거나, 다른 노드에서도 접근할 수 있는 storage를 사용합니다",
 	}}}
 	return r
-}
-
-// startEmpty is the command that gives a local volume up.
-func startEmpty(c *corev1.PersistentVolumeClaim, v *corev1.PersistentVolume, terminating *corev1.Pod) string {
-	pod := ""
-	if terminating != nil {
-		pod = fmt.Sprintf("kubectl -n %s delete pod %s --force --grace-period=0; ", terminating.Namespace, terminating.Name)
-	}
-	return fmt.Sprintf("kubectl -n %s delete persistentvolumeclaim %s --wait=false; %skubectl delete persistentvolume %s", c.Namespace, c.Name, pod, v.Name)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -127,10 +128,13 @@ func resizeStuck(p *rule.Pass, c *corev1.PersistentVolumeClaim, r resize, pods [
 	case r.atMount:
 		f.Why = finding.Format("the disk has grown, and the file system grows when the pods of %s are started anew, where the driver cannot do it in use",
 			"디스크는 확장되었습니다. 사용 중 확장을 지원하지 않는 driver라면 %s의 Pod를 다시 시작해야 파일 시스템이 확장됩니다", workloadNames(p.Snapshot, pods))
-		f.Remedies.Now = []finding.Remedy{{
-			Text:    finding.Text{EN: "start the pod anew", KO: "Pod를 다시 시작합니다"},
-			Command: fmt.Sprintf("kubectl -n %s delete pod %s", pods[0].Namespace, pods[0].Name),
-		}, see}
+		f.Remedies.Now = []finding.Remedy{see}
+		if metav1.GetControllerOfNoCopy(pods[0]) != nil { // Nobody makes another one anew.
+			f.Remedies.Now = []finding.Remedy{{
+				Text:    finding.Text{EN: "start the pod anew", KO: "Pod를 다시 시작합니다"},
+				Command: fmt.Sprintf("kubectl -n %s delete pod %s", pods[0].Namespace, pods[0].Name),
+			}, see}
+		}
 	default:
 		f.Why = finding.Textf("the resizer has been at it since %s", "%s부터 resizer가 작업 중입니다", finding.Clock(p.Now(), r.since))
 		f.Remedies.Now = []finding.Remedy{see}
