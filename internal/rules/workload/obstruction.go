@@ -29,22 +29,39 @@ type obstruction struct {
 
 // survey is what the nodes themselves show about a pod that cannot be placed.
 type survey struct {
+	*outlook
+
 	s      *snapshot.Snapshot
 	p      *corev1.Pod
 	v      verdict
 	ledger ledger
+}
+
+// outlook is what nodes have for pods that ask for the same.
+type outlook struct {
 	// wanted are the nodes that the pod's selector and affinity accept.
 	wanted []*corev1.Node
 	// of these, faulty are kept from it by their own trouble, cordoned by a cordon, tainted by
 	// another taint; reserved are those of the control plane.
 	faulty, cordoned, tainted, reserved []*corev1.Node
+	// fault and cordon are the obstructions by these nodes, once somebody asked.
+	fault, cordon *obstruction
 }
 
 func look(l ledger, p *corev1.Pod, v verdict) survey {
-	s := l.s
-	out := survey{s: s, p: p, v: v, ledger: l}
-	for _, n := range snapshot.List[*corev1.Node](s) {
-		if !matches(p, n) {
+	return survey{outlook: l.outlook(p), s: l.s, p: p, v: v, ledger: l}
+}
+
+// outlook looks at the nodes once for all pods that ask for the same: there may be thousands of both.
+func (l ledger) outlook(p *corev1.Pod) *outlook {
+	asks := corev1.PodSpec{NodeSelector: p.Spec.NodeSelector, Affinity: p.Spec.Affinity, Tolerations: p.Spec.Tolerations}
+	key, err := asks.Marshal()
+	if known, ok := l.outlooks[string(key)]; ok && err == nil {
+		return known
+	}
+	out := &outlook{}
+	for _, n := range snapshot.List[*corev1.Node](l.s) {
+		if !snapshot.NodeWanted(p, n) {
 			continue
 		}
 		out.wanted = append(out.wanted, n)
@@ -61,6 +78,7 @@ func look(l ledger, p *corev1.Pod, v verdict) survey {
 			out.tainted = append(out.tainted, n)
 		}
 	}
+	l.outlooks[string(key)] = out
 	return out
 }
 
@@ -85,9 +103,9 @@ func obstruct(l ledger, p *corev1.Pod, v verdict) obstruction {
 	}
 	switch {
 	case cordons && len(sv.cordoned) > most && len(sv.cordoned) >= len(sv.faulty):
-		return sv.cordon()
+		return sv.byCordon()
 	case taints && len(sv.faulty) > most:
-		return sv.fault()
+		return sv.byFault()
 	case found:
 		return sv.condition(state)
 	case taints && len(sv.tainted) > 0:
@@ -125,7 +143,22 @@ func namesOfNodes(nodes []*corev1.Node) []string {
 	return out
 }
 
-func (sv survey) cordon() obstruction {
+// byCordon and byFault tell of nodes only, and so the same of all pods with one outlook.
+func (sv survey) byCordon() obstruction {
+	if sv.cordon == nil {
+		sv.cordon = new(sv.cordonedNodes())
+	}
+	return *sv.cordon
+}
+
+func (sv survey) byFault() obstruction {
+	if sv.fault == nil {
+		sv.fault = new(sv.faultyNodes())
+	}
+	return *sv.fault
+}
+
+func (sv survey) cordonedNodes() obstruction {
 	o := obstruction{
 		kind: obstacleCordon, mechanism: v1alpha1.MechanismStopped, field: ".spec.unschedulable",
 		says:   finding.Format("cordoned: %s", "cordon된 노드: %s", finding.List(namesOfNodes(sv.cordoned))),
@@ -152,7 +185,7 @@ func (sv survey) cordon() obstruction {
 	return o
 }
 
-func (sv survey) fault() obstruction {
+func (sv survey) faultyNodes() obstruction {
 	var of []string
 	for _, n := range sv.faulty {
 		of = append(of, fmt.Sprintf("%s (%s)", n.Name, strings.TrimPrefix(untolerated(sv.p, n).Key, "node.kubernetes.io/")))

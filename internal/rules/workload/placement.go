@@ -2,71 +2,12 @@ package workload
 
 import (
 	"slices"
-	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/maek-dev/maek/internal/snapshot"
 )
-
-// matches tells whether a node has what a pod's node selector and required node affinity ask for,
-// as the scheduler's NodeAffinity plugin sees it
-// (k8s.io/component-helpers/scheduling/corev1/nodeaffinity).
-func matches(p *corev1.Pod, n *corev1.Node) bool {
-	for k, v := range p.Spec.NodeSelector {
-		if n.Labels[k] != v {
-			return false
-		}
-	}
-	a := p.Spec.Affinity
-	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
-		return true
-	}
-	return slices.ContainsFunc(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms, func(t corev1.NodeSelectorTerm) bool {
-		if len(t.MatchExpressions) == 0 && len(t.MatchFields) == 0 {
-			return false
-		}
-		for _, e := range t.MatchExpressions {
-			value, has := n.Labels[e.Key]
-			if !meets(e, value, has) {
-				return false
-			}
-		}
-		for _, e := range t.MatchFields {
-			if !meets(e, n.Name, e.Key == "metadata.name") {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-// meets tells whether a label meets one requirement of a node selector.
-func meets(e corev1.NodeSelectorRequirement, value string, has bool) bool {
-	switch e.Operator {
-	case corev1.NodeSelectorOpIn:
-		return has && slices.Contains(e.Values, value)
-	case corev1.NodeSelectorOpNotIn:
-		return !has || !slices.Contains(e.Values, value)
-	case corev1.NodeSelectorOpExists:
-		return has
-	case corev1.NodeSelectorOpDoesNotExist:
-		return !has
-	case corev1.NodeSelectorOpGt, corev1.NodeSelectorOpLt:
-		if len(e.Values) != 1 {
-			return false
-		}
-		got, err := strconv.ParseInt(value, 10, 64)
-		bound, err2 := strconv.ParseInt(e.Values[0], 10, 64)
-		if !has || err != nil || err2 != nil {
-			return false
-		}
-		return (e.Operator == corev1.NodeSelectorOpGt) == (got > bound) && got != bound
-	default:
-		return false
-	}
-}
 
 // untolerated returns the first taint of a node that keeps a pod away, as the scheduler's
 // TaintToleration plugin finds it; nil where none does.
@@ -142,6 +83,8 @@ func requested(p *corev1.Pod, name corev1.ResourceName) resource.Quantity {
 type ledger struct {
 	s         *snapshot.Snapshot
 	resources map[corev1.ResourceName]account
+	// outlooks are what was seen of the nodes, by what the pods that were to be placed ask for.
+	outlooks map[string]*outlook
 }
 
 // account is one resource on all nodes.
@@ -157,7 +100,7 @@ type stock struct {
 }
 
 func newLedger(s *snapshot.Snapshot) ledger {
-	return ledger{s: s, resources: map[corev1.ResourceName]account{}}
+	return ledger{s: s, resources: map[corev1.ResourceName]account{}, outlooks: map[string]*outlook{}}
 }
 
 func (l ledger) account(name corev1.ResourceName) account {
