@@ -141,11 +141,10 @@ func (w webhook) served(groups map[string]bool) bool {
 }
 
 // caught says which resources the webhook's rules name, once each.
-func (w webhook) caught() string {
+func (w webhook) caught() finding.Text {
 	var out []string
 	for _, rule := range w.rules {
 		out = append(out, rule.Resources...)
 	}
-	slices.Sort(out)
-	return finding.List(slices.Compact(out)).EN
+	return finding.List(out)
 }

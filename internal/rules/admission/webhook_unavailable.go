@@ -241,7 +241,7 @@ func (o *outage) scope(p *rule.Pass) finding.Text {
 		listed := finding.List(names)
 		where = finding.Format("namespaces %s", "namespace(%s)", listed)
 	}
-	text := finding.Format("The API server asks it about writes of %s in %s.", "API server는 %[2]s의 %[1]s 쓰기마다 이 webhook을 호출합니다.", finding.Verbatim(w.caught()), where)
+	text := finding.Format("The API server asks it about writes of %s in %s.", "API server는 %[2]s의 %[1]s 쓰기마다 이 webhook을 호출합니다.", w.caught(), where)
 	if n := len(o.webhooks) - 1; n > 0 {
 		text = finding.Join(" ", text, finding.Textf("Other webhooks that call the same place: %d.", "같은 곳을 호출하는 다른 webhook: %d개.", n))
 	}
