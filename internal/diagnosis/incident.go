@@ -64,7 +64,7 @@ func (g *graph) chain(root int, reach []int) []finding.Link {
 	}
 	children := map[int][]int{}
 	for _, i := range reach[1:] {
-		parent := slices.MinFunc(g.within(g.causes[i], position), func(a, b int) int { return position[a] - position[b] })
+		parent := g.parent(i, position)
 		children[parent] = append(children[parent], i)
 	}
 	var links []finding.Link
@@ -81,6 +81,18 @@ func (g *graph) chain(root int, reach []int) []finding.Link {
 	}
 	visit([]int{root}, 0)
 	return links
+}
+
+// parent is the cause below which an effect is told: another finding about the same subject, if that
+// is reached before it, else the one that is reached first.
+func (g *graph) parent(effect int, position map[int]int) int {
+	causes := g.within(g.causes[effect], position)
+	for _, c := range causes {
+		if g.findings[c].Subject == g.findings[effect].Subject && position[c] < position[effect] {
+			return c
+		}
+	}
+	return slices.MinFunc(causes, func(a, b int) int { return position[a] - position[b] })
 }
 
 func (g *graph) within(causes []int, position map[int]int) []int {
