@@ -3,7 +3,6 @@ package storage
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,58 +10,10 @@ import (
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
-// selects tells whether a node meets one of some terms, as k8s.io/component-helpers/scheduling/corev1/nodeaffinity
-// judges volumes and pods alike. No terms select nothing.
-func selects(terms []corev1.NodeSelectorTerm, n *corev1.Node) bool {
-	return slices.ContainsFunc(terms, func(t corev1.NodeSelectorTerm) bool {
-		if len(t.MatchExpressions) == 0 && len(t.MatchFields) == 0 {
-			return false
-		}
-		for _, r := range t.MatchExpressions {
-			value, has := n.Labels[r.Key]
-			if !meets(r, value, has) {
-				return false
-			}
-		}
-		for _, r := range t.MatchFields {
-			if !meets(r, n.Name, r.Key == "metadata.name") {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-// meets tells whether a label meets one requirement.
-func meets(r corev1.NodeSelectorRequirement, value string, has bool) bool {
-	switch r.Operator {
-	case corev1.NodeSelectorOpIn:
-		return has && slices.Contains(r.Values, value)
-	case corev1.NodeSelectorOpNotIn:
-		return !has || !slices.Contains(r.Values, value)
-	case corev1.NodeSelectorOpExists:
-		return has
-	case corev1.NodeSelectorOpDoesNotExist:
-		return !has
-	case corev1.NodeSelectorOpGt, corev1.NodeSelectorOpLt:
-		if !has || len(r.Values) != 1 {
-			return false
-		}
-		got, err := strconv.ParseInt(value, 10, 64)
-		bound, err2 := strconv.ParseInt(r.Values[0], 10, 64)
-		if err != nil || err2 != nil {
-			return false
-		}
-		return r.Operator == corev1.NodeSelectorOpGt && got > bound || r.Operator == corev1.NodeSelectorOpLt && got < bound
-	default:
-		return false
-	}
-}
-
 // reachedFrom are the nodes from which a volume can be used.
 func reachedFrom(s *snapshot.Snapshot, v *corev1.PersistentVolume) []*corev1.Node {
 	terms, bound := volumeTerms(v)
-	return nodesWhere(s, func(n *corev1.Node) bool { return !bound || selects(terms, n) })
+	return nodesWhere(s, func(n *corev1.Node) bool { return !bound || snapshot.NodeSelected(terms, n) })
 }
 
 // volumeTerms are where a volume can be used; false where that is anywhere.
@@ -73,21 +24,9 @@ func volumeTerms(v *corev1.PersistentVolume) ([]corev1.NodeSelectorTerm, bool) {
 	return v.Spec.NodeAffinity.Required.NodeSelectorTerms, true
 }
 
-// allows tells whether a pod's node selector and required affinity let it run on a node.
-func allows(pod *corev1.Pod, n *corev1.Node) bool {
-	for k, v := range pod.Spec.NodeSelector {
-		if n.Labels[k] != v {
-			return false
-		}
-	}
-	a := pod.Spec.Affinity
-	return a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil ||
-		selects(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms, n)
-}
-
 // wantedBy are the nodes that a pod may run on.
 func wantedBy(s *snapshot.Snapshot, pod *corev1.Pod) []*corev1.Node {
-	return nodesWhere(s, func(n *corev1.Node) bool { return allows(pod, n) })
+	return nodesWhere(s, func(n *corev1.Node) bool { return snapshot.NodeWanted(pod, n) })
 }
 
 func nodesWhere(s *snapshot.Snapshot, holds func(*corev1.Node) bool) []*corev1.Node {

@@ -95,7 +95,7 @@ func conflict(s *snapshot.Snapshot, hosts map[string][]*corev1.Node, pod *corev1
 			}
 		}
 		return slices.ContainsFunc(nodes, func(n *corev1.Node) bool {
-			return !slices.ContainsFunc(volumes, func(v placed) bool { return !selects(v.terms, n) }) && allows(pod, n)
+			return !slices.ContainsFunc(volumes, func(v placed) bool { return !snapshot.NodeSelected(v.terms, n) }) && snapshot.NodeWanted(pod, n)
 		})
 	}
 	if len(volumes) == 0 || fits(volumes) {

@@ -82,7 +82,7 @@ func (sv survey) resources(c clause) obstruction {
 		return o
 	}
 	stocks := sv.ledger.account(name)
-	if n, most := first(stocks.all, func(n *corev1.Node) bool { return matches(sv.p, n) }); n != nil && want.Cmp(most) > 0 {
+	if n, most := first(stocks.all, func(n *corev1.Node) bool { return snapshot.NodeWanted(sv.p, n) }); n != nil && want.Cmp(most) > 0 {
 		o.mechanism = v1alpha1.MechanismMisconfigured
 		o.detail = finding.Textf("it asks for %s, more than any node that it may use has at all (%s has %s)", "요청량 %s는 사용할 수 있는 어느 노드의 용량보다도 큽니다(%s: %s)", want.String(), n.Name, most.String())
 		o.evidence = []finding.Evidence{{Source: "Node " + n.Name, Path: fmt.Sprintf(".status.allocatable[%s]", name), Value: most.String()}}
@@ -108,7 +108,7 @@ func (sv survey) resources(c clause) obstruction {
 
 // accepted tells whether the pod accepts a node and the node the pod, but for room.
 func (sv survey) accepted(n *corev1.Node) bool {
-	return matches(sv.p, n) && !n.Spec.Unschedulable && untolerated(sv.p, n) == nil
+	return snapshot.NodeWanted(sv.p, n) && !n.Spec.Unschedulable && untolerated(sv.p, n) == nil
 }
 
 // requestField is the request of the container that asks for the most of a resource.

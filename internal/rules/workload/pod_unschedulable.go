@@ -75,7 +75,7 @@ func wouldRunThere(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
 	}
 	return slices.ContainsFunc(effect.Explains, func(subject finding.Subject) bool {
 		p, ok := snapshot.Get[*corev1.Pod](s, subject.Namespace, subject.Name)
-		if !ok || !matches(p, n) || !largeEnough(p, n) {
+		if !ok || !snapshot.NodeWanted(p, n) || !largeEnough(p, n) {
 			return false
 		}
 		first := untolerated(p, n)

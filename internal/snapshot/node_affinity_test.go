@@ -1,13 +1,15 @@
-package storage
+package snapshot_test
 
 import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maek-dev/maek/internal/snapshot"
 )
 
-func TestSelects(t *testing.T) {
+func TestNodeSelected(t *testing.T) {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "w1", Labels: map[string]string{"zone": "a", "slots": "4"}}}
 	requirement := func(key string, op corev1.NodeSelectorOperator, values ...string) corev1.NodeSelectorRequirement {
 		return corev1.NodeSelectorRequirement{Key: key, Operator: op, Values: values}
@@ -32,8 +34,30 @@ func TestSelects(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := selects(tc.terms, node); got != tc.want {
-				t.Errorf("selects = %t, want %t", got, tc.want)
+			if got := snapshot.NodeSelected(tc.terms, node); got != tc.want {
+				t.Errorf("NodeSelected = %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestNodeWanted(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "w1", Labels: map[string]string{"zone": "a", "node-role.kubernetes.io/infra": ""}}}
+	tests := map[string]struct {
+		selector map[string]string
+		want     bool
+	}{
+		"no selector wants any node":             {nil, true},
+		"a label that the node has":              {map[string]string{"zone": "a"}, true},
+		"an empty label that the node has":       {map[string]string{"node-role.kubernetes.io/infra": ""}, true},
+		"an empty label that the node has not":   {map[string]string{"node-role.kubernetes.io/control-plane": ""}, false},
+		"another value than that of the node":    {map[string]string{"zone": "b"}, false},
+		"of several labels all have to be there": {map[string]string{"zone": "a", "disk": "ssd"}, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := snapshot.NodeWanted(&corev1.Pod{Spec: corev1.PodSpec{NodeSelector: tc.selector}}, node); got != tc.want {
+				t.Errorf("NodeWanted = %t, want %t", got, tc.want)
 			}
 		})
 	}
