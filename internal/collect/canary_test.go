@@ -278,3 +278,15 @@ func TestARequestForACertificateStaysWithoutItsPassword(t *testing.T) {
 		})
 	}
 }
+
+func FuzzRedact(f *testing.F) {
+	for _, text := range shapes {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		once := Redact(text)
+		if twice := Redact(once); once != twice {
+			t.Errorf("redacting %q again changes %q to %q", text, once, twice)
+		}
+	})
+}

@@ -88,7 +88,7 @@ var redactions = []redaction{
 	{[]string{"pass", "pwd"}, regexp.MustCompile(`(?i)("(?:` + shortName + `|pwd)\\*"\s*:\s*\\*")[^"\\]+`), "${1}" + Blot},
 	{[]string{"passw"}, regexp.MustCompile(`(?i)("[\w.-]*(?:password|passwd)\\*"\s*:\s*)\d+`), "${1}" + Blot},
 	// name: value as in YAML.
-	{[]string{"passw"}, regexp.MustCompile(`(?i)(\b[\w.-]*(?:password|passwd)\s*:\s*)(?:\\?"[^"\n]*"|'[^'\n]*'|\S+)`), "${1}" + Blot},
+	{[]string{"passw"}, regexp.MustCompile(`(?i)(\b[\w.-]*(?:password|passwd)\s*:\s*)(?:\\?"[^"\n]*"|'[^'\n]*'|\S)\S*`), "${1}" + Blot},
 	// pwd=value of ODBC and ADO.NET connection strings; a shell's PWD=/path is a folder.
 	{[]string{"pwd"}, regexp.MustCompile(`(?i)(\bpwd\s*=\s*)[^\s"',;&/][^\s"',;&]*`), "${1}" + Blot},
 	// Command lines within a text: --token abc1, curl -u user:password, mysql -ppassword, redis-cli -a password.
