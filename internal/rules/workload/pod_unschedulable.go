@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -60,10 +61,43 @@ var _ = Catalog.Add(rule.Rule{
 
 // aboutOnePod tells whether effect and cause claim a pod in common: a workload that both are about may
 // have pods that wait for different things.
-func aboutOnePod(_ *snapshot.Snapshot, effect, cause finding.Finding) bool {
+func aboutOnePod(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	if len(cause.Explains) == 0 {
+		return false
+	}
+	claimed := explainedBy(s, cause)
 	return slices.ContainsFunc(effect.Explains, func(subject finding.Subject) bool {
-		return subject.Kind == "Pod" && slices.Contains(cause.Explains, subject)
+		return subject.Kind == "Pod" && claimed[subject]
 	})
+}
+
+// explained are what findings explain, as sets: one cause may have thousands of effects, and each of
+// them looks for a pod among all that the cause claims.
+type explained struct {
+	mu   sync.Mutex
+	sets map[list]map[finding.Subject]bool
+}
+
+// list tells a list of subjects from every other that is not written to.
+type list struct {
+	first *finding.Subject
+	long  int
+}
+
+func explainedBy(s *snapshot.Snapshot, cause finding.Finding) map[finding.Subject]bool {
+	known := snapshot.Derived(s, func() *explained { return &explained{sets: map[list]map[finding.Subject]bool{}} })
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	key := list{&cause.Explains[0], len(cause.Explains)}
+	set, ok := known.sets[key]
+	if !ok {
+		set = make(map[finding.Subject]bool, len(cause.Explains))
+		for _, subject := range cause.Explains {
+			set[subject] = true
+		}
+		known.sets[key] = set
+	}
+	return set
 }
 
 // wouldRunThere tells whether a pod would fit on the cause's node, were it not for the taints that
