@@ -156,7 +156,7 @@ func (s *Snapshot) indexLabels() {
 // Selects tells whether labels carry every pair of an equality selector.
 func Selects(selector, labels map[string]string) bool {
 	for k, v := range selector {
-		if labels[k] != v {
+		if got, has := labels[k]; !has || got != v {
 			return false
 		}
 	}

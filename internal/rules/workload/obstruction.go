@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -25,7 +26,13 @@ type obstruction struct {
 	edit bool
 	// node is the one node that decides; empty where it is not one.
 	node string
+	// settles tells that it is about to pass.
+	settles bool
 }
+
+// nodeJoins is how long a node may take to get ready once it has joined, as the rules about nodes have
+// it: its network plugin is installed and started meanwhile.
+const nodeJoins = 2 * time.Minute
 
 // survey is what the nodes themselves show about a pod that cannot be placed.
 type survey struct {
@@ -192,7 +199,8 @@ func (sv survey) faultyNodes() obstruction {
 	}
 	o := obstruction{
 		kind: obstacleFault, mechanism: v1alpha1.MechanismDegraded,
-		says: finding.Format("nodes in trouble of their own: %s", "노드 자체에 문제가 있습니다: %s", finding.List(of)),
+		settles: !slices.ContainsFunc(sv.faulty, func(n *corev1.Node) bool { return sv.s.Now().Sub(n.CreationTimestamp.Time) >= nodeJoins }),
+		says:    finding.Format("nodes in trouble of their own: %s", "노드 자체에 문제가 있습니다: %s", finding.List(of)),
 	}
 	for _, n := range sv.faulty[:min(2, len(sv.faulty))] {
 		o.evidence = append(o.evidence, taintEvidence(n, untolerated(sv.p, n)))
@@ -245,7 +253,7 @@ func (sv survey) wish(c clause) obstruction {
 	nodes := snapshot.List[*corev1.Node](sv.s)
 	var missing []string
 	for k, v := range sv.p.Spec.NodeSelector {
-		if !slices.ContainsFunc(nodes, func(n *corev1.Node) bool { return n.Labels[k] == v }) {
+		if !slices.ContainsFunc(nodes, func(n *corev1.Node) bool { got, has := n.Labels[k]; return has && got == v }) {
 			missing = append(missing, k+"="+v)
 		}
 	}
