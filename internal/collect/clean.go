@@ -44,12 +44,16 @@ func Clean(o snapshot.Object) {
 	case *appsv1.ReplicaSet:
 		cleanTemplate(&o.Spec.Template)
 	case *appsv1.StatefulSet:
+		for i := range o.Spec.VolumeClaimTemplates {
+			cleanAnnotations(o.Spec.VolumeClaimTemplates[i].Annotations)
+		}
 		cleanTemplate(&o.Spec.Template)
 	case *appsv1.DaemonSet:
 		cleanTemplate(&o.Spec.Template)
 	case *batchv1.Job:
 		cleanTemplate(&o.Spec.Template)
 	case *batchv1.CronJob:
+		cleanAnnotations(o.Spec.JobTemplate.Annotations)
 		cleanTemplate(&o.Spec.JobTemplate.Spec.Template)
 	}
 }

@@ -82,6 +82,10 @@ func cleanVolume(spec *corev1.PersistentVolumeSpec) {
 // cleanPodVolumes cleans what a pod hands to volume drivers itself.
 func cleanPodVolumes(volumes []corev1.Volume) {
 	for _, v := range volumes {
+		if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
+			// Nothing reads them.
+			v.Ephemeral.VolumeClaimTemplate.Annotations = nil
+		}
 		if v.GitRepo != nil {
 			cleanAddress(&v.GitRepo.Repository)
 		}
