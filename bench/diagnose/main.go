@@ -56,6 +56,8 @@ type options struct {
 // sample is one run of one program.
 type sample struct {
 	wall time.Duration
+	// processor is the time of all processors together, which other work on the machine changes less.
+	processor time.Duration
 	// rss is the peak resident set, in bytes.
 	rss int64
 }
@@ -129,6 +131,7 @@ func measure(ctx context.Context, program string, args ...string) (sample, []byt
 	}
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		s.rss = usage.Maxrss * 1024 // Linux counts KiB
+		s.processor = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	}
 	return s, stdout.Bytes(), nil
 }
@@ -144,6 +147,8 @@ func report(out io.Writer, d v1alpha1.Diagnosis, ours, bare []sample) {
 	fmt.Fprintf(out, "requests %d, received %.1f MiB, %d objects of %d kinds\n", d.Stats.Requests, mib(d.Stats.Bytes), d.Stats.Objects, d.Stats.Kinds)
 	fmt.Fprintf(out, "wall      diagnose %s   bare LIST %s   ratio %.2f (%.2f to %.2f)\n",
 		median(walls(ours)).Round(time.Millisecond), median(walls(bare)).Round(time.Millisecond), median(ratios), slices.Min(ratios), slices.Max(ratios))
+	fmt.Fprintf(out, "processor diagnose %s   bare LIST %s\n",
+		median(processors(ours)).Round(time.Millisecond), median(processors(bare)).Round(time.Millisecond))
 	fmt.Fprintf(out, "peak RSS  diagnose %.1f MiB   bare LIST %.1f MiB   difference %.1f MiB (%.1f to %.1f)\n",
 		mib(median(sizes(ours))), mib(median(sizes(bare))), mib(median(extra)), mib(slices.Min(extra)), mib(slices.Max(extra)))
 }
@@ -152,6 +157,14 @@ func walls(samples []sample) []time.Duration {
 	var out []time.Duration
 	for _, s := range samples {
 		out = append(out, s.wall)
+	}
+	return out
+}
+
+func processors(samples []sample) []time.Duration {
+	var out []time.Duration
+	for _, s := range samples {
+		out = append(out, s.processor)
 	}
 	return out
 }
