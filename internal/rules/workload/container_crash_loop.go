@@ -59,7 +59,7 @@ func detectContainerCrashLoop(p *rule.Pass) {
 		_, byProbe := probeKill(p.Snapshot, c)
 		return !byProbe
 	}
-	for _, g := range endingContainers(p, endsByItself) {
+	for _, g := range together(endingContainers(p, endsByItself)) {
 		if words := askLastWords(p, d, g.Items); !words.about(concernPlatform) {
 			p.Report(containerCrashLoop(p, d, g, words))
 		}

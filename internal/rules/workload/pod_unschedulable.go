@@ -191,7 +191,7 @@ func podUnschedulable(p *rule.Pass, g group[unplaced]) finding.Finding {
 			Source: finding.Named(snapshot.SubjectOf(first.pod)), Path: ".status.conditions[PodScheduled].message",
 			Value: finding.Quote(first.message), At: finding.Timestamp(first.since),
 		}}, first.reason.evidence...),
-		RuledOut: waitingClaims(p.Snapshot, first),
+		RuledOut: waitingClaims(p.Snapshot, first), Settling: first.reason.settles,
 	}
 	for _, u := range g.Items {
 		if u.since.Before(f.Since) {
