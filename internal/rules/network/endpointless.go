@@ -21,6 +21,10 @@ import (
 // endpoint: as long as a finding has to last.
 const young = 3 * time.Minute
 
+// installing is how long after a Service was made nobody is taken to miss it while none of its pods has ever
+// been ready: images are pulled, and programs set themselves up.
+const installing = 10 * time.Minute
+
 // endpointless begins the finding about a Service.
 func endpointless(p *rule.Pass, b backends) finding.Finding {
 	f := finding.Finding{
@@ -54,6 +58,9 @@ func noneReady(p *rule.Pass, b backends) finding.Finding {
 		f.Title = finding.Textf("%s: no endpoints, its only pod is not ready", "%s: endpoint가 없습니다. 하나뿐인 Pod가 Ready가 아닙니다", finding.Named(f.Subject))
 	}
 	f.Settling = b.starting(p)
+	if p.Now().Sub(b.svc.CreationTimestamp.Time) < installing && !slices.ContainsFunc(b.selected, snapshot.WasReady) {
+		f.Severity = finding.Warning
+	}
 	f.Why = finding.Join("; ", finding.Textf("its selector matches %s", "selector와 일치하는 Pod: %s", podNames(b.selected)), b.counted(p))
 	for _, pod := range b.selected[:min(len(b.selected), 2)] {
 		f.Evidence = append(f.Evidence, readiness(pod))

@@ -21,12 +21,12 @@ var _ = Catalog.Add(rule.Rule{
 		EN: "A Service that selects pods, or one of its ports, has no ready endpoint: whoever calls it is refused. Its pods are not ready, " +
 			"there are none, its selector matches none (the finding names the workload that it most likely means and the label that " +
 			"differs), or it names a port that no container declares. It is no more than a remark where the label that is missing is one that no workload " +
-			"gives its pods (such labels are set on elected leaders and their replicas while they run), or where for a day nothing has resembled its selector. Left alone: ExternalName Services and those without a selector, " +
+			"gives its pods (such labels are set on elected leaders and their replicas while they run), or where for a day nothing has resembled its selector; and a warning where the Service was made minutes ago and none of its pods has ever been ready. Left alone: ExternalName Services and those without a selector, " +
 			"Services whose workloads are all scaled to zero, those of Jobs, headless Services that wait for their first pods, and pods that " +
 			"are starting. EndpointSlices are written by the controller manager; when that is dead an endpoint counts only while its pod is " +
 			"ready by its own status.",
 		KO: "selector를 가진 Service 또는 그 포트에 Ready endpoint가 하나도 없어 호출이 모두 거부됩니다. Pod가 Ready가 아니거나, Pod가 없거나, selector와 일치하는 Pod가 없거나" +
-			"(의도했을 워크로드와 서로 다른 레이블을 함께 알립니다), 컨테이너에 없는 포트 이름을 지정한 경우입니다. 없는 레이블이 어느 워크로드에도 지정되지 않은 것(리더나 replica에 실행 중 붙는 레이블)이거나, 하루 동안 selector와 비슷한 것이 전혀 없었으면 참고로만 알립니다. ExternalName, selector 없는 Service, 대상 워크로드가 모두 replicas 0인 Service, " +
+			"(의도했을 워크로드와 서로 다른 레이블을 함께 알립니다), 컨테이너에 없는 포트 이름을 지정한 경우입니다. 없는 레이블이 어느 워크로드에도 지정되지 않은 것(리더나 replica에 실행 중 붙는 레이블)이거나, 하루 동안 selector와 비슷한 것이 전혀 없었으면 참고로만 알립니다. 만든 지 몇 분 안 되고 Pod가 한 번도 Ready가 된 적 없는 Service는 warning입니다. ExternalName, selector 없는 Service, 대상 워크로드가 모두 replicas 0인 Service, " +
 			"Job의 Service, 첫 Pod를 기다리는 headless Service, 시작 중인 Pod는 제외합니다. EndpointSlice는 controller manager가 갱신하므로, 멈춘 경우에는 Pod의 상태로 판단합니다.",
 	},
 	Link:     "https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/#does-the-service-have-any-endpointslices",
