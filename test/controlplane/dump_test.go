@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -134,6 +137,8 @@ func TestADumpTellsWhatTheClusterDidAndNoSecret(t *testing.T) {
 		}
 	}
 
+	onlyReads(t)
+
 	live, replayed := diagnosisOf(t, "--kubeconfig", config), diagnosisOf(t, "--from", dir)
 	if len(replayed.Findings) == 0 {
 		t.Error("nothing is found in a cluster in trouble")
@@ -142,6 +147,29 @@ func TestADumpTellsWhatTheClusterDidAndNoSecret(t *testing.T) {
 		t.Errorf("what is said (-live +replayed):\n%s", diff)
 	}
 }
+
+// onlyReads fails where a diagnosis sends anything but what reads, reviews access or creates on trial.
+func onlyReads(t *testing.T) {
+	t.Helper()
+	cfg := rest.CopyConfig(admin)
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			review := strings.HasPrefix(r.URL.Path, "/apis/authorization.k8s.io/v1/") && strings.HasSuffix(r.URL.Path, "subjectaccessreviews")
+			trial := r.URL.Query().Get("dryRun") == metav1.DryRunAll
+			if r.Method != http.MethodGet && !(r.Method == http.MethodPost && (review || trial)) {
+				t.Errorf("%s %s may change something", r.Method, r.URL)
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	if d, _ := diagnose(t, cfg); len(d.Snapshot.Asked()) == 0 {
+		t.Error("nothing was asked about a cluster in trouble")
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // silent fails where a text holds the canary, enough of it to be of use, or its base64.
 func silent(t *testing.T, name string, text []byte) {

@@ -111,6 +111,13 @@ func (s *apiServer) requests(path string) []string {
 	return out
 }
 
+// all are the requests that came, path and query.
+func (s *apiServer) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
+}
+
 func (s *apiServer) serve(w http.ResponseWriter, r *http.Request) {
 	path, ok := strings.CutPrefix(r.URL.Path, s.prefix)
 	if !ok {
@@ -118,6 +125,9 @@ func (s *apiServer) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.URL.Path = path
+	if !harmless(r) {
+		s.t.Errorf("%s %s may change something", r.Method, r.URL)
+	}
 	w.Header().Set("Date", moment.Format(http.TimeFormat))
 	s.mu.Lock()
 	s.asked = append(s.asked, r.URL.RequestURI())
