@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -27,16 +28,16 @@ var _ = Catalog.Add(rule.Rule{
 	Doc: finding.Text{
 		EN: "The Service of cluster DNS (kube-system, label k8s-app=kube-dns) has no ready endpoint, so no name can be looked up in any pod, and programs everywhere fail over names. " +
 			"Where its Deployment was scaled to zero that is the cause, with who did it and when; otherwise the finding is a symptom of what ails its pods: their node, their image, " +
-			"their configuration. A cluster without such a Service has its DNS elsewhere and is skipped. A rolling restart with one server left, and a Service that has no endpoint " +
+			"their configuration. A cluster without such a Service has its DNS elsewhere and is skipped, and so is one whose kubelets give pods the cloud's own server of names. A rolling restart with one server left, and a Service that has no endpoint " +
 			"for less than half a minute, are left alone.",
 		KO: "클러스터 DNS의 Service(kube-system, 레이블 k8s-app=kube-dns)에 준비된 endpoint가 없어 어느 Pod에서도 이름을 조회할 수 없고, 이름을 쓰는 프로그램이 모두 실패합니다. Deployment의 replica가 0이면 그것이 원인이며 누가 언제 바꿨는지 알립니다. " +
-			"그 밖에는 DNS Pod에 생긴 문제(노드, 이미지, 설정)의 증상으로 다룹니다. 이 Service가 없는 클러스터는 DNS가 다른 곳에 있으므로 제외합니다. 서버가 하나라도 남아 있는 rolling restart와 30초가 안 된 상태는 대상이 아닙니다.",
+			"그 밖에는 DNS Pod에 생긴 문제(노드, 이미지, 설정)의 증상으로 다룹니다. 이 Service가 없거나 kubelet이 Pod에 클라우드의 네임 서버를 주는 클러스터는 DNS가 다른 곳에 있으므로 제외합니다. 서버가 하나라도 남아 있는 rolling restart와 30초가 안 된 상태는 대상이 아닙니다.",
 	},
 	Link:     "https://kubernetes.io/docs/tasks/administer-cluster/dns-debugging-resolution/",
 	Severity: finding.Critical,
 	Needs: []rule.Need{
 		rule.Whole[*corev1.Service](), rule.Any[*corev1.Pod](), rule.Optional[*discoveryv1.EndpointSlice](),
-		rule.Optional[*appsv1.Deployment](), rule.Optional[*appsv1.DaemonSet](), rule.Optional[*coordinationv1.Lease](),
+		rule.Optional[*appsv1.Deployment](), rule.Optional[*appsv1.DaemonSet](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*corev1.Node](),
 	},
 	For:     30 * time.Second,
 	Symptom: true,
@@ -87,8 +88,25 @@ func detectClusterDNSDown(p *rule.Pass) {
 		}
 	}
 	for _, svc := range down {
+		if scaledToZero(p.Snapshot, svc) != nil && askElsewhere(p) {
+			p.Skip(finding.Textf("Service %s/%s is scaled to zero, and kubelets give pods the address %s: cluster DNS is elsewhere",
+				"Service %s/%s의 replica가 0이고 kubelet이 Pod에 주는 네임 서버는 %s입니다. 클러스터 DNS가 다른 곳에 있습니다", svc.Namespace, svc.Name, machineDNS))
+			return
+		}
 		p.Report(noServer(p, svc))
 	}
+}
+
+// machineDNS is the address at which the cloud's own server of names answers on a machine. Kubelets give it to
+// pods where that replaces cluster DNS, and what served before may be scaled to zero
+// (https://cloud.google.com/kubernetes-engine/docs/how-to/cloud-dns).
+const machineDNS = "169.254.169.254"
+
+// askElsewhere tells whether pods are given the cloud's own server of names.
+func askElsewhere(p *rule.Pass) bool {
+	nodes := snapshot.List[*corev1.Node](p.Snapshot)
+	i := slices.IndexFunc(nodes, nodeReady)
+	return i >= 0 && strings.HasPrefix(nodes[i].Spec.ProviderID, "gce://") && givenByKubelet(p, nodes[i].Name).String() == machineDNS
 }
 
 // lacksController tells whether the Service lacks what only a controller would make: pods, or the
