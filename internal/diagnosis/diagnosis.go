@@ -80,6 +80,7 @@ func Diagnose(res rule.Result, rules []rule.Rule, ignore ...Ignore) Diagnosis {
 	for _, incident := range quiet {
 		silenced[incident.ID] = true
 	}
+	d.Findings = make([]Placed, 0, len(res.Findings))
 	for i, f := range res.Findings {
 		if silenced[place[i]] {
 			continue
@@ -101,7 +102,7 @@ func (d *Diagnosis) setRisksApart(res rule.Result, rules []rule.Rule, r requests
 	for _, one := range rules {
 		risk[one.Code] = one.Risk
 	}
-	var findings []finding.Finding
+	findings := make([]finding.Finding, 0, len(res.Findings))
 	for _, f := range res.Findings {
 		if !risk[f.Code] {
 			findings = append(findings, f)

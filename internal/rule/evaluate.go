@@ -199,6 +199,11 @@ func gap(k snapshot.Kind, c snapshot.Coverage) finding.Text {
 
 func collect(s *snapshot.Snapshot, rules []Rule, outcomes []outcome) Result {
 	res := Result{Snapshot: s, Unanswered: unanswered(s, outcomes)}
+	found := 0
+	for _, o := range outcomes {
+		found += len(o.findings)
+	}
+	res.Findings = make([]finding.Finding, 0, found)
 	for i, o := range outcomes {
 		res.Findings = append(res.Findings, o.findings...)
 		res.Skips = append(res.Skips, o.skips...)
@@ -206,7 +211,7 @@ func collect(s *snapshot.Snapshot, rules []Rule, outcomes []outcome) Result {
 			res.Failures = append(res.Failures, finding.Failure{Code: rules[i].Code, Err: o.err})
 		}
 	}
-	slices.SortStableFunc(res.Findings, finding.Compare)
+	res.Findings = finding.Sorted(res.Findings)
 	slices.SortStableFunc(res.Skips, func(a, b finding.Skip) int {
 		return cmp.Or(compareCodes(a.Code, b.Code), cmp.Compare(a.Reason.EN, b.Reason.EN))
 	})
