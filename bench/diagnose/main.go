@@ -64,6 +64,8 @@ type sample struct {
 
 func run(ctx context.Context, out io.Writer, o options) (err error) {
 	environment := &envtest.Environment{}
+	// By default there are addresses for some 250 Services.
+	environment.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.96.0.0/12")
 	cfg, err := environment.Start()
 	if err != nil {
 		return fmt.Errorf("starting the control plane: %w", err)
