@@ -79,8 +79,17 @@ test-faults-controlplane: ## Test every fault that a control plane with nodes of
 	.ci/test faults-controlplane
 
 .PHONY: bench
-bench: bin/kubectl-maek bin/barelist bin/controlplane ## Measure diagnose beside a bare LIST on a generated cluster
+bench: bin/kubectl-maek bin/barelist bin/controlplane ## Measure diagnose beside a bare LIST on a generated cluster of 2,000 pods
 	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/diagnose
+
+.PHONY: bench-judge
+bench-judge: ## Measure rules and diagnosis alone, on snapshots of 20,000 to 100,000 pods, on one core
+	go test -run '^$$' -bench . -benchtime 3x -benchmem -cpu 1 ./bench/judge
+
+.PHONY: bench-large
+bench-large: bin/kubectl-maek bin/barelist bin/controlplane ## Measure the same with 20,000 and with 100,000 pods (takes 8 GiB of memory, and half an hour)
+	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/diagnose -nodes 1000 -deployments 2000 -namespaces 50 -pairs 5
+	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/diagnose -nodes 5000 -deployments 10000 -namespaces 200 -pairs 5
 
 ##@ Change
 .PHONY: generate
