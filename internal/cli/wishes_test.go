@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/cli/invocation"
 )
@@ -103,6 +106,61 @@ func TestWatchSpeaksWhenSomethingChanges(t *testing.T) {
 	}
 	if n := strings.Count(got.out, "looked at"); n != 2 {
 		t.Errorf("%d reports, want one at first and one when the node is gone:\n%s", n, got.out)
+	}
+}
+
+func TestWatchOutlivesWhatKeepsItFromLooking(t *testing.T) {
+	sick := cluster(map[string]bool{"cp1": true, "w1": false})
+	silent := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		status(w, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, "etcdserver: no leader")
+	})
+	// Nobody can look into a namespace that is gone.
+	empty := cluster(map[string]bool{"cp1": true, "w1": false})
+	empty.lists["/api/v1/namespaces"] = corev1.NamespaceList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "NamespaceList"}}
+	for name, tc := range map[string]struct {
+		broken     http.Handler
+		args       []string
+		want       exit.Code
+		out, lacks string
+		errOut     string
+	}{
+		"an API server that answers no list is told, and what it hides is neither gone nor new": {
+			broken: silent, want: exit.Incidents, out: "? not checked this time  node w1 is gone", lacks: "✓ gone  node w1",
+		},
+		"a namespace that is not there for a while is told": {
+			broken: empty, args: []string{"-n", "shop"}, want: exit.OK, errOut: `there is no namespace "shop"`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var served atomic.Pointer[http.Handler]
+			serveNow := func(h http.Handler) { served.Store(&h) }
+			serveNow(sick)
+			config := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*served.Load()).ServeHTTP(w, r) }))
+			ctx, cancel := context.WithCancel(t.Context())
+			looks := 0
+			got := runIn(t, ctx, func(inv *invocation.Invocation) {
+				inv.After = func(time.Duration) <-chan time.Time {
+					c := make(chan time.Time, 1)
+					switch looks++; looks {
+					case 1:
+						serveNow(tc.broken)
+						c <- moment
+					case 2:
+						serveNow(sick)
+						c <- moment
+					default:
+						cancel()
+					}
+					return c
+				}
+			}, append(tc.args, "--watch", "--kubeconfig", config)...)
+			if got.code != tc.want || looks != 3 {
+				t.Errorf("exit code %d after %d looks, want %d after 3; %s", got.code, looks, tc.want, got.errOut)
+			}
+			if !strings.Contains(got.out, tc.out) || tc.lacks != "" && strings.Contains(got.out, tc.lacks) || !strings.Contains(got.errOut, tc.errOut) {
+				t.Errorf("want %q and not %q in:\n%s\nand %q in:\n%s", tc.out, tc.lacks, got.out, tc.errOut, got.errOut)
+			}
+		})
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // Compare tells what differs in a diagnosis from an earlier one. The scope of the two is the
-// caller's to keep alike.
+// caller's to keep alike. What the rule that found it could not look for this time is not called gone.
 func Compare(earlier, now v1alpha1.Diagnosis) *v1alpha1.Changes {
 	c := &v1alpha1.Changes{Since: earlier.ObservedAt, New: []string{}, Still: []string{}, Gone: []v1alpha1.IncidentDetails{}}
 	was := func(id string) func(v1alpha1.IncidentDetails) bool {
@@ -20,8 +20,16 @@ func Compare(earlier, now v1alpha1.Diagnosis) *v1alpha1.Changes {
 			c.New = append(c.New, i.ID)
 		}
 	}
+	blind := map[string]bool{}
+	for _, s := range slices.Concat(now.Skipped, now.Errors) {
+		blind[s.Code] = true
+	}
 	for _, i := range earlier.Incidents {
-		if !slices.ContainsFunc(now.Incidents, was(i.ID)) {
+		switch {
+		case slices.ContainsFunc(now.Incidents, was(i.ID)):
+		case blind[i.Code]:
+			c.Unseen = append(c.Unseen, i)
+		default:
 			c.Gone = append(c.Gone, i)
 		}
 	}

@@ -35,7 +35,7 @@ type htmlPage struct {
 
 // htmlWords are labels of the page.
 type htmlWords struct {
-	Why, Effect, Now, Later, RuledOut, Evidence, Fresh, Gone, Risks, Timeline, Gaps, Errors, Findings, Subject, Found string
+	Why, Effect, Now, Later, RuledOut, Evidence, Fresh, Gone, Unseen, Risks, Timeline, Gaps, Errors, Findings, Subject, Found string
 }
 
 type htmlIncident struct {
@@ -50,8 +50,8 @@ type htmlEffect struct {
 }
 
 type htmlChanges struct {
-	Text      string
-	New, Gone []string
+	Text              string
+	New, Gone, Unseen []string
 }
 
 type htmlMoment struct{ At, Text, Class string }
@@ -66,7 +66,7 @@ func HTML(w io.Writer, d v1alpha1.Diagnosis, o Options) error {
 		Counts: words.nodes(d.Cluster.Nodes) + " · " + words.pods(d.Cluster.Pods), At: md.moment(d.ObservedAt.Time), Doc: d,
 		Words: htmlWords{
 			Why: words.why, Effect: words.effect, Now: words.now, Later: words.later, RuledOut: words.ruledOut, Evidence: words.evidence,
-			Fresh: words.fresh, Gone: words.gone, Risks: words.risks, Timeline: words.timeline, Gaps: words.gaps, Errors: words.errors,
+			Fresh: words.fresh, Gone: words.gone, Unseen: words.unseen, Risks: words.risks, Timeline: words.timeline, Gaps: words.gaps, Errors: words.errors,
 			Findings: words.findings, Subject: words.subject, Found: words.found,
 		},
 		Notes: p.noteLines(d),
@@ -94,6 +94,9 @@ func HTML(w io.Writer, d v1alpha1.Diagnosis, o Options) error {
 		}
 		for _, i := range c.Gone {
 			view.Changes.Gone = append(view.Changes.Gone, i.Title)
+		}
+		for _, i := range c.Unseen {
+			view.Changes.Unseen = append(view.Changes.Unseen, i.Title)
 		}
 	}
 	for _, m := range d.Timeline {

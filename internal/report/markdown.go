@@ -150,6 +150,9 @@ func (m *markdown) changes(d v1alpha1.Diagnosis) {
 	for _, i := range d.Changes.Gone {
 		m.linef("- %s: %s", m.words.gone, literal(i.Title))
 	}
+	for _, i := range d.Changes.Unseen {
+		m.linef("- %s: %s", m.words.unseen, literal(i.Title))
+	}
 	m.linef("")
 }
 

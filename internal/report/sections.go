@@ -21,6 +21,9 @@ func (p *page) changes(d v1alpha1.Diagnosis) {
 	for _, i := range c.Gone {
 		p.paragraph(line{{"  ✓ " + p.words.gone + "  ", green}}, i.Title, plain)
 	}
+	for _, i := range c.Unseen {
+		p.paragraph(line{{"  ? " + p.words.unseen + "  ", yellow}}, i.Title, plain)
+	}
 	for _, i := range d.Incidents {
 		if slices.Contains(c.New, i.ID) {
 			p.paragraph(line{{"  ✗ " + p.words.fresh + "  ", red}}, i.Title, plain)

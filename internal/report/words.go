@@ -17,7 +17,7 @@ type words struct {
 	unknown, settling, noted                 string
 	gaps, errors, ignored, more              string
 	reads, causes, link                      string
-	fresh, gone, timeline, recovered         string
+	fresh, gone, unseen, timeline, recovered string
 	risks, noRisks, evidence                 string
 	findings, subject, found                 string
 	severity                                 map[v1alpha1.Severity]string
@@ -51,7 +51,7 @@ var english = words{
 	settling: "just begun, too early to judge", noted: "worth knowing",
 	gaps: "could not check", errors: "failed in Maek itself", ignored: "ignored on request", more: "more:",
 	reads: "reads", causes: "can be explained by", link: "more",
-	fresh: "new", gone: "gone", timeline: "What happened", recovered: "recovered",
+	fresh: "new", gone: "gone", unseen: "not checked this time", timeline: "What happened", recovered: "recovered",
 	risks: "What the next loss would take", noRisks: "Nothing was found that one loss would take.", evidence: "evidence",
 	findings: "All findings", subject: "subject", found: "what was found",
 	compared: func(clock, age string, fresh, gone, still int) string {
@@ -113,7 +113,7 @@ var korean = words{
 	settling: "방금 시작되어 아직 판단하지 않음", noted: "참고",
 	gaps: "확인하지 못함", errors: "Maek 자체의 오류", ignored: "요청에 따라 무시함", more: "더 보기:",
 	reads: "읽는 리소스", causes: "원인이 될 수 있는 규칙", link: "더 보기",
-	fresh: "새로 발생", gone: "해소", timeline: "경과", recovered: "회복됨",
+	fresh: "새로 발생", gone: "해소", unseen: "이번에는 확인하지 못함", timeline: "경과", recovered: "회복됨",
 	risks: "다음 장애로 잃게 될 것", noRisks: "하나를 잃는다고 멈출 곳은 찾지 못했습니다.", evidence: "근거",
 	findings: "찾은 문제 전체", subject: "대상", found: "내용",
 	compared: func(clock, age string, fresh, gone, still int) string {

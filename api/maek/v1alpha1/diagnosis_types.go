@@ -330,6 +330,10 @@ type Changes struct {
 	Still []string `json:"still"`
 	// Gone are the incidents that were there and are not any more, as they were told then.
 	Gone []IncidentDetails `json:"gone"`
+	// Unseen are the incidents that were there and may be still, as they were told then: the rules that
+	// would find them could not look at everything.
+	// +optional
+	Unseen []IncidentDetails `json:"unseen,omitempty"`
 }
 
 // Happening is the kind of a Moment.

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,9 @@ import (
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/cli/invocation"
+	"github.com/maek-dev/maek/internal/cli/source"
 	"github.com/maek-dev/maek/internal/diagnosis"
+	"github.com/maek-dev/maek/internal/report"
 )
 
 const (
@@ -46,37 +49,57 @@ func (o *Options) validateWatch() error {
 }
 
 // watch looks again and again until it is interrupted. A terminal shows the newest report; a file or
-// a program gets a report whenever what is wrong has changed, each compared with the one before.
+// a program gets a report whenever what is wrong has changed, each compared with the one before. What
+// keeps one look from being made is said, and the next is made all the same.
 func (o *Options) watch(ctx context.Context, inv *invocation.Invocation, wish *wishes) error {
 	last := exit.OK
 	for first := true; ; first = false {
 		d, reading, err := o.look(ctx, inv, wish)
-		if err != nil {
+		switch {
+		case err != nil && first:
 			return err
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			// What was read until an interruption is a smaller look, and no news.
 			return exit.With(last)
-		}
-		doc := o.document(inv, d, reading, wish)
-		if first || inv.OutTerminal || news(*wish.earlier, doc) {
-			if inv.OutTerminal && o.Output == Terminal {
-				if _, err := fmt.Fprint(inv.Out, clearScreen); err != nil {
-					return fmt.Errorf("writing the report: %w", err)
+		case err != nil:
+			last = exit.Unknown
+			// Where even this cannot be written, the next report says it.
+			_, _ = fmt.Fprintf(inv.ErrOut, "%s: %s; the next look is in %s\n", inv.Program, report.Clean(err.Error()), o.Interval)
+		default:
+			doc := o.document(inv, d, reading, wish)
+			if first || inv.OutTerminal || news(*wish.earlier, doc) {
+				if err := o.show(inv, doc, reading); err != nil {
+					return err
 				}
 			}
-			if err := o.print(inv, doc, reading); err != nil {
-				return err
-			}
+			last = o.code(d, doc)
+			wish.earlier = remembered(doc)
 		}
-		last = o.code(d, doc)
-		wish.earlier = &doc
 		select {
 		case <-ctx.Done():
 			return exit.With(last)
 		case <-inv.After(o.Interval):
 		}
 	}
+}
+
+// show prints a report in the place of the one before.
+func (o *Options) show(inv *invocation.Invocation, doc v1alpha1.Diagnosis, reading *source.Reading) error {
+	if inv.OutTerminal && o.Output == Terminal {
+		if _, err := fmt.Fprint(inv.Out, clearScreen); err != nil {
+			return fmt.Errorf("writing the report: %w", err)
+		}
+	}
+	return o.print(inv, doc, reading)
+}
+
+// remembered is what the next report is compared with: what could not be seen this time is not
+// forgotten, so that it is neither gone nor new once it can be.
+func remembered(doc v1alpha1.Diagnosis) *v1alpha1.Diagnosis {
+	if doc.Changes != nil {
+		doc.Incidents = slices.Concat(doc.Incidents, doc.Changes.Unseen)
+	}
+	return &doc
 }
 
 // news tells whether a report says anything that the one before did not.
