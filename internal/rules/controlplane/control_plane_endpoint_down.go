@@ -186,7 +186,7 @@ func reportSilentEndpoints(p *rule.Pass, listed []string, port int, reported map
 		what := cmp.Or(strings.TrimSpace(t.answer.Error), string(t.answer.Outcome))
 		p.Report(finding.Finding{
 			Subject: finding.Subject{Kind: "Endpoint", Name: t.address}, Mechanism: mechanism, Confidence: v1alpha1.ConfidenceMedium,
-			Title: finding.Textf("API server %s does not accept connections from here, %d others do", "API server(%s)가 여기에서 연결되지 않습니다(다른 %d개는 연결됨)", t.address, answered),
+			Title: finding.Textf("API server %s does not accept connections from here, and others do (%d)", "API server(%s)가 여기에서 연결되지 않습니다(다른 %d개는 연결됨)", t.address, answered),
 			Why: finding.Join(" ", finding.Textf("It is among the endpoints of the Service default/kubernetes, and dialing it gave: %s.", "Service default/kubernetes의 endpoint에 있지만 연결 결과는 다음과 같습니다: %s.", finding.Quote(what)),
 				onlyFromHere),
 			Evidence: []finding.Evidence{{Source: "API server " + t.address, Path: "dial", Value: finding.Quote(what), At: finding.Timestamp(t.answer.At)}},

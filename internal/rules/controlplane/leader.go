@@ -198,7 +198,7 @@ func (l lapse) how(now time.Time) finding.Text {
 			"%s Lease의 마지막 갱신은 %s(%s)이며 그 뒤 만료되었고 이를 이어받은 프로세스가 없습니다.", lease, when, hostOf(l.Holder)))
 	}
 	if pod, c, end := l.crashed(); end != nil {
-		parts = append(parts, finding.Textf("Its container in Pod %s ended with exit code %d (%d restarts).",
+		parts = append(parts, finding.Textf("Its container in Pod %s ended with exit code %d (restarts: %d).",
 			"Pod %s의 컨테이너가 종료 코드 %d번으로 종료되었습니다(재시작 %d회).", pod.Name, end.ExitCode, c.RestartCount))
 	} else if pod := l.running(); pod != nil && l.Holder != "" {
 		parts = append(parts, finding.Textf("Pod %s runs and does not renew it: the process hangs, or the API server does not accept its requests.",

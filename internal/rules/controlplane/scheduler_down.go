@@ -52,8 +52,8 @@ func detectSchedulerDown(p *rule.Pass) {
 	waiting := neverLookedAt(p)
 	effect := finding.Text{EN: "No pod waits for it yet.", KO: "아직 기다리는 Pod는 없습니다."}
 	if len(waiting) > 0 {
-		effect = finding.Textf("%d pods have no node and not even a PodScheduled condition: nobody has looked at them.",
-			"Pod %d개에 노드도 PodScheduled condition도 없습니다. 아무도 살펴보지 않은 상태입니다.", len(waiting))
+		effect = finding.Format("Without a node and even a PodScheduled condition, so that nobody has looked at them: %s.",
+			"노드도 PodScheduled condition도 없어 아무도 살펴보지 않은 상태: %s.", finding.Pods(len(waiting)))
 	}
 	p.Report(finding.Finding{
 		Subject:   l.subject(),

@@ -138,7 +138,7 @@ func daemonNotReady(p *rule.Pass, d *appsv1.DaemonSet, n *corev1.Node, pod *core
 	subject := snapshot.SubjectOf(d)
 	f := finding.Finding{
 		Subject: snapshot.SubjectOf(n), Mechanism: v1alpha1.MechanismFailing,
-		Title: finding.Textf("node %s: the pod of %s is not ready there, and is on %d other nodes", "노드 %s: %s의 Pod가 준비되지 않았습니다(다른 노드 %d개에서는 준비됨)", n.Name, finding.Qualified(subject), ready),
+		Title: finding.Textf("node %s: the pod of %s is not ready there, and is elsewhere (%d of its pods)", "노드 %s: %s의 Pod가 준비되지 않았습니다(다른 노드 %d개에서는 준비됨)", n.Name, finding.Qualified(subject), ready),
 	}
 	state := finding.Textf("DaemonSet %s has no pod on it.", "DaemonSet %s의 Pod가 이 노드에 없습니다.", finding.Qualified(subject))
 	if pod == nil {
@@ -165,7 +165,7 @@ func daemonNotReady(p *rule.Pass, d *appsv1.DaemonSet, n *corev1.Node, pod *core
 		}
 		f.Explains = append(f.Explains, withoutNetwork(p, n.Name)...)
 	}
-	f.Why = finding.Join(" ", state, finding.Textf("It is ready on %d other nodes, so its image and configuration work.", "다른 노드 %d개에서는 준비 상태이므로 이미지와 설정은 정상입니다.", ready), harm)
+	f.Why = finding.Join(" ", state, finding.Textf("It is ready elsewhere (%d of its pods), so its image and configuration work.", "다른 노드 %d개에서는 준비 상태이므로 이미지와 설정은 정상입니다.", ready), harm)
 	f.RuledOut = kubeletLives(p.Snapshot, n)
 	f.Remedies.Later = []finding.Remedy{{Text: finding.Text{
 		EN: "give network daemons the priority system-node-critical and memory requests, and watch their readiness per node",

@@ -61,7 +61,7 @@ func detectNodePodCIDRMissing(p *rule.Pass) {
 				}}},
 			},
 		}
-		why := finding.Textf("%d other nodes have a podCIDR and this one has none. A network plugin that relies on it starts no pods here.",
+		why := finding.Textf("Other nodes have a podCIDR (%d of them) and this one has none. A network plugin that relies on it starts no pods here.",
 			"다른 노드 %d개에는 podCIDR이 있지만 이 노드에는 없습니다. podCIDR에 의존하는 네트워크 플러그인은 이 노드에서 Pod를 시작하지 못합니다.", with)
 		for _, e := range p.EventsOf(f.Subject) {
 			if e.Reason == "CIDRNotAvailable" {

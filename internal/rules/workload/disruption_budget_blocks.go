@@ -173,7 +173,7 @@ func (h *blocked) finding(p *rule.Pass) finding.Finding {
 		}}
 	case h.budget.never():
 		f.Mechanism, f.Field = v1alpha1.MechanismMisconfigured, h.budget.boundField()
-		f.Why = finding.Join("; ", finding.Textf("it wants %d healthy of %d pods, so that none may ever be evicted",
+		f.Why = finding.Join("; ", finding.Textf("it wants %d of %d healthy, so that none may ever be evicted",
 			"Pod %[2]d개 중 %[1]d개가 healthy여야 하므로 하나도 축출할 수 없습니다", b.Status.DesiredHealthy, b.Status.ExpectedPods), left)
 		f.Remedies.Now = []finding.Remedy{
 			get,

@@ -123,6 +123,9 @@ func (f *failingProbe) finding(p *rule.Pass, d *directory) finding.Finding {
 		Settling: p.Now().Sub(f.first.since) < patience(p.Snapshot, f.pods[0], f.first),
 		Field:    containerField(f.workload, f.first.container, c.init, ".readinessProbe"),
 	}
+	if alive == 1 {
+		out.Title = finding.Textf("%s: readiness probe of container %s fails on its only pod", "%s: 컨테이너(%s)의 readiness probe가 하나뿐인 Pod에서 실패합니다", name, f.first.container)
+	}
 	out.Why = finding.Textf("container %s runs and has not restarted lately, and it is not ready since %s",
 		"컨테이너(%s)는 최근 재시작 없이 실행 중이나 %s부터 Ready가 아닙니다", f.first.container, finding.Clock(p.Now(), f.first.since))
 	var last *corev1.Event

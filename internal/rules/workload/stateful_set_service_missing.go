@@ -18,9 +18,9 @@ var _ = Catalog.Add(rule.Rule{
 	Doc: finding.Text{
 		EN: "The Service that a StatefulSet names in spec.serviceName does not exist, so that its pods have no names of their own (pod.service.namespace) " +
 			"in DNS. Programs that find each other by these names cannot. Only noted while any of its pods is ready, for they may not need them. Left alone: " +
-			"StatefulSets that name no Service, and those without replicas.",
+			"StatefulSets that name no Service, those without replicas, and ones whose only pod is being replaced.",
 		KO: "StatefulSet의 spec.serviceName에 지정된 Service가 존재하지 않아 Pod별 DNS 이름(pod.service.namespace)이 없습니다. 이 이름으로 서로를 찾는 프로그램은 동작하지 못합니다. " +
-			"Ready Pod가 있으면 필요하지 않을 수 있으므로 info로 알립니다. Service를 지정하지 않은 StatefulSet과 replicas가 0인 경우는 제외합니다.",
+			"Ready Pod가 있으면 필요하지 않을 수 있으므로 info로 알립니다. Service를 지정하지 않은 StatefulSet과 replicas가 0인 경우, 하나뿐인 Pod를 교체하는 중인 경우는 제외합니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#stable-network-id",
 	Severity: finding.Info, Gravest: finding.Warning,
@@ -50,7 +50,10 @@ func statefulSetServiceMissing(p *rule.Pass) {
 				Command: fmt.Sprintf("kubectl -n %s create service clusterip %s --clusterip=None --dry-run=client -o yaml", s.Namespace, s.Spec.ServiceName),
 			}}},
 		}
-		if s.Status.ReadyReplicas == 0 {
+		if s.Status.ReadyReplicas == 0 && !statefulSetRollsOut(s) {
+			if _, counted := statusWritten(s); counted.After(f.Since) {
+				f.Since = counted // Its pods may have been ready until then, and be about to be again.
+			}
 			f.Severity = finding.Warning
 			f.Confidence = lowConfidence
 			f.Why = finding.Join("; ", f.Why, finding.Text{

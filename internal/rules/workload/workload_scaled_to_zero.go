@@ -45,7 +45,8 @@ const scaledLately = 24 * time.Hour
 
 // scalers are parts of the names under which autoscalers write: what they scale to zero they scale up
 // again when they see need.
-var scalers = []string{"keda", "knative", "autoscaler", "kube-controller-manager", "kube-downscaler"}
+// Flagger and Argo Rollouts keep a second workload for the next version, mostly without pods.
+var scalers = []string{"keda", "knative", "scaler", "kube-controller-manager", "flagger", "rollouts-controller", "sablier", "faas-netes"}
 
 func workloadScaledToZero(p *rule.Pass) {
 	var callers map[finding.Subject][]finding.Subject
@@ -150,7 +151,7 @@ func scaledToZero(p *rule.Pass, r replicas, services, calling []finding.Subject,
 	}
 	if n, e := lastSize(p, r.subject); n > 0 {
 		restore = n
-		f.Why = finding.Join("; ", f.Why, finding.Textf("it had %d pods before", "이전에는 Pod가 %d개였습니다", n))
+		f.Why = finding.Join("; ", f.Why, finding.Format("it had %s before", "이전에는 %s가 있었습니다", finding.Pods(n)))
 		f.Evidence = append(f.Evidence, e)
 	}
 	f.Explains = slices.Concat(services, calling)
