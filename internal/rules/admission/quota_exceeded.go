@@ -138,7 +138,7 @@ func overQuotaFinding(p *rule.Pass, r podRefusal) finding.Finding {
 	f.Remedies.Now = append(f.Remedies.Now,
 		finding.Remedy{
 			Text:    finding.Text{EN: "raise the quota, to this at least", KO: "quota를 최소한 다음 값까지 늘립니다"},
-			Command: e.raise(r.subject),
+			Command: raise(p.Snapshot, r),
 		},
 		finding.Remedy{
 			Text:    finding.Text{EN: "or see what uses it up", KO: "또는 무엇이 quota를 쓰는지 확인합니다"},
@@ -167,19 +167,50 @@ func (e excess) fits(q *corev1.ResourceQuota) bool {
 	return len(q.Status.Hard) > 0
 }
 
-// raise is the command that lets one more of what was refused in.
-func (e excess) raise(q finding.Subject) string {
+// raise is the command that lets all in that is refused.
+func raise(s *snapshot.Snapshot, r podRefusal) string {
+	sums := map[string]apiresource.Quantity{}
+	for _, f := range r.failures {
+		e, _ := parseExcess(f.Message)
+		for name, want := range e.requested {
+			sum, counted := sums[name]
+			if !counted {
+				sum = e.used[name].DeepCopy()
+			}
+			for range lacking(s, f.Owner) {
+				sum.Add(want)
+			}
+			sums[name] = sum
+		}
+	}
 	hard := map[string]string{}
-	for name, want := range e.requested {
-		sum := e.used[name].DeepCopy()
-		sum.Add(want)
+	for name, sum := range sums {
 		hard[name] = sum.String()
 	}
 	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"hard": hard}})
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("kubectl -n %s patch resourcequota %s --type=merge -p '%s'", q.Namespace, q.Name, patch)
+	return fmt.Sprintf("kubectl -n %s patch resourcequota %s --type=merge -p '%s'", r.subject.Namespace, r.subject.Name, patch)
+}
+
+// most is up to how many pods a controller is reckoned to lack: nobody raises a quota further without a look.
+const most = 100
+
+// lacking is how many pods a controller lacks, at least the one that was refused.
+func lacking(s *snapshot.Snapshot, owner finding.Subject) int {
+	n := 1
+	switch owner.Kind {
+	case "ReplicaSet":
+		if set, ok := snapshot.Get[*appsv1.ReplicaSet](s, owner.Namespace, owner.Name); ok {
+			n = snapshot.Replicas(set.Spec.Replicas) - int(set.Status.Replicas)
+		}
+	case "StatefulSet":
+		if set, ok := snapshot.Get[*appsv1.StatefulSet](s, owner.Namespace, owner.Name); ok {
+			n = snapshot.Replicas(set.Spec.Replicas) - int(set.Status.Replicas)
+		}
+	}
+	return min(max(n, 1), most)
 }
 
 // surging returns the Deployments that have all the pods they want and lack only what their rollout
