@@ -157,6 +157,8 @@ func podEvicted(p *rule.Pass, g group[evictedPod]) finding.Finding {
 		short = short || len(g.Items) > 1
 	default:
 		f.WaitsFor = nodeSubjects(pods)
+		// Its successor needs a moment, as whenever a node is shut down for an upgrade.
+		f.Settling = controllerOf(last.pod) != "" && p.Now().Sub(last.at) < unreadyAfter
 		f.Remedies.Now = append(f.Remedies.Now, finding.Remedy{
 			Text:    finding.Textf("see what the node lacks, and who asked for less than they use", "노드에 무엇이 부족한지, 요청보다 많이 쓰는 Pod가 있는지 확인합니다"),
 			Command: "kubectl describe node " + last.pod.Spec.NodeName,
@@ -170,7 +172,7 @@ func podEvicted(p *rule.Pass, g group[evictedPod]) finding.Finding {
 	f.Why = finding.Join("; ", inQuotes(strings.TrimSpace(last.pod.Status.Message)), note)
 	f.Remedies.Later = []finding.Remedy{{
 		Text: finding.Textf("give its containers requests by what they use: who stays within them is evicted last", "실제 사용량에 맞게 request를 지정하십시오. request 이내로 사용하는 Pod는 마지막에 축출됩니다"),
-		Command: fmt.Sprintf("kubectl -n %s get pods -o custom-columns=NAME:.metadata.name,REQUESTS:.spec.containers[*].resources.requests",
+		Command: fmt.Sprintf("kubectl -n %s get pods -o 'custom-columns=NAME:.metadata.name,REQUESTS:.spec.containers[*].resources.requests'",
 			g.Subject.Namespace),
 	}}
 	return f

@@ -147,6 +147,7 @@ func podRejected(p *rule.Pass, g group[rejectedPod]) finding.Finding {
 		}},
 	}
 	short, note := historyOf(p.Snapshot, g.Subject, pods).short(pods[0])
+	f.Settling = controllerOf(last.pod) != "" && len(g.Items) < rejectedOften && p.Now().Sub(last.at) < unreadyAfter
 	if !short && len(g.Items) < rejectedOften {
 		f.Severity = finding.Info
 	} else {
