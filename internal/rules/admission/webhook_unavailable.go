@@ -49,6 +49,10 @@ var _ = Catalog.Add(rule.Rule{
 // settles is how long an installation or a rolling update may take to bring up who answers.
 const settles = time.Minute
 
+// installs is how long after a configuration was made its pods may take to come up while it refuses nothing:
+// their images are pulled first.
+const installs = 5 * time.Minute
+
 // outage is one backend that cannot be called, and the webhooks that call it.
 type outage struct {
 	fault
@@ -189,6 +193,9 @@ func (o *outage) finding(p *rule.Pass) finding.Finding {
 	}
 	if made := w.object.GetCreationTimestamp(); f.Since.IsZero() && p.Now().Sub(made.Time) < settles {
 		f.Since = made.Time // What it belongs to is being installed.
+	}
+	if len(o.refused)+len(o.stopped) == 0 && o.mechanism == v1alpha1.MechanismStopped && p.Now().Sub(w.object.GetCreationTimestamp().Time) < installs {
+		f.Settling = true
 	}
 	if o.field != "" {
 		f.Field = fmt.Sprintf(".webhooks[%d]%s", w.index, o.field)

@@ -6,7 +6,9 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -22,12 +24,13 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Text{EN: "Gateway does not work", KO: "Gateway가 동작하지 않습니다"},
 	Doc: finding.Text{
 		EN: "A Gateway or GatewayClass of the Gateway API is not accepted, or a Gateway is not programmed into what carries its traffic: the controller says why (a class that it does not know, parameters, no address, " +
-			"listeners that contradict each other), or no controller has taken it. Nothing is served through it, or what it was before. Left alone: what has just been made, and a class without a controller that no Gateway waits for, which is a remark.",
+			"listeners that contradict each other), or no controller has taken it. Nothing is served through it, or what it was before. Left alone: what has just been made. A class without a controller that no Gateway waits for is a remark, and so is a Gateway whose Service has had no address for a day.",
 		KO: "Gateway API의 Gateway나 GatewayClass가 승인되지 않았거나, Gateway가 실제 트래픽 처리 장비에 반영되지 않은 경우입니다. 컨트롤러가 이유(모르는 class, 파라미터, 주소 부족, 서로 충돌하는 listener)를 알리거나, 맡은 컨트롤러가 없는 경우입니다. " +
-			"이 Gateway로는 서비스되지 않거나 이전 설정으로만 동작합니다. 방금 만든 것은 제외하고, 컨트롤러 없는 GatewayClass는 기다리는 Gateway가 없으면 참고로 알립니다.",
+			"이 Gateway로는 서비스되지 않거나 이전 설정으로만 동작합니다. 방금 만든 것은 제외하고, 컨트롤러 없는 GatewayClass는 기다리는 Gateway가 없으면, Gateway는 Service에 하루 넘게 주소가 없는 경우이면 참고로 알립니다.",
 	},
 	Link:            "https://gateway-api.sigs.k8s.io/reference/spec/#gatewaystatus",
 	Severity:        finding.Warning,
+	Needs:           []rule.Need{rule.Optional[*corev1.Service]()},
 	CustomResources: true,
 	For:             5 * time.Minute,
 	Detect:          gatewayNotProgrammed,
@@ -35,6 +38,7 @@ var _ = Catalog.Add(rule.Rule{
 
 func gatewayNotProgrammed(p *rule.Pass) {
 	var classes, gateways []finding.Finding
+	services := gatewayServices(p.Snapshot)
 	for _, r := range p.CustomResources() {
 		if r.Kind.Group != gatewayGroup || r.DeletionTimestamp != nil {
 			continue
@@ -46,6 +50,10 @@ func gatewayNotProgrammed(p *rule.Pass) {
 			}
 		case "Gateway":
 			if f, bad := unaccepted(r, "Accepted", "Programmed"); bad {
+				f.WaitsFor = services[types.NamespacedName{Namespace: r.Namespace, Name: r.Name}]
+				if len(f.WaitsFor) > 0 && addressless(p.Now(), r) {
+					f.Severity = finding.Info
+				}
 				gateways = append(gateways, f)
 			}
 		}
@@ -60,10 +68,36 @@ func gatewayNotProgrammed(p *rule.Pass) {
 		// A Gateway that nobody has taken waits for the controller of its class; which that is the
 		// snapshot does not keep.
 		if len(classes) == 1 && f.Mechanism == v1alpha1.MechanismMissing {
-			f.WaitsFor = []finding.Subject{classes[0].Subject}
+			f.WaitsFor = append(f.WaitsFor, classes[0].Subject)
 		}
 		p.Report(f)
 	}
+}
+
+// gatewayLabel marks what a controller makes for a Gateway
+// (https://gateway-api.sigs.k8s.io/geps/gep-1762/#resource-attachment).
+const gatewayLabel = "gateway.networking.k8s.io/gateway-name"
+
+// gatewayServices are the Services that carry the traffic of Gateways: a Gateway without an address mostly
+// waits for theirs.
+func gatewayServices(s *snapshot.Snapshot) map[types.NamespacedName][]finding.Subject {
+	out := map[types.NamespacedName][]finding.Subject{}
+	for _, svc := range snapshot.List[*corev1.Service](s) {
+		if name := svc.Labels[gatewayLabel]; name != "" {
+			key := types.NamespacedName{Namespace: svc.Namespace, Name: name}
+			out[key] = append(out[key], snapshot.SubjectOf(svc))
+		}
+	}
+	return out
+}
+
+// addressless tells whether a Gateway lacks nothing but an address, and has for so long that the cluster seems
+// to be meant to have none to give (sigs.k8s.io/gateway-api/apis/v1, GatewayReasonAddressNotAssigned).
+func addressless(now time.Time, r *snapshot.CustomResource) bool {
+	return slices.ContainsFunc(r.Conditions, func(c metav1.Condition) bool {
+		return c.Type == "Programmed" && c.Reason == "AddressNotAssigned" &&
+			now.Sub(finding.Later(r.CreationTimestamp.Time, c.LastTransitionTime.Time)) >= leftoverAfter
+	})
 }
 
 // unaccepted is the finding about the first of some conditions of an object that is not true; one that
