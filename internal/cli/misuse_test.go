@@ -70,7 +70,7 @@ func TestWrongUsage(t *testing.T) {
 			[]string{"--diff", notReport}, "--diff " + notReport + ` is no report of this program: its kind is "List"; write the path of one that -o json printed`,
 		},
 		"a file of requests to ignore that is none": {
-			[]string{"--ignore", notObjects}, "--ignore " + notObjects + `: error unmarshaling JSON: while decoding JSON: json: unknown field "just"; write a list ` + "`ignore:`" +
+			[]string{"--ignore", notObjects}, "--ignore " + notObjects + `: unknown field "just"; write a list ` + "`ignore:`" +
 				` of entries with code, subject (kind, namespace, name), until and reason`,
 		},
 		"a request to ignore without a code": {
@@ -151,6 +151,9 @@ func TestWrongUsage(t *testing.T) {
 		},
 		"dump without a path": {
 			[]string{"dump"}, "dump does not know where to write; write -o with a path, such as -o incident.tar.gz",
+		},
+		"dump into a format that it does not have": {
+			[]string{"dump", "-o", "x.zip"}, "-o x.zip: a bundle is no .zip file; write a name that ends in .tar.gz, .tgz or .tar, or that of a folder",
 		},
 		"dump into a folder that does not exist": {
 			append([]string{"dump", "-o", filepath.Join(dir, "none", "x.tar.gz")}, readable...), "there is no folder " + filepath.Join(dir, "none") + "; make it, or write -o with another path",

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/labels"
@@ -86,7 +88,7 @@ func readIgnore(path string) ([]diagnosis.Ignore, error) {
 	}
 	var file ignoreFile
 	if err := yaml.UnmarshalStrict(data, &file); err != nil {
-		return nil, exit.Misused("--ignore %s: %w; write a list `ignore:` of entries with code, subject (kind, namespace, name), until and reason", path, err)
+		return nil, exit.Misused("--ignore %s: %s; write a list `ignore:` of entries with code, subject (kind, namespace, name), until and reason", path, plainly(err))
 	}
 	var out []diagnosis.Ignore
 	for n, e := range file.Ignore {
@@ -119,7 +121,23 @@ func readEarlier(path string) (*v1alpha1.Diagnosis, error) {
 		err = errors.New("its kind is " + fmt.Sprintf("%q", d.Kind))
 	}
 	if err != nil {
-		return nil, exit.Misused("--diff %s is no report of this program: %w; write the path of one that -o json printed", path, err)
+		return nil, exit.Misused("--diff %s is no report of this program: %s; write the path of one that -o json printed", path, plainly(err))
 	}
 	return &d, nil
+}
+
+var (
+	// internals are what decoders say of themselves.
+	internals = regexp.MustCompile(`error (?:unmarshaling|converting) (?:JSON|YAML to JSON): |while decoding JSON: |json: `)
+	// wrongField and wrongType are how they say that a value has not the type that belongs there.
+	wrongField = regexp.MustCompile(`cannot unmarshal (\w+)(?: [^ ]+)? into Go struct field \w+\.(\S+) of type \S+`)
+	wrongType  = regexp.MustCompile(`cannot unmarshal (\w+)(?: [^ ]+)? into Go value of type \S+`)
+)
+
+// plainly is a decoder's error on one line, in the words of the text rather than of the program.
+func plainly(err error) string {
+	text := internals.ReplaceAllString(err.Error(), "")
+	text = wrongField.ReplaceAllString(text, "in $2 stands a value of type $1, which does not belong there")
+	text = wrongType.ReplaceAllString(text, "it is a value of type $1")
+	return strings.Join(strings.Fields(text), " ")
 }

@@ -65,6 +65,9 @@ func (o *options) validate() error {
 	if o.output == "" {
 		return exit.Misused("dump does not know where to write; write -o with a path, such as -o incident.tar.gz")
 	}
+	if ending := filepath.Ext(o.output); otherFormats[ending] && !archive(o.output) {
+		return exit.Misused("-o %s: a bundle is no %s file; write a name that ends in .tar.gz, .tgz or .tar, or that of a folder", o.output, ending)
+	}
 	if info, err := os.Stat(o.output); err == nil && (!info.IsDir() || archive(o.output)) {
 		return exit.Misused("%s is there already; write -o with a path that is not", o.output)
 	}
@@ -75,6 +78,9 @@ func (o *options) validate() error {
 	}
 	return o.source.Validate()
 }
+
+// otherFormats are endings by which people ask for a file that a bundle cannot be.
+var otherFormats = map[string]bool{".zip": true, ".gz": true, ".xz": true, ".bz2": true, ".zst": true, ".7z": true, ".json": true, ".yaml": true, ".yml": true}
 
 func archive(path string) bool {
 	return strings.HasSuffix(path, ".tar.gz") || strings.HasSuffix(path, ".tgz") || strings.HasSuffix(path, ".tar")

@@ -158,6 +158,7 @@ func (r *reader) readMachine(name string, p place, content io.Reader) {
 	if err == nil {
 		var report snapshot.MachineReport
 		if report, err = parseMachineReport(data, p.node); err == nil {
+			cleanReport(report)
 			r.builder.AddMachine(report)
 			r.machines[report.Node] = true
 			return
@@ -271,4 +272,14 @@ func (r *reader) build() *snapshot.Snapshot {
 		return s
 	}
 	return s.WithExpected(r.manifest.ExpectedNodes)
+}
+
+// cleanReport redacts what an agent read, which may be the words of any program.
+func cleanReport(r snapshot.MachineReport) {
+	for i := range r.Evidence {
+		r.Evidence[i].Value = collect.Redact(r.Evidence[i].Value)
+	}
+	for i := range r.Gaps {
+		r.Gaps[i].Reason = collect.Redact(r.Gaps[i].Reason)
+	}
 }

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -258,6 +259,33 @@ func TestNothingIsOverwritten(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 3 {
 		t.Errorf("%d entries are in the folder, want the three from before; error %v", len(entries), err)
+	}
+}
+
+func TestWhoComesFirstKeepsTheName(t *testing.T) {
+	for _, name := range []string{"x.tar.gz", "x"} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), name)
+			// The other one is done while this one is still at its logs.
+			overtaken := WriteOptions{Logs: func(func(Log) bool) {
+				if err := Write(t.Context(), path, everything(), WriteOptions{Program: "the other"}); err != nil {
+					t.Error(err)
+				}
+			}}
+			if err := Write(t.Context(), path, everything(), overtaken); !errors.Is(err, ErrThere) {
+				t.Errorf("error %v, want that something is there", err)
+			}
+			b, err := Open(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(contentsOf(everything()), contentsOf(b.Snapshot())); diff != "" {
+				t.Errorf("the other's bundle (-written +read):\n%s", diff)
+			}
+			if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "[.x]*")); err != nil || len(left) != 1 {
+				t.Errorf("left are %v, error %v", left, err)
+			}
+		})
 	}
 }
 

@@ -47,7 +47,13 @@ func writeFolder(name string, fill func(target) error) error {
 	if err := fillFolder(made, fill); err != nil {
 		return err
 	}
-	return os.Rename(made, name)
+	if err := os.Rename(made, name); err != nil {
+		if _, there := os.Lstat(name); there == nil {
+			return ErrThere // another came first
+		}
+		return err
+	}
+	return nil
 }
 
 // emptyFolder removes all that is in a folder.
@@ -100,6 +106,15 @@ func writeArchive(name string, gzipped bool, at time.Time, fill func(target) err
 	err = errors.Join(fillArchive(f, gzipped, at, fill), f.Close())
 	if err != nil {
 		return err
+	}
+	// A link, unlike a renaming, does not take the place of what came first in the meantime. Not every
+	// file system has links.
+	err = os.Link(f.Name(), name)
+	if err == nil {
+		return nil
+	}
+	if _, there := os.Lstat(name); there == nil {
+		return ErrThere
 	}
 	return os.Rename(f.Name(), name)
 }
