@@ -64,15 +64,13 @@ type sample struct {
 
 func run(ctx context.Context, out io.Writer, o options) (err error) {
 	environment := &envtest.Environment{}
-	// By default there are addresses for some 250 Services.
-	environment.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.96.0.0/12")
 	cfg, err := environment.Start()
 	if err != nil {
 		return fmt.Errorf("starting the control plane: %w", err)
 	}
 	defer func() { err = errors.Join(err, environment.Stop()) }()
 	began := time.Now()
-	if err := world.New(o.size, began).Fill(ctx, cfg); err != nil {
+	if err := world.New(o.size, began).Store(ctx, environment.ControlPlane.Etcd.URL.String()); err != nil {
 		return fmt.Errorf("generating the cluster: %w", err)
 	}
 	fmt.Fprintf(out, "%d nodes, %d pods, %d Deployments and Services, written in %s\n",

@@ -1,6 +1,6 @@
 // Package world makes a cluster that looks alive: nodes with fresh Leases, and workloads whose pods run
 // on them behind Services. No kubelet or controller is needed; what they would write is written here.
-// The objects can be written into an API server (Fill) or taken as they are (Each).
+// The objects can be put before an API server (Store) or taken as they are (Each).
 package world
 
 import (
@@ -198,5 +198,5 @@ func podName(deployment, n int) string {
 }
 
 func podIP(n int) string {
-	return fmt.Sprintf("10.%d.%d.%d", 64+n/65000, n%65000/250, n%250+1)
+	return fmt.Sprintf("10.%d.%d.%d", 64+n/60000, n%60000/250, n%250+1)
 }
