@@ -62,7 +62,7 @@ func detectVersionSkew(p *rule.Pass) {
 	for _, n := range snapshot.List[*corev1.Node](p.Snapshot) {
 		reported := n.Status.NodeInfo.KubeletVersion
 		v, err := version.ParseGeneric(reported)
-		if err != nil {
+		if err != nil || snapshot.VirtualNode(n) {
 			continue
 		}
 		behind := kubeletBehind

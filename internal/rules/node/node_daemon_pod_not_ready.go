@@ -90,7 +90,7 @@ func detectNodeDaemonPodNotReady(p *rule.Pass) {
 		of := map[string]*corev1.Pod{}
 		ready := 0
 		for _, pod := range p.PodsOf(snapshot.SubjectOf(d)) {
-			if pod.DeletionTimestamp == nil {
+			if pod.DeletionTimestamp == nil && pod.Spec.NodeName != "" {
 				of[pod.Spec.NodeName] = pod
 			}
 			if snapshot.PodReady(pod) {
@@ -104,6 +104,9 @@ func detectNodeDaemonPodNotReady(p *rule.Pass) {
 			pod := of[n.Name]
 			if pod != nil && (snapshot.PodReady(pod) || p.PodStarting(pod) || p.Now().Sub(pod.CreationTimestamp.Time) < settled) || !shouldCarry(p, d, n) {
 				continue
+			}
+			if pod == nil && len(of) >= int(d.Status.DesiredNumberScheduled) {
+				continue // Its controller wants none there.
 			}
 			if found[n.Name] == nil {
 				f := daemonNotReady(p, d, n, pod, role, ready)
@@ -124,7 +127,7 @@ func detectNodeDaemonPodNotReady(p *rule.Pass) {
 // shouldCarry tells whether a DaemonSet's pod belongs on a node that is well.
 func shouldCarry(p *rule.Pass, d *appsv1.DaemonSet, n *corev1.Node) bool {
 	ready := snapshot.NodeCondition(n, corev1.NodeReady)
-	if ready == nil || ready.Status != corev1.ConditionTrue || young(p.Snapshot, n) || leaving(n) || p.Writer(snapshot.KubeletOn(n.Name)).State == snapshot.Dead {
+	if ready == nil || ready.Status != corev1.ConditionTrue || young(p.Snapshot, n) || leaving(n) || snapshot.VirtualNode(n) || p.Writer(snapshot.KubeletOn(n.Name)).State == snapshot.Dead {
 		return false
 	}
 	like := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name}, Spec: d.Spec.Template.Spec}

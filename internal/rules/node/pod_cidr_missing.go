@@ -38,7 +38,7 @@ func detectNodePodCIDRMissing(p *rule.Pass) {
 		switch {
 		case n.Spec.PodCIDR != "" || len(n.Spec.PodCIDRs) > 0:
 			with++
-		case !young(p.Snapshot, n) && !leaving(n):
+		case !young(p.Snapshot, n) && !leaving(n) && !snapshot.VirtualNode(n):
 			without = append(without, n)
 		}
 	}
