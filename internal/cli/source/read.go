@@ -93,7 +93,7 @@ func (f *Flags) live(parent context.Context, inv *invocation.Invocation, rules [
 		Name:            t.name,
 		Namespace:       f.Connection.Namespace(),
 		CustomResources: rule.CustomResources(rules),
-		Timeout:         time.Duration(float64(f.Timeout) * listShare),
+		Timeout:         max(time.Duration(float64(f.Timeout)*listShare), 1), // 0 would be the default
 		RequestTimeout:  t.config.Timeout,
 		Version:         inv.Version,
 		Now:             inv.Now,

@@ -47,6 +47,7 @@ func (c *Client) lookInto(ctx context.Context, api *snapshot.API, status int, er
 		return
 	}
 	// The time for all reading may be over; to see how far one gets is still worth some seconds.
+	late := errors.Is(ctx.Err(), context.DeadlineExceeded)
 	ctx = context.WithoutCancel(ctx)
 	if proxy := c.proxy(); proxy != "" {
 		api.Failure = &snapshot.APIFailure{
@@ -64,6 +65,11 @@ func (c *Client) lookInto(ctx context.Context, api *snapshot.API, status int, er
 		return
 	}
 	api.Failure = &snapshot.APIFailure{Layer: snapshot.LayerRequest, Reason: dialReason(err), Message: words(err)}
+	if late && slices.ContainsFunc(api.Addresses, func(a snapshot.Address) bool { return a.LiveStatus != 0 }) {
+		// It answers who gives it time, and this was not enough.
+		api.Asked = false
+		api.Failure.Reason, api.Failure.Message = snapshot.OtherFailure, "the time for reading the cluster ("+c.options.Timeout.String()+") was over"
+	}
 }
 
 // rejected makes a failure of an answer that is an error.

@@ -305,3 +305,38 @@ func FuzzReadyz(f *testing.F) {
 		}
 	})
 }
+
+func TestTooLittleTimeIsNoFailureOfTheServer(t *testing.T) {
+	t.Parallel()
+	hang := func(_ http.ResponseWriter, r *http.Request) bool {
+		<-r.Context().Done()
+		return true
+	}
+	for name, tc := range map[string]struct {
+		livez     bool
+		wantAsked bool
+	}{
+		"one that answers others is not accused": {livez: true, wantAsked: false},
+		"one that answers nobody is":             {livez: false, wantAsked: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newAPIServer(t)
+			s.answer("/version", hang)
+			if tc.livez {
+				s.say("/livez", http.StatusOK, "ok")
+			} else {
+				s.answer("/livez", hang)
+			}
+			// The request itself might take longer than all of it.
+			options := Options{Name: "test", Now: localClock, Timeout: 100 * time.Millisecond, RequestTimeout: 2 * time.Second}
+			got, _, err := Collect(t.Context(), s.config(), nil, options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if api := got.API(); api.Asked != tc.wantAsked || api.Failure == nil {
+				t.Errorf("asked %t, failure %+v; want asked %t and a failure", api.Asked, api.Failure, tc.wantAsked)
+			}
+		})
+	}
+}
