@@ -24,7 +24,7 @@ type Text struct {
 // Textf formats both languages with the same arguments. Where Korean wants them in another order,
 // its format says so with explicit indexes ("%[2]s").
 func Textf(en, ko string, args ...any) Text {
-	return Text{EN: fmt.Sprintf(en, args...), KO: fmt.Sprintf(ko, args...)}
+	return Text{EN: fmt.Sprintf(en, args...), KO: agree(fmt.Sprintf(ko, args...))}
 }
 
 // Format formats both languages with arguments that differ between them.
@@ -33,7 +33,7 @@ func Format(en, ko string, args ...Text) Text {
 	for i, a := range args {
 		inEnglish[i], inKorean[i] = a.EN, a.KO
 	}
-	return Text{EN: fmt.Sprintf(en, inEnglish...), KO: fmt.Sprintf(ko, inKorean...)}
+	return Text{EN: fmt.Sprintf(en, inEnglish...), KO: agree(fmt.Sprintf(ko, inKorean...))}
 }
 
 // Verbatim is text that is the same in every language: a message of Kubernetes' own, a name.
