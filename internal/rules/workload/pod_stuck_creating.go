@@ -256,23 +256,41 @@ func (s stuckPod) heldBy(all *snapshot.Snapshot) finding.Text {
 	return finding.Format("held by %s", "volume을 사용 중인 Pod: %s", finding.List(names))
 }
 
-// holders are the pods on other nodes that mount a PersistentVolumeClaim of this pod's.
-func holders(s *snapshot.Snapshot, p *corev1.Pod) []*corev1.Pod {
-	claims := map[string]bool{}
-	for _, v := range p.Spec.Volumes {
-		if v.PersistentVolumeClaim != nil {
-			claims[v.PersistentVolumeClaim.ClaimName] = true
+// claimUse are the pods that are bound to a node and not done, by the claims that they mount.
+type claimUse map[finding.Subject][]*corev1.Pod
+
+// claimsMounted names the claims that a pod mounts.
+func claimsMounted(p *corev1.Pod) []finding.Subject {
+	var out []finding.Subject
+	for i := range p.Spec.Volumes {
+		if claim := p.Spec.Volumes[i].PersistentVolumeClaim; claim != nil {
+			out = append(out, finding.Subject{Kind: "PersistentVolumeClaim", Namespace: p.Namespace, Name: claim.ClaimName})
 		}
 	}
-	var out []*corev1.Pod
-	for _, other := range snapshot.List[*corev1.Pod](s) {
-		if other.Namespace != p.Namespace || other.Spec.NodeName == p.Spec.NodeName || other.Spec.NodeName == "" || snapshot.PodDone(other) {
-			continue
+	return out
+}
+
+// holders are the pods on other nodes that mount a PersistentVolumeClaim of this pod's.
+func holders(s *snapshot.Snapshot, p *corev1.Pod) []*corev1.Pod {
+	pods := snapshot.List[*corev1.Pod](s)
+	use := snapshot.Derived(s, func() claimUse {
+		use := claimUse{}
+		for _, pod := range pods {
+			if pod.Spec.NodeName == "" || snapshot.PodDone(pod) {
+				continue
+			}
+			for _, claim := range claimsMounted(pod) {
+				use[claim] = append(use[claim], pod)
+			}
 		}
-		if slices.ContainsFunc(other.Spec.Volumes, func(v corev1.Volume) bool {
-			return v.PersistentVolumeClaim != nil && claims[v.PersistentVolumeClaim.ClaimName]
-		}) {
-			out = append(out, other)
+		return use
+	})
+	var out []*corev1.Pod
+	for _, claim := range claimsMounted(p) {
+		for _, other := range use[claim] {
+			if other.Spec.NodeName != p.Spec.NodeName && !slices.Contains(out, other) {
+				out = append(out, other)
+			}
 		}
 	}
 	return out
