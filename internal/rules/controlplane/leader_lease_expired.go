@@ -212,6 +212,11 @@ func restart(pod *corev1.Pod, workload finding.Subject) finding.Remedy {
 		}, Command: fmt.Sprintf("mv /etc/kubernetes/manifests/%[1]s.yaml /tmp/ && sleep 20 && mv /tmp/%[1]s.yaml /etc/kubernetes/manifests/", strings.TrimSuffix(pod.Name, "-"+pod.Spec.NodeName)), Machine: pod.Spec.NodeName}
 	case workload.Kind == "Deployment" || workload.Kind == "StatefulSet" || workload.Kind == "DaemonSet":
 		return finding.Remedy{Text: text, Command: "kubectl -n " + workload.Namespace + " rollout restart " + strings.ToLower(workload.Kind) + "/" + workload.Name}
+	case workload.Kind == "Pod":
+		return finding.Remedy{Text: finding.Text{
+			EN: "start it again once that is read: no controller makes it anew, so apply its manifest after it is deleted",
+			KO: "로그를 확인한 뒤 다시 시작합니다. 다시 만들 controller가 없으므로 삭제한 뒤 manifest를 다시 적용해야 합니다",
+		}}
 	default:
 		return finding.Remedy{Text: text, Command: "kubectl -n " + pod.Namespace + " delete pod " + pod.Name}
 	}

@@ -158,21 +158,21 @@ func whatHolds(p *rule.Pass, pod *corev1.Pod, f *finding.Finding) (finding.Text,
 			break
 		}
 	}
+	now := []finding.Remedy{describe, {
+		Text:    finding.Text{EN: "see what its kubelet says of it", KO: "kubelet 로그를 확인합니다"},
+		Command: "journalctl -u kubelet --since=-30min | grep " + pod.Name, Machine: node,
+	}}
+	if p.Writer(snapshot.KubeletOn(node)).State != snapshot.Alive { // A machine whose kubelet reports is not off.
+		now = append(now, finding.Remedy{
+			Text: finding.Text{
+				EN: "only if the machine is certainly switched off: say so, and its pods are taken away and its volumes detached",
+				KO: "머신이 꺼져 있는 것이 확실한 경우에만 아래 taint를 추가합니다. Pod가 정리되고 볼륨이 분리됩니다",
+			},
+			Command: fmt.Sprintf("kubectl taint nodes %s node.kubernetes.io/out-of-service=nodeshutdown:NoExecute", node),
+		})
+	}
 	return why, finding.Remedies{
-		Now: []finding.Remedy{
-			describe,
-			{
-				Text:    finding.Text{EN: "see what its kubelet says of it", KO: "kubelet 로그를 확인합니다"},
-				Command: "journalctl -u kubelet --since=-30min | grep " + pod.Name, Machine: node,
-			},
-			{
-				Text: finding.Text{
-					EN: "only if the machine is certainly switched off: say so, and its pods are taken away and its volumes detached",
-					KO: "머신이 꺼져 있는 것이 확실한 경우에만 아래 taint를 추가합니다. Pod가 정리되고 볼륨이 분리됩니다",
-				},
-				Command: fmt.Sprintf("kubectl taint nodes %s node.kubernetes.io/out-of-service=nodeshutdown:NoExecute", node),
-			},
-		},
+		Now: now,
 		Later: []finding.Remedy{{Text: finding.Text{
 			EN: "do not delete with --force: the API server forgets the pod while its containers may go on writing to the same volumes",
 			KO: "--force로 삭제하지 마십시오. API server에서만 사라지고 컨테이너는 같은 볼륨에 계속 쓸 수 있습니다",
