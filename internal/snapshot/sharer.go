@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -17,7 +19,9 @@ import (
 type Sharer struct {
 	specs   map[types.UID]*sharedPod
 	strings map[string]string
-	buffer  []byte
+	// pointers are to such strings.
+	pointers map[string]*string
+	buffer   []byte
 }
 
 // sharedPod is what the pods of an owner have in common.
@@ -28,15 +32,26 @@ type sharedPod struct {
 
 // NewSharer makes a sharer for the objects of one list.
 func NewSharer() *Sharer {
-	return &Sharer{specs: map[types.UID]*sharedPod{}, strings: map[string]string{}}
+	return &Sharer{specs: map[types.UID]*sharedPod{}, strings: map[string]string{}, pointers: map[string]*string{}}
 }
 
 // Share replaces parts of an object by equal parts of objects that were shared before.
 func (s *Sharer) Share(o Object) {
-	p, ok := o.(*corev1.Pod)
-	if !ok {
-		return
+	switch o := o.(type) {
+	case *corev1.Pod:
+		s.pod(o)
+	case *discoveryv1.EndpointSlice:
+		for i := range o.Endpoints {
+			s.endpoint(&o.Endpoints[i])
+		}
+	case *appsv1.Deployment:
+		s.template(&o.Spec.Template.Spec)
+	case *appsv1.ReplicaSet:
+		s.template(&o.Spec.Template.Spec)
 	}
+}
+
+func (s *Sharer) pod(p *corev1.Pod) {
 	for i := range p.Status.ContainerStatuses {
 		s.status(&p.Status.ContainerStatuses[i])
 	}
@@ -48,14 +63,70 @@ func (s *Sharer) Share(o Object) {
 		c.Type, c.Status = corev1.PodConditionType(s.one(string(c.Type))), corev1.ConditionStatus(s.one(string(c.Status)))
 		c.Reason, c.Message = s.one(c.Reason), s.one(c.Message)
 	}
-	p.Namespace, p.Spec.NodeName, p.Status.HostIP = s.one(p.Namespace), s.one(p.Spec.NodeName), s.one(p.Status.HostIP)
+	p.Namespace, p.GenerateName, p.Spec.NodeName, p.Status.HostIP = s.one(p.Namespace), s.one(p.GenerateName), s.one(p.Spec.NodeName), s.one(p.Status.HostIP)
+	p.Status.Phase, p.Status.QOSClass = corev1.PodPhase(s.one(string(p.Status.Phase))), corev1.PodQOSClass(s.one(string(p.Status.QOSClass)))
 	p.Status.HostIPs = nil
+	if len(p.Status.PodIPs) > 0 && p.Status.PodIPs[0].IP == p.Status.PodIP {
+		p.Status.PodIPs[0].IP = p.Status.PodIP
+	}
 	s.spec(p)
+}
+
+// endpoint shares what an endpoint has in common with all others, which is all but its pod.
+func (s *Sharer) endpoint(e *discoveryv1.Endpoint) {
+	if t := e.TargetRef; t != nil {
+		t.Kind, t.Namespace, t.APIVersion = s.one(t.Kind), s.one(t.Namespace), s.one(t.APIVersion)
+	}
+	e.NodeName, e.Zone = s.text(e.NodeName), s.text(e.Zone)
+	e.Conditions.Ready, e.Conditions.Serving, e.Conditions.Terminating = flag(e.Conditions.Ready), flag(e.Conditions.Serving), flag(e.Conditions.Terminating)
+}
+
+// text returns the one pointer to a string that stands for all to an equal one.
+func (s *Sharer) text(p *string) *string {
+	if p == nil {
+		return nil
+	}
+	known, ok := s.pointers[*p]
+	if !ok {
+		known = new(s.one(*p))
+		s.pointers[*known] = known
+	}
+	return known
+}
+
+var yes, no = new(true), new(false)
+
+// flag returns the pointer that stands for all to an equal value.
+func flag(p *bool) *bool {
+	switch {
+	case p == nil:
+		return nil
+	case *p:
+		return yes
+	default:
+		return no
+	}
+}
+
+// template shares the strings of a pod template's containers, most of which are defaults, or the same in
+// every revision.
+func (s *Sharer) template(spec *corev1.PodSpec) {
+	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range containers {
+			c := &containers[i]
+			c.Name, c.Image, c.TerminationMessagePath = s.one(c.Name), s.one(c.Image), s.one(c.TerminationMessagePath)
+			c.ImagePullPolicy = corev1.PullPolicy(s.one(string(c.ImagePullPolicy)))
+			c.TerminationMessagePolicy = corev1.TerminationMessagePolicy(s.one(string(c.TerminationMessagePolicy)))
+			for j := range c.Env {
+				c.Env[j].Name, c.Env[j].Value = s.one(c.Env[j].Name), s.one(c.Env[j].Value)
+			}
+		}
+	}
 }
 
 // status shares the strings of a container's status, which are those of its image and its name.
 func (s *Sharer) status(c *corev1.ContainerStatus) {
-	c.Name, c.Image, c.ImageID = s.one(c.Name), s.one(c.Image), s.one(c.ImageID)
+	c.Name, c.Image, c.ImageID, c.Started = s.one(c.Name), s.one(c.Image), s.one(c.ImageID), flag(c.Started)
 	if w := c.State.Waiting; w != nil {
 		w.Reason = s.one(w.Reason)
 	}
