@@ -56,6 +56,8 @@ func TestRedact(t *testing.T) {
 		"JSON":                           {`{"user":"app","apiKey":"abc","clientSecret":"d e f"}`, `{"user":"app","apiKey":"` + Blot + `","clientSecret":"` + Blot + `"}`},
 		"YAML":                           {"password: hunter2", "password: " + Blot},
 		"an address":                     {"dial postgres://app:hunter2@db:5432/shop", "dial postgres://app:" + Blot + "@db:5432/shop"},
+		"the path of a key":              {"--service-account-key-file=/etc/kubernetes/pki/sa.pub --cluster-signing-key-file=/etc/kubernetes/pki/ca.key", "--service-account-key-file=/etc/kubernetes/pki/sa.pub --cluster-signing-key-file=/etc/kubernetes/pki/ca.key"},
+		"a choice":                       {"--enable-bootstrap-token-auth=true", "--enable-bootstrap-token-auth=true"},
 		"a header":                       {"Authorization: Bearer abcdefghijklmnop", "Authorization: Bearer " + Blot},
 		"a token":                        {"using " + jwt, "using " + Blot},
 		"a query":                        {"GET /?access_token=abc&page=2", "GET /?access_token=" + Blot + "&page=2"},

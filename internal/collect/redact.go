@@ -76,10 +76,9 @@ var redactions = []redaction{
 	{addressHint, regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s:/@"'?#]{16,}@`), "${1}" + Blot + "@"},
 	// Signatures and keys in queries, whose names are short.
 	{[]string{"?", "&", `\u0026`}, regexp.MustCompile(`(?i)((?:[?&]|\\u0026)(?:key|auth|code|sig|signature|x-amz-signature|x-goog-signature|pass|pw|sid|jwt)=)[^\s"'&#]+`), "${1}" + Blot},
-	// name=value, quoted or not, where the name speaks of a credential.
+	// name="value", where the name speaks of a credential; assigned finds those without quotes.
 	{credentialHints, regexp.MustCompile(`(?i)(` + name + `["']?\s*=\s*\\*")[^"\\\n]+`), "${1}" + Blot},
 	{credentialHints, regexp.MustCompile(`(?i)(` + name + `["']?\s*=\s*')[^'\n]+`), "${1}" + Blot},
-	{credentialHints, regexp.MustCompile(`(?i)(` + name + `["']?\s*=\s*["']?)[^\s"',;&\\]+`), "${1}" + Blot},
 	{[]string{"pass"}, regexp.MustCompile(`(?i)(` + shortName + `["']?\s*=\s*\\*["']?)[^\s"',;&\\]+`), "${1}" + Blot},
 	// "name":"value" as in JSON, quoted once more or not.
 	{credentialHints, regexp.MustCompile(`(?i)("` + name + `"\s*:\s*")(?:[^"\\]|\\.)+"`), "${1}" + Blot + `"`},
@@ -96,6 +95,20 @@ var redactions = []redaction{
 	{[]string{"curl"}, regexp.MustCompile(`(\bcurl\b[^\n|;&]*?\s(?:-u|--user)[\s=]?["']?[^\s:"']+:)[^\s"'\[\]][^\s"'\]]*`), "${1}" + Blot},
 	{[]string{"mysql", "mariadb", "sshpass"}, regexp.MustCompile(`(\b(?:mysql|mariadb|sshpass)[\w-]*\s[^\n|;&]*?-p["']?)[^\s"'\[\]][^\s"'\]]*`), "${1}" + Blot},
 	{[]string{"redis-cli", "valkey-cli"}, regexp.MustCompile(`(\b(?:redis|valkey)-cli\s[^\n|;&]*?(?:-a|--pass)[\s=]["']?)[^\s"'\[\]][^\s"'\]]*`), "${1}" + Blot},
+}
+
+// assigned is name=value where the name speaks of a credential, and plainValue one that holds none: a
+// choice, or the path of a file, as in the flags of a control plane.
+var (
+	assigned   = regexp.MustCompile(`(?i)(` + name + `["']?\s*=\s*["']?)[^\s"',;&\\]+`)
+	plainValue = regexp.MustCompile(`(?i)(?:=(?:true|false)|(?:file|path|dir)=/[\w./-]+)$`)
+)
+
+func redactAssigned(found string) string {
+	if plainValue.MatchString(found) {
+		return found
+	}
+	return assigned.ReplaceAllString(found, "${1}"+Blot)
 }
 
 // namedValue is a value behind a colon whose name speaks of a credential. Such a line may as well be a
@@ -135,6 +148,7 @@ func Redact(text string) string {
 		}
 	}
 	if hinted(lower, credentialHints) {
+		text = assigned.ReplaceAllStringFunc(text, redactAssigned)
 		text = namedValue.ReplaceAllStringFunc(text, redactNamed)
 	}
 	return text
