@@ -127,11 +127,13 @@ func hpaFails(p *rule.Pass, h *hpa, c *autoscalingv2.HorizontalPodAutoscalerCond
 	case c.Reason == "InvalidSelector", c.Reason == "AmbiguousSelector", c.Reason == "InvalidMetricSourceType":
 		f.Mechanism, f.Field = v1alpha1.MechanismMisconfigured, ".spec"
 	case lacksRequest(&f, h, template, target, c.Message):
-	case strings.Contains(c.Message, "metrics API"):
-		tellMetricsAPI(p, &f, c.Message)
-	case strings.Contains(c.Message, "did not receive metrics for targeted pods"), strings.Contains(c.Message, "no pods returned by selector"):
+	case strings.Contains(c.Message, "no metrics returned from"), strings.Contains(c.Message, "did not receive metrics for targeted pods"),
+		strings.Contains(c.Message, "no pods returned by selector"):
+		// The API answers; of pods that do not run, or on a node that nobody reaches, there is nothing to tell.
 		f.Mechanism = v1alpha1.MechanismDegraded
 		f.WaitsFor = []finding.Subject{target}
+	case strings.Contains(c.Message, "metrics API"):
+		tellMetricsAPI(p, &f, c.Message)
 	}
 	f.Why = finding.Join("; ", f.Why, said)
 	if !strings.HasPrefix(c.Reason, "FailedGet") || len(f.Remedies.Now) == 0 {
