@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -21,6 +22,7 @@ type Sharer struct {
 	strings map[string]string
 	// pointers are to such strings.
 	pointers map[string]*string
+	sizes    map[string]corev1.ResourceRequirements
 	buffer   []byte
 }
 
@@ -32,7 +34,7 @@ type sharedPod struct {
 
 // NewSharer makes a sharer for the objects of one list.
 func NewSharer() *Sharer {
-	return &Sharer{specs: map[types.UID]*sharedPod{}, strings: map[string]string{}, pointers: map[string]*string{}}
+	return &Sharer{specs: map[types.UID]*sharedPod{}, strings: map[string]string{}, pointers: map[string]*string{}, sizes: map[string]corev1.ResourceRequirements{}}
 }
 
 // Share replaces parts of an object by equal parts of objects that were shared before.
@@ -45,9 +47,9 @@ func (s *Sharer) Share(o Object) {
 			s.endpoint(&o.Endpoints[i])
 		}
 	case *appsv1.Deployment:
-		s.template(&o.Spec.Template.Spec)
+		s.template(&o.ObjectMeta, o.Spec.Selector, &o.Spec.Template)
 	case *appsv1.ReplicaSet:
-		s.template(&o.Spec.Template.Spec)
+		s.template(&o.ObjectMeta, o.Spec.Selector, &o.Spec.Template)
 	}
 }
 
@@ -108,12 +110,19 @@ func flag(p *bool) *bool {
 	}
 }
 
-// template shares the strings of a pod template's containers, most of which are defaults, or the same in
-// every revision.
-func (s *Sharer) template(spec *corev1.PodSpec) {
-	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+// template shares what a pod template has in common with others: the labels, which its controller mostly
+// carries too and selects by, and the strings and resources of its containers.
+func (s *Sharer) template(of *metav1.ObjectMeta, selector *metav1.LabelSelector, t *corev1.PodTemplateSpec) {
+	if maps.Equal(t.Labels, of.Labels) {
+		t.Labels = of.Labels
+	}
+	if selector != nil && maps.Equal(selector.MatchLabels, t.Labels) {
+		selector.MatchLabels = t.Labels
+	}
+	for _, containers := range [][]corev1.Container{t.Spec.InitContainers, t.Spec.Containers} {
 		for i := range containers {
 			c := &containers[i]
+			s.resources(c)
 			c.Name, c.Image, c.TerminationMessagePath = s.one(c.Name), s.one(c.Image), s.one(c.TerminationMessagePath)
 			c.ImagePullPolicy = corev1.PullPolicy(s.one(string(c.ImagePullPolicy)))
 			c.TerminationMessagePolicy = corev1.TerminationMessagePolicy(s.one(string(c.TerminationMessagePolicy)))
@@ -144,6 +153,9 @@ func (s *Sharer) spec(p *corev1.Pod) {
 	}
 	first, known := s.specs[owner]
 	if !known {
+		for i := range p.Spec.Containers {
+			s.resources(&p.Spec.Containers[i])
+		}
 		s.specs[owner] = &sharedPod{encoded: slices.Clone(encoded), pod: p}
 		return
 	}
@@ -171,6 +183,21 @@ func (s *Sharer) encode(spec *corev1.PodSpec) ([]byte, bool) {
 	}
 	n, err := common.MarshalToSizedBuffer(s.buffer[:size])
 	return s.buffer[size-n : size], err == nil
+}
+
+// resources shares what a container asks for: a handful of sizes serve a whole cluster, and each would be
+// three maps.
+func (s *Sharer) resources(c *corev1.Container) {
+	encoded, err := c.Resources.Marshal()
+	if err != nil {
+		return
+	}
+	known, ok := s.sizes[string(encoded)]
+	if !ok {
+		known = c.Resources
+		s.sizes[string(encoded)] = known
+	}
+	c.Resources = known
 }
 
 // longest is the longest string worth a place among those that are shared, in bytes.
