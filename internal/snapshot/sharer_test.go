@@ -4,7 +4,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -65,5 +68,44 @@ func TestSharingChangesNothing(t *testing.T) {
 				t.Errorf("(-before +after):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestPartsOfTemplatesAndEndpointsAreShared(t *testing.T) {
+	labels := func() map[string]string { return map[string]string{"app": "front"} }
+	set := func(name, memory string) *appsv1.ReplicaSet {
+		return &appsv1.ReplicaSet{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: labels()},
+			Spec: appsv1.ReplicaSetSpec{
+				Selector: &metav1.LabelSelector{MatchLabels: labels()},
+				Template: corev1.PodTemplateSpec{
+					ObjectMeta: metav1.ObjectMeta{Labels: labels()},
+					Spec: corev1.PodSpec{Containers: []corev1.Container{{
+						Name: "app", Env: []corev1.EnvVar{{Name: "A", Value: "1"}},
+						Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)}},
+					}}},
+				},
+			},
+		}
+	}
+	slice := func(pod string, ready bool) *discoveryv1.EndpointSlice {
+		return &discoveryv1.EndpointSlice{Endpoints: []discoveryv1.Endpoint{{
+			Addresses: []string{"10.0.0.1"}, Conditions: discoveryv1.EndpointConditions{Ready: new(ready)}, NodeName: new("w1"),
+			TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: "shop", Name: pod},
+		}}}
+	}
+	s := NewSharer()
+	for _, o := range []Object{set("front-1", "1Gi"), set("front-2", "1Gi"), set("front-3", "2Gi"), slice("a", true), slice("b", false), slice("c", true)} {
+		want := o.DeepCopyObject()
+		s.Share(o)
+		if diff := cmp.Diff(want, o); diff != "" {
+			t.Errorf("sharing changed an object (-before +after):\n%s", diff)
+		}
+	}
+	first, second := slice("a", true), slice("b", true)
+	s.Share(first)
+	s.Share(second)
+	if first.Endpoints[0].NodeName != second.Endpoints[0].NodeName || first.Endpoints[0].Conditions.Ready != second.Endpoints[0].Conditions.Ready {
+		t.Error("what two endpoints have in common is there twice")
 	}
 }
