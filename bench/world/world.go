@@ -81,6 +81,7 @@ func replicaSetName(i int) string { return deploymentName(i) + "-6d8f7c9b5" }
 func replicaSetUID(i int) types.UID {
 	return types.UID(fmt.Sprintf("00000000-0000-0000-0000-%012d", i))
 }
+
 func labels(i int) map[string]string {
 	return map[string]string{"app": deploymentName(i), "pod-template-hash": "6d8f7c9b5"}
 }
