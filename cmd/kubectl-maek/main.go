@@ -30,7 +30,16 @@ var version string
 
 func main() { os.Exit(int(run())) }
 
+// memoryLimit is where the garbage collector begins to work harder, in bytes. Without it a process takes
+// twice what it holds: 913 MiB for a snapshot of 100,000 pods that is 509 MiB, and 595 MiB with it, for
+// twice the processor time. Smaller clusters never come near it, and larger ones get what they need, for
+// the runtime gives no more than half of the processors to that work (docs/performance.md).
+const memoryLimit = 540 << 20
+
 func run() exit.Code {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// The first signal ends the reading and lets the report be written; the next one ends the process.
