@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/maek-dev/maek/test/faults/controlplane"
 )
 
@@ -164,9 +162,6 @@ func (s *slot) play(t *testing.T, scenario Scenario, draw *rand.Rand) {
 	} else {
 		b.tell(scenario, truth)
 	}
-	if *record != "" {
-		s.remember(t, scenario)
-	}
 }
 
 // makeGreen sees to it that there is a healthy world: the one that is there, or a new one where the
@@ -249,18 +244,6 @@ func otherAuthority(t *testing.T) string {
 	return base64.StdEncoding.EncodeToString(pem)
 }
 
-// remember writes down with what names a scenario was recorded.
-func (s *slot) remember(t *testing.T, scenario Scenario) {
-	t.Helper()
-	data, err := yaml.Marshal(Recorded{Environment: ControlPlane, Names: s.world.names})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(*record, scenario.Name, "recorded.yaml"), data, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // bench is the world as a user sees it; an administrator when empty.
 func (s *slot) bench(t *testing.T, user string) *bench {
 	t.Helper()
@@ -271,7 +254,7 @@ func (s *slot) bench(t *testing.T, user string) *bench {
 			t.Fatal(err)
 		}
 	}
-	return &bench{t: t, environ: append(os.Environ(), "KUBECONFIG="+path)}
+	return &bench{t: t, environ: append(os.Environ(), "KUBECONFIG="+path), recorded: Recorded{Environment: ControlPlane, Names: s.world.names}}
 }
 
 // isGreen waits until Maek calls the world healthy, and all pods of the application run.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/yaml"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
@@ -48,6 +49,8 @@ const partly = 2
 type bench struct {
 	t       *testing.T
 	environ []string
+	// recorded says how a recording that is made here comes about.
+	recorded Recorded
 }
 
 func TestOnTheLab(t *testing.T) {
@@ -67,7 +70,9 @@ func TestOnTheLab(t *testing.T) {
 		if !ok {
 			continue
 		}
-		t.Run(s.Name, func(t *testing.T) { (&bench{t: t, environ: b.environ}).run(s, truth) })
+		t.Run(s.Name, func(t *testing.T) {
+			(&bench{t: t, environ: b.environ, recorded: Recorded{Environment: Lab, Names: b.drawn()}}).run(s, truth)
+		})
 	}
 }
 
@@ -266,10 +271,33 @@ func (b *bench) keep(s Scenario) {
 		b.t.Fatal(err)
 	}
 	out, err := b.command(context.WithoutCancel(b.t.Context()), *maekBinary, "dump", "-o", to).CombinedOutput()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == partly {
+	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() != partly) {
+		b.t.Errorf("recording %s: %v\n%s", to, err, out)
 		return
 	}
+	remember(b.t, s, b.recorded)
+}
+
+// drawn are the names with which the lab's scenarios are played.
+func (b *bench) drawn() map[string]string {
+	names := map[string]string{}
+	for _, name := range labNames {
+		names[name] = b.variable(name)
+	}
+	return names
+}
+
+// labNames are the names that scenarios of the lab know.
+var labNames = []string{"CONTROL_PLANE", "WORKER"}
+
+// remember writes down how a scenario was recorded, beside its bundle.
+func remember(t *testing.T, s Scenario, r Recorded) {
+	t.Helper()
+	data, err := yaml.Marshal(r)
 	if err != nil {
-		b.t.Errorf("recording %s: %v\n%s", to, err, out)
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*record, s.Name, "recorded.yaml"), data, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
