@@ -29,6 +29,11 @@ const (
 	// ObjectCount asks how many objects of Group and Resource a LIST returns, in decimal: by
 	// quorum, or from the watch cache where Cached is set. Namespace confines it.
 	ObjectCount QuestionKind = "ObjectCount"
+	// StoredObject asks whether an object of Group and Resource is in etcd, by getting its metadata: lists
+	// may come from the watch cache, which does not notice that the store behind it was emptied
+	// (k8s.io/apiserver/pkg/storage/cacher, ConsistentListFromCache), and a GET by name does not. Absent
+	// where it is not there.
+	StoredObject QuestionKind = "StoredObject"
 	// AccessReview asks whether User, or the one who asks where User is empty, may do Verb with
 	// Resource of Group, in Namespace and to Name where they are set: "allowed" or "denied". Error
 	// quotes the authorizer's reason where it gives one.

@@ -99,6 +99,8 @@ func TestARealAPIServerAnswersQuestions(t *testing.T) {
 		"a count by quorum":        {snapshot.Question{Kind: snapshot.ObjectCount, Namespace: namespace, Resource: "configmaps"}, snapshot.Answer{Outcome: snapshot.Answered, Text: "3"}},
 		"a count of one":           {snapshot.Question{Kind: snapshot.ObjectCount, Namespace: namespace, Resource: "secrets"}, snapshot.Answer{Outcome: snapshot.Answered, Text: "1"}},
 		"a count of another group": {snapshot.Question{Kind: snapshot.ObjectCount, Namespace: namespace, Group: "apps", Resource: "deployments"}, snapshot.Answer{Outcome: snapshot.Answered, Text: "0"}},
+		"an object that is stored": {snapshot.Question{Kind: snapshot.StoredObject, Resource: "namespaces", Name: namespace}, snapshot.Answer{Outcome: snapshot.Answered}},
+		"an object that is not":    {snapshot.Question{Kind: snapshot.StoredObject, Resource: "nodes", Name: "nowhere"}, snapshot.Answer{Outcome: snapshot.Absent, Error: `nodes "nowhere" not found`}},
 		"what admin may do":        {snapshot.Question{Kind: snapshot.AccessReview, Verb: "delete", Resource: "nodes"}, snapshot.Answer{Outcome: snapshot.Answered, Text: "allowed"}},
 		"what a ServiceAccount may not do": {
 			snapshot.Question{Kind: snapshot.AccessReview, User: "system:serviceaccount:questions:default", Verb: "delete", Resource: "nodes"},

@@ -53,7 +53,7 @@ with a ServiceAccount that may read what a diagnosis reads and nothing else. Not
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&questions, "questions", false, "also grant what questions need: get on nodes/proxy and configmaps, create on subjectaccessreviews")
+	cmd.Flags().BoolVar(&questions, "questions", false, "also grant what questions need: get on nodes/proxy, nodes, namespaces and configmaps, create on subjectaccessreviews")
 	return cmd
 }
 

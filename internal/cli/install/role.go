@@ -52,7 +52,8 @@ func Role(rules []rule.Rule) *rbacv1.ClusterRole {
 }
 
 // QuestionsRole is what questions need beyond lists and logs: a kubelet's configuration and
-// measurements, the configuration of cluster DNS, and whether others may do something. It is apart,
+// measurements, the configuration of cluster DNS, what is stored beside what is listed, and whether others may do
+// something. It is apart,
 // and not installed by default, for nodes/proxy reaches all of a kubelet's API
 // (https://kubernetes.io/docs/concepts/security/rbac-good-practices/#access-to-proxy-subresource-of-nodes).
 func QuestionsRole() *rbacv1.ClusterRole {
@@ -61,7 +62,7 @@ func QuestionsRole() *rbacv1.ClusterRole {
 		ObjectMeta: metav1.ObjectMeta{Name: QuestionsRoleName, Labels: labels()},
 		Rules: []rbacv1.PolicyRule{
 			{APIGroups: []string{""}, Resources: []string{"nodes/proxy"}, Verbs: []string{"get"}},
-			{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get"}},
+			{APIGroups: []string{""}, Resources: []string{"configmaps", "namespaces", "nodes"}, Verbs: []string{"get"}},
 			{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: []string{"create"}},
 		},
 	}

@@ -72,6 +72,8 @@ func (c *Client) answer(ctx context.Context, q snapshot.Question) snapshot.Answe
 		a = c.kubeletStats(ctx, q.Name)
 	case snapshot.ObjectCount:
 		a = c.objectCount(ctx, q)
+	case snapshot.StoredObject:
+		a = c.storedObject(ctx, q)
 	case snapshot.AccessReview:
 		a = c.accessReview(ctx, q)
 	case snapshot.DryRunCreate:

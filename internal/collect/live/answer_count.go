@@ -46,6 +46,22 @@ func (c *Client) objectCount(ctx context.Context, q snapshot.Question) snapshot.
 	return snapshot.Answer{Outcome: snapshot.Answered, Text: strconv.FormatInt(n, 10)}
 }
 
+// acceptObjectMetadata asks for an object's metadata instead of the object.
+const acceptObjectMetadata = runtime.ContentTypeJSON + ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+// storedObject asks for one object by name, and drops what comes.
+func (c *Client) storedObject(ctx context.Context, q snapshot.Question) snapshot.Answer {
+	k, ok := c.kindOf(q.Group, q.Resource)
+	if !ok {
+		return snapshot.Answer{Outcome: snapshot.Errored, Error: "no kind is known under the name " + q.Resource + "." + q.Group}
+	}
+	err := c.rest.Get().AbsPath(listPath(k, q.Namespace), q.Name).MaxRetries(0).SetHeader("Accept", acceptObjectMetadata).Do(ctx).Error()
+	if err != nil {
+		return failedAnswer(err)
+	}
+	return snapshot.Answer{Outcome: snapshot.Answered}
+}
+
 // kindOf finds the kind of a resource among those that are built in and those that were read.
 func (c *Client) kindOf(group, resource string) (snapshot.Kind, bool) {
 	var found snapshot.Kind

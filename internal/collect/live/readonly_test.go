@@ -70,7 +70,7 @@ func TestNoQuestionChangesAnything(t *testing.T) {
 	}
 	var questions []snapshot.Question
 	for _, kind := range []snapshot.QuestionKind{
-		snapshot.ContainerLog, snapshot.KubeletConnection, snapshot.KubeletConfig, snapshot.KubeletStats, snapshot.ObjectCount, snapshot.AccessReview,
+		snapshot.ContainerLog, snapshot.KubeletConnection, snapshot.KubeletConfig, snapshot.KubeletStats, snapshot.ObjectCount, snapshot.StoredObject, snapshot.AccessReview,
 		snapshot.Dial, snapshot.ConfigMapValue, snapshot.CertificateOf, snapshot.APIServerMetrics,
 	} {
 		questions = append(questions, snapshot.Question{Kind: kind, Namespace: "shop", Name: "w1", Container: "api", Key: "x", Resource: "pods", Verb: "create"})
@@ -85,7 +85,7 @@ func TestNoQuestionChangesAnything(t *testing.T) {
 	for range c.Logs(context.WithoutCancel(t.Context()), questions[:1], LogLimits{Lines: 1, Bytes: 1}) {
 		continue
 	}
-	// Each of the ten kinds but Dial asks something, and trials of a dozen kinds do.
+	// Each of the eleven kinds but Dial asks something, and trials of a dozen kinds do.
 	if asked := s.all()[before:]; len(asked) < 20 {
 		t.Errorf("only %d requests came: %v", len(asked), asked)
 	}

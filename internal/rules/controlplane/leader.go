@@ -313,6 +313,7 @@ func leaderCauses(component string) []rule.Cause {
 	out := []rule.Cause{
 		{Code: "EtcdUnavailable", Via: rule.Cluster},
 		{Code: "EtcdDatabaseFull", Via: rule.Cluster},
+		{Code: "EtcdDataLost", Via: rule.Cluster},
 		{Code: "WebhookUnavailable", Via: rule.Claimed},
 		{Code: "ApiServerOverloaded", Via: rule.Cluster, Holds: starvesLeaders},
 		{Code: "ApiServerNotReady", Via: rule.Cluster},

@@ -38,6 +38,7 @@ var _ = Catalog.Add(rule.Rule{
 	Causes: []rule.Cause{
 		{Code: "EtcdUnavailable", Via: rule.Cluster},
 		{Code: "EtcdDatabaseFull", Via: rule.Cluster},
+		{Code: "EtcdDataLost", Via: rule.Cluster},
 		{Code: "WebhookUnavailable", Via: rule.Cluster, Holds: stopsLeases},
 		{Code: "ApiServerNotReady", Via: rule.Cluster},
 	},

@@ -49,6 +49,10 @@ func detectEtcdDataLost(p *rule.Pass) {
 	if !ok || system.CreationTimestamp.IsZero() {
 		return
 	}
+	if f, ok := emptied(p); ok {
+		p.Report(f)
+		return
+	}
 	made := system.CreationTimestamp.Time
 	f := finding.Finding{Subject: store, Mechanism: v1alpha1.MechanismMissing, Since: made}
 	orphans := nodeless(p)
@@ -85,8 +89,14 @@ func detectEtcdDataLost(p *rule.Pass) {
 			EN: "The API server reads from an empty or another store. Containers on the machines run on, and nothing replaces or updates them; objects that were there before are gone.",
 			KO: "API server가 비어 있거나 다른 저장소를 읽고 있습니다. 머신의 컨테이너는 계속 실행되지만 대체하거나 갱신할 수 없으며, 이전에 있던 객체는 사라졌습니다.",
 		})
-	f.Remedies = finding.Remedies{
-		Now: append(onMachines(machines(members(p.Snapshot)), finding.Text{EN: "is this the data directory that was used before, and is a copy of it there", KO: "이전에 쓰던 데이터 디렉터리가 맞는지, 사본이 있는지 확인합니다"},
+	f.Remedies = restore(p.Snapshot)
+	p.Report(f)
+}
+
+// restore is what there is to do about a store without its data.
+func restore(s *snapshot.Snapshot) finding.Remedies {
+	return finding.Remedies{
+		Now: append(onMachines(machines(members(s)), finding.Text{EN: "is this the data directory that was used before, and is a copy of it there", KO: "이전에 쓰던 데이터 디렉터리가 맞는지, 사본이 있는지 확인합니다"},
 			"grep data-dir "+manifest+"; ls -la /var/lib/etcd /var/lib/etcd/member"),
 			finding.Remedy{Text: finding.Text{
 				EN: "do not create objects anew and do not restart kubelets or machines: running containers are lost with that. Move the manifests of kube-apiserver and etcd out of /etc/kubernetes/manifests, restore the last snapshot with `etcdutl snapshot restore`, and move them back",
@@ -97,7 +107,6 @@ func detectEtcdDataLost(p *rule.Pass) {
 			KO: "etcd snapshot을 정기적으로 다른 머신에 저장하고 복원을 시험합니다",
 		}}},
 	}
-	p.Report(f)
 }
 
 // nodeless names the nodes whose kubelets renew their Leases while no such Node exists.
