@@ -133,7 +133,7 @@ func fullNodes(b board, k seeker) map[corev1.ResourceName][]*corev1.Node {
 		h, ok := b.between(k, n)
 		switch {
 		case !ok:
-		case len(h.short) == 0 && !h.none() && (h.cordoned || slices.ContainsFunc(h.taints, isFault)):
+		case len(h.short) == 0 && !h.none() && (h.cordoned || slices.ContainsFunc(h.taints, func(t corev1.Taint) bool { return snapshot.FaultTaint(&t) })):
 			return nil
 		case h.onlyShortage() && slices.ContainsFunc(h.short, func(name corev1.ResourceName) bool {
 			want, all := k.requests[name], n.Status.Allocatable[name]

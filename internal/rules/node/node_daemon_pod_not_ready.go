@@ -134,7 +134,7 @@ func shouldCarry(p *rule.Pass, d *appsv1.DaemonSet, n *corev1.Node) bool {
 	h, wants := board{s: p.Snapshot, free: map[string]corev1.ResourceList{n.Name: n.Status.Allocatable}}.between(newSeeker(like), n)
 	// A daemon's pods tolerate a cordon and a node's own troubles
 	// (k8s.io/kubernetes/pkg/controller/daemon/util/daemonset_util.go).
-	return wants && !slices.ContainsFunc(h.taints, func(t corev1.Taint) bool { return !isFault(t) })
+	return wants && !slices.ContainsFunc(h.taints, func(t corev1.Taint) bool { return !snapshot.FaultTaint(&t) })
 }
 
 func daemonNotReady(p *rule.Pass, d *appsv1.DaemonSet, n *corev1.Node, pod *corev1.Pod, role role, ready int) finding.Finding {

@@ -97,7 +97,7 @@ func detectNodeTainted(p *rule.Pass) {
 // suspicious tells whether a taint may be a mistake: it keeps pods away, and is neither the control
 // plane's nor set for a node's own state.
 func suspicious(t corev1.Taint) bool {
-	return t.Effect != corev1.TaintEffectPreferNoSchedule && !isFault(t) && !isControlPlane(t) && t.Key != corev1.TaintNodeUnschedulable
+	return t.Effect != corev1.TaintEffectPreferNoSchedule && !snapshot.FaultTaint(&t) && !snapshot.ControlPlaneTaint(&t) && t.Key != corev1.TaintNodeUnschedulable
 }
 
 // toleratedKeys are the keys of taints that some pod tolerates by name.
@@ -169,7 +169,7 @@ func strayPod(p *rule.Pass, nodes []*corev1.Node, taint corev1.Taint) *corev1.Po
 	for _, n := range nodes {
 		for _, pod := range p.PodsOn(n.Name) {
 			ref := metav1.GetControllerOfNoCopy(pod)
-			if !snapshot.PodDone(pod) && !snapshot.StaticPod(pod) && (ref == nil || ref.Kind != "DaemonSet") && !tolerates(pod, &taint) {
+			if !snapshot.PodDone(pod) && !snapshot.StaticPod(pod) && (ref == nil || ref.Kind != "DaemonSet") && !snapshot.Tolerates(pod, &taint) {
 				return pod
 			}
 		}

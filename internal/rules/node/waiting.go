@@ -8,9 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	resourcehelper "k8s.io/component-helpers/resource"
-	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
-	"k8s.io/klog/v2"
 
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
@@ -188,7 +186,7 @@ func (b board) between(k seeker, n *corev1.Node) (hurdles, bool) {
 		if t.Key == corev1.TaintNodeUnschedulable || t.Effect == corev1.TaintEffectPreferNoSchedule {
 			continue
 		}
-		if !tolerates(p, t) {
+		if !snapshot.Tolerates(p, t) {
 			h.taints = append(h.taints, *t)
 		}
 	}
@@ -205,32 +203,14 @@ func (b board) between(k seeker, n *corev1.Node) (hurdles, bool) {
 	return h, true
 }
 
-func tolerates(p *corev1.Pod, t *corev1.Taint) bool {
-	return corev1helpers.TolerationsTolerateTaint(klog.Background(), p.Spec.Tolerations, t, false)
-}
-
 func toleratesCordon(p *corev1.Pod) bool {
-	return tolerates(p, &corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
-}
-
-// isFault tells whether a taint stands for a node's own trouble: those that the node lifecycle
-// controller sets (https://kubernetes.io/docs/reference/labels-annotations-taints/).
-func isFault(t corev1.Taint) bool {
-	switch t.Key {
-	case corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, corev1.TaintNodeMemoryPressure, corev1.TaintNodeDiskPressure,
-		corev1.TaintNodePIDPressure, corev1.TaintNodeNetworkUnavailable, corev1.TaintNodeOutOfService:
-		return true
-	}
-	return false
-}
-
-// isControlPlane tells whether a taint keeps ordinary pods off the control plane, as it should.
-func isControlPlane(t corev1.Taint) bool {
-	return t.Key == "node-role.kubernetes.io/control-plane" || t.Key == "node-role.kubernetes.io/master"
+	return snapshot.Tolerates(p, &corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
 }
 
 // reserved tells whether a node takes no ordinary pods because it is the control plane's.
-func reserved(n *corev1.Node) bool { return slices.ContainsFunc(n.Spec.Taints, isControlPlane) }
+func reserved(n *corev1.Node) bool {
+	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return snapshot.ControlPlaneTaint(&t) })
+}
 
 // cluster is the subject of a finding that is about no single node.
 var cluster = finding.Subject{Kind: "Cluster", Name: "cluster"}

@@ -24,7 +24,7 @@ var _ = Catalog.Add(rule.Rule{
 	Risk:     true,
 	Needs:    []rule.Need{rule.Whole[*corev1.Pod]()},
 	Detect: func(p *rule.Pass) {
-		members := components(p.Snapshot, "etcd")
+		members := p.ControlPlanePods("etcd")
 		switch {
 		case len(members) == 0:
 			p.Skip(finding.Text{

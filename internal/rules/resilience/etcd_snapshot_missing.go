@@ -32,7 +32,7 @@ var _ = Catalog.Add(rule.Rule{
 	Risk:     true,
 	Needs:    []rule.Need{rule.Whole[*corev1.Pod](), rule.Whole[*batchv1.CronJob]()},
 	Detect: func(p *rule.Pass) {
-		members := components(p.Snapshot, "etcd")
+		members := p.ControlPlanePods("etcd")
 		if len(members) == 0 {
 			return
 		}

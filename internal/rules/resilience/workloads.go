@@ -105,15 +105,3 @@ func subjects(s *snapshot.Snapshot, ws []workload) []finding.Subject {
 
 // controlPlaneLabel marks the machines of the control plane (k8s.io/kubernetes/cmd/kubeadm/app/constants).
 const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
-
-// components are the static pods of one part of the control plane, by its label as kubeadm writes it.
-func components(s *snapshot.Snapshot, name string) []*corev1.Pod {
-	var out []*corev1.Pod
-	for _, p := range s.PodsSelected("kube-system", map[string]string{"component": name, "tier": "control-plane"}) {
-		if snapshot.StaticPod(p) {
-			out = append(out, p)
-		}
-	}
-	slices.SortFunc(out, func(a, b *corev1.Pod) int { return cmp.Compare(a.Spec.NodeName, b.Spec.NodeName) })
-	return out
-}

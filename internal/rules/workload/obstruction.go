@@ -77,9 +77,9 @@ func (l ledger) outlook(p *corev1.Pod) *outlook {
 		case n.Spec.Unschedulable && (t == nil || t.Key == corev1.TaintNodeUnschedulable):
 			out.cordoned = append(out.cordoned, n)
 		case t == nil:
-		case isFault(t):
+		case snapshot.FaultTaint(t):
 			out.faulty = append(out.faulty, n)
-		case isControlPlane(t):
+		case snapshot.ControlPlaneTaint(t):
 			out.reserved = append(out.reserved, n)
 		default:
 			out.tainted = append(out.tainted, n)

@@ -14,38 +14,11 @@ import (
 func untolerated(p *corev1.Pod, n *corev1.Node) *corev1.Taint {
 	for i := range n.Spec.Taints {
 		t := &n.Spec.Taints[i]
-		if t.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(p, t) {
+		if t.Effect != corev1.TaintEffectPreferNoSchedule && !snapshot.Tolerates(p, t) {
 			return t
 		}
 	}
 	return nil
-}
-
-// tolerates follows k8s.io/api/core/v1, Toleration.ToleratesTaint, without the numeric operators,
-// which are off by default.
-func tolerates(p *corev1.Pod, t *corev1.Taint) bool {
-	return slices.ContainsFunc(p.Spec.Tolerations, func(o corev1.Toleration) bool {
-		if (o.Effect != "" && o.Effect != t.Effect) || (o.Key != "" && o.Key != t.Key) {
-			return false
-		}
-		return o.Operator == corev1.TolerationOpExists || ((o.Operator == "" || o.Operator == corev1.TolerationOpEqual) && o.Value == t.Value)
-	})
-}
-
-// isFault tells whether a taint stands for a node's own trouble: those that the node lifecycle
-// controller sets (https://kubernetes.io/docs/reference/labels-annotations-taints/).
-func isFault(t *corev1.Taint) bool {
-	switch t.Key {
-	case corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, corev1.TaintNodeMemoryPressure, corev1.TaintNodeDiskPressure,
-		corev1.TaintNodePIDPressure, corev1.TaintNodeNetworkUnavailable, corev1.TaintNodeOutOfService:
-		return true
-	}
-	return false
-}
-
-// isControlPlane tells whether a taint keeps ordinary pods off the control plane, as it should.
-func isControlPlane(t *corev1.Taint) bool {
-	return t.Key == "node-role.kubernetes.io/control-plane" || t.Key == "node-role.kubernetes.io/master"
 }
 
 // requested is how much of a resource a pod asks for: what its containers ask for together, or its

@@ -114,7 +114,7 @@ func wouldRunThere(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
 		}
 		first := untolerated(p, n)
 		return first != nil && !slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool {
-			return !isFault(&t) && t.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(p, &t)
+			return !snapshot.FaultTaint(&t) && t.Effect != corev1.TaintEffectPreferNoSchedule && !snapshot.Tolerates(p, &t)
 		})
 	})
 }

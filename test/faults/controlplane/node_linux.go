@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"reflect"
@@ -118,13 +117,6 @@ func (n *Node) SetFault(ctx context.Context, f Fault, on bool) error {
 	default:
 	}
 	return nil
-}
-
-// Faults that the node has.
-func (n *Node) Faults() []Fault {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return slices.Sorted(maps.Keys(n.faults))
 }
 
 func (n *Node) has(faults ...Fault) bool {
