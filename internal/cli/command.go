@@ -16,6 +16,7 @@ import (
 	"github.com/maek-dev/maek/internal/cli/explain"
 	"github.com/maek-dev/maek/internal/cli/install"
 	"github.com/maek-dev/maek/internal/cli/invocation"
+	"github.com/maek-dev/maek/internal/cli/machine"
 	"github.com/maek-dev/maek/internal/cli/resilience"
 	listing "github.com/maek-dev/maek/internal/cli/rules"
 	"github.com/maek-dev/maek/internal/cli/source"
@@ -86,6 +87,7 @@ func newCommand(inv *invocation.Invocation, rules []rule.Rule) *cobra.Command {
 		diagnose.New(inv, &connection, &display, rules),
 		resilience.New(inv, &connection, &display, rules),
 		dump.New(inv, &connection, rules),
+		machine.New(inv, &display, rules),
 		listing.New(inv, &display, rules),
 		explain.New(inv, &display, rules),
 		demo.New(inv, &display, rules),

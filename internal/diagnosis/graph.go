@@ -19,13 +19,21 @@ type key struct {
 	subject finding.Subject
 }
 
+// machineKey finds findings of a rule about things on a machine.
+type machineKey struct {
+	code    finding.Code
+	machine string
+}
+
 // graph holds who explains whom among findings, by their index.
 type graph struct {
 	snapshot *snapshot.Snapshot
 	findings []finding.Finding
 	rules    map[finding.Code]rule.Rule
 
-	at      map[key]int
+	at map[key]int
+	// on finds findings about things on a machine.
+	on      map[machineKey][]int
 	byCode  map[finding.Code][]int
 	about   map[finding.Subject][]int
 	claims  map[finding.Subject][]int
@@ -38,6 +46,7 @@ func newGraph(s *snapshot.Snapshot, findings []finding.Finding, rules []rule.Rul
 		snapshot: s, findings: findings,
 		rules:   make(map[finding.Code]rule.Rule, len(rules)),
 		at:      make(map[key]int, len(findings)),
+		on:      map[machineKey][]int{},
 		byCode:  map[finding.Code][]int{},
 		about:   map[finding.Subject][]int{},
 		claims:  map[finding.Subject][]int{},
@@ -49,6 +58,10 @@ func newGraph(s *snapshot.Snapshot, findings []finding.Finding, rules []rule.Rul
 	}
 	for i, f := range findings {
 		g.at[key{f.Code, f.Subject}] = i
+		if f.Subject.Machine != "" {
+			k := machineKey{f.Code, f.Subject.Machine}
+			g.on[k] = append(g.on[k], i)
+		}
 		g.byCode[f.Code] = append(g.byCode[f.Code], i)
 		g.about[f.Subject] = append(g.about[f.Subject], i)
 		for _, subject := range f.Explains {
@@ -84,6 +97,8 @@ func (g *graph) causesOf(effect int) []int {
 					general = append(general, c)
 				}
 			}
+		case rule.OnMachine:
+			own = append(own, g.onMachine(effect, cause)...)
 		case rule.Itself, rule.RunsOn, rule.HasPod, rule.Serves:
 			own = append(own, g.tied(effect, cause)...)
 		}
@@ -132,6 +147,21 @@ func (g *graph) tied(effect int, cause rule.Cause) []int {
 			continue
 		}
 		out = append(out, c)
+	}
+	return out
+}
+
+// onMachine are the findings of a cause's rule about things on the machine on which the effect's subject is.
+func (g *graph) onMachine(effect int, cause rule.Cause) []int {
+	machine := machineOf(g.snapshot, g.findings[effect].Subject)
+	if machine == "" {
+		return nil
+	}
+	var out []int
+	for _, c := range g.on[machineKey{cause.Code, machine}] {
+		if g.mayExplain(effect, c) && g.inOrder(effect, c) && g.holds(cause, effect, c) {
+			out = append(out, c)
+		}
 	}
 	return out
 }

@@ -23,10 +23,26 @@ func related(s *snapshot.Snapshot, effect finding.Subject, via rule.Relation) []
 		return subjectsOf(podsBehind(s, effect), func(p *corev1.Pod) finding.Subject { return snapshot.SubjectOf(p) })
 	case rule.Serves:
 		return subjectsOf(podsBehind(s, effect), s.Workload)
-	case rule.Claimed, rule.Cluster:
-		// Not looked up by subject: the cause says whom it reaches, or reaches everyone.
+	case rule.Claimed, rule.Cluster, rule.OnMachine:
+		// Not looked up by subject: the cause says whom it reaches, reaches everyone, or is about any
+		// thing on a machine.
 	}
 	return nil
+}
+
+// machineOf is the node of the machine on which a subject is; empty where it is on none, or on several.
+func machineOf(s *snapshot.Snapshot, subject finding.Subject) string {
+	switch subject.Kind {
+	case "Node":
+		return subject.Name
+	case "Pod":
+		if p, ok := snapshot.Get[*corev1.Pod](s, subject.Namespace, subject.Name); ok {
+			return p.Spec.NodeName
+		}
+		return ""
+	default:
+		return subject.Machine
+	}
 }
 
 // podsBehind returns the pods that a Service selects or a workload owns.

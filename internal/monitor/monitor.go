@@ -1,17 +1,12 @@
 // Package monitor is the contract of what is watched on a machine. A monitor watches one thing and
 // gives values under evidence keys; rules read the keys and know no monitor. What a monitor could
-// not read is a gap in the report, never a value.
+// not read is a gap in the report, never a value. The Runner looks through monitors on their own
+// schedules, and survives one that hangs.
 package monitor
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"slices"
-	"strings"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -20,18 +15,62 @@ import (
 type Monitor struct {
 	// Name of the monitor: lower case, one word, such as "units".
 	Name string
-	// Keys are the first segments of every key that it gives, such as "unit". No two monitors
-	// share one.
-	Keys []string
-	// Timeout bounds one observation; zero means DefaultTimeout.
+	// Doc says in a sentence what it reads and from where.
+	Doc string
+	// Keys are all that it gives. The first segment of a key belongs to one monitor.
+	Keys []Key
+	// Requires is what it needs beyond a process in the host's network namespace. What it lacks is
+	// said in a gap.
+	Requires []Privilege
+	// Interval between two looks; zero means DefaultInterval.
+	Interval time.Duration
+	// Timeout bounds one look; zero means DefaultTimeout.
 	Timeout time.Duration
 	// Observe reads the present values. It may return values and an error: what could be read
-	// stands, and the error becomes a gap.
+	// stands, and the error becomes a gap. Several gaps are joined (errors.Join). It is never called
+	// twice at once, so that it may keep what it saw last.
 	Observe func(context.Context) ([]snapshot.MachineEvidence, error)
+	// Watch, where it is not nil, waits for changes until the context ends, and calls changed to be
+	// observed at once. An error means that changes are only seen at the next look; it is tried again.
+	Watch func(ctx context.Context, changed func()) error
 }
 
-// DefaultTimeout bounds an observation that names no bound of its own.
-const DefaultTimeout = 5 * time.Second
+// Key is a kind of value that a monitor gives.
+type Key struct {
+	// Pattern of the keys, in which "*" stands for a name.
+	Pattern snapshot.EvidenceKey
+	// Doc says what the value is, in which unit or of which words, and what At tells.
+	Doc string
+}
+
+// What a Monitor stands at when it says nothing.
+const (
+	DefaultInterval = 30 * time.Second
+	DefaultTimeout  = 5 * time.Second
+)
+
+// Privilege is something that a monitor needs to read what it reads.
+type Privilege string
+
+// The privileges, as docs/machine.md lists them.
+const (
+	// HostFiles: the host's file system, read-only, as root.
+	HostFiles Privilege = "host files"
+	// SystemBus: systemd's D-Bus socket.
+	SystemBus Privilege = "system bus"
+	// RuntimeSocket: the socket of the container runtime, as root.
+	RuntimeSocket Privilege = "container runtime socket"
+	// KernelLog: /dev/kmsg, which takes CAP_SYSLOG and the device.
+	KernelLog Privilege = "kernel log"
+	// NetworkAdmin: CAP_NET_ADMIN, without which packet filters cannot be listed.
+	NetworkAdmin Privilege = "CAP_NET_ADMIN"
+	// RawSocket: CAP_NET_RAW, for probes below TCP and UDP.
+	RawSocket Privilege = "CAP_NET_RAW"
+	// EtcdClient: the client certificate of etcd on control-plane machines.
+	EtcdClient Privilege = "etcd client certificate"
+	// KubeletAPI: the right to get nodes/configz, nodes/healthz, nodes/metrics and nodes/stats of the own node.
+	KubeletAPI Privilege = "kubelet API"
+)
 
 // Identity is what a machine's report says about the machine itself.
 type Identity struct {
@@ -39,40 +78,4 @@ type Identity struct {
 	Machine string
 	// Node is the name of the Node object that the machine stands under.
 	Node string
-}
-
-// Report runs monitors one after another and makes the machine's report. A monitor that fails,
-// panics, or gives a key that is not its own leaves a gap; the rest goes on.
-func Report(ctx context.Context, id Identity, at time.Time, monitors []Monitor) snapshot.MachineReport {
-	report := snapshot.MachineReport{
-		TypeMeta: metav1.TypeMeta{APIVersion: snapshot.MachineReportVersion, Kind: "MachineReport"},
-		Machine:  id.Machine, Node: id.Node, ObservedAt: metav1.NewTime(at),
-		Evidence: []snapshot.MachineEvidence{},
-	}
-	for _, m := range monitors {
-		evidence, err := observe(ctx, m)
-		for _, e := range evidence {
-			if segment, _, _ := strings.Cut(string(e.Key), "/"); !slices.Contains(m.Keys, segment) {
-				err = cmp.Or(err, fmt.Errorf("key %s is not among its own", e.Key))
-				continue
-			}
-			report.Evidence = append(report.Evidence, e)
-		}
-		if err != nil {
-			report.Gaps = append(report.Gaps, snapshot.MachineGap{Monitor: m.Name, Reason: err.Error()})
-		}
-	}
-	slices.SortStableFunc(report.Evidence, func(a, b snapshot.MachineEvidence) int { return cmp.Compare(a.Key, b.Key) })
-	return report
-}
-
-func observe(ctx context.Context, m Monitor) (evidence []snapshot.MachineEvidence, err error) {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(m.Timeout, DefaultTimeout))
-	defer cancel()
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("monitor %s broke: %v", m.Name, v)
-		}
-	}()
-	return m.Observe(ctx)
 }

@@ -140,6 +140,9 @@ const (
 	Itself Relation = "itself"
 	// RunsOn: the effect is a Pod on the cause's Node.
 	RunsOn Relation = "runs on"
+	// OnMachine: the effect is a Node, a Pod on it or a thing on its machine, and the cause is about a
+	// thing on that machine.
+	OnMachine Relation = "on machine"
 	// HasPod: the effect is a workload or a Service, and the cause is about one of its Pods.
 	HasPod Relation = "has pod"
 	// Serves: the effect is a Service that selects pods of the cause's workload.

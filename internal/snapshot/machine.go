@@ -1,9 +1,11 @@
 package snapshot
 
 import (
+	"cmp"
 	"maps"
-	"path"
+	"net/url"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -11,15 +13,53 @@ import (
 // MachineReportVersion is the apiVersion of the agent reports that this build writes and reads.
 const MachineReportVersion = "maek.dev/agent/v1"
 
-// EvidenceKey names one value that a monitor reads on a machine, as a path of lower-case words
-// with the thing's own name where there is one: "unit/kubelet.service/active-state".
+// EvidenceKey names one value that a monitor reads on a machine: words, and the thing's own name
+// where there is one, as segments joined by slashes: "unit/kubelet.service/active-state". Names may
+// hold slashes of their own, so they are escaped; KeyOf joins, and Segments takes apart.
 type EvidenceKey string
+
+// KeyOf joins segments to a key.
+func KeyOf(segments ...string) EvidenceKey {
+	escaped := make([]string, len(segments))
+	for i, s := range segments {
+		escaped[i] = url.PathEscape(s)
+	}
+	return EvidenceKey(strings.Join(escaped, "/"))
+}
+
+// Segments of a key, as KeyOf took them.
+func (k EvidenceKey) Segments() []string {
+	segments := strings.Split(string(k), "/")
+	for i, s := range segments {
+		if name, err := url.PathUnescape(s); err == nil {
+			segments[i] = name
+		}
+	}
+	return segments
+}
+
+// Fits tells whether a key fits a pattern, in which "*" stands for one segment.
+func (k EvidenceKey) Fits(pattern EvidenceKey) bool {
+	key, want := string(k), string(pattern)
+	for {
+		k, keyRest, keyMore := strings.Cut(key, "/")
+		w, wantRest, wantMore := strings.Cut(want, "/")
+		if w != "*" && w != k || keyMore != wantMore {
+			return false
+		}
+		if !keyMore {
+			return true
+		}
+		key, want = keyRest, wantRest
+	}
+}
 
 // MachineEvidence is one value read on a machine.
 type MachineEvidence struct {
 	// Key of the value.
 	Key EvidenceKey `json:"key"`
-	// Value as text; the monitor's documentation says its unit.
+	// Value as text: numbers in decimal, truth as true or false, times as RFC 3339. What it is and in
+	// which unit says the monitor that gives it (docs/machine.md).
 	Value string `json:"value"`
 	// At is when it came to be so, where the machine knows.
 	At *metav1.Time `json:"at,omitempty"`
@@ -33,6 +73,14 @@ type MachineGap struct {
 	Reason string `json:"reason"`
 }
 
+// MonitorRead tells when a monitor last looked.
+type MonitorRead struct {
+	// Monitor that looked.
+	Monitor string `json:"monitor"`
+	// At is when it was done, by the machine's clock.
+	At metav1.Time `json:"at"`
+}
+
 // MachineReport is what an agent knows of its machine. Its JSON form is versioned; a reader
 // refuses another version with a gap, never with an error.
 type MachineReport struct {
@@ -44,39 +92,76 @@ type MachineReport struct {
 	Node string `json:"node"`
 	// ObservedAt is when the report was made, by the machine's clock.
 	ObservedAt metav1.Time `json:"observedAt"`
+	// Reads says which monitors looked, and when, sorted by name. A monitor that could read nothing is
+	// only among the Gaps.
+	Reads []MonitorRead `json:"reads,omitempty"`
 	// Evidence that was read, sorted by key.
 	Evidence []MachineEvidence `json:"evidence"`
-	// Gaps are what could not be read.
+	// Gaps are what could not be read, sorted by monitor.
 	Gaps []MachineGap `json:"gaps,omitempty"`
 }
 
-// Find returns the value of a key.
-func (r MachineReport) Find(key EvidenceKey) (MachineEvidence, bool) {
-	for _, e := range r.Evidence {
-		if e.Key == key {
-			return e, true
-		}
-	}
-	return MachineEvidence{}, false
+// Sort brings a report into the order that its readers rely on. Of two values under one key the
+// first stays.
+func (r *MachineReport) Sort() {
+	slices.SortStableFunc(r.Evidence, func(a, b MachineEvidence) int { return cmp.Compare(a.Key, b.Key) })
+	r.Evidence = slices.CompactFunc(r.Evidence, func(a, b MachineEvidence) bool { return a.Key == b.Key })
+	slices.SortStableFunc(r.Reads, func(a, b MonitorRead) int { return cmp.Compare(a.Monitor, b.Monitor) })
+	slices.SortStableFunc(r.Gaps, func(a, b MachineGap) int {
+		return cmp.Or(cmp.Compare(a.Monitor, b.Monitor), cmp.Compare(a.Reason, b.Reason))
+	})
 }
 
-// Machine returns the report of the machine under a node; false where no agent reported. Through a
-// restricted view it holds only the evidence whose keys were declared.
-func (s *Snapshot) Machine(node string) (MachineReport, bool) {
+// Trim leaves only evidence that fits one of the patterns.
+func (r *MachineReport) Trim(patterns []EvidenceKey) {
+	r.Evidence = slices.DeleteFunc(r.Evidence, func(e MachineEvidence) bool {
+		return !slices.ContainsFunc(patterns, e.Key.Fits)
+	})
+}
+
+// Machine returns what is known of the machine under a node; false where no agent reported.
+func (s *Snapshot) Machine(node string) (Machine, bool) {
 	r, ok := s.machines[node]
-	if ok && s.allowed != nil {
-		r.Evidence = slices.DeleteFunc(slices.Clone(r.Evidence), func(e MachineEvidence) bool {
-			return !slices.ContainsFunc(s.allowedKeys, e.Key.matches)
-		})
+	if !ok {
+		return Machine{}, false
 	}
-	return r, ok
+	return Machine{report: r, restricted: s.allowed != nil, allowed: s.allowedKeys}, true
 }
 
-// matches tells whether a key fits a pattern, in which "*" stands for one segment's text.
-func (k EvidenceKey) matches(pattern EvidenceKey) bool {
-	ok, err := path.Match(string(pattern), string(k))
-	return err == nil && ok
+// Machines that reported, by the name of their nodes.
+func (s *Snapshot) Machines() []Machine {
+	out := make([]Machine, 0, len(s.machines))
+	for _, node := range slices.Sorted(maps.Keys(s.machines)) {
+		m, _ := s.Machine(node)
+		out = append(out, m)
+	}
+	return out
 }
 
-// MachineNodes are the sorted names of the nodes whose machines reported.
-func (s *Snapshot) MachineNodes() []string { return slices.Sorted(maps.Keys(s.machines)) }
+// MachineReports are the reports of all machines as they were taken in, by the name of their nodes.
+// They are shared: do not write to them.
+func (s *Snapshot) MachineReports() []MachineReport {
+	out := make([]MachineReport, 0, len(s.machines))
+	for _, node := range slices.Sorted(maps.Keys(s.machines)) {
+		out = append(out, *s.machines[node])
+	}
+	return out
+}
+
+// Unreported are the nodes whose machines were asked for a report and gave none, and why.
+func (s *Snapshot) Unreported() map[string]string { return maps.Clone(s.unreported) }
+
+// AddMachine takes in an agent's report.
+func (b *Builder) AddMachine(r MachineReport) {
+	r.Evidence = slices.Clone(r.Evidence)
+	r.Sort()
+	b.state.machines[r.Node] = &r
+	delete(b.state.unreported, r.Node)
+}
+
+// AddUnreported records that the machine under a node gave no report, and why.
+func (b *Builder) AddUnreported(node, reason string) {
+	if _, ok := b.state.machines[node]; !ok {
+		b.state.unreported[node] = reason
+	}
+}

@@ -31,10 +31,12 @@ type state struct {
 	api      API
 	tables   map[Kind]*table
 	answers  map[Question]Answer
-	machines map[string]MachineReport
-	custom   customResources
-	expected []ExpectedNode
-	index    *index
+	machines map[string]*MachineReport
+	// unreported are the nodes whose machines gave no report, and why.
+	unreported map[string]string
+	custom     customResources
+	expected   []ExpectedNode
+	index      *index
 }
 
 // Source says where a snapshot comes from.
@@ -43,6 +45,9 @@ type Source struct {
 	Name string `json:"name"`
 	// Live tells whether it was read from a cluster just now, so that questions can be asked.
 	Live bool `json:"live"`
+	// Machine is the node of the one machine that was looked at, where the machine was the purpose and
+	// not the cluster: what the API server would have told is then not missed.
+	Machine string `json:"machine,omitempty"`
 }
 
 // table holds the objects of one kind, sorted by namespace and name.
@@ -149,7 +154,7 @@ type Builder struct {
 func NewBuilder(at time.Time, source Source) *Builder {
 	return &Builder{state: state{
 		at: at, source: source,
-		tables: map[Kind]*table{}, answers: map[Question]Answer{}, machines: map[string]MachineReport{}, index: &index{},
+		tables: map[Kind]*table{}, answers: map[Question]Answer{}, machines: map[string]*MachineReport{}, unreported: map[string]string{}, index: &index{},
 	}}
 }
 
@@ -187,9 +192,6 @@ func (b *Builder) Add(obj runtime.Object) bool {
 
 // SetCoverage records how far a kind was read.
 func (b *Builder) SetCoverage(k Kind, c Coverage) { b.tableOf(k).coverage = c }
-
-// AddMachine takes in an agent's report.
-func (b *Builder) AddMachine(r MachineReport) { b.state.machines[r.Node] = r }
 
 // AddAnswer takes in the answer to a question.
 func (b *Builder) AddAnswer(q Question, a Answer) { b.state.answers[q] = a }

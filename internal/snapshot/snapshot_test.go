@@ -52,16 +52,48 @@ func TestARestrictedViewRefusesWhatWasNotDeclared(t *testing.T) {
 	if n := len(List[*corev1.Pod](view)); n != 1 {
 		t.Errorf("%d pods through the view, want 1", n)
 	}
-	report, ok := view.Machine("w1")
-	if _, found := report.Find("disk/root/used-percent"); !ok || found || len(report.Evidence) != 1 {
-		t.Errorf("the view shows %v, want the unit alone", report.Evidence)
+	machine, ok := view.Machine("w1")
+	if got := machine.Value("unit/kubelet.service/active-state"); !ok || got != "active" {
+		t.Errorf("the unit is %q through the view, want active", got)
 	}
-	defer func() {
-		if got := fmt.Sprint(recover()); got != "nodes is read but not declared" {
-			t.Errorf("reading nodes: %s", got)
-		}
-	}()
-	List[*corev1.Node](view)
+	refused := map[string]func(){
+		"nodes is read but not declared":                                   func() { List[*corev1.Node](view) },
+		"machine evidence disk/root/used-percent is read but not declared": func() { machine.Value("disk/root/used-percent") },
+		"machine evidence unit/*/* is read but not declared":               func() { machine.Select("unit/*/*") },
+	}
+	for want, read := range refused {
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			}()
+			read()
+		}()
+	}
+}
+
+func TestMachineEvidence(t *testing.T) {
+	b := NewBuilder(moment, Source{})
+	b.AddMachine(MachineReport{
+		Node:  "w1",
+		Reads: []MonitorRead{{Monitor: "filesystems"}, {Monitor: "units"}},
+		Gaps:  []MachineGap{{Monitor: "units", Reason: "no bus"}},
+		Evidence: []MachineEvidence{
+			{Key: KeyOf("filesystem", "/var/lib", "used-percent"), Value: "41"}, {Key: KeyOf("filesystem", "/", "used-percent"), Value: "97"},
+			{Key: "filesystems/1/used-percent", Value: "1"},
+		},
+	})
+	m, _ := b.Build().Machine("w1")
+	if diff := cmp.Diff([]string{"/", "/var/lib"}, m.Names("filesystem/*/used-percent")); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+	if n, ok := m.Int(KeyOf("filesystem", "/", "used-percent")); !ok || n != 97 {
+		t.Errorf("/ is %d %% full, %t; want 97", n, ok)
+	}
+	if !m.Looked("filesystems") || m.Looked("units") || m.Looked("cri") {
+		t.Errorf("looked: filesystems %t, units %t, cri %t; want only filesystems", m.Looked("filesystems"), m.Looked("units"), m.Looked("cri"))
+	}
 }
 
 func TestTrimKeepsNoValueThatMayBeSecret(t *testing.T) {

@@ -157,10 +157,7 @@ func contentsOf(s *snapshot.Snapshot) contents {
 			c.Objects[k] = append(c.Objects[k], o)
 		})
 	}
-	for _, node := range s.MachineNodes() {
-		r, _ := s.Machine(node)
-		c.Machines = append(c.Machines, r)
-	}
+	c.Machines = s.MachineReports()
 	for _, q := range s.Asked() {
 		c.Answers[q], _ = s.Answer(q)
 	}

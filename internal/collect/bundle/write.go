@@ -86,9 +86,8 @@ func writeTo(ctx context.Context, put target, s *snapshot.Snapshot, o WriteOptio
 			return err
 		}
 	}
-	for _, node := range s.MachineNodes() {
-		report, _ := s.Machine(node)
-		if err := put(path.Join("machines", node, "report.json"), func(w io.Writer) error { return writeJSON(w, report) }); err != nil {
+	for _, report := range s.MachineReports() {
+		if err := put(path.Join("machines", report.Node, "report.json"), func(w io.Writer) error { return writeJSON(w, report) }); err != nil {
 			return err
 		}
 	}

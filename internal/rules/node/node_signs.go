@@ -63,11 +63,11 @@ func signsOfNodes(p *rule.Pass) map[string][]sign {
 	for name, s := range signsOfRequests(p, gone) {
 		add(name, s)
 	}
-	for _, name := range p.MachineNodes() {
-		if r, ok := p.Machine(name); ok && p.Now().Sub(r.ObservedAt.Time) < settled {
-			add(name, sign{
-				says:     finding.Textf("The agent on machine %s reports.", "머신 %s의 agent가 보고하고 있습니다.", r.Machine),
-				evidence: finding.Evidence{Source: "agent on " + r.Machine, Path: "observedAt", Value: r.ObservedAt.UTC().Format(time.RFC3339), At: finding.Timestamp(r.ObservedAt.Time)},
+	for _, m := range p.Machines() {
+		if p.Now().Sub(m.ObservedAt()) < settled {
+			add(m.Node(), sign{
+				says:     finding.Textf("The agent on machine %s reports.", "머신 %s의 agent가 보고하고 있습니다.", m.Name()),
+				evidence: finding.Evidence{Source: "agent on " + m.Name(), Path: "observedAt", Value: m.ObservedAt().UTC().Format(time.RFC3339), At: finding.Timestamp(m.ObservedAt())},
 				alive:    true,
 			})
 		}

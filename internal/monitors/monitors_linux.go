@@ -1,0 +1,10 @@
+package monitors
+
+import (
+	"github.com/maek-dev/maek/internal/monitor"
+)
+
+// All returns every monitor of a host, by name. Only a new monitor is a reason to edit it.
+func All(host monitor.Host) []monitor.Monitor {
+	return []monitor.Monitor{}
+}
