@@ -1,5 +1,5 @@
 // Package bundles replays clusters that were recorded while a scenario of test/faults was played. A
-// recording is a folder below this one, named as its scenario, with bundle.tar.gz, written by `kubectl
+// recording is a folder below this one, named as its scenario (SCENARIO.agents with the reports of agents), with bundle.tar.gz, written by `kubectl
 // maek dump`, and recorded.yaml: where, and with what names. It is judged by the truth of its scenario.
 // Where there are want.txt, want.ko.txt and want.json, what is said is that to the letter.
 //
@@ -95,7 +95,8 @@ func judge(t *testing.T, dir string, d diagnosis.Diagnosis) {
 	if err := yaml.UnmarshalStrict(data, &how); err != nil {
 		t.Fatal(err)
 	}
-	scenario, err := faults.Read(filepath.Join("..", "faults", dir), func(name string) string { return how.Names[name] })
+	name, _, _ := strings.Cut(dir, ".")
+	scenario, err := faults.Read(filepath.Join("..", "faults", name), func(name string) string { return how.Names[name] })
 	if err != nil {
 		t.Fatal(err)
 	}

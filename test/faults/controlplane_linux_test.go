@@ -19,9 +19,6 @@ import (
 // applicationManifest is the lab's, so that faults meet the same application everywhere.
 const applicationManifest = "../../lab/internal/addon/manifests/shop.yaml"
 
-// greenAgainWithin is how long a control plane may take to be healthy again; then a new one is made.
-const greenAgainWithin = 4 * time.Minute
-
 // watchAtMost is how long a negative control is looked at here, where nothing else goes on.
 const watchAtMost = 45 * time.Second
 
@@ -79,19 +76,6 @@ func TestOnControlPlanes(t *testing.T) {
 			})
 		}
 	})
-}
-
-// chosen tells whether a scenario is to be run: -scenario may name several, with commas.
-func chosen(name string) bool {
-	if *only == "" {
-		return true
-	}
-	for one := range strings.SplitSeq(*only, ",") {
-		if one == name {
-			return true
-		}
-	}
-	return false
 }
 
 // slot is a place for a world: its addresses.
@@ -154,13 +138,13 @@ func (s *slot) play(t *testing.T, scenario Scenario, draw *rand.Rand) {
 	}
 	b := s.bench(t, scenario.Script.As)
 	arm(b, h, scenario)
-	truth := scenario.Truth[ControlPlane]
-	if len(truth.Roots) == 0 {
+	looks := []*look{{env: ControlPlane, truth: scenario.Truth[ControlPlane]}}
+	if scenario.Watch.Duration > 0 {
 		scenario.Watch.Duration = min(scenario.Watch.Duration, watchAtMost)
-		b.watch(scenario, truth)
-		b.keep(scenario)
+		b.watch(scenario, looks)
+		b.keep(scenario, looks[0])
 	} else {
-		b.tell(scenario, truth)
+		b.tell(scenario, looks)
 	}
 }
 
@@ -169,14 +153,14 @@ func (s *slot) play(t *testing.T, scenario Scenario, draw *rand.Rand) {
 func (s *slot) makeGreen(t *testing.T, own *WorldOptions, draw *rand.Rand) {
 	t.Helper()
 	if s.world != nil && own == nil {
-		err := s.bench(t, "").isGreen()
+		err := s.bench(t, "").isGreen(ControlPlane)
 		if err == nil {
 			return
 		}
 		t.Logf("a new control plane, because this one does not recover: %v", err)
 	}
 	s.settle(t, own, draw)
-	if err := s.bench(t, "").isGreen(); err != nil {
+	if err := s.bench(t, "").isGreen(ControlPlane); err != nil {
 		s.clear(t)
 		t.Fatalf("not green before: %v", err)
 	}
@@ -228,7 +212,7 @@ func (s *slot) restore(t *testing.T, h *hand, scenario Scenario) {
 		s.clear(t)
 		return
 	}
-	if err := s.bench(t, "").isGreen(); err != nil {
+	if err := s.bench(t, "").isGreen(ControlPlane); err != nil {
 		t.Errorf("not green after: %v", err)
 		s.clear(t)
 	}
@@ -254,19 +238,5 @@ func (s *slot) bench(t *testing.T, user string) *bench {
 			t.Fatal(err)
 		}
 	}
-	return &bench{t: t, environ: append(os.Environ(), "KUBECONFIG="+path), recorded: Recorded{Environment: ControlPlane, Names: s.world.names}}
-}
-
-// isGreen waits until Maek calls the world healthy, and all pods of the application run.
-func (b *bench) isGreen() error {
-	var last string
-	err := b.poll(greenAgainWithin, 2*time.Second, func(ctx context.Context) bool {
-		d := b.diagnose(ctx)
-		last = string(d.Verdict)
-		return d.Verdict == "Healthy"
-	})
-	if err != nil {
-		return fmt.Errorf("it is %s:\n%s", last, b.printed())
-	}
-	return nil
+	return &bench{t: t, maek: *maekBinary, environ: append(os.Environ(), "KUBECONFIG="+path), names: s.world.names}
 }

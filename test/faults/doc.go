@@ -10,8 +10,10 @@
 // Every run goes green, inject, armed, diagnose, restore, green. What shows that a fault is live
 // shares no code with Maek. A run that is not armed is void: it says nothing about Maek.
 //
-// There are two environments. The lab is a real cluster on one machine; its scripts get KUBECONFIG,
-// PATH with kubectl and lab, and the names drawn for this run (WORKER, CONTROL_PLANE). A control
+// The lab is a real cluster on one machine; its scripts get KUBECONFIG, PATH with kubectl, LAB and MAEK,
+// the programs, and the names drawn for this run (WORKER, OTHER, CONTROL_PLANE). What is done there is
+// looked at in up to three ways, each with a truth of its own: from outside by the API server alone
+// (lab), from outside with the reports of agents (agents), and by a machine for itself (machine). A control
 // plane (package controlplane) has real processes and nodes that are code; its steps are undone by
 // themselves, and it serves many scenarios one after another, unless a scenario asks for one of its
 // own. There the names are:

@@ -1,10 +1,7 @@
 package faults
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -16,7 +13,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
-	"sigs.k8s.io/yaml"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
@@ -33,10 +29,14 @@ var (
 
 // The times of a run that no scenario sets.
 const (
-	greenWithin    = 8 * time.Minute
-	diagnoseEvery  = 5 * time.Second
-	scriptAtMost   = 3 * time.Minute
-	diagnoseAtMost = time.Minute
+	// greenWithin is how long a lab may take to be healthy again, and greenAgainWithin a control plane of
+	// which there can be a new one.
+	greenWithin      = 8 * time.Minute
+	greenAgainWithin = 4 * time.Minute
+	diagnoseEvery    = 5 * time.Second
+	greenEvery       = 2 * time.Second
+	scriptAtMost     = 3 * time.Minute
+	diagnoseAtMost   = time.Minute
 	// recordAfter lets a fault age before it is recorded, so that a rule which becomes more patient
 	// still tells of it.
 	recordAfter = 2 * time.Minute
@@ -49,8 +49,12 @@ const partly = 2
 type bench struct {
 	t       *testing.T
 	environ []string
-	// recorded says how a recording that is made here comes about.
-	recorded Recorded
+	// maek is the kubectl-maek that is held against the truth.
+	maek string
+	// agents tells whether agents run on the lab.
+	agents bool
+	// names that were drawn, for those who read a recording.
+	names map[string]string
 }
 
 func TestOnTheLab(t *testing.T) {
@@ -63,17 +67,28 @@ func TestOnTheLab(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range scenarios {
-		if *only != "" && s.Name != *only {
-			continue
-		}
-		truth, ok := s.Truth[Lab]
-		if !ok {
+		if !chosen(s.Name) || !s.playedOnLab() {
 			continue
 		}
 		t.Run(s.Name, func(t *testing.T) {
-			(&bench{t: t, environ: b.environ, recorded: Recorded{Environment: Lab, Names: b.drawn()}}).run(s, truth)
+			own := *b
+			own.t = t
+			own.run(s)
 		})
 	}
+}
+
+// chosen tells whether a scenario is to be run: -scenario may name several, with commas.
+func chosen(name string) bool {
+	if *only == "" {
+		return true
+	}
+	for one := range strings.SplitSeq(*only, ",") {
+		if one == name {
+			return true
+		}
+	}
+	return false
 }
 
 // newBench draws the names of this run and asks the lab for its environment.
@@ -83,7 +98,11 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, environ: append(os.Environ(), "LAB="+lab)}
+	maek, err := filepath.Abs(*maekBinary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, maek: maek, environ: append(os.Environ(), "LAB="+lab, "MAEK="+maek)}
 	out, err := exec.CommandContext(t.Context(), lab, "env").Output()
 	if err != nil {
 		t.Fatalf("asking the lab for its environment: %v", err)
@@ -97,12 +116,19 @@ func newBench(t *testing.T) *bench {
 	for name := range strings.FieldsSeq(b.shell("kubectl get nodes -l '!node-role.kubernetes.io/control-plane' -o name")) {
 		workers = append(workers, strings.TrimPrefix(name, "node/"))
 	}
-	if len(workers) == 0 {
-		t.Fatal("the lab has no workers: lab up --workers 2")
+	if len(workers) < 2 {
+		t.Fatal("the lab has fewer than two workers: lab up --workers 2")
 	}
-	worker := workers[rand.New(rand.NewPCG(*seed, 0)).IntN(len(workers))]
-	b.environ = append(b.environ, "WORKER="+worker, "CONTROL_PLANE=cp1")
-	t.Logf("seed %d: WORKER=%s", *seed, worker)
+	rand.New(rand.NewPCG(*seed, 0)).Shuffle(len(workers), func(i, j int) { workers[i], workers[j] = workers[j], workers[i] })
+	b.names = map[string]string{"WORKER": workers[0], "OTHER": workers[1], "CONTROL_PLANE": "cp1"}
+	for name, value := range b.names {
+		b.environ = append(b.environ, name+"="+value)
+	}
+	t.Logf("seed %d: names %v", *seed, b.names)
+	b.agents = b.command(t.Context(), "kubectl", "-n", "maek-system", "rollout", "status", "daemonset/maek-agent", "--timeout=60s").Run() == nil
+	if !b.agents {
+		t.Log("NOT RUN: no agents run on the lab (make lab-agents): what they make of the faults is not judged")
+	}
 	return b
 }
 
@@ -117,8 +143,12 @@ func (b *bench) variable(name string) string {
 }
 
 // run takes the cluster from green through the fault and back to green.
-func (b *bench) run(s Scenario, truth Truth) {
+func (b *bench) run(s Scenario) {
 	b.t.Helper()
+	looks := b.looks(s)
+	if len(looks) == 0 {
+		b.t.Skip("only agents could tell, and none run on the lab")
+	}
 	b.green("before")
 	b.t.Cleanup(func() {
 		b.script(context.WithoutCancel(b.t.Context()), s, "restore")
@@ -132,66 +162,86 @@ func (b *bench) run(s Scenario, truth Truth) {
 		b.t.Fatalf("void: the fault is not live %s after it was injected", time.Since(began).Round(time.Second))
 	}
 	b.t.Logf("armed after %s", time.Since(began).Round(time.Second))
-	if len(truth.Roots) == 0 {
-		b.watch(s, truth)
+	if s.Watch.Duration > 0 {
+		b.watch(s, looks)
 		return
 	}
-	b.tell(s, truth)
+	b.tell(s, looks)
 }
 
-// tell waits until Maek tells the truth.
-func (b *bench) tell(s Scenario, truth Truth) {
-	armed, told, falseAllClears := time.Now(), time.Duration(0), 0
-	var score Score
+// tell waits until Maek tells the truth, from wherever it looks.
+func (b *bench) tell(s Scenario, looks []*look) {
+	armed := time.Now()
 	err := b.poll(s.TellWithin.Duration, diagnoseEvery, func(ctx context.Context) bool {
-		d := b.diagnose(ctx)
-		if d.Verdict == "" {
-			return false // the time is up
+		done := *record == "" || time.Since(armed) > recordAfter
+		for _, l := range looks {
+			done = b.look(ctx, l, armed) && done
 		}
-		score = truth.Judge(d)
-		if score.FalseAllClear {
-			falseAllClears++
-		}
-		if told == 0 && score.Right() {
-			told = time.Since(armed)
-		}
-		return score.Right() && (*record == "" || time.Since(armed) > recordAfter)
+		return done
 	})
-	b.keep(s)
-	if err != nil {
-		b.t.Fatalf("not told after %s: %s\n%s", time.Since(armed).Round(time.Second), strings.Join(score.Missing, "; "), b.printed())
+	for _, l := range looks {
+		b.keep(s, l)
+		if !l.score.Right() || l.told == 0 {
+			b.t.Errorf("%s: not told after %s: %s\n%s", l.env, time.Since(armed).Round(time.Second), strings.Join(l.score.Missing, "; "), b.printed(l))
+			continue
+		}
+		b.t.Logf("%s: told after %s (said healthy %d times before); root first %t, noise %.1f, affected found %.0f %%",
+			l.env, l.told.Round(time.Second), l.falseAllClears, l.score.RootFirst, l.score.Noise, 100*l.score.AffectedFound)
+		if !l.score.RootFirst {
+			b.t.Errorf("%s: the root is not the first incident", l.env)
+		}
 	}
-	b.t.Logf("told after %s (said healthy %d times before); root first %t, noise %.1f, affected found %.0f %%",
-		told.Round(time.Second), falseAllClears, score.RootFirst, score.Noise, 100*score.AffectedFound)
-	if !score.RootFirst {
-		b.t.Errorf("the root is not the first incident")
+	if err != nil && !b.t.Failed() {
+		b.t.Fatalf("the truth did not stay told: %v", err)
 	}
 }
 
 // watch looks at a negative control again and again: any incident is a false alarm.
-func (b *bench) watch(s Scenario, truth Truth) {
-	looks := 0
+func (b *bench) watch(s Scenario, looks []*look) {
+	times := 0
+	var wrong *look
 	err := b.poll(s.Watch.Duration, diagnoseEvery, func(ctx context.Context) bool {
-		looks++
-		d := b.diagnose(ctx)
-		return d.Verdict != "" && !truth.Judge(d).Right()
+		times++
+		for _, l := range looks {
+			if d := b.diagnose(ctx, l); d.Verdict != "" && !l.truth.Judge(d).Right() {
+				wrong = l
+			}
+		}
+		return wrong != nil
 	})
 	if err == nil {
-		b.t.Fatalf("a false alarm at look %d:\n%s", looks, b.printed())
+		b.t.Fatalf("%s: a false alarm at look %d:\n%s", wrong.env, times, b.printed(wrong))
 	}
-	b.t.Logf("looked %d times in %s: no incident", looks, s.Watch.Duration)
+	b.t.Logf("looked %d times in %s: no incident", times, s.Watch.Duration)
 }
 
-// green waits until the cluster is healthy.
+// green waits until the cluster is healthy, in the eyes that see most of it.
 func (b *bench) green(when string) {
 	b.t.Helper()
-	var last v1alpha1.Diagnosis
-	if err := b.poll(greenWithin, diagnoseEvery, func(ctx context.Context) bool {
-		last = b.diagnose(ctx)
-		return last.Verdict == v1alpha1.VerdictHealthy
-	}); err != nil {
-		b.t.Fatalf("the cluster is %s, not Healthy, %s:\n%s", last.Verdict, when, b.printed())
+	env := Lab
+	if b.agents {
+		env = Agents
 	}
+	if err := b.isGreen(env); err != nil {
+		b.t.Fatalf("not green %s: %v", when, err)
+	}
+}
+
+// isGreen waits until Maek calls the cluster healthy.
+func (b *bench) isGreen(env Environment) error {
+	l, last := &look{env: env}, v1alpha1.Verdict("")
+	within := greenWithin
+	if env == ControlPlane {
+		within = greenAgainWithin
+	}
+	err := b.poll(within, greenEvery, func(ctx context.Context) bool {
+		last = b.diagnose(ctx, l).Verdict
+		return last == v1alpha1.VerdictHealthy
+	})
+	if err != nil {
+		return fmt.Errorf("it is %s:\n%s", last, b.printed(l))
+	}
+	return nil
 }
 
 func (b *bench) poll(within, every time.Duration, done func(context.Context) bool) error {
@@ -228,76 +278,4 @@ func (b *bench) scriptCommand(ctx context.Context, s Scenario, name string) *exe
 	cmd := b.command(ctx, "./"+name)
 	cmd.Dir = s.Dir
 	return cmd
-}
-
-// diagnose asks Maek. Its exit code says what it found; only output that is no diagnosis is an error.
-func (b *bench) diagnose(ctx context.Context) v1alpha1.Diagnosis {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, diagnoseAtMost)
-	defer cancel()
-	cmd := b.command(ctx, *maekBinary, "-o", "json")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if ctx.Err() != nil {
-		return v1alpha1.Diagnosis{} // the time is up
-	}
-	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
-		b.t.Fatalf("running %s: %v", *maekBinary, err)
-	}
-	var d v1alpha1.Diagnosis
-	if err := json.Unmarshal(out, &d); err != nil {
-		b.t.Logf("no diagnosis: %v: %s%s", err, out, stderr.String())
-		return v1alpha1.Diagnosis{}
-	}
-	return d
-}
-
-func (b *bench) printed() string {
-	out, err := b.command(context.WithoutCancel(b.t.Context()), *maekBinary).CombinedOutput()
-	return fmt.Sprintf("%s(%v)", out, err)
-}
-
-// keep records the fault as a bundle, from which it can be diagnosed ever after.
-func (b *bench) keep(s Scenario) {
-	if *record == "" {
-		return
-	}
-	to := filepath.Join(*record, s.Name, "bundle.tar.gz")
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		b.t.Fatal(err)
-	}
-	if err := os.RemoveAll(to); err != nil {
-		b.t.Fatal(err)
-	}
-	out, err := b.command(context.WithoutCancel(b.t.Context()), *maekBinary, "dump", "-o", to).CombinedOutput()
-	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() != partly) {
-		b.t.Errorf("recording %s: %v\n%s", to, err, out)
-		return
-	}
-	remember(b.t, s, b.recorded)
-}
-
-// drawn are the names with which the lab's scenarios are played.
-func (b *bench) drawn() map[string]string {
-	names := map[string]string{}
-	for _, name := range labNames {
-		names[name] = b.variable(name)
-	}
-	return names
-}
-
-// labNames are the names that scenarios of the lab know.
-var labNames = []string{"CONTROL_PLANE", "WORKER"}
-
-// remember writes down how a scenario was recorded, beside its bundle.
-func remember(t *testing.T, s Scenario, r Recorded) {
-	t.Helper()
-	data, err := yaml.Marshal(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(*record, s.Name, "recorded.yaml"), data, 0o644); err != nil {
-		t.Fatal(err)
-	}
 }

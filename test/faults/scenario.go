@@ -22,8 +22,12 @@ type Environment string
 
 // The environments.
 const (
-	// Lab is the real multi-node cluster, diagnosed from outside with no agent in it.
+	// Lab is the real multi-node cluster, diagnosed from outside and by its API server alone.
 	Lab Environment = "lab"
+	// Agents is the same cluster, diagnosed from outside with the reports of its agents.
+	Agents Environment = "agents"
+	// Machine is the same cluster as one of its machines sees it (kubectl-maek machine).
+	Machine Environment = "machine"
 	// ControlPlane is a real control plane with nodes that are code.
 	ControlPlane Environment = "controlplane"
 )
@@ -55,8 +59,14 @@ const (
 	DefaultTellWithin = 5 * time.Minute
 )
 
+// onLab are the environments that look at one real cluster, each in its own way. What is done to the
+// cluster is the same for all of them, so it is done once.
+var onLab = []Environment{Agents, Machine, Lab}
+
 // Truth is what there is to be said about a fault.
 type Truth struct {
+	// On is the machine that looks, in the environment Machine.
+	On string `json:"on,omitempty"`
 	// Roots are all root causes, each of which must be an incident, and no others. None means that
 	// the cluster is healthy, whatever it looks like.
 	Roots []Root `json:"roots"`
@@ -125,8 +135,11 @@ func (s Scenario) validate() error {
 		return errors.New("it needs a title and a truth")
 	}
 	for env, truth := range s.Truth {
-		if env != Lab && env != ControlPlane {
-			return fmt.Errorf("there is no environment %q, only %q and %q", env, Lab, ControlPlane)
+		if env != ControlPlane && !slices.Contains(onLab, env) {
+			return fmt.Errorf("there is no environment %q, only %q and %q", env, ControlPlane, onLab)
+		}
+		if (env == Machine) != (truth.On != "") {
+			return fmt.Errorf("the environment %q, and only that, says on which machine it looks", Machine)
 		}
 		if len(truth.Roots) == 0 && s.Watch.Duration == 0 {
 			return errors.New("a truth without roots is a negative control: say how long to watch it")
@@ -137,7 +150,7 @@ func (s Scenario) validate() error {
 			}
 		}
 	}
-	if _, ok := s.Truth[Lab]; !ok {
+	if !s.playedOnLab() {
 		return nil
 	}
 	for _, script := range []string{"inject", "armed", "restore"} {
@@ -146,6 +159,14 @@ func (s Scenario) validate() error {
 		}
 	}
 	return nil
+}
+
+// playedOnLab tells whether any environment of the lab has a truth.
+func (s Scenario) playedOnLab() bool {
+	return slices.ContainsFunc(onLab, func(env Environment) bool {
+		_, ok := s.Truth[env]
+		return ok
+	})
 }
 
 // Score is how well one diagnosis tells a truth.
