@@ -2,9 +2,12 @@ package monitors
 
 import (
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/units"
 )
 
 // All returns every monitor of a host, by name. Only a new monitor is a reason to edit it.
 func All(host monitor.Host) []monitor.Monitor {
-	return []monitor.Monitor{}
+	return []monitor.Monitor{
+		units.New(host, nil),
+	}
 }
