@@ -53,6 +53,8 @@ type bench struct {
 	maek string
 	// agents tells whether agents run on the lab.
 	agents bool
+	// controlPlanes is how many control-plane machines the lab has.
+	controlPlanes int
 	// names that were drawn, for those who read a recording.
 	names map[string]string
 }
@@ -71,6 +73,9 @@ func TestOnTheLab(t *testing.T) {
 			continue
 		}
 		t.Run(s.Name, func(t *testing.T) {
+			if s.ControlPlanes > b.controlPlanes {
+				t.Skipf("needs a lab with %d control planes: lab up --control-planes %[1]d", s.ControlPlanes)
+			}
 			own := *b
 			own.t = t
 			own.run(s)
@@ -119,6 +124,7 @@ func newBench(t *testing.T) *bench {
 	if len(workers) < 2 {
 		t.Fatal("the lab has fewer than two workers: lab up --workers 2")
 	}
+	b.controlPlanes = len(strings.Fields(b.shell("kubectl get nodes -l node-role.kubernetes.io/control-plane -o name")))
 	rand.New(rand.NewPCG(*seed, 0)).Shuffle(len(workers), func(i, j int) { workers[i], workers[j] = workers[j], workers[i] })
 	b.names = map[string]string{"WORKER": workers[0], "OTHER": workers[1], "CONTROL_PLANE": "cp1"}
 	for name, value := range b.names {

@@ -40,7 +40,7 @@ func (b *bench) looks(s Scenario) []*look {
 			continue
 		}
 		if env == Machine {
-			b.shell(fmt.Sprintf(`"$LAB" exec %s -- sh -c 'cat > %s && chmod 755 %[2]s' < %q`, truth.On, onMachine, b.maek))
+			b.shell(fmt.Sprintf(`"$LAB" exec %s -- sh -c 'cat > %s && chmod 755 %[2]s' < %q`, truth.From, onMachine, b.maek))
 		}
 		out = append(out, &look{env: env, truth: truth})
 	}
@@ -68,7 +68,7 @@ func (b *bench) look(ctx context.Context, l *look, armed time.Time) bool {
 func (b *bench) asked(ctx context.Context, l *look, args ...string) *exec.Cmd {
 	switch l.env {
 	case Machine:
-		return b.command(ctx, b.variable("LAB"), append([]string{"exec", l.truth.On, "--", onMachine, "machine"}, args...)...)
+		return b.command(ctx, b.variable("LAB"), append([]string{"exec", l.truth.From, "--", onMachine, "machine"}, args...)...)
 	case Lab:
 		return b.command(ctx, b.maek, append(args, "--no-agents")...)
 	default:

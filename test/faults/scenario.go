@@ -49,6 +49,8 @@ type Scenario struct {
 	// TellWithin is how long Maek may take, from then on, to tell the truth. The default is
 	// DefaultTellWithin.
 	TellWithin metav1.Duration `json:"tellWithin,omitzero"`
+	// ControlPlanes is how many control-plane machines a lab must have to play it; the default is one.
+	ControlPlanes int `json:"controlPlanes,omitempty"`
 	// Watch is how long a negative control is looked at; any incident in that time fails it.
 	Watch metav1.Duration `json:"watch,omitzero"`
 }
@@ -65,8 +67,8 @@ var onLab = []Environment{Agents, Machine, Lab}
 
 // Truth is what there is to be said about a fault.
 type Truth struct {
-	// On is the machine that looks, in the environment Machine.
-	On string `json:"on,omitempty"`
+	// From is the machine that looks, in the environment Machine.
+	From string `json:"from,omitempty"`
 	// Roots are all root causes, each of which must be an incident, and no others. None means that
 	// the cluster is healthy, whatever it looks like.
 	Roots []Root `json:"roots"`
@@ -138,7 +140,7 @@ func (s Scenario) validate() error {
 		if env != ControlPlane && !slices.Contains(onLab, env) {
 			return fmt.Errorf("there is no environment %q, only %q and %q", env, ControlPlane, onLab)
 		}
-		if (env == Machine) != (truth.On != "") {
+		if (env == Machine) != (truth.From != "") {
 			return fmt.Errorf("the environment %q, and only that, says on which machine it looks", Machine)
 		}
 		if len(truth.Roots) == 0 && s.Watch.Duration == 0 {
