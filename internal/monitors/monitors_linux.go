@@ -2,12 +2,14 @@ package monitors
 
 import (
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/overlay"
 	"github.com/maek-dev/maek/internal/monitors/units"
 )
 
 // All returns every monitor of a host, by name. Only a new monitor is a reason to edit it.
 func All(host monitor.Host) []monitor.Monitor {
 	return []monitor.Monitor{
+		overlay.New(host),
 		units.New(host, nil),
 	}
 }
