@@ -1,0 +1,130 @@
+// Package state keeps what an agent must remember beyond its process: its key, its peers, cursors of
+// logs. It is one folder with one file a name, the only place on a machine that an agent writes to.
+package state
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrHeld says that another agent runs on the machine.
+var ErrHeld = errors.New("another agent runs on this machine")
+
+const (
+	lockFile = "lock"
+	// temporary begins the names of files that were not wholly written.
+	temporary = ".new-"
+	suffix    = ".state"
+)
+
+// Folder is an agent's own folder. It is a monitor.Store.
+type Folder struct {
+	path string
+	lock *os.File
+}
+
+// Open makes the folder where it is missing and takes it for this process; owner, such as the version of
+// the program, is told to whoever comes second. An error is ErrHeld where another process has it.
+func Open(path, owner string) (*Folder, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("making the agent's folder: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the lock of the agent's folder: %w", err)
+	}
+	// The kernel gives the lock back however the process ends.
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer func() { _ = lock.Close() }()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("locking the agent's folder: %w", err)
+		}
+		holder, _ := io.ReadAll(io.LimitReader(lock, 256))
+		return nil, fmt.Errorf("%w: %s holds %s", ErrHeld, bytes.TrimSpace(holder), path)
+	}
+	f := &Folder{path: path, lock: lock}
+	if err := f.begin(owner); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// begin names the owner, and removes what an earlier process left half written.
+func (f *Folder) begin(owner string) error {
+	if err := f.lock.Truncate(0); err != nil {
+		return fmt.Errorf("naming the owner of the agent's folder: %w", err)
+	}
+	if _, err := f.lock.WriteAt([]byte(owner+"\n"), 0); err != nil {
+		return fmt.Errorf("naming the owner of the agent's folder: %w", err)
+	}
+	left, err := filepath.Glob(filepath.Join(f.path, temporary+"*"))
+	if err != nil {
+		return fmt.Errorf("looking for unfinished files: %w", err)
+	}
+	for _, name := range left {
+		if err := os.Remove(name); err != nil {
+			return fmt.Errorf("removing an unfinished file: %w", err)
+		}
+	}
+	return nil
+}
+
+// Close gives the folder back.
+func (f *Folder) Close() error { return f.lock.Close() }
+
+// Load returns what was saved under a name; fs.ErrNotExist where nothing was.
+func (f *Folder) Load(name string) ([]byte, error) {
+	path, err := f.file(name)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading what was kept: %w", err)
+	}
+	return data, nil
+}
+
+// Save replaces what is kept under a name. Whenever the process ends, or the machine loses power, the
+// old or the new value is there, whole.
+func (f *Folder) Save(name string, data []byte) (err error) {
+	path, err := f.file(name)
+	if err != nil {
+		return err
+	}
+	next, err := os.CreateTemp(f.path, temporary+"*")
+	if err != nil {
+		return fmt.Errorf("keeping %s: %w", name, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(next.Name())
+		}
+	}()
+	_, err = next.Write(data)
+	if err == nil {
+		err = next.Sync()
+	}
+	if err = errors.Join(err, next.Close()); err != nil {
+		return fmt.Errorf("keeping %s: %w", name, err)
+	}
+	if err = os.Rename(next.Name(), path); err != nil {
+		return fmt.Errorf("keeping %s: %w", name, err)
+	}
+	return nil
+}
+
+// file is where a value is kept. A name is one file's: it cannot lead elsewhere.
+func (f *Folder) file(name string) (string, error) {
+	if name == "" || strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") {
+		return "", fmt.Errorf("%q is no name to keep something under", name)
+	}
+	return filepath.Join(f.path, name+suffix), nil
+}
