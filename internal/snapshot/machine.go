@@ -165,3 +165,18 @@ func (b *Builder) AddUnreported(node, reason string) {
 		b.state.unreported[node] = reason
 	}
 }
+
+// WithMachines returns a snapshot that also holds the reports of machines, and why others gave none. The
+// rest is shared.
+func (s *Snapshot) WithMachines(reports []MachineReport, unreported map[string]string) *Snapshot {
+	next := *s.state
+	next.machines, next.unreported = maps.Clone(s.machines), maps.Clone(s.unreported)
+	b := &Builder{state: next}
+	for _, r := range reports {
+		b.AddMachine(r)
+	}
+	for node, reason := range unreported {
+		b.AddUnreported(node, reason)
+	}
+	return &Snapshot{state: &b.state, allowed: s.allowed, allowedKeys: s.allowedKeys, customAllowed: s.customAllowed}
+}

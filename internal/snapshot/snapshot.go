@@ -226,7 +226,7 @@ func (t *table) seal() {
 // With returns a snapshot that also holds the given answers. The rest is shared.
 func (s *Snapshot) With(answers map[Question]Answer) *Snapshot {
 	next := &state{
-		at: s.at, source: s.source, api: s.api, tables: s.tables, machines: s.machines,
+		at: s.at, source: s.source, api: s.api, tables: s.tables, machines: s.machines, unreported: s.unreported,
 		custom: s.custom, expected: s.expected, answers: maps.Clone(s.answers), index: s.index,
 	}
 	maps.Copy(next.answers, answers)

@@ -1,0 +1,334 @@
+package agents
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+const (
+	// DefaultTime that all agents together may take.
+	DefaultTime = 5 * time.Second
+	// maxAsked is how many agents are asked for reports: one, and two more for machines that it does not
+	// reach.
+	maxAsked = 3
+	// maxTries is how many agents are tried until one answers.
+	maxTries = 5
+	// connectTime bounds reaching one address of one agent, where several are tried in turn.
+	connectTime = 1500 * time.Millisecond
+)
+
+// Options say what to ask.
+type Options struct {
+	// Keys are patterns of the evidence that is wanted; none asks for all.
+	Keys []snapshot.EvidenceKey
+	// Time that everything together may take; 0 means DefaultTime.
+	Time time.Duration
+	// Memory of agents, for when the API server does not answer; nil for none.
+	Memory *Memory
+}
+
+// Reports are what agents told.
+type Reports struct {
+	// Installed tells whether the cluster has agents, as far as can be seen.
+	Installed bool
+	// Looked tells whether it could be seen at all.
+	Looked bool
+	// Reports of machines, by node.
+	Reports []snapshot.MachineReport
+	// Unreported are the nodes whose machines gave no report, and why.
+	Unreported map[string]string
+	// Asked are the nodes whose agents passed reports on, in the order in which they were asked.
+	Asked []string
+	// Skips are what else was wrong with what agents told.
+	Skips []finding.Skip
+}
+
+// Collect asks the agents of a cluster that was read into a snapshot. Whatever is wrong with them is in
+// the Reports.
+func Collect(ctx context.Context, cfg *rest.Config, s *snapshot.Snapshot, o Options) Reports {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(o.Time, DefaultTime))
+	defer cancel()
+	var c *collector
+	if s.API().Failure == nil {
+		found := look(s)
+		if !found.pods {
+			return Reports{Looked: len(found.nodes) > 0}
+		}
+		o.Memory.save(found)
+		c = newCollector(cfg, o.Keys, found, forward(cfg))
+	} else {
+		known := o.Memory.load()
+		if len(known.agents) == 0 {
+			return Reports{}
+		}
+		c = newCollector(cfg, o.Keys, known, direct)
+	}
+	if cfg.Impersonate.UserName != "" {
+		c.fail("agents know nobody but yourself, and were not asked on behalf of somebody else (--as)")
+		return c.result()
+	}
+	c.run(ctx)
+	return c.result()
+}
+
+// direct reaches agents at their machines' addresses.
+func direct(ctx context.Context, a Agent) (net.Conn, error) {
+	var errs []error
+	for _, address := range a.Addresses {
+		bounded, cancel := context.WithTimeout(ctx, connectTime)
+		conn, err := (&net.Dialer{}).DialContext(bounded, "tcp", net.JoinHostPort(address, strconv.Itoa(monitor.Port)))
+		cancel()
+		if err == nil {
+			context.AfterFunc(ctx, func() { _ = conn.Close() })
+			return conn, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, cmp.Or(errors.Join(errs...), errors.New("its machine has no address"))
+}
+
+// collector asks one agent after another.
+type collector struct {
+	cfg  *rest.Config
+	keys []snapshot.EvidenceKey
+	seen seen
+	dial dialer
+
+	// nodes are those that a machine may stand under.
+	nodes map[string]bool
+
+	mu      sync.Mutex
+	cleaner cleaner
+	reports map[string]snapshot.MachineReport
+	// missing are the nodes with an agent that have not reported.
+	missing map[string]bool
+	// errors are why nodes gave no report, so far.
+	errors map[string]string
+	// asked are the nodes whose agents answered, and tried all that were to.
+	asked []string
+	tried map[string]bool
+	// odd is what was wrong with what an agent told, by its node.
+	odd map[string]string
+	// left is how many bytes more are read.
+	left int64
+}
+
+func newCollector(cfg *rest.Config, keys []snapshot.EvidenceKey, s seen, dial dialer) *collector {
+	c := &collector{
+		cfg: cfg, keys: keys, seen: s, dial: dial, nodes: map[string]bool{},
+		cleaner: cleaner{texts: map[string]string{}}, reports: map[string]snapshot.MachineReport{}, missing: map[string]bool{},
+		errors: map[string]string{}, tried: map[string]bool{}, odd: map[string]string{}, left: maxBytes,
+	}
+	for _, n := range s.nodes {
+		c.nodes[n] = true
+	}
+	for _, a := range s.agents {
+		c.missing[a.Node] = true
+	}
+	return c
+}
+
+// run asks a first agent that answers for everything, and then two more at once for what that one could
+// not reach: those on the machines in question, which see the other side of a cut.
+func (c *collector) run(ctx context.Context) {
+	var failure error
+	for range maxTries {
+		a, ok := c.next()
+		if !ok || ctx.Err() != nil {
+			break
+		}
+		err := c.ask(ctx, a)
+		if err == nil {
+			failure = nil
+			break
+		}
+		failure = fmt.Errorf("the agent of %s: %w", a.Node, err)
+		c.note(a.Node, err)
+		if errors.Is(err, errForbidden) {
+			break
+		}
+	}
+	if len(c.asked) == 0 {
+		if failure == nil {
+			failure = errors.New("none of the agents is ready")
+		}
+		c.fail(words(failure.Error()))
+		return
+	}
+	var wg sync.WaitGroup
+	for range maxAsked - 1 {
+		a, ok := c.next()
+		if !ok || len(c.unheard()) == 0 || ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			if err := c.ask(ctx, a); err != nil {
+				c.note(a.Node, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// next is the agent to ask next: one whose own machine is not known yet, before all others.
+func (c *collector) next() (Agent, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	best := -1
+	for i, a := range c.seen.agents {
+		if c.tried[a.Node] || !a.ready {
+			continue
+		}
+		if _, known := c.reports[a.Node]; !known {
+			best = i
+			break
+		}
+		if best < 0 {
+			best = i
+		}
+	}
+	if best < 0 {
+		return Agent{}, false
+	}
+	c.tried[c.seen.agents[best].Node] = true
+	return c.seen.agents[best], true
+}
+
+// unheard are the nodes with an agent that have not reported.
+func (c *collector) unheard() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.missing))
+}
+
+// ask takes in what one agent passes on. An error means that it gave nothing at all.
+func (c *collector) ask(ctx context.Context, a Agent) error {
+	client, err := clientFor(ctx, c.cfg, a, c.dial)
+	if err != nil {
+		return err
+	}
+	body, err := request(ctx, client, c.keys)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }()
+	c.mu.Lock()
+	c.asked = append(c.asked, a.Node)
+	c.mu.Unlock()
+	err = readLines(&metered{r: body, c: c}, func(t told) bool { return c.take(a.Node, t) })
+	if err != nil {
+		reason := "the agent of " + a.Node + " broke off"
+		switch {
+		case ctx.Err() != nil:
+			reason = "no report came in the time that agents have"
+		case errors.Is(err, errTooMuch):
+			reason = errTooMuch.Error()
+		}
+		for _, node := range c.unheard() {
+			c.note(node, errors.New(reason))
+		}
+	}
+	return nil
+}
+
+// take takes in one line; false where nothing more is needed.
+func (c *collector) take(from string, t told) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.nodes[t.Node] {
+		reason := "told of a machine that is no node of this cluster"
+		if t.Node == "" && t.err != nil {
+			reason = words(t.err.Error())
+		}
+		c.odd[from] = reason
+		return true
+	}
+	if _, twice := c.reports[t.Node]; twice {
+		return true
+	}
+	switch {
+	case t.err != nil:
+		c.errors[t.Node] = words(t.err.Error())
+	case t.Report == nil:
+		if _, ok := c.errors[t.Node]; !ok {
+			c.errors[t.Node] = words(t.Error)
+		}
+	default:
+		c.cleaner.clean(t.Report)
+		c.reports[t.Node] = *t.Report
+		delete(c.missing, t.Node)
+	}
+	return len(c.missing) > 0
+}
+
+// note keeps why a machine gave no report.
+func (c *collector) note(node string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.errors[node]; !ok {
+		c.errors[node] = words(err.Error())
+	}
+}
+
+// fail says of all machines with an agent why none gave a report.
+func (c *collector) fail(reason string) {
+	c.errors = map[string]string{}
+	for _, a := range c.seen.agents {
+		c.errors[a.Node] = reason
+	}
+}
+
+func (c *collector) result() Reports {
+	out := Reports{Installed: true, Looked: true, Unreported: map[string]string{}, Asked: c.asked}
+	for _, node := range slices.Sorted(maps.Keys(c.reports)) {
+		out.Reports = append(out.Reports, c.reports[node])
+	}
+	for _, reasons := range []map[string]string{c.seen.silent, c.errors} {
+		for node, reason := range reasons {
+			if _, ok := c.reports[node]; !ok {
+				out.Unreported[node] = reason
+			}
+		}
+	}
+	for _, node := range c.unheard() {
+		out.Unreported[node] = cmp.Or(c.errors[node], "the agents that were asked did not tell of it")
+	}
+	for _, from := range slices.Sorted(maps.Keys(c.odd)) {
+		out.Skips = append(out.Skips, finding.Skip{Reason: finding.Textf(
+			"agent of %s: %s; that is left out", "%s의 agent: %s. 이 내용은 제외합니다", from, finding.Quote(c.odd[from]))})
+	}
+	return out
+}
+
+// metered bounds what all agents together give.
+type metered struct {
+	r io.Reader
+	c *collector
+}
+
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	m.c.mu.Lock()
+	m.c.left -= int64(n)
+	over := m.c.left < 0
+	m.c.mu.Unlock()
+	if over {
+		return 0, errTooMuch
+	}
+	return n, err
+}
