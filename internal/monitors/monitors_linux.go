@@ -2,6 +2,7 @@ package monitors
 
 import (
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/etcd"
 	"github.com/maek-dev/maek/internal/monitors/overlay"
 	"github.com/maek-dev/maek/internal/monitors/units"
 )
@@ -9,6 +10,7 @@ import (
 // All returns every monitor of a host, by name. Only a new monitor is a reason to edit it.
 func All(host monitor.Host) []monitor.Monitor {
 	return []monitor.Monitor{
+		etcd.New(host),
 		overlay.New(host),
 		units.New(host, nil),
 	}
