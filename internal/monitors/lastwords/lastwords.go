@@ -26,28 +26,34 @@ var (
 
 // Of picks the line that says why a program ended; empty where none does. Lines come oldest first.
 func Of(lines []string) string {
-	var last, lastSevere, lastKlog string
-	for _, line := range lines {
+	text, _ := Find(lines)
+	return text
+}
+
+// Find is Of, and tells which of the lines it is; -1 where none.
+func Find(lines []string) (string, int) {
+	last, lastSevere, lastKlog := -1, -1, -1
+	for i, line := range lines {
 		line = strings.TrimSpace(line)
 		switch {
 		case line == "", systemds.MatchString(line):
 		case klogTrouble.MatchString(line):
-			lastKlog = line
+			lastKlog = i
 		case severe.MatchString(line):
-			lastSevere = line
+			lastSevere = i
 		default:
-			last = line
+			last = i
 		}
 	}
 	switch {
-	case lastKlog != "":
-		return klogText(lastKlog)
-	case lastSevere != "":
-		return lastSevere
-	case klogAny.MatchString(last):
-		return "" // What it said last was no error.
+	case lastKlog >= 0:
+		return klogText(strings.TrimSpace(lines[lastKlog])), lastKlog
+	case lastSevere >= 0:
+		return strings.TrimSpace(lines[lastSevere]), lastSevere
+	case last < 0 || klogAny.MatchString(strings.TrimSpace(lines[last])):
+		return "", -1 // What it said last was no error.
 	default:
-		return last
+		return strings.TrimSpace(lines[last]), last
 	}
 }
 

@@ -121,7 +121,7 @@ func (w *watcher) one(ctx context.Context, s systemd.UnitStatus) ([]snapshot.Mac
 		u.count(now)
 		if fresh {
 			u.lines = nil
-			if w.lastLines != nil && troubled(s, u) {
+			if w.lastLines != nil && u.troubled(s, now) {
 				u.lines, gap = w.lastLines(s.Name, linesRead)
 				if gap != nil {
 					gap = fmt.Errorf("reading the journal of %s: %w", s.Name, gap)
@@ -133,9 +133,14 @@ func (w *watcher) one(ctx context.Context, s systemd.UnitStatus) ([]snapshot.Mac
 	return u.evidence(s), gap
 }
 
+// settling is how long a unit must run after restarts until they are believed to be over.
+const settling = 2 * time.Minute
+
 // troubled tells whether it matters what a unit wrote last.
-func troubled(s systemd.UnitStatus, u *unit) bool {
-	return s.ActiveState == "failed" || s.ActiveState == "activating" || u.text("Result") != "success" && u.text("Result") != "" || !u.failing.IsZero() || u.restarts() > 0
+func (u *unit) troubled(s systemd.UnitStatus, now time.Time) bool {
+	result := u.text("Result")
+	return s.ActiveState == "failed" || s.ActiveState == "activating" || result != "" && result != "success" || !u.failing.IsZero() ||
+		u.restarts() > 0 && now.Sub(moment(u.properties["ExecMainStartTimestamp"])) < settling
 }
 
 // wanted are the properties that evidence is made of; the rest is large and not kept.

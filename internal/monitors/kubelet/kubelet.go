@@ -1,0 +1,178 @@
+// Package kubelet watches the machine's kubelet: whether it runs and answers, whether it can load its
+// configuration, whether its certificate is good, and whether it gets through to the API server.
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/reach"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// New makes the monitor.
+func New(host monitor.Host) monitor.Monitor {
+	w := &watcher{host: host, since: map[snapshot.EvidenceKey]first{}}
+	return monitor.Monitor{
+		Name: "kubelet", Doc: "the machine's kubelet: its health endpoint, configuration, client certificate, and its way to the API server.",
+		Keys:     keys,
+		Requires: []monitor.Privilege{monitor.HostFiles},
+		Interval: 15 * time.Second, Timeout: 8 * time.Second,
+		Observe: w.observe,
+	}
+}
+
+var keys = []monitor.Key{
+	{Pattern: "kubelet/process/pid", Doc: "Process id of the kubelet, in the host's numbering; absent where none runs."},
+	{Pattern: "kubelet/process/running", Doc: "true or false: whether a process named kubelet is there; at: since when, as far as this monitor has watched."},
+	{Pattern: "kubelet/healthz/outcome", Doc: "How http://127.0.0.1:10248/healthz answers: " + reach.Words},
+	{Pattern: "kubelet/healthz/status", Doc: "HTTP status of that answer; 200 is healthy."},
+	{Pattern: "kubelet/healthz/body", Doc: "What that answer says, where it is not 200."},
+	{Pattern: "kubelet/healthz/error", Doc: "Why there is no answer."},
+	{Pattern: "kubelet/server/outcome", Doc: "Whether the port at which the API server calls the kubelet (10250) takes connections here: " + reach.Words},
+	{Pattern: "kubelet/server/error", Doc: "Why it does not."},
+	{Pattern: "kubelet/config/path", Doc: "The configuration file it is started with."},
+	{Pattern: "kubelet/config/modified", Doc: "RFC 3339: when that file was last written."},
+	{Pattern: "kubelet/config/error", Doc: "Why the kubelet cannot load that file."},
+	{Pattern: "kubelet/config/error-line", Doc: "The line of the mistake, from 1."},
+	{Pattern: "kubelet/config/error-text", Doc: "What stands on that line."},
+	{Pattern: "kubelet/config/ignored", Doc: "What the kubelet passes over in that file: fields that are there twice."},
+	{Pattern: "kubelet/setting/*", Doc: "A setting of that file, by its name there: cgroupDriver, clusterDNS, clusterDomain, containerRuntimeEndpoint, evictionHard, failCgroupV1, failSwapOn, healthzPort, maxPods, port, rotateCertificates, serverTLSBootstrap, staticPodPath. Absent where the file does not set it."},
+	{Pattern: "kubelet/kubeconfig/path", Doc: "The kubeconfig it is started with."},
+	{Pattern: "kubelet/kubeconfig/error", Doc: "Why that file cannot be used."},
+	{Pattern: "kubelet/api-server/url", Doc: "The API server that the kubelet reports to."},
+	{Pattern: "kubelet/api-server/outcome", Doc: "How that address answers from this machine, over TCP at each look and over HTTPS every few minutes and while it fails: " + reach.Words},
+	{Pattern: "kubelet/api-server/error", Doc: "Why it does not answer."},
+	{Pattern: "kubelet/api-server/status", Doc: "HTTP status of /readyz there, asked with the kubelet's own certificate: 401 where that is not accepted."},
+	{Pattern: "kubelet/api-server/body", Doc: "What that answer says, where it is not 200."},
+	{Pattern: "kubelet/client-certificate/path", Doc: "The file of the certificate with which the kubelet presents itself; that of the kubeconfig where it is embedded there."},
+	{Pattern: "kubelet/client-certificate/subject", Doc: "Whom it names."},
+	{Pattern: "kubelet/client-certificate/not-before", Doc: "RFC 3339: from when it is good."},
+	{Pattern: "kubelet/client-certificate/not-after", Doc: "RFC 3339: until when it is good."},
+	{Pattern: "kubelet/client-certificate/error", Doc: "Why it cannot be used: absent, or no certificate in the file."},
+	{Pattern: "kubelet/host/cgroup-version", Doc: "1 or 2: the cgroup hierarchy of the host."},
+	{Pattern: "kubelet/host/swap", Doc: "true where the host has swap turned on."},
+}
+
+// watcher keeps what costs to find anew, and since when things are as they are.
+type watcher struct {
+	host monitor.Host
+	pid  int
+	// argv is that of the kubelet that ran last.
+	argv  []string
+	since map[snapshot.EvidenceKey]first
+	api   apiServer
+}
+
+// first is the value that a key had at the last look, and since when; zero where it was so at the
+// first look already.
+type first struct {
+	value string
+	at    time.Time
+}
+
+func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, error) {
+	w.find()
+	settings, out, err := w.config()
+	errs := []error{err}
+	client, more := w.client()
+	out = append(out, more...)
+	if w.pid == 0 && len(out) == 0 {
+		return nil, errors.Join(errs...) // No node: it has neither a kubelet nor a file of one.
+	}
+	if w.pid != 0 {
+		out = append(out, monitor.Int("kubelet/process/pid", w.pid))
+	}
+	out = append(out, w.from(monitor.Bool("kubelet/process/running", w.pid != 0)))
+	out = append(out, w.kernel()...)
+
+	var wg sync.WaitGroup
+	var health, server, api []snapshot.MachineEvidence
+	wg.Go(func() { health = probeHealth(ctx, settings.healthz()) })
+	wg.Go(func() { server = evidence("server", reach.Connect(ctx, settings.server())) })
+	wg.Go(func() { api = w.api.probe(ctx, w.host.Now(), client) })
+	wg.Wait()
+	for _, e := range append(append(health, server...), api...) {
+		if strings.HasSuffix(string(e.Key), "/outcome") {
+			e = w.from(e)
+		}
+		out = append(out, e)
+	}
+	return out, errors.Join(errs...)
+}
+
+// from tells since when a value is as it is.
+func (w *watcher) from(e snapshot.MachineEvidence) snapshot.MachineEvidence {
+	last, seen := w.since[e.Key]
+	switch {
+	case !seen:
+		last = first{value: e.Value}
+	case last.value != e.Value:
+		last = first{value: e.Value, at: w.host.Now()}
+	}
+	w.since[e.Key] = last
+	return monitor.Since(e, last.at)
+}
+
+// find looks for the kubelet's process: first where it was, then among all.
+func (w *watcher) find() {
+	if w.pid != 0 && w.named(w.pid) {
+		return
+	}
+	w.pid = 0
+	entries, err := w.host.ReadDir("/proc")
+	if err != nil {
+		return // Whether it answers is seen at its port as well.
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || !w.named(pid) {
+			continue
+		}
+		if line, err := w.host.ReadFile(path.Join("/proc", e.Name(), "cmdline"), 64<<10); err == nil && len(line) > 0 {
+			w.pid, w.argv = pid, strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
+			return
+		}
+	}
+}
+
+func (w *watcher) named(pid int) bool {
+	name, err := w.host.ReadFile(path.Join("/proc", strconv.Itoa(pid), "comm"), 64)
+	return err == nil && strings.TrimSpace(string(name)) == "kubelet"
+}
+
+// flag returns the value of a flag of the kubelet's command line.
+func (w *watcher) flag(name, fallback string) string {
+	for i, arg := range w.argv {
+		arg = strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-")
+		if value, ok := strings.CutPrefix(arg, name+"="); ok {
+			return value
+		}
+		if arg == name && i+1 < len(w.argv) {
+			return w.argv[i+1]
+		}
+	}
+	return fallback
+}
+
+// kernel tells what the kubelet demands of the host.
+func (w *watcher) kernel() []snapshot.MachineEvidence {
+	var out []snapshot.MachineEvidence
+	// Only the unified hierarchy has this file at its top (https://docs.kernel.org/admin-guide/cgroup-v2.html).
+	if _, err := w.host.ReadFile("/sys/fs/cgroup/cgroup.controllers", 4<<10); err == nil {
+		out = append(out, monitor.Int("kubelet/host/cgroup-version", 2))
+	} else if entries, listed := w.host.ReadDir("/sys/fs/cgroup"); listed == nil && len(entries) > 0 && errors.Is(err, fs.ErrNotExist) {
+		out = append(out, monitor.Int("kubelet/host/cgroup-version", 1))
+	}
+	if swaps, err := w.host.ReadFile("/proc/swaps", 64<<10); err == nil {
+		out = append(out, monitor.Bool("kubelet/host/swap", strings.Count(string(swaps), "\n") > 1))
+	}
+	return out
+}

@@ -1,0 +1,30 @@
+package kubelet
+
+import (
+	"cmp"
+
+	"github.com/maek-dev/maek/internal/monitor"
+)
+
+// defaultManifests is where kubeadm has the manifests of static pods
+// (k8s.io/kubernetes/cmd/kubeadm/app/constants, ManifestsSubDirName).
+const defaultManifests = "/etc/kubernetes/manifests"
+
+// StaticPodPath returns a function that tells from which folder the machine's kubelet runs static pods:
+// the one its configuration names; kubeadm's where that cannot be read; none where it names none.
+func StaticPodPath(host monitor.Host) func() string {
+	w := &watcher{host: host}
+	return func() string {
+		w.find()
+		s, evidence, err := w.config()
+		if err == nil && s.Kind != "" {
+			return s.StaticPodPath
+		}
+		for _, e := range evidence {
+			if e.Key == "kubelet/config/error" {
+				return defaultManifests
+			}
+		}
+		return cmp.Or(w.flag("pod-manifest-path", ""), defaultManifests)
+	}
+}
