@@ -33,6 +33,8 @@ type Options struct {
 	Location *time.Location
 	// Recorded tells that the document speaks of a recording, so that its time must be shown.
 	Recorded bool
+	// NoAgents tells that machines were not looked at, for the cluster has no agents.
+	NoAgents bool
 	// Program is what the user types to run this program; it stands in the hints.
 	Program string
 	// Rules that were evaluated, for formats that list what was checked as well as what was found.
@@ -76,6 +78,7 @@ func Terminal(w io.Writer, d v1alpha1.Diagnosis, o Options) error {
 	}
 	p.changes(d)
 	p.timeline(d.Timeline)
+	p.stillRuns(d.Machine)
 	p.gaps(d)
 	p.more(d)
 	_, err := w.Write(p.out)

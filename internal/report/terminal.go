@@ -31,6 +31,10 @@ type page struct {
 
 // header names the cluster and what was looked at.
 func (p *page) header(d v1alpha1.Diagnosis) {
+	if d.Machine != nil {
+		p.machineHeader(d)
+		return
+	}
 	left := line{{clean(d.Cluster.Name), bold}}
 	if v := d.Cluster.Version; v != "" {
 		left = append(left, span{"  " + clean(v), plain})
@@ -40,19 +44,32 @@ func (p *page) header(d v1alpha1.Diagnosis) {
 	if d.Cluster.Nodes > 0 || d.Cluster.Pods > 0 {
 		left = append(left, span{"  " + p.words.nodes(d.Cluster.Nodes) + "  " + p.words.pods(d.Cluster.Pods), plain})
 	}
-	looked := p.words.looked(d.Stats.Kinds, d.Stats.Seconds)
+	what := p.lookedAt(d)
+	looked := p.words.looked(what, d.Stats.Seconds)
 	switch {
 	case p.options.Recorded && p.now.Unix() <= 0:
-		looked = p.words.undated(d.Stats.Kinds)
+		looked = p.words.undated(what)
 	case p.options.Recorded:
-		looked = p.words.recorded(p.now.In(p.options.location()), d.Stats.Kinds)
+		looked = p.words.recorded(p.now.In(p.options.location()), what)
 	}
 	right := span{looked, dim}
 	if !p.ends(left, right) {
 		p.put(left...)
 		p.put(right)
 	}
+	if p.options.NoAgents {
+		p.put(span{p.words.noAgents(p.options.Program + " install --agent"), dim})
+	}
 	p.put()
+}
+
+// lookedAt counts kinds, and machines where any were asked.
+func (p *page) lookedAt(d v1alpha1.Diagnosis) string {
+	what := p.words.kinds(d.Stats.Kinds)
+	if m := d.Stats.Machines; m != nil && *m > 0 {
+		what += ", " + p.words.machines(*m, d.Cluster.Nodes)
+	}
+	return what
 }
 
 // verdict is the answer in one line, followed by what is no incident and yet worth a line.

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -25,9 +26,16 @@ type words struct {
 	confidence                               map[v1alpha1.Confidence]string
 	nodes, pods, incidents, elsewhere, rules func(n int) string
 	andMore                                  func(n int, detail string) string
-	looked                                   func(kinds int, seconds float64) string
-	recorded                                 func(at time.Time, kinds int) string
-	undated                                  func(kinds int) string
+	// looked, recorded and undated say what was looked at, as lookedAt puts it together.
+	looked   func(what string, seconds float64) string
+	recorded func(at time.Time, what string) string
+	undated  func(what string) string
+	kinds    func(n int) string
+	// machines of how many nodes reported; of is 0 where that is not known.
+	machines func(n, of int) string
+	// noAgents says that no machine was looked at, and command what changes that.
+	noAgents func(command string) string
+	machine  machineWords
 	since                                    func(clock, age string) string
 	age                                      func(time.Duration) string
 	compared                                 func(clock, age string, fresh, gone, still int) string
@@ -79,13 +87,22 @@ var english = words{
 	elsewhere: func(n int) string { return count(n, "incident", "incidents") + " elsewhere in the cluster" },
 	rules:     func(n int) string { return count(n, "rule", "rules") },
 	andMore:   func(n int, detail string) string { return "and " + grouped(n) + " more" + parenthesis(detail) },
-	looked: func(kinds int, seconds float64) string {
-		return fmt.Sprintf("looked at %s in %s s", count(kinds, "kind", "kinds"), brief(seconds))
+	looked: func(what string, seconds float64) string {
+		return fmt.Sprintf("looked at %s in %s s", what, brief(seconds))
 	},
-	recorded: func(at time.Time, kinds int) string {
-		return fmt.Sprintf("recorded %s, %s", at.Format("2006-01-02 15:04 MST"), count(kinds, "kind", "kinds"))
+	recorded: func(at time.Time, what string) string {
+		return fmt.Sprintf("recorded %s, %s", at.Format("2006-01-02 15:04 MST"), what)
 	},
-	undated: func(kinds int) string { return "recorded at an unknown time, " + count(kinds, "kind", "kinds") },
+	undated: func(what string) string { return "recorded at an unknown time, " + what },
+	kinds:   func(n int) string { return count(n, "kind", "kinds") },
+	machines: func(n, of int) string {
+		if of > n {
+			return grouped(n) + " of " + count(of, "machine", "machines")
+		}
+		return count(n, "machine", "machines")
+	},
+	noAgents: func(command string) string { return "machines not looked at: no agents there (" + command + ")" },
+	machine:  machineEnglish,
 	since:   func(clock, age string) string { return fmt.Sprintf("since %s (%s)", clock, age) },
 	age: func(d time.Duration) string {
 		return inUnits(d, "%d s", "%d min", "%d h", "%d h %d min", "%d days")
@@ -141,13 +158,26 @@ var korean = words{
 	elsewhere: func(n int) string { return "클러스터의 다른 곳에 장애 " + grouped(n) + "건" },
 	rules:     func(n int) string { return "규칙 " + grouped(n) + "개" },
 	andMore:   func(n int, detail string) string { return "그 밖에 " + grouped(n) + "개" + parenthesis(detail) },
-	looked: func(kinds int, seconds float64) string {
-		return fmt.Sprintf("리소스 %s종을 %s초에 확인", grouped(kinds), brief(seconds))
+	looked: func(what string, seconds float64) string {
+		particle := "을"
+		if strings.HasSuffix(what, "대") {
+			particle = "를"
+		}
+		return fmt.Sprintf("%s%s %s초에 확인", what, particle, brief(seconds))
 	},
-	recorded: func(at time.Time, kinds int) string {
-		return fmt.Sprintf("%s에 기록, 리소스 %s종", at.Format("2006-01-02 15:04 MST"), grouped(kinds))
+	recorded: func(at time.Time, what string) string {
+		return fmt.Sprintf("%s에 기록, %s", at.Format("2006-01-02 15:04 MST"), what)
 	},
-	undated: func(kinds int) string { return "기록 시각 알 수 없음, 리소스 " + grouped(kinds) + "종" },
+	undated: func(what string) string { return "기록 시각 알 수 없음, " + what },
+	kinds:   func(n int) string { return "리소스 " + grouped(n) + "종" },
+	machines: func(n, of int) string {
+		if of > n {
+			return "머신 " + grouped(of) + "대 중 " + grouped(n) + "대"
+		}
+		return "머신 " + grouped(n) + "대"
+	},
+	noAgents: func(command string) string { return "agent가 없어 머신은 확인하지 않음 (" + command + ")" },
+	machine:  machineKorean,
 	since:   func(clock, age string) string { return fmt.Sprintf("%s부터 (%s)", clock, age) },
 	age: func(d time.Duration) string {
 		return inUnits(d, "%d초", "%d분", "%d시간", "%d시간 %d분", "%d일")

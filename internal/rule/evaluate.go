@@ -211,7 +211,7 @@ func collect(s *snapshot.Snapshot, rules []Rule, outcomes []outcome) Result {
 			res.Failures = append(res.Failures, finding.Failure{Code: rules[i].Code, Err: o.err})
 		}
 	}
-	res.Skips = append(res.Skips, machineGaps(s)...)
+	res.Skips = append(res.Skips, MachineGaps(s)...)
 	res.Findings = finding.Sorted(res.Findings)
 	slices.SortStableFunc(res.Skips, func(a, b finding.Skip) int {
 		return cmp.Or(compareCodes(a.Code, b.Code), cmp.Compare(a.Reason.EN, b.Reason.EN))

@@ -8,9 +8,9 @@ import (
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
-// machineGaps says what could not be read on machines, once for each reason, and which machines gave
+// MachineGaps says what could not be read on machines, once for each reason, and which machines gave
 // no report at all.
-func machineGaps(s *snapshot.Snapshot) []finding.Skip {
+func MachineGaps(s *snapshot.Snapshot) []finding.Skip {
 	gaps := map[snapshot.MachineGap][]string{}
 	for _, r := range s.MachineReports() {
 		for _, g := range r.Gaps {

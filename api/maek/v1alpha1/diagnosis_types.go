@@ -279,6 +279,10 @@ type Stats struct {
 	Objects int `json:"objects"`
 	// Kinds of objects read.
 	Kinds int `json:"kinds"`
+	// Machines that reported, through agents or because the diagnosis was made on one; absent where none
+	// was asked for.
+	// +optional
+	Machines *int `json:"machines,omitempty"`
 	// Seconds from the first request to the end of the diagnosis.
 	Seconds float64 `json:"seconds"`
 }
@@ -289,6 +293,9 @@ type Diagnosis struct {
 
 	// Cluster that was looked at.
 	Cluster Cluster `json:"cluster"`
+	// Machine on which the diagnosis was made, where that was its purpose.
+	// +optional
+	Machine *Machine `json:"machine,omitempty"`
 	// ObservedAt is the time by the cluster's own clock, or the bundle's.
 	ObservedAt metav1.Time `json:"observedAt"`
 	// Verdict about the whole cluster, or about Scope where there is one.

@@ -179,7 +179,7 @@ func (o *Options) Print(inv *invocation.Invocation, d diagnosis.Diagnosis, readi
 
 func (o *Options) print(inv *invocation.Invocation, doc v1alpha1.Diagnosis, reading *source.Reading) error {
 	options := inv.Report(*o.Display)
-	options.Recorded = reading.Recorded
+	options.Recorded, options.NoAgents = reading.Recorded, reading.NoAgents
 	for _, r := range o.Rules {
 		options.Rules = append(options.Rules, report.RuleInfo{Code: string(r.Code), Title: r.Title.In(options.Language), Severity: r.Severity, Link: r.Link})
 	}

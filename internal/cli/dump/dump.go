@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -33,17 +34,17 @@ type options struct {
 
 // New makes the command.
 func New(inv *invocation.Invocation, connection *source.Connection, rules []rule.Rule) *cobra.Command {
-	o := &options{source: source.Flags{Connection: connection}, rules: rules}
+	o := &options{source: source.Flags{Connection: connection, AllEvidence: true}, rules: rules}
 	cmd := &cobra.Command{
 		Use:   "dump -o PATH",
 		Short: "Write what a diagnosis sees into a bundle: a folder, or an archive (.tar.gz, .tgz, .tar)",
 		Long: `Write what a diagnosis sees into a bundle, to look at later, elsewhere, or by somebody else.
 
 The bundle holds the objects that rules read, as the JSON that kubectl prints, the answers to the questions that
-they asked, and the logs of containers that are sick. What could not be read stands in its MANIFEST.json, with the
-reason. It never holds the values of Secrets, of ConfigMaps that no rule asked for, and of literal environment
-variables; names and keys stay. In commands, messages, values and logs, what looks like a credential is blotted
-out. --from PATH makes the same diagnosis of it.`,
+they asked, the logs of containers that are sick, and all that agents know of their machines. What could not be
+read stands in its MANIFEST.json, with the reason. It never holds the values of Secrets, of ConfigMaps that no rule
+asked for, and of literal environment variables; names and keys stay. In commands, messages, values and logs, what
+looks like a credential is blotted out. --from PATH makes the same diagnosis of it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
@@ -92,7 +93,7 @@ func (o *options) run(ctx context.Context, inv *invocation.Invocation) error {
 		return err
 	}
 	s := reading.Result.Snapshot
-	options := bundle.WriteOptions{Program: "kubectl-maek " + inv.Version, Missing: missing(reading.Result.Skips)}
+	options := bundle.WriteOptions{Program: "kubectl-maek " + inv.Version, Missing: missing(reading.Result)}
 	if client := reading.Client; client != nil && !o.source.Passive && s.API().Failure == nil {
 		asking, cancel := context.WithTimeout(ctx, o.source.Timeout)
 		defer cancel()
@@ -107,8 +108,12 @@ func (o *options) run(ctx context.Context, inv *invocation.Invocation) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(inv.Out, "%s: objects %d, kinds %d, answers to questions %d\ndiagnose it: %s --from %s\n",
-		o.output, reading.Stats.Objects, reading.Stats.Kinds, len(s.Asked()), inv.Program, o.output); err != nil {
+	machines := ""
+	if n := len(s.MachineReports()); n > 0 {
+		machines = fmt.Sprintf(", machines %d", n)
+	}
+	if _, err := fmt.Fprintf(inv.Out, "%s: objects %d, kinds %d, answers to questions %d%s\ndiagnose it: %s --from %s\n",
+		o.output, reading.Stats.Objects, reading.Stats.Kinds, len(s.Asked()), machines, inv.Program, o.output); err != nil {
 		return fmt.Errorf("saying what was written: %w", err)
 	}
 	if !diagnosis.SeenEnough(s, o.rules) {
@@ -127,12 +132,13 @@ func withMetrics(ctx context.Context, client *live.Client, s *snapshot.Snapshot)
 	return s.With(client.Answer(ctx, []snapshot.Question{q}))
 }
 
-// missing keeps the gaps that concern no single rule: those of rules come again when the bundle is
-// read.
-func missing(skips []finding.Skip) []finding.Skip {
+// missing keeps the gaps that concern no single rule and no machine's report: those come again when the
+// bundle is read.
+func missing(res rule.Result) []finding.Skip {
+	again := rule.MachineGaps(res.Snapshot)
 	var out []finding.Skip
-	for _, s := range skips {
-		if s.Code == "" {
+	for _, s := range res.Skips {
+		if s.Code == "" && !slices.Contains(again, s) {
 			out = append(out, s)
 		}
 	}

@@ -20,6 +20,9 @@ const DefaultTimeout = 75 * time.Second
 // listShare is the part of the time that reading lists may take; the rest is for questions.
 const listShare = 0.8
 
+// agentShare is the part of the time that agents may take, up to agents.DefaultTime.
+const agentShare = 0.08
+
 // Connection are kubectl's own flags: which kubeconfig, context and namespace, as whom, how long.
 // They come from client-go, where kubectl's have their names and meanings from too; cli-runtime's
 // copy of them would bring kustomize along.
@@ -77,6 +80,10 @@ type Flags struct {
 	Earlier string
 	// Passive asks nothing beyond lists.
 	Passive bool
+	// NoAgents asks no agents for the reports of their machines.
+	NoAgents bool
+	// AllEvidence asks agents for all that they know, not only for what rules read.
+	AllEvidence bool
 	// Timeout for everything together.
 	Timeout time.Duration
 }
@@ -88,6 +95,7 @@ func (f *Flags) Add(cmd *cobra.Command) {
 	set.StringVar(&f.Inventory, "inventory", "", "a file with the nodes that should exist: one name a line, or what kubectl get nodes -o yaml prints")
 	set.StringVar(&f.Earlier, "earlier", "", "an earlier bundle of this cluster, whose nodes should still exist")
 	set.BoolVar(&f.Passive, "passive", false, "only list objects; ask no further questions, such as for the last lines of a log")
+	set.BoolVar(&f.NoAgents, "no-agents", false, "do not ask the agents on the machines; --passive does not either")
 	set.DurationVar(&f.Timeout, "timeout", DefaultTimeout, "how long all of it may take; what was read by then is reported")
 }
 

@@ -23,6 +23,8 @@ type Reading struct {
 	Stats v1alpha1.Stats
 	// Recorded tells that it comes from a bundle.
 	Recorded bool
+	// NoAgents tells that agents were looked for, and the cluster has none.
+	NoAgents bool
 	// Client that read the cluster, to ask it more; nil where it comes from a bundle.
 	Client *live.Client
 
@@ -77,6 +79,9 @@ func replayed(ctx context.Context, inv *invocation.Invocation, b *bundle.Bundle,
 	}
 	r.Result.Skips = append(b.Gaps(), r.Result.Skips...)
 	r.Stats = stats(r.Result.Snapshot)
+	if n := len(s.MachineReports()); n > 0 {
+		r.Stats.Machines = new(n)
+	}
 	return r
 }
 
@@ -106,17 +111,23 @@ func (f *Flags) live(parent context.Context, inv *invocation.Invocation, rules [
 	if snap, err = expectIn(snap, nodes); err != nil {
 		return nil, err
 	}
+	snap, told := f.askAgents(ctx, inv, t.config, snap, rules)
 	var answerer rule.Answerer = client
 	if f.Passive {
 		answerer = nil
 	}
 	r := &Reading{Result: rule.Evaluate(ctx, snap, rules, answerer, rule.DefaultBudget), Client: client, began: began}
+	r.Result.Skips = append(told.Skips, r.Result.Skips...)
 	if cut := cutShort(parent, ctx, f.Timeout); cut != nil {
 		r.Result.Skips = append([]finding.Skip{*cut}, r.Result.Skips...)
 	}
 	spent := client.Stats()
 	r.Stats = stats(r.Result.Snapshot)
 	r.Stats.Requests, r.Stats.Bytes = spent.Requests, spent.Bytes
+	r.NoAgents = told.Looked && !told.Installed
+	if told.Installed {
+		r.Stats.Machines = new(len(told.Reports))
+	}
 	return r, nil
 }
 

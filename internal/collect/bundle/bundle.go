@@ -257,6 +257,9 @@ func (r *reader) build() *snapshot.Snapshot {
 		if m.Cluster != "" {
 			name = m.Cluster
 		}
+		for node, reason := range m.UnreportedMachines {
+			r.builder.AddUnreported(node, collect.Redact(reason))
+		}
 	}
 	r.cover()
 	r.addCustom()

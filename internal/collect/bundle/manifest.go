@@ -37,6 +37,8 @@ type manifest struct {
 	CustomKinds []kindRecord `json:"customKinds,omitempty"`
 	// ExpectedNodes are the nodes that somebody expected when the bundle was written.
 	ExpectedNodes []snapshot.ExpectedNode `json:"expectedNodes,omitempty"`
+	// UnreportedMachines are the nodes whose machines gave no report, and why.
+	UnreportedMachines map[string]string `json:"unreportedMachines,omitempty"`
 	// Answers to the questions that rules asked, sorted by question.
 	Answers []answerRecord `json:"answers,omitempty"`
 	// Missing is what the bundle lacks beyond the kinds' coverage.

@@ -92,6 +92,7 @@ func everything() *snapshot.Snapshot {
 		Machine:  "w1.example.com", Node: "w1", ObservedAt: second,
 		Evidence: []snapshot.MachineEvidence{{Key: "unit/kubelet.service/active-state", Value: "failed", At: &second}},
 	})
+	b.AddUnreported("w2", "no agent runs there")
 	b.AddAnswer(logQuestion, snapshot.Answer{Outcome: snapshot.Answered, Text: "starting\n\npanic: no database \u2028", At: moment})
 	b.AddAnswer(emptyLogQuestion, snapshot.Answer{Outcome: snapshot.Answered, At: moment})
 	b.AddAnswer(deniedQuestion, snapshot.Answer{Outcome: snapshot.Denied, Error: "forbidden", At: moment})
@@ -133,6 +134,7 @@ type contents struct {
 	Kinds    map[snapshot.Kind]snapshot.Coverage
 	Objects  map[snapshot.Kind][]snapshot.Object
 	Machines []snapshot.MachineReport
+	Silent   map[string]string
 	Answers  map[snapshot.Question]snapshot.Answer
 	Custom   map[snapshot.Kind]snapshot.Coverage
 	Customs  []*snapshot.CustomResource
@@ -157,7 +159,7 @@ func contentsOf(s *snapshot.Snapshot) contents {
 			c.Objects[k] = append(c.Objects[k], o)
 		})
 	}
-	c.Machines = s.MachineReports()
+	c.Machines, c.Silent = s.MachineReports(), s.Unreported()
 	for _, q := range s.Asked() {
 		c.Answers[q], _ = s.Answer(q)
 	}

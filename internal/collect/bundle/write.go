@@ -168,7 +168,7 @@ func manifestOf(s *snapshot.Snapshot, o WriteOptions) manifest {
 	m := manifest{
 		TypeMeta: metav1.TypeMeta{APIVersion: ManifestVersion, Kind: manifestKind},
 		Program:  o.Program, Cluster: s.Source().Name, ObservedAt: s.Now().UTC(), API: s.API(),
-		CustomKinds: customRecords(s), ExpectedNodes: s.ExpectedNodes(),
+		CustomKinds: customRecords(s), ExpectedNodes: s.ExpectedNodes(), UnreportedMachines: s.Unreported(),
 	}
 	for _, k := range s.Kinds() {
 		record := kindRecord{
