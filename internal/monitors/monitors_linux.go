@@ -3,6 +3,7 @@ package monitors
 import (
 	"github.com/maek-dev/maek/internal/monitor"
 	"github.com/maek-dev/maek/internal/monitors/components"
+	"github.com/maek-dev/maek/internal/monitors/cri"
 	"github.com/maek-dev/maek/internal/monitors/etcd"
 	"github.com/maek-dev/maek/internal/monitors/kubelet"
 	"github.com/maek-dev/maek/internal/monitors/overlay"
@@ -14,6 +15,7 @@ import (
 func All(host monitor.Host) []monitor.Monitor {
 	return []monitor.Monitor{
 		components.New(host),
+		cri.New(host),
 		etcd.New(host),
 		kubelet.New(host),
 		overlay.New(host),
