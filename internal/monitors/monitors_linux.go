@@ -5,6 +5,7 @@ import (
 	"github.com/maek-dev/maek/internal/monitors/components"
 	"github.com/maek-dev/maek/internal/monitors/cri"
 	"github.com/maek-dev/maek/internal/monitors/etcd"
+	"github.com/maek-dev/maek/internal/monitors/flannel"
 	"github.com/maek-dev/maek/internal/monitors/kubelet"
 	"github.com/maek-dev/maek/internal/monitors/overlay"
 	"github.com/maek-dev/maek/internal/monitors/staticpods"
@@ -18,6 +19,7 @@ func All(host monitor.Host) []monitor.Monitor {
 		cri.New(host),
 		etcd.New(host),
 		kubelet.New(host),
+		flannel.New(host),
 		overlay.New(host),
 		staticpods.New(host),
 		units.New(host, nil),

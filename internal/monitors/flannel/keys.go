@@ -1,0 +1,52 @@
+package flannel
+
+import "github.com/maek-dev/maek/internal/monitor"
+
+// keys are what the monitor gives. A machine without flannel gives none of them.
+func keys() []monitor.Key {
+	return []monitor.Key{
+		{Pattern: "flannel/running", Doc: "whether a process named flanneld runs, on the host or in a container (true, false)"},
+		{Pattern: "flannel/unit-file", Doc: "file of the unit flanneld.service; absent where there is none, as where flannel comes as a DaemonSet"},
+		{Pattern: "flannel/settings-source", Doc: "where flanneld's settings were read: the command line of its process, or its unit file while it does not run"},
+		{Pattern: "flannel/store", Doc: "where flannel keeps subnets: kubernetes or etcd"},
+		{Pattern: "flannel/setting/*", Doc: "value of one of flanneld's flags, by the flag's name; of a flag given twice, the last"},
+		{Pattern: "flannel/setting-overridden/*", Doc: "value of a flag that was given again later with another value"},
+		{Pattern: "flannel/subnet-file/path", Doc: "file in which flanneld tells network plugins its subnet; at: when it was written, as of all its values"},
+		{Pattern: "flannel/subnet-file/network", Doc: "FLANNEL_NETWORK: range of all pods"},
+		{Pattern: "flannel/subnet-file/subnet", Doc: "FLANNEL_SUBNET: first address of this machine's pods, with the prefix length"},
+		{Pattern: "flannel/subnet-file/ipv6-network", Doc: "FLANNEL_IPV6_NETWORK: IPv6 range of all pods"},
+		{Pattern: "flannel/subnet-file/ipv6-subnet", Doc: "FLANNEL_IPV6_SUBNET: first IPv6 address of this machine's pods, with the prefix length"},
+		{Pattern: "flannel/subnet-file/mtu", Doc: "FLANNEL_MTU: largest packet of pods, in bytes"},
+		{Pattern: "flannel/subnet-file/ip-masq", Doc: "FLANNEL_IPMASQ: whether flanneld hides pods behind the machine towards others (true, false)"},
+		{Pattern: "flannel/docker/bip", Doc: "bridge address that a running Docker daemon was given (--bip, or bip in daemon.json)"},
+		{Pattern: "flannel/docker/mtu", Doc: "largest packet that a running Docker daemon was given (--mtu, or mtu in daemon.json), in bytes"},
+		{Pattern: "flannel/config/source", Doc: "where flannel's network configuration was read: a file, or a key in etcd"},
+		{Pattern: "flannel/config/network", Doc: "range of all pods in the configuration"},
+		{Pattern: "flannel/config/ipv6-network", Doc: "IPv6 range of all pods in the configuration"},
+		{Pattern: "flannel/config/subnet-length", Doc: "prefix length of a machine's range, where the configuration says one"},
+		{Pattern: "flannel/config/subnet-min", Doc: "first range that may be given to a machine, where the configuration says one"},
+		{Pattern: "flannel/config/subnet-max", Doc: "last range that may be given to a machine, where the configuration says one"},
+		{Pattern: "flannel/config/backend", Doc: "backend in the configuration: vxlan, host-gw, wireguard, ipip, udp and others; udp where it names none"},
+		{Pattern: "flannel/config/direct-routing", Doc: "whether vxlan goes around the overlay between machines of one network (true, false)"},
+		{Pattern: "flannel/config/vni", Doc: "network identifier of the VXLAN, where the configuration says one"},
+		{Pattern: "flannel/config/port", Doc: "UDP port of the VXLAN, where the configuration says one; 0 stands for the kernel's 8472"},
+		{Pattern: "flannel/config/mtu", Doc: "largest packet in bytes, where the configuration says one"},
+		{Pattern: "flannel/etcd/answers", Doc: "whether flannel's etcd answered (true, false); only where subnets are kept in etcd, as of all keys below flannel/etcd and flannel/lease"},
+		{Pattern: "flannel/etcd/failure", Doc: "why it did not"},
+		{Pattern: "flannel/etcd/api", Doc: "interface over which flannel's keys were read: v3 or v2"},
+		{Pattern: "flannel/etcd/read-at", Doc: "when they were last read"},
+		{Pattern: "flannel/etcd/config", Doc: "whether there is a configuration (true, false)"},
+		{Pattern: "flannel/etcd/config-broken", Doc: "why the configuration cannot be understood"},
+		{Pattern: "flannel/etcd/leases", Doc: "how many leases there are"},
+		{Pattern: "flannel/etcd/all-leases", Doc: "whether all leases were read (true, false)"},
+		{Pattern: "flannel/lease/*/public-ip", Doc: "address to which other machines send for a subnet"},
+		{Pattern: "flannel/lease/*/public-ipv6", Doc: "IPv6 address to which other machines send for a subnet"},
+		{Pattern: "flannel/lease/*/ipv6-subnet", Doc: "IPv6 range that goes with a subnet"},
+		{Pattern: "flannel/lease/*/backend", Doc: "backend that a subnet's machine runs"},
+		{Pattern: "flannel/lease/*/vni", Doc: "network identifier of the VXLAN of a subnet's machine; flannel of old does not say it"},
+		{Pattern: "flannel/lease/*/mac", Doc: "hardware address of the VXLAN of a subnet's machine"},
+		{Pattern: "flannel/lease/*/ttl", Doc: "how long a lease lasted yet at flannel/etcd/read-at, in seconds; of at most 64 leases, this machine's own and those that come after it"},
+		{Pattern: "flannel/lease/*/reserved", Doc: "whether a subnet is reserved, and never ends (true, false)"},
+		{Pattern: "flannel/lease/*/broken", Doc: "why a lease's value cannot be understood"},
+	}
+}
