@@ -1,0 +1,94 @@
+package condition
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// write gives the Node what it was not yet given, and the API server the events that wait. It says
+// whether anything was written.
+func (k *Keeper) write(ctx context.Context) (changed bool) {
+	if due := k.due(); len(due) > 0 {
+		if err := k.o.Writer.PatchConditions(ctx, due); err != nil {
+			k.note("the Node's conditions could not be written; it is tried again", err)
+		} else {
+			k.written(due)
+			changed = true
+		}
+	}
+	for {
+		e, ok := k.events.next()
+		if !ok {
+			return changed
+		}
+		err := k.o.Writer.CreateEvent(ctx, &e)
+		switch {
+		case err == nil || apierrors.IsAlreadyExists(err):
+		case apierrors.IsInvalid(err) || apierrors.IsForbidden(err):
+			// It will never be taken.
+			k.o.Log.Error("an event was refused", "reason", e.Reason, "error", err)
+		default:
+			k.events.putBack(e)
+			return changed
+		}
+		changed = true
+	}
+}
+
+// due are the conditions to write now: all of them where any is to be written, so that one patch does.
+func (k *Keeper) due() []corev1.NodeCondition {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.o.Now()
+	wait := min(brake<<k.failed, 5*time.Minute)
+	if since := now.Sub(k.patched); since >= 0 && since < wait {
+		return nil
+	}
+	needed := func(h held) bool { return h.Written.IsZero() || now.Sub(h.Written) >= heartbeat }
+	if !slices.ContainsFunc(slices.Collect(maps.Values(k.state.Conditions)), needed) {
+		return nil
+	}
+	k.patched = now
+	out := make([]corev1.NodeCondition, 0, len(kinds))
+	for _, kind := range kinds {
+		h, ok := k.state.Conditions[kind.Type]
+		if !ok {
+			continue
+		}
+		out = append(out, corev1.NodeCondition{
+			Type: kind.Type, Status: h.Status, Reason: h.Reason, Message: h.Message,
+			LastTransitionTime: metav1.NewTime(h.Since), LastHeartbeatTime: metav1.NewTime(now),
+		})
+	}
+	return out
+}
+
+// written remembers what the Node was given, unless it changed meanwhile.
+func (k *Keeper) written(conditions []corev1.NodeCondition) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.failed = 0
+	for _, c := range conditions {
+		h := k.state.Conditions[c.Type]
+		if h.Status == c.Status && h.Reason == c.Reason && h.Message == c.Message {
+			h.Written = c.LastHeartbeatTime.Time
+			k.state.Conditions[c.Type] = h
+		}
+	}
+}
+
+// note tells of the first failure, not of each: while there is no API server the report says so.
+func (k *Keeper) note(text string, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.failed == 0 {
+		k.o.Log.Warn(text, "error", err)
+	}
+	k.failed = min(k.failed+1, 5)
+}
