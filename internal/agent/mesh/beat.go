@@ -37,7 +37,7 @@ func intervalFor(peers int) time.Duration {
 // beat sends beacons until the context ends.
 func (m *Mesh) beat(ctx context.Context) {
 	looked, last := m.o.Now(), m.o.Now()
-	for wait(ctx, tick) {
+	for wait(ctx, m.tick) {
 		now := m.o.Now()
 		if late := now.Sub(last); late > pause || late < -pause {
 			m.restart(now)

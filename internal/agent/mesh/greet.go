@@ -48,7 +48,7 @@ func offsetOf(sent, received, answered, returned time.Time) clockOffset {
 func (m *Mesh) greet(ctx context.Context) {
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
-	for wait(ctx, tick) {
+	for wait(ctx, m.tick) {
 		for _, l := range m.due(m.o.Now()) {
 			select {
 			case slots <- struct{}{}:

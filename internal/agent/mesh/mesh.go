@@ -84,6 +84,8 @@ type Mesh struct {
 	o       Options
 	here    *here.Watch
 	session uint32
+	// tick is how often it looks what is due.
+	tick time.Duration
 
 	// unkept is why keys could not be kept at the last try; only beat uses it.
 	unkept error
@@ -124,6 +126,7 @@ func New(o Options) (*Mesh, error) {
 	m := &Mesh{
 		o: o, links: map[string]*link{}, byID: map[beacon.ID]*link{},
 		session: uint32(o.Now().Unix()), //nolint:gosec // good until 2106
+		tick:    tick,
 		here:    here.New(o.Targets, o.Now),
 	}
 	if err := m.load(); err != nil {
