@@ -2,12 +2,18 @@ package monitors
 
 import (
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/certificates"
+	"github.com/maek-dev/maek/internal/monitors/clock"
 	"github.com/maek-dev/maek/internal/monitors/components"
 	"github.com/maek-dev/maek/internal/monitors/cri"
 	"github.com/maek-dev/maek/internal/monitors/etcd"
+	"github.com/maek-dev/maek/internal/monitors/filesystems"
 	"github.com/maek-dev/maek/internal/monitors/flannel"
 	"github.com/maek-dev/maek/internal/monitors/kubelet"
+	"github.com/maek-dev/maek/internal/monitors/limits"
+	"github.com/maek-dev/maek/internal/monitors/oom"
 	"github.com/maek-dev/maek/internal/monitors/overlay"
+	"github.com/maek-dev/maek/internal/monitors/pressure"
 	"github.com/maek-dev/maek/internal/monitors/staticpods"
 	"github.com/maek-dev/maek/internal/monitors/units"
 )
@@ -15,12 +21,18 @@ import (
 // All returns every monitor of a host, by name. Only a new monitor is a reason to edit it.
 func All(host monitor.Host) []monitor.Monitor {
 	return []monitor.Monitor{
+		certificates.New(host),
+		clock.New(host),
 		components.New(host),
 		cri.New(host),
 		etcd.New(host),
-		kubelet.New(host),
+		filesystems.New(host),
 		flannel.New(host),
+		kubelet.New(host),
+		limits.New(host),
+		oom.New(host),
 		overlay.New(host),
+		pressure.New(host),
 		staticpods.New(host),
 		units.New(host, nil),
 	}
