@@ -4,6 +4,7 @@ import (
 	"github.com/maek-dev/maek/internal/monitor"
 	"github.com/maek-dev/maek/internal/monitors/certificates"
 	"github.com/maek-dev/maek/internal/monitors/clock"
+	"github.com/maek-dev/maek/internal/monitors/cni"
 	"github.com/maek-dev/maek/internal/monitors/components"
 	"github.com/maek-dev/maek/internal/monitors/cri"
 	"github.com/maek-dev/maek/internal/monitors/etcd"
@@ -23,6 +24,7 @@ func All(host monitor.Host) []monitor.Monitor {
 	return []monitor.Monitor{
 		certificates.New(host),
 		clock.New(host),
+		cni.New(host),
 		components.New(host),
 		cri.New(host),
 		etcd.New(host),
