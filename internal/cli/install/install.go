@@ -33,33 +33,52 @@ const (
 
 // New makes the command.
 func New(inv *invocation.Invocation, connection *source.Connection, rules []rule.Rule) *cobra.Command {
-	var questions bool
+	var o options
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Print the manifests of what runs in a cluster",
 		Long: `Print the manifests of what runs in a cluster: the definitions of Maek's own kinds, and a namespace (-n, or ` + defaultNamespace + `)
 with a ServiceAccount that may read what a diagnosis reads and nothing else. Nothing is applied:
 
-  ` + inv.Program + ` install | kubectl apply -f -`,
+  ` + inv.Program + ` install | kubectl apply -f -
+
+With --agent also a DaemonSet that watches every machine. It runs as root without capabilities, on the
+host network, and sees the machine's file system read-only; the namespace admits such pods then.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !o.agent && (cmd.Flags().Changed("image") || cmd.Flags().Changed("node-conditions")) {
+				return exit.Misused("--image and --node-conditions are about the agent: write --agent too")
+			}
 			namespace := cmp.Or(connection.Namespace(), defaultNamespace)
 			if wrong := validation.IsDNS1123Label(namespace); len(wrong) > 0 {
 				return exit.Misused("-n %q is no name for a namespace: %s", namespace, strings.Join(wrong, "; "))
 			}
-			if err := Manifests(inv.Out, namespace, rules, questions); err != nil {
+			var agent *Agent
+			if o.agent {
+				agent = &Agent{Image: cmp.Or(o.image, AgentRepository+":"+inv.Version), NodeConditions: o.nodeConditions}
+			}
+			if err := Manifests(inv.Out, namespace, rules, o.questions, agent); err != nil {
 				return fmt.Errorf("printing the manifests: %w", err)
 			}
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&questions, "questions", false, "also grant what questions need: get on nodes/proxy, nodes, namespaces and configmaps, create on subjectaccessreviews")
+	cmd.Flags().BoolVar(&o.questions, "questions", false, "also grant what questions need: get on nodes/proxy, nodes, namespaces and configmaps, create on subjectaccessreviews")
+	cmd.Flags().BoolVar(&o.agent, "agent", false, "also install the agent on every machine")
+	cmd.Flags().StringVar(&o.image, "image", "", "image of the agent; by default "+AgentRepository+" of this version")
+	cmd.Flags().BoolVar(&o.nodeConditions, "node-conditions", false, "let agents write conditions of their Nodes, and events, as node-problem-detector does")
 	return cmd
 }
 
-// Manifests writes everything in the order in which it can be applied.
-func Manifests(w io.Writer, namespace string, rules []rule.Rule, questions bool) error {
-	if err := Document(w, namespaceFor(namespace)); err != nil {
+// options of the command.
+type options struct {
+	questions, agent, nodeConditions bool
+	image                            string
+}
+
+// Manifests writes everything in the order in which it can be applied. A nil agent leaves that out.
+func Manifests(w io.Writer, namespace string, rules []rule.Rule, questions bool, agent *Agent) error {
+	if err := Document(w, namespaceFor(namespace, agent != nil)); err != nil {
 		return err
 	}
 	definitions := config.CustomResourceDefinitions()
@@ -80,6 +99,9 @@ func Manifests(w io.Writer, namespace string, rules []rule.Rule, questions bool)
 	if questions {
 		objects = append(objects, QuestionsRole(), binding(namespace, QuestionsRoleName))
 	}
+	if agent != nil {
+		objects = append(objects, agentObjects(namespace, *agent)...)
+	}
 	for _, obj := range objects {
 		if err := Document(w, obj); err != nil {
 			return err
@@ -95,7 +117,9 @@ func Document(w io.Writer, obj runtime.Object) error {
 		return err
 	}
 	delete(fields, "status")
-	delete(fields, "spec")
+	if spec, ok := fields["spec"].(map[string]any); ok && len(spec) == 0 {
+		delete(fields, "spec")
+	}
 	data, err := yaml.Marshal(fields)
 	if err != nil {
 		return err
@@ -108,11 +132,15 @@ func write(w io.Writer, doc []byte) error {
 	return err
 }
 
-func namespaceFor(name string) *corev1.Namespace {
-	// What will run here needs no more than the restricted profile allows
+func namespaceFor(name string, agent bool) *corev1.Namespace {
+	// What will run here needs no more than the restricted profile allows, but for the agent: the host's
+	// network and files are allowed by the privileged one alone
 	// (https://kubernetes.io/docs/concepts/security/pod-security-standards).
 	l := labels()
 	l["pod-security.kubernetes.io/enforce"] = "restricted"
+	if agent {
+		l["pod-security.kubernetes.io/enforce"] = "privileged"
+	}
 	return &corev1.Namespace{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l},

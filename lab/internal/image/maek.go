@@ -14,7 +14,7 @@ const MaekRepository = "ghcr.io/maek-dev"
 
 // MaekPrograms are Maek's programs that run in pods, by file name.
 func MaekPrograms() []string {
-	return []string{"kubectl-maek"}
+	return []string{"kubectl-maek", "maek-agent"}
 }
 
 // Maek returns the specs of the images of programs, which were built into folder.

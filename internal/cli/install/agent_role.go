@@ -1,0 +1,64 @@
+package install
+
+import (
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// agentAccess is what agents may do in the API: read Nodes, a few Services and their own pods, write the
+// status of Nodes (the policy confines that to the own one), and have the API server say who their callers
+// are.
+func agentAccess(namespace string, a Agent) []runtime.Object {
+	subject := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: AgentName}}
+	core, discovery := []string{""}, []string{"discovery.k8s.io"}
+	follow := []string{"list", "watch"}
+	var out []runtime.Object
+
+	out = append(out,
+		&rbacv1.ClusterRole{
+			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
+			ObjectMeta: metav1.ObjectMeta{Name: AgentName, Labels: agentLabels()},
+			Rules: []rbacv1.PolicyRule{
+				{APIGroups: core, Resources: []string{"nodes"}, Verbs: follow},
+				{APIGroups: core, Resources: []string{"nodes/status"}, Verbs: []string{"patch"}},
+				// The kubelet's own API on the same machine.
+				{APIGroups: core, Resources: []string{"nodes/configz", "nodes/healthz", "nodes/metrics", "nodes/stats"}, Verbs: []string{"get"}},
+				{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"tokenreviews"}, Verbs: []string{"create"}},
+				{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: []string{"create"}},
+			},
+		},
+		&rbacv1.ClusterRoleBinding{
+			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
+			ObjectMeta: metav1.ObjectMeta{Name: AgentName, Labels: agentLabels()},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: AgentName},
+			Subjects:   subject,
+		})
+	role := func(in string, rules ...rbacv1.PolicyRule) {
+		out = append(out,
+			&rbacv1.Role{
+				TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
+				ObjectMeta: metav1.ObjectMeta{Namespace: in, Name: AgentName, Labels: agentLabels()},
+				Rules:      rules,
+			},
+			&rbacv1.RoleBinding{
+				TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
+				ObjectMeta: metav1.ObjectMeta{Namespace: in, Name: AgentName, Labels: agentLabels()},
+				RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: AgentName},
+				Subjects:   subject,
+			})
+	}
+	service := func(name string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: core, Resources: []string{"services"}, ResourceNames: []string{name}, Verbs: follow}
+	}
+	slices := rbacv1.PolicyRule{APIGroups: discovery, Resources: []string{"endpointslices"}, Verbs: follow}
+	role(namespace, rbacv1.PolicyRule{APIGroups: core, Resources: []string{"pods"}, Verbs: follow})
+	role(metav1.NamespaceSystem, service("kube-dns"), slices,
+		rbacv1.PolicyRule{APIGroups: core, Resources: []string{"configmaps"}, ResourceNames: []string{"extension-apiserver-authentication"}, Verbs: follow})
+	inDefault := []rbacv1.PolicyRule{service("kubernetes"), slices}
+	if a.NodeConditions {
+		inDefault = append(inDefault, rbacv1.PolicyRule{APIGroups: core, Resources: []string{"events"}, Verbs: []string{"create"}})
+	}
+	role(metav1.NamespaceDefault, inDefault...)
+	return out
+}
