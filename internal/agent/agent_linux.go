@@ -196,6 +196,7 @@ func (a *agent) run(ctx context.Context) error {
 	wg.Go(func() { a.runner.Run(ctx) })
 	wg.Go(func() { a.view.Run(ctx) })
 	wg.Go(func() { a.keeper.Run(ctx) })
+	wg.Go(func() { a.trimMemory(ctx) })
 	if a.client != nil {
 		wg.Go(func() { a.view.Publish(ctx, a.own.Fingerprint) })
 	}
