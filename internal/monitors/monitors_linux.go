@@ -36,6 +36,6 @@ func All(host monitor.Host) []monitor.Monitor {
 		overlay.New(host),
 		pressure.New(host),
 		staticpods.New(host),
-		units.New(host, nil),
+		units.New(host, units.FromJournal(host)),
 	}
 }

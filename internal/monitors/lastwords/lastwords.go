@@ -57,6 +57,26 @@ func Find(lines []string) (string, int) {
 	}
 }
 
+// LastRun leaves, of what systemd and a unit's program wrote, what the program wrote from its last start
+// to its last end: errors that it outlived, and a start after that end, are not why it ended.
+func LastRun(lines []string) []string {
+	end := -1
+	for i, line := range lines {
+		if strings.Contains(line, ": Main process exited") {
+			end = i
+		}
+	}
+	if end < 0 {
+		return lines
+	}
+	for i := end - 1; i >= 0; i-- {
+		if strings.HasPrefix(lines[i], "Started ") || strings.HasPrefix(lines[i], "Starting ") {
+			return lines[i+1 : end]
+		}
+	}
+	return lines[:end]
+}
+
 // klogText takes the head off a line of klog, and a structured one apart.
 func klogText(line string) string {
 	text := klogTrouble.FindStringSubmatch(line)[1]

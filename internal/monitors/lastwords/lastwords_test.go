@@ -3,6 +3,8 @@ package lastwords_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/maek-dev/maek/internal/monitors/lastwords"
 )
 
@@ -36,12 +38,32 @@ func TestOf(t *testing.T) {
 			want:  "cannot open /etc/x.conf",
 		},
 		"a last line of klog that is no error says nothing": {lines: []string{`I1121 19:40:00.000001    1234 server.go:530] "Kubelet version"`}},
-		"bytes that are no text": {lines: []string{"\xff\xfe\x00"}, want: "\xff\xfe\x00"},
+		"bytes that are no text":                            {lines: []string{"\xff\xfe\x00"}, want: "\xff\xfe\x00"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			if got := lastwords.Of(tc.lines); got != tc.want {
 				t.Errorf("Of() = %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestLastRun(t *testing.T) {
+	const started, ended = "Started kubelet.service - kubelet.", "kubelet.service: Main process exited, code=exited, status=1/FAILURE"
+	tests := map[string]struct{ lines, want []string }{
+		"what it wrote before the start, and after the next, is left out": {
+			[]string{"an older error", started, "the reason", ended, "kubelet.service: Failed with result 'exit-code'.", started, "a new start"},
+			[]string{"the reason"},
+		},
+		"a start that lies too far back": {[]string{"one", "two", ended}, []string{"one", "two"}},
+		"a program that has not ended":   {[]string{started, "one"}, []string{started, "one"}},
+		"nothing is nothing":             {},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, lastwords.LastRun(tc.lines)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}

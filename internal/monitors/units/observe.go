@@ -122,7 +122,7 @@ func (w *watcher) one(ctx context.Context, s systemd.UnitStatus) ([]snapshot.Mac
 		if fresh {
 			u.lines = nil
 			if w.lastLines != nil && u.troubled(s, now) {
-				u.lines, gap = w.lastLines(s.Name, linesRead)
+				u.lines, gap = w.lastLines(ctx, s.Name, linesRead)
 				if gap != nil {
 					gap = fmt.Errorf("reading the journal of %s: %w", s.Name, gap)
 				}
@@ -252,7 +252,7 @@ func (u *unit) evidence(s systemd.UnitStatus) []snapshot.MachineEvidence {
 	if pid, ok := u.properties["MainPID"].(uint32); ok && pid != 0 {
 		out = append(out, monitor.Int(key("main-pid"), pid))
 	}
-	text("last-error", lastwords.Of(u.lines))
+	text("last-error", lastwords.Of(lastwords.LastRun(u.lines)))
 	text("last-lines", strings.Join(u.lines[max(0, len(u.lines)-linesTold):], "\n"))
 	return out
 }

@@ -9,10 +9,28 @@ import (
 	"time"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/logs/journal"
 )
 
-// LastLines returns the last n lines that a unit and systemd wrote about it, oldest first.
-type LastLines func(unit string, n int) ([]string, error)
+// LastLines returns the last n lines that a unit and systemd wrote about it, oldest first; what could be
+// read beside an error.
+type LastLines func(ctx context.Context, unit string, n int) ([]string, error)
+
+// FromJournal reads last lines from the host's journal. A machine that keeps none gives none.
+func FromJournal(host monitor.Host) LastLines {
+	j := journal.Of(host)
+	return func(ctx context.Context, unit string, n int) ([]string, error) {
+		lines, err := j.LastLines(ctx, unit, n, time.Time{})
+		if errors.Is(err, journal.ErrNone) {
+			err = nil // The monitor of logs tells of it.
+		}
+		out := make([]string, len(lines))
+		for i, l := range lines {
+			out[i] = l.Message
+		}
+		return out, err
+	}
+}
 
 // names are the units that nodes stand on. Some are names of one and the same unit, of which systemd
 // tells the real one. Those that a machine does not have give no evidence.
