@@ -23,6 +23,7 @@ import (
 	"github.com/maek-dev/maek/internal/agent/condition"
 	"github.com/maek-dev/maek/internal/agent/diagnose"
 	"github.com/maek-dev/maek/internal/agent/identity"
+	"github.com/maek-dev/maek/internal/agent/mesh"
 	"github.com/maek-dev/maek/internal/agent/metrics"
 	"github.com/maek-dev/maek/internal/agent/serve"
 	"github.com/maek-dev/maek/internal/agent/state"
@@ -84,6 +85,7 @@ type agent struct {
 	runner  *monitor.Runner
 	keeper  *condition.Keeper
 	server  *serve.Server
+	mesh    *mesh.Mesh
 }
 
 func assemble(ctx context.Context, o Options, folder *state.Folder) (*agent, error) {
@@ -100,7 +102,10 @@ func assemble(ctx context.Context, o Options, folder *state.Folder) (*agent, err
 
 	id := monitor.Identity{Machine: hostname(o.Root), Node: o.Node}
 	host := monitor.Host{Root: o.Root, Node: o.Node, Now: o.Clock.Now, Store: folder}
-	watched := append(monitors.All(host), a.view.Monitor())
+	if err := a.join(host); err != nil {
+		return nil, err
+	}
+	watched := append(monitors.All(host), a.view.Monitor(), a.mesh.Monitor())
 	var diagnoser *diagnose.Diagnoser
 	a.runner = monitor.NewRunner(id, watched, o.Clock.Now, func() { diagnoser.Looked() })
 	diagnoser = diagnose.New(id, a.runner.Report, o.Rules, o.Clock.Now)
@@ -130,7 +135,7 @@ func assemble(ctx context.Context, o Options, folder *state.Folder) (*agent, err
 	a.server = serve.New(serve.Options{
 		Source: a.view, Client: a.clients.For, Check: guard.Check, Report: a.runner.Report, Diagnose: diagnoser.Diagnose,
 		Alive:   func() bool { return a.alive(began) },
-		Metrics: metrics.Handler(source), Now: o.Clock.Now, Log: o.Log,
+		Metrics: metrics.Handler(source), Mesh: a.mesh.Handler(), Now: o.Clock.Now, Log: o.Log,
 	})
 	return a, nil
 }
@@ -171,7 +176,7 @@ func (a *agent) dial(ctx context.Context, network, address string) (net.Conn, er
 	}
 	errs := []error{err}
 	for _, endpoint := range a.view.Endpoints("kubernetes") {
-		conn, err := dialer.DialContext(ctx, network, endpoint.String())
+		conn, err := dialer.DialContext(ctx, network, endpoint.At.String())
 		if err == nil {
 			return conn, nil
 		}
@@ -196,6 +201,7 @@ func (a *agent) run(ctx context.Context) error {
 	wg.Go(func() { a.runner.Run(ctx) })
 	wg.Go(func() { a.view.Run(ctx) })
 	wg.Go(func() { a.keeper.Run(ctx) })
+	wg.Go(func() { a.mesh.Run(ctx) })
 	wg.Go(func() { a.trimMemory(ctx) })
 	if a.client != nil {
 		wg.Go(func() { a.view.Publish(ctx, a.own.Fingerprint) })

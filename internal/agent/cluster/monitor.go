@@ -113,10 +113,14 @@ func (v *View) observeCluster() []snapshot.MachineEvidence {
 	for name := range services {
 		if s, ok := v.Service(name); ok {
 			key := func(last string) snapshot.EvidenceKey { return snapshot.KeyOf(monitorName, "service", name, last) }
+			var endpoints []netip.AddrPort
+			for _, e := range v.Endpoints(name) {
+				endpoints = append(endpoints, e.At)
+			}
 			out = append(out,
 				monitor.Value(key("address"), joined(s.Addresses)),
 				monitor.Value(key("ports"), strings.Join(s.Ports, ",")),
-				monitor.Value(key("endpoints"), joined(v.Endpoints(name))),
+				monitor.Value(key("endpoints"), joined(endpoints)),
 			)
 		}
 	}

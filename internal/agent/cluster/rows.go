@@ -128,11 +128,23 @@ func serviceRow(obj any) (Service, error) {
 	return row, nil
 }
 
+// Endpoint is one that takes connections.
+type Endpoint struct {
+	// At is where.
+	At netip.AddrPort `json:"at"`
+	// Node that it runs on; empty where the object does not say.
+	Node string `json:"node,omitempty"`
+}
+
 // Endpoints is what is kept of an EndpointSlice object.
 type Endpoints struct {
-	// Ready are the addresses and ports of the endpoints that take connections.
-	Ready []netip.AddrPort `json:"ready,omitempty"`
+	// Ready are the endpoints that take connections, in order.
+	Ready []Endpoint `json:"ready,omitempty"`
 }
+
+// metricsPort is the name of a port that is no part of the service: CoreDNS has one
+// (kubernetes/cmd/kubeadm/app/phases/addons/dns/manifests.go).
+const metricsPort = "metrics"
 
 func endpointsRow(obj any) (Endpoints, error) {
 	s, ok := obj.(*discoveryv1.EndpointSlice)
@@ -150,15 +162,25 @@ func endpointsRow(obj any) (Endpoints, error) {
 				continue
 			}
 			for _, p := range s.Ports {
-				if p.Port != nil {
-					row.Ready = append(row.Ready, netip.AddrPortFrom(address, uint16(*p.Port))) //nolint:gosec // validated by the API server
+				if p.Port != nil && (p.Name == nil || *p.Name != metricsPort) {
+					at := netip.AddrPortFrom(address, uint16(*p.Port)) //nolint:gosec // validated by the API server
+					endpoint := Endpoint{At: at}
+					if e.NodeName != nil {
+						endpoint.Node = *e.NodeName
+					}
+					row.Ready = append(row.Ready, endpoint)
 				}
 			}
 		}
 	}
-	slices.SortFunc(row.Ready, netip.AddrPort.Compare)
-	row.Ready = slices.Compact(row.Ready)
+	row.Ready = inOrder(row.Ready)
 	return row, nil
+}
+
+// inOrder sorts endpoints and drops those that are told twice, for TCP and for UDP.
+func inOrder(endpoints []Endpoint) []Endpoint {
+	slices.SortFunc(endpoints, func(a, b Endpoint) int { return a.At.Compare(b.At) })
+	return slices.CompactFunc(endpoints, func(a, b Endpoint) bool { return a.At == b.At })
 }
 
 // authorityRow is the bundle of the authorities that sign the cluster's client certificates

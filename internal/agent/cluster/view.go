@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -250,13 +249,12 @@ func (v *View) Service(name string) (Service, bool) {
 }
 
 // Endpoints are the ready endpoints of a followed Service, in order.
-func (v *View) Endpoints(name string) []netip.AddrPort {
-	var out []netip.AddrPort
+func (v *View) Endpoints(name string) []Endpoint {
+	var out []Endpoint
 	for _, row := range v.endpoints[name].all() {
 		out = append(out, row.Ready...)
 	}
-	slices.SortFunc(out, netip.AddrPort.Compare)
-	return slices.Compact(out)
+	return inOrder(out)
 }
 
 // Nodes of the cluster, by name.
