@@ -1,0 +1,127 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func open(t *testing.T, path string) *Folder {
+	t.Helper()
+	f, err := Open(path, "maek-agent v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+func TestWhatIsSavedIsLoaded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent")
+	f := open(t, path)
+	if _, err := f.Load("peers"); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("before anything is saved: %v, want fs.ErrNotExist", err)
+	}
+	for _, value := range []string{"first", "the second, which is longer", ""} {
+		if err := f.Save("peers", []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := f.Load("peers")
+		if err != nil || string(got) != value {
+			t.Errorf("Load = %q, %v, want %q", got, err, value)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder's mode is %v: others can read keys", info.Mode())
+	}
+}
+
+func TestANameLeadsNowhereElse(t *testing.T) {
+	f := open(t, t.TempDir())
+	for _, name := range []string{"", "../identity", "a/b", ".hidden", "a\x00b"} {
+		if err := f.Save(name, nil); err == nil {
+			t.Errorf("Save(%q) was taken", name)
+		}
+		if _, err := f.Load(name); err == nil {
+			t.Errorf("Load(%q) was taken", name)
+		}
+	}
+}
+
+func TestASecondAgentIsToldWhoIsThere(t *testing.T) {
+	path := t.TempDir()
+	first := open(t, path)
+	_, err := Open(path, "maek-agent v2")
+	if !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), "maek-agent v1") {
+		t.Fatalf("second Open: %v, want ErrHeld that names maek-agent v1", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, path)
+}
+
+// TestKilledWhileWriting lets a process save without end, kills it, and looks at what it left: of two
+// values one, whole, however often.
+func TestKilledWhileWriting(t *testing.T) {
+	if path := os.Getenv("MAEK_TEST_SAVE"); path != "" {
+		f, err := Open(path, "writer")
+		if err != nil {
+			os.Exit(3)
+		}
+		for {
+			for _, letter := range []string{"a", "b"} {
+				if f.Save("value", bytes.Repeat([]byte(letter), 1<<16)) != nil {
+					os.Exit(4)
+				}
+				_, _ = os.Stdout.WriteString(letter)
+			}
+		}
+	}
+	path := t.TempDir()
+	for range 5 {
+		writer := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledWhileWriting$")
+		writer.Env = append(os.Environ(), "MAEK_TEST_SAVE="+path)
+		out, err := writer.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := writer.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, 1)); err != nil {
+			t.Fatalf("the writer wrote nothing: %v", err)
+		}
+		if err := writer.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = writer.Wait()
+		f, err := Open(path, "reader")
+		if err != nil {
+			t.Fatalf("after the kill: %v", err)
+		}
+		got, err := f.Load("value")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 1<<16 || len(bytes.Trim(got, string(got[:1]))) != 0 {
+			t.Errorf("%d bytes are left, not of one value", len(got))
+		}
+		left, err := filepath.Glob(filepath.Join(path, temporary+"*"))
+		if err != nil || len(left) > 0 {
+			t.Errorf("unfinished files remain: %v, %v", left, err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
