@@ -27,8 +27,12 @@ func verdict(d Diagnosis, rules []rule.Rule) finding.Verdict {
 }
 
 // SeenEnough tells whether a snapshot holds what it takes to call a cluster healthy: API readiness,
-// all Nodes, all Pods, and every kind that a rule needs which can say critical.
+// all Nodes, all Pods, and every kind that a rule needs which can say critical. Of a machine that was
+// looked at by itself it takes all that its monitors read.
 func SeenEnough(s *snapshot.Snapshot, rules []rule.Rule) bool {
+	if node := s.Source().Machine; node != "" {
+		return seenMachine(s, node)
+	}
 	if !s.API().Ready() {
 		return false
 	}
@@ -49,4 +53,14 @@ func SeenEnough(s *snapshot.Snapshot, rules []rule.Rule) bool {
 		}
 	}
 	return true
+}
+
+// seenMachine tells whether the monitors of a machine looked, and none was left in the dark.
+func seenMachine(s *snapshot.Snapshot, node string) bool {
+	for _, r := range s.MachineReports() {
+		if r.Node == node {
+			return len(r.Reads) > 0 && len(r.Gaps) == 0
+		}
+	}
+	return false
 }

@@ -10,11 +10,12 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/snapshot"
 )
 
 // JSON writes a document as indented JSON. Control characters that JSON allows within strings are
 // escaped all the same, so that the output can also be looked at on a terminal.
-func JSON[D v1alpha1.Diagnosis | v1alpha1.Resilience](w io.Writer, d D) error {
+func JSON[D v1alpha1.Diagnosis | v1alpha1.Resilience | snapshot.MachineReport](w io.Writer, d D) error {
 	data, err := encode(d)
 	if err != nil {
 		return err
@@ -25,7 +26,7 @@ func JSON[D v1alpha1.Diagnosis | v1alpha1.Resilience](w io.Writer, d D) error {
 
 // YAML writes a document as YAML, with the fields of its JSON form. Characters that reorder text
 // are named in words: YAML has no escape for them outside double quotes.
-func YAML[D v1alpha1.Diagnosis | v1alpha1.Resilience](w io.Writer, d D) error {
+func YAML[D v1alpha1.Diagnosis | v1alpha1.Resilience | snapshot.MachineReport](w io.Writer, d D) error {
 	data, err := encode(d)
 	if err != nil {
 		return err

@@ -87,9 +87,7 @@ func Bind(cmd *cobra.Command, inv *invocation.Invocation, connection *source.Con
 	o.Source.Add(cmd)
 	o.AddOutput(cmd)
 	o.addFlags(cmd)
-	cmd.Flags().StringVar(&o.FailOn, "fail-on", string(finding.Warning), "least severity for exit code 1: critical, warning or info")
-	// The flag is registered just above, so completing it cannot fail.
-	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions(severities, cobra.ShellCompDirectiveNoFileComp))
+	o.AddFailOn(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := o.Validate(); err != nil {
 			return err
@@ -104,13 +102,20 @@ func (o *Options) AddOutput(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// AddFailOn adds --fail-on alone, for commands that end by a diagnosis of their own.
+func (o *Options) AddFailOn(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.FailOn, "fail-on", string(finding.Warning), "least severity for exit code 1: critical, warning or info")
+	// The flag is registered just above, so completing it cannot fail.
+	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions(severities, cobra.ShellCompDirectiveNoFileComp))
+}
+
 // Validate refuses flags that make no sense.
 func (o *Options) Validate() error {
 	if err := o.ValidateOutput(); err != nil {
 		return err
 	}
-	if !slices.Contains(severities, o.FailOn) {
-		return exit.Misused("--fail-on %q is no severity; write one of: %s", o.FailOn, strings.Join(severities, ", "))
+	if err := o.ValidateFailOn(); err != nil {
+		return err
 	}
 	if err := o.validateWatch(); err != nil {
 		return err
@@ -122,6 +127,14 @@ func (o *Options) Validate() error {
 func (o *Options) ValidateOutput() error {
 	if renderers[o.Output] == nil {
 		return exit.Misused("-o %q is no output; write one of: %s", o.Output, strings.Join(outputs, ", "))
+	}
+	return nil
+}
+
+// ValidateFailOn refuses a severity that does not exist.
+func (o *Options) ValidateFailOn() error {
+	if !slices.Contains(severities, o.FailOn) {
+		return exit.Misused("--fail-on %q is no severity; write one of: %s", o.FailOn, strings.Join(severities, ", "))
 	}
 	return nil
 }
@@ -175,6 +188,16 @@ func (o *Options) document(inv *invocation.Invocation, d diagnosis.Diagnosis, re
 // Print ends the reading and renders its diagnosis as the flags say.
 func (o *Options) Print(inv *invocation.Invocation, d diagnosis.Diagnosis, reading *source.Reading) error {
 	return o.print(inv, o.document(inv, d, reading, &wishes{}), reading)
+}
+
+// PrintMachine is Print of what a machine found out about itself, with the exit code of what was found.
+func (o *Options) PrintMachine(inv *invocation.Invocation, d diagnosis.Diagnosis, reading *source.Reading, m *v1alpha1.Machine) error {
+	doc := o.document(inv, d, reading, &wishes{})
+	doc.Machine = m
+	if err := o.print(inv, doc, reading); err != nil {
+		return err
+	}
+	return exit.With(o.code(d, doc))
 }
 
 func (o *Options) print(inv *invocation.Invocation, doc v1alpha1.Diagnosis, reading *source.Reading) error {

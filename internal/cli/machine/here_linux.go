@@ -1,8 +1,11 @@
 package machine
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -10,12 +13,78 @@ import (
 	"github.com/maek-dev/maek/internal/monitors"
 )
 
-// watchedHere are the monitors of the machine on which this runs.
-func watchedHere(root string, now func() time.Time) (monitor.Identity, []monitor.Monitor, error) {
+// here is the machine on which this runs.
+type here struct {
+	id monitor.Identity
+	// os and kernel as people know them.
+	os, kernel string
+	// root tells whether this process may read what only root may.
+	root bool
+}
+
+// lookHere finds out which machine this is.
+func lookHere(root string) (here, error) {
 	name, err := os.Hostname()
 	if err != nil {
-		return monitor.Identity{}, nil, fmt.Errorf("asking for the host's name: %w", err)
+		return here{}, fmt.Errorf("asking for the host's name: %w", err)
 	}
-	id := monitor.Identity{Machine: name, Node: strings.ToLower(name)}
-	return id, monitors.All(monitor.Host{Root: root, Node: id.Node, Now: now}), nil
+	h := here{id: monitor.Identity{Machine: name, Node: nodeName(root, name)}, root: os.Geteuid() == 0}
+	h.os = prettyName(readSome(root, "etc/os-release"))
+	if h.os == "" {
+		h.os = prettyName(readSome(root, "usr/lib/os-release"))
+	}
+	h.kernel = strings.TrimSpace(readSome(root, "proc/sys/kernel/osrelease"))
+	return h, nil
+}
+
+// maxSome bounds the small files that tell what machine this is, in bytes.
+const maxSome = 64 << 10
+
+func readSome(root, name string) string {
+	info, err := os.Stat(filepath.Join(root, name))
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxSome {
+		return ""
+	}
+	data, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		return ""
+	}
+	return strings.ToValidUTF8(string(data), "�")
+}
+
+// prettyName is what os-release(5) has for people.
+func prettyName(text string) string {
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+			return strings.Trim(value, `"'`)
+		}
+	}
+	return ""
+}
+
+// nodeName is the name under which the kubelet joined, as its client certificate says
+// (https://kubernetes.io/docs/reference/access-authn-authz/node/); else the host's own, in lower case,
+// which is the kubelet's default.
+func nodeName(root, host string) string {
+	rest := []byte(readSome(root, "var/lib/kubelet/pki/kubelet-client-current.pem"))
+	for len(rest) > 0 {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			if name, ok := strings.CutPrefix(c.Subject.CommonName, "system:node:"); ok && name != "" {
+				return name
+			}
+		}
+	}
+	return strings.ToLower(host)
+}
+
+// watched are the monitors of the machine.
+func (h here) watched(root string, now func() time.Time) []monitor.Monitor {
+	return monitors.All(monitor.Host{Root: root, Node: h.id.Node, Now: now})
 }

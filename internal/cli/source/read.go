@@ -36,6 +36,13 @@ func (r *Reading) End(now time.Time) {
 	r.Stats.Seconds = now.Sub(r.began).Round(time.Millisecond).Seconds()
 }
 
+// Judged is a reading of evidence that was gathered from a moment on.
+func Judged(res rule.Result, began time.Time) *Reading {
+	r := &Reading{Result: res, Stats: stats(res.Snapshot), began: began}
+	r.Stats.Machines = new(len(res.Snapshot.MachineReports()))
+	return r
+}
+
 // Read reads the cluster or the bundle that the flags name and runs the rules over it. Whatever is
 // wrong with the cluster is in the Reading; an error is about the command line.
 func (f *Flags) Read(ctx context.Context, inv *invocation.Invocation, rules []rule.Rule) (*Reading, error) {

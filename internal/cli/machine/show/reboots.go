@@ -1,0 +1,93 @@
+package show
+
+import (
+	"fmt"
+
+	"github.com/maek-dev/maek/internal/finding"
+)
+
+// reboots is what last reboot tells.
+var reboots = part{
+	name: "reboots", prefixes: []string{"boot"}, monitors: []string{"reboots"},
+	tables: []table{listed(label("Starts of the machine", "머신 부팅"), "boot")},
+}
+
+// load is what weighs on the machine: pressure, limits, kills, and its clock.
+var load = part{
+	name: "load", prefixes: []string{"pressure", "limit", "oom", "clock"}, monitors: []string{"pressure", "limits", "oom", "clock"},
+	tables: []table{
+		{
+			title: label("Pressure: share of time in which tasks waited", "압박: 작업이 기다린 시간의 비율"), names: under("pressure/*/some/*"),
+			columns: []column{
+				itself(label("FOR", "자원")),
+				share(label("SOME 10 S", "일부 10초"), "pressure/*/some/avg10"), share(label("60 S", "60초"), "pressure/*/some/avg60"), share(label("5 MIN", "5분"), "pressure/*/some/avg300"),
+				share(label("ALL 10 S", "전체 10초"), "pressure/*/full/avg10"), share(label("60 S", "60초"), "pressure/*/full/avg60"), share(label("5 MIN", "5분"), "pressure/*/full/avg300"),
+			},
+		},
+		{
+			title: label("Memory", "메모리"), names: once("limit/memory/total-bytes"),
+			columns: []column{
+				size(label("TOTAL", "전체"), "limit/memory/total-bytes"), size(label("AVAILABLE", "여유"), "limit/memory/available-bytes"),
+				percent(label("USE", "사용률"), "limit/memory/available-bytes", "limit/memory/total-bytes", true),
+				size(label("SWAP", "swap"), "limit/memory/swap-total-bytes"), size(label("SWAP FREE", "swap 여유"), "limit/memory/swap-free-bytes"),
+			},
+		},
+		{
+			title: label("Limits of the machine", "머신의 한도"), names: under("limit/*/max"),
+			columns: []column{
+				itself(headName), text(label("USED", "사용"), "limit/*/used"), text(label("OF", "한도"), "limit/*/max"), percent(label("USE", "사용률"), "limit/*/used", "limit/*/max", false),
+				notes(label("NOTES", "비고"),
+					nonzero(label("packets dropped", "버린 패킷"), "limit/*/dropped"), nonzero(label("not entered", "등록 실패"), "limit/*/insert-failed"),
+					nonzero(label("zombies", "zombie"), "limit/*/zombies"), text(label("of", "부모"), "limit/*/zombies-of")),
+			},
+		},
+		{
+			title: label("Control groups", "cgroup"), names: under("limit/cgroup/*/memory-bytes", "limit/cgroup/*/pids"),
+			columns: []column{
+				itself(headName), size(label("MEMORY", "메모리"), "limit/cgroup/*/memory-bytes"), size(label("OF", "한도"), "limit/cgroup/*/memory-max-bytes"),
+				text(label("THREADS", "스레드"), "limit/cgroup/*/pids"), text(label("OF", "한도"), "limit/cgroup/*/pids-max"), nonzero(label("REFUSED", "거부"), "limit/cgroup/*/pids-refused"),
+			},
+		},
+		{
+			title: label("Killed for want of memory", "메모리 부족으로 종료된 프로세스"), names: once("oom/kills"),
+			columns: []column{text(label("SINCE START", "부팅 이후"), "oom/kills"), since(label("LAST", "마지막"), "oom/kills"), text(label("LAST HOUR", "최근 1시간"), "oom/recent")},
+		},
+		{
+			title: label("Killed by control group", "cgroup별 종료"), names: under("oom/cgroup/*/kills"),
+			columns: []column{
+				itself(headName), text(label("KILLS", "종료"), "oom/cgroup/*/kills"), text(label("LAST HOUR", "최근 1시간"), "oom/cgroup/*/recent"), text(label("POD UID", "Pod UID"), "oom/cgroup/*/pod"),
+			},
+		},
+		{
+			title: label("Clock", "시계"), names: once("clock/synchronized"),
+			columns: []column{
+				text(label("KEPT", "동기화"), "clock/synchronized"), seconds(label("OFF BY", "오차"), "clock/offset-seconds"), seconds(label("AT MOST", "최대 오차"), "clock/max-error-seconds"),
+				yes(label("CONTAINER", "컨테이너"), "clock/container", label("yes: the host keeps the clock", "예: 호스트가 시계를 맞춤")),
+			},
+		},
+	},
+}
+
+// share is a column of percentages.
+func share(head finding.Text, pattern string) column {
+	return column{head, func(v *view, name string) string {
+		f, ok := v.m.Float(at(pattern, name))
+		if !ok {
+			return ""
+		}
+		return fmt.Sprintf("%.1f%%", f)
+	}}
+}
+
+// lost is a column of parts of one, as percentages.
+func lost(head finding.Text, pattern string) column {
+	return column{head, func(v *view, name string) string {
+		f, ok := v.m.Float(at(pattern, name))
+		if !ok {
+			return ""
+		}
+		return percentOf(f, 1)
+	}}
+}
+
+func percentOf(part, whole float64) string { return fmt.Sprintf("%.0f%%", part/whole*100) }
