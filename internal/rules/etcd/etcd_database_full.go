@@ -27,6 +27,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://etcd.io/docs/v3.6/op-guide/maintenance/#space-quota",
 	Severity: finding.Critical,
 	Needs:    []rule.Need{rule.Whole[*coordinationv1.Lease](), rule.Optional[*corev1.Pod]()},
+	Causes:   []rule.Cause{{Code: "EtcdAlarm", Via: rule.Itself}, {Code: "EtcdDatabaseNearQuota", Via: rule.Itself}},
 	Detect:   detectEtcdDatabaseFull,
 })
 

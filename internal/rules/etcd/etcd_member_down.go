@@ -19,14 +19,15 @@ var _ = Catalog.Add(rule.Rule{
 	Code:  "EtcdMemberDown",
 	Title: finding.Text{EN: "one of several etcd members does not run", KO: "etcd member 중 일부가 실행되지 않습니다"},
 	Doc: finding.Text{
-		EN: "Of several etcd members that run as static pods one does not: its container ends or is not ready, or its node no longer reports. The others still form a majority and everything works, with less in reserve: a " +
-			"warning, that says how many more may fail. When too few are left etcd itself fails, which is EtcdUnavailable. A single member, a member that started a minute ago and etcd outside of the cluster are left alone.",
-		KO: "static Pod로 실행되는 etcd member 여러 개 중 일부가 동작하지 않습니다. 컨테이너가 종료되거나 준비되지 않았거나, 노드가 보고하지 않는 경우입니다. 나머지가 과반수를 유지하여 모든 것이 동작하지만 여유가 줄어든 상태이므로 " +
-			"warning이며, 몇 개까지 더 견딜 수 있는지 알립니다. 과반수를 잃으면 EtcdUnavailable입니다. member가 하나인 경우, 방금 시작한 member, 클러스터 밖의 etcd는 제외합니다.",
+		EN: "Of several etcd members one does not run: it answers no machine that asks it, or, where no agent tells, the container of its static pod ends or is not ready, or its node no longer reports. The others still form a majority and everything works, with less in reserve: a " +
+			"warning, that says how many more may fail. When too few are left etcd itself fails, which is EtcdQuorumLost, or EtcdUnavailable where only the API server tells. A single member and a member that started a minute ago are left alone.",
+		KO: "etcd member 여러 개 중 일부가 동작하지 않습니다. 확인한 모든 머신에 응답하지 않거나, agent가 없으면 static Pod의 컨테이너가 종료되거나 준비되지 않았거나, 노드가 보고하지 않는 경우입니다. 나머지가 과반수를 유지하여 모든 것이 동작하지만 여유가 줄어든 상태이므로 " +
+			"warning이며, 몇 개까지 더 견딜 수 있는지 알립니다. 과반수를 잃으면 EtcdQuorumLost, API server만 알 수 있으면 EtcdUnavailable입니다. member가 하나인 경우와 방금 시작한 member는 제외합니다.",
 	},
 	Link:     "https://etcd.io/docs/v3.6/faq/#what-is-failure-tolerance",
 	Severity: finding.Warning,
-	Needs:    []rule.Need{rule.Any[*corev1.Pod](), rule.Optional[*coordinationv1.Lease]()},
+	Needs:    append([]rule.Need{rule.Optional[*coordinationv1.Lease]()}, optionalNodes...),
+	Machine:  machineKeys,
 	For:      time.Minute,
 	Causes:   memberCauses(),
 	Detect:   detectEtcdMemberDown,
@@ -46,6 +47,16 @@ func memberCauses() []rule.Cause {
 }
 
 func detectEtcdMemberDown(p *rule.Pass) {
+	if seen := clusters(p); len(seen) > 0 {
+		for _, c := range seen {
+			c.reportDown(p)
+		}
+		return
+	}
+	if !p.Coverage(snapshot.KindOf[*corev1.Pod]()).Readable() {
+		p.Skip(finding.Text{EN: "no machine reports on etcd, and its pods could not be read", KO: "etcd를 보고하는 머신이 없고 Pod도 읽을 수 없습니다"})
+		return
+	}
 	pods := members(p.Snapshot)
 	api := p.API()
 	if len(pods) < 2 || api.Failure != nil || slices.ContainsFunc(api.Checks, func(c snapshot.HealthCheck) bool { return !c.OK && strings.HasPrefix(c.Name, "etcd") }) {
@@ -65,7 +76,7 @@ func detectEtcdMemberDown(p *rule.Pass) {
 	left := len(pods) - len(down) - quorum(len(pods))
 	for _, pod := range down {
 		f := finding.Finding{
-			Subject:   finding.Subject{Kind: "EtcdMember", Name: pod.Spec.NodeName},
+			Subject:   finding.Subject{Kind: "EtcdMember", Name: pod.Spec.NodeName, Machine: pod.Spec.NodeName},
 			Mechanism: v1alpha1.MechanismStopped, Since: snapshot.NotReadySince(pod),
 			Explains: []finding.Subject{snapshot.SubjectOf(pod)},
 			WaitsFor: []finding.Subject{{Kind: "Node", Name: pod.Spec.NodeName}},
@@ -97,13 +108,43 @@ func detectEtcdMemberDown(p *rule.Pass) {
 					Command: "ls -l " + manifest + "; df -h /var/lib/etcd", Machine: pod.Spec.NodeName,
 				},
 			},
-			Later: []finding.Remedy{{Text: finding.Text{
-				EN: "if the machine does not come back: take the member out with `etcdctl member remove` before another is added",
-				KO: "머신이 복구되지 않으면 새 member를 추가하기 전에 `etcdctl member remove`로 제거합니다",
-			}}},
+			Later: replace(),
 		}
 		p.Report(f)
 	}
+}
+
+// reportDown tells of members that answer no machine while a majority does.
+func (c *etcdCluster) reportDown(p *rule.Pass) {
+	voters, down := c.voters(), c.down()
+	left := len(voters) - len(down) - quorum(len(voters))
+	if left < 0 && !c.agrees() || len(voters) < 2 {
+		return // That is EtcdQuorumLost.
+	}
+	for _, m := range down {
+		if m.name == "" {
+			continue // That is EtcdMemberListMismatch.
+		}
+		l := c.lossOf(p, m)
+		f := finding.Finding{
+			Subject: m.subject(), Mechanism: l.mechanism, Since: l.since, Evidence: l.evidence, Explains: podsOf(p.Snapshot, m),
+			Title:    finding.Textf("etcd member on %s is down: %d of %d run", "%s의 etcd member가 중지되었습니다: %[3]d개 중 %[2]d개 실행 중", m.label(), len(voters)-len(down), len(voters)),
+			Why:      finding.Join(". ", l.why, finding.Join(" ", reserve(left), finding.Text{EN: "etcd reads and writes as before.", KO: "etcd의 읽기와 쓰기는 정상입니다."})),
+			Remedies: finding.Remedies{Now: l.remedies, Later: replace()},
+		}
+		if m.node != "" {
+			f.WaitsFor = []finding.Subject{{Kind: "Node", Name: m.node}}
+		}
+		p.Report(f)
+	}
+}
+
+// replace is what is left where a machine is lost for good.
+func replace() []finding.Remedy {
+	return []finding.Remedy{{Text: finding.Text{
+		EN: "if the machine does not come back: take the member out with `etcdctl member remove` before another is added",
+		KO: "머신이 복구되지 않으면 새 member를 추가하기 전에 `etcdctl member remove`로 제거합니다",
+	}}}
 }
 
 // reserve says how many more members may fail.

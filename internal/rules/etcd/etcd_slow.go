@@ -29,6 +29,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://etcd.io/docs/v3.6/tuning/#disk",
 	Severity: finding.Warning,
 	Needs:    []rule.Need{rule.Any[*corev1.Pod](), rule.Optional[*coordinationv1.Lease]()},
+	Causes:   []rule.Cause{{Code: "EtcdSlowDisk", Via: rule.Itself}},
 	Detect:   detectEtcdSlow,
 })
 
@@ -67,7 +68,7 @@ func detectEtcdSlow(p *rule.Pass) {
 		}
 		last := lines[len(lines)-1]
 		f := finding.Finding{
-			Subject:   finding.Subject{Kind: "EtcdMember", Name: pod.Spec.NodeName},
+			Subject:   finding.Subject{Kind: "EtcdMember", Name: pod.Spec.NodeName, Machine: pod.Spec.NodeName},
 			Mechanism: v1alpha1.MechanismDegraded, Since: first, Confidence: v1alpha1.ConfidenceMedium,
 			Title: finding.Textf("etcd on %s is slow: %d such lines in its log within 15 minutes", "%s의 etcd가 느립니다: 15분 동안 관련 로그 %d줄", pod.Spec.NodeName, len(lines)),
 			Why: finding.Join(" ", finding.Textf("Its log says, among others: %s.", "로그 예: %s.", finding.Quote(last)), finding.Text{

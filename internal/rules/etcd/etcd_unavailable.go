@@ -29,6 +29,9 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Critical,
 	Needs:    []rule.Need{rule.Optional[*coordinationv1.Lease](), rule.Optional[*corev1.Pod]()},
 	Causes: []rule.Cause{
+		{Code: "EtcdQuorumLost", Via: rule.Itself},
+		{Code: "EtcdNoLeader", Via: rule.Itself},
+		{Code: "EtcdAlarm", Via: rule.Itself},
 		{Code: "ContainerCrashLoop", Via: rule.Cluster, Holds: isMember},
 		{Code: "ContainerStartFailing", Via: rule.Cluster, Holds: isMember},
 		{Code: "LivenessProbeFailing", Via: rule.Cluster, Holds: isMember},
