@@ -191,14 +191,11 @@ func (c *etcdCluster) lossFromAfar(now time.Time, m etcdMember) loss {
 			l.evidence = append(l.evidence, from.Evidence(e))
 		}
 	}
-	at := finding.Text{}
-	if !l.since.IsZero() {
-		at = finding.Textf(" since %s", ", %s부터", finding.Clock(now, l.since))
-	}
-	// The order of the two differs between the languages.
-	l.why = finding.Text{
-		EN: finding.Join("", l.why, at, finding.Format(" (seen by %s)", "", finding.List(seenBy))).EN,
-		KO: finding.Format("", "%s(%s에서 확인%s)", l.why, finding.List(seenBy), at).KO,
+	seen := finding.List(seenBy)
+	if l.since.IsZero() {
+		l.why = finding.Format("%s (seen by %s)", "%s(%s에서 확인)", l.why, seen)
+	} else {
+		l.why = finding.Format("%[1]s since %[3]s (seen by %[2]s)", "%s(%s에서 확인, %s부터)", l.why, seen, finding.Verbatim(finding.Clock(now, l.since)))
 	}
 	l.remedies = []finding.Remedy{{Text: finding.Text{EN: "diagnose the machine itself, as root", KO: "해당 머신에서 root로 진단합니다"}, Command: "kubectl-maek machine", Machine: cmp.Or(m.node, m.host)}}
 	return l
