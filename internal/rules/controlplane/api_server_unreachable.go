@@ -21,17 +21,24 @@ var _ = Catalog.Add(rule.Rule{
 			"TLS, the answer itself), because each is mended elsewhere: in DNS, on the control-plane machine, in its certificates, in etcd. Pods that run go on " +
 			"running; nothing can be started, stopped or changed. One of several addresses that does not answer while another of the same family does is a warning. " +
 			"An API server that answers with an error is ApiServerRejectsRequests, and one that is not ready is ApiServerNotReady. An IPv6 address that this machine " +
-			"has no route to is left alone.",
+			"has no route to is left alone. Where nobody asked it and machines were read, it is judged by the address under which their kubelets report: one that refuses, or that none of several machines reaches.",
 		KO: "API server로 보낸 요청에 HTTP 응답이 없습니다. 이름 해석, TCP 연결, TLS, 응답 중 어느 단계에서 멈추는지에 따라 조치할 곳(DNS, control plane 머신, 인증서, etcd)이 다르므로 " +
 			"그 단계를 알립니다. 실행 중인 Pod는 계속 동작하지만 아무것도 시작, 중지, 변경할 수 없습니다. 주소가 여러 개이고 같은 종류(IPv4, IPv6)의 주소 중 일부만 응답하지 않으면 warning입니다. " +
-			"오류로 응답하면 ApiServerRejectsRequests, 준비되지 않았다고 응답하면 ApiServerNotReady입니다. 이 머신에서 경로가 없는 IPv6 주소는 문제로 보지 않습니다.",
+			"오류로 응답하면 ApiServerRejectsRequests, 준비되지 않았다고 응답하면 ApiServerNotReady입니다. 이 머신에서 경로가 없는 IPv6 주소는 문제로 보지 않습니다. " +
+			"API server에 요청하지 않고 머신만 읽은 경우에는 kubelet이 보고하는 주소로 판단하며, 그 주소가 연결을 거부하거나 여러 머신 중 어느 것도 연결하지 못하면 보고합니다.",
 	},
 	Link:     "https://kubernetes.io/docs/tasks/debug/debug-cluster/",
 	Severity: finding.Critical,
+	Machine:  apiServerOnMachineKeys(),
+	Causes:   onMachine(),
 	Detect:   detectAPIServerUnreachable,
 })
 
 func detectAPIServerUnreachable(p *rule.Pass) {
+	if !p.API().Asked && len(p.Machines()) > 0 {
+		reportUnreachedByKubelets(p)
+		return
+	}
 	if !asked(p) {
 		return
 	}

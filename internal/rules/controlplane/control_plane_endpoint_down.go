@@ -33,13 +33,13 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    []rule.Need{rule.Any[*discoveryv1.EndpointSlice](), rule.Any[*corev1.Pod](), rule.Optional[*coordinationv1.Lease]()},
 	For:      time.Minute,
-	Causes: []rule.Cause{
+	Causes: append(onMachine(), []rule.Cause{
 		{Code: "ContainerCrashLoop", Via: rule.Cluster, Holds: claimsSubject},
 		{Code: "ContainerStartFailing", Via: rule.Cluster, Holds: claimsSubject},
 		{Code: "LivenessProbeFailing", Via: rule.Cluster, Holds: claimsSubject},
 		{Code: "ContainerOOMKilled", Via: rule.Cluster, Holds: claimsSubject},
 		{Code: "ImageNotFound", Via: rule.Cluster, Holds: claimsSubject},
-	},
+	}...),
 	Detect: detectControlPlaneEndpointDown,
 })
 

@@ -320,6 +320,7 @@ func leaderCauses(component string) []rule.Cause {
 		{Code: "LeasesNotRenewed", Via: rule.Cluster},
 		{Code: "NodeUnreachable", Via: rule.Cluster, Holds: heldThere},
 	}
+	out = append(out, onMachine()...)
 	for _, code := range []finding.Code{
 		"ContainerCrashLoop", "ContainerOOMKilled", "ContainerStartFailing", "ImageArchitectureMismatch", "ImageNameInvalid", "ImageNotFound", "ImagePullFailed", "LivenessProbeFailing", "StartupProbeFailing",
 	} {

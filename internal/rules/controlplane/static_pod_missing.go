@@ -27,7 +27,11 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/",
 	Severity: finding.Warning,
 	Needs:    []rule.Need{rule.Whole[*corev1.Pod](), rule.Whole[*corev1.Node](), rule.Whole[*coordinationv1.Lease]()},
-	Detect:   detectStaticPodMissing,
+	Causes: []rule.Cause{
+		{Code: "StaticPodManifestInvalid", Via: rule.Itself},
+		{Code: "StaticPodManifestMissing", Via: rule.Itself},
+	},
+	Detect: detectStaticPodMissing,
 })
 
 // staticComponents are what kubeadm runs as static pods

@@ -26,6 +26,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    readyFalseNeeds(),
 	For:      30 * time.Second,
+	Causes:   []rule.Cause{{Code: "ContainerRuntimeStopped", Via: rule.OnMachine}},
 	Detect:   detectContainerRuntimeDown,
 })
 

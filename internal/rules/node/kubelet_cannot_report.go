@@ -35,13 +35,13 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    append(lossNeeds(), rule.Optional[*certificatesv1.CertificateSigningRequest]()),
 	For:      time.Minute,
-	Causes: []rule.Cause{
+	Causes: append(kubeletOnMachine(), []rule.Cause{
 		{Code: "LeasesNotRenewed", Via: rule.Cluster},
 		{Code: "NodesLostTogether", Via: rule.Claimed},
 		{Code: "WebhookUnavailable", Via: rule.Claimed},
 		{Code: "CertificateSigningRequestStuck", Via: rule.Claimed},
 		{Code: "ApiServerOverloaded", Via: rule.Cluster, Holds: critical},
-	},
+	}...),
 	Detect: detectKubeletCannotReport,
 })
 

@@ -26,7 +26,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/architecture/nodes/#node-heartbeats",
 	Severity: finding.Warning,
 	Needs:    lossNeeds(),
-	Causes:   []rule.Cause{{Code: "NodesLostTogether", Via: rule.Claimed}},
+	Causes:   append(kubeletOnMachine(), rule.Cause{Code: "NodesLostTogether", Via: rule.Claimed}),
 	// No further patience: a Lease that ran out is 50 s of silence, and the port is shut now.
 	Detect: detectKubeletStopped,
 })

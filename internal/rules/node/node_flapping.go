@@ -28,6 +28,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/architecture/nodes/#node-status",
 	Severity: finding.Warning,
 	Needs:    []rule.Need{rule.Any[*corev1.Node](), rule.Any[*corev1.Event](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*corev1.Pod]()},
+	Causes:   kubeletOnMachine(),
 	Detect:   detectNodeFlapping,
 })
 

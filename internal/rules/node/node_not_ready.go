@@ -29,10 +29,10 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    readyFalseNeeds(),
 	For:      time.Minute,
-	Causes: []rule.Cause{
+	Causes: append(kubeletOnMachine(), []rule.Cause{
 		{Code: "WebhookUnavailable", Via: rule.Claimed},
 		{Code: "ApiServerOverloaded", Via: rule.Cluster, Holds: critical},
-	},
+	}...),
 	Detect: detectNodeNotReady,
 })
 

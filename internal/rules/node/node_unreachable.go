@@ -29,15 +29,16 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/architecture/nodes/#node-heartbeats",
 	Severity: finding.Warning,
 	Needs:    lossNeeds(),
+	Machine:  lossKeys(),
 	For:      time.Minute,
-	Causes: []rule.Cause{
+	Causes: append(kubeletOnMachine(), []rule.Cause{
 		{Code: "LeasesNotRenewed", Via: rule.Cluster},
 		{Code: "NodesLostTogether", Via: rule.Claimed},
 		{Code: "KubeletCannotReport", Via: rule.Itself},
 		{Code: "WebhookUnavailable", Via: rule.Claimed},
 		{Code: "CertificateSigningRequestStuck", Via: rule.Claimed},
 		{Code: "ApiServerOverloaded", Via: rule.Cluster, Holds: critical},
-	},
+	}...),
 	Detect: detectNodeUnreachable,
 })
 
@@ -108,6 +109,15 @@ func unreachable(p *rule.Pass, l loss, all []loss, answer snapshot.Answer) findi
 			EN: "The kubelet stopped, the machine is off, or the network to it is cut: the API alone cannot tell which, and the kubelet's port could not be asked.",
 			KO: "kubelet 중지, 머신 꺼짐, 네트워크 단절 중 하나입니다. kubelet 포트를 확인하지 못하여 API만으로는 구분할 수 없습니다.",
 		}
+	}
+	if m, ok := reported(p, l); ok {
+		class = asSeenThere(m)
+		f.Title = finding.Textf("node %s does not report, and its machine is up", "노드 %s: 머신은 켜져 있으나 보고가 끊겼습니다", name)
+		f.RuledOut = append([]finding.Statement{machineUp(m)}, pathOpen(m)...)
+		f.Remedies.Now = []finding.Remedy{{
+			Text:    finding.Text{EN: "the kubelet's own state and words", KO: "kubelet의 상태와 로그를 확인합니다"},
+			Command: "systemctl status kubelet --no-pager; journalctl -u kubelet -n 50 --no-pager", Machine: name,
+		}}
 	}
 	f.Why = finding.Join(" ", l.how, class, companions(l, all), carries(p.Snapshot, l.node))
 	if len(f.Remedies.Now) == 0 {

@@ -32,8 +32,9 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link:     "https://kubernetes.io/docs/concepts/architecture/nodes/#rate-limits-on-eviction",
 	Severity: finding.Warning, Gravest: finding.Critical,
-	Needs: lossNeeds(),
-	For:   30 * time.Second,
+	Needs:   lossNeeds(),
+	Machine: lossKeys(),
+	For:     30 * time.Second,
 	Causes: []rule.Cause{
 		{Code: "LeasesNotRenewed", Via: rule.Cluster},
 		{Code: "ApiServerOverloaded", Via: rule.Cluster, Holds: critical},
@@ -42,7 +43,7 @@ var _ = Catalog.Add(rule.Rule{
 })
 
 func detectNodesLostTogether(p *rule.Pass) {
-	groups := lostAtOnce(losses(p))
+	groups := lostAtOnce(slices.DeleteFunc(losses(p), func(l loss) bool { return toldThere(p, l) }))
 	taken := map[finding.Subject]bool{}
 	for _, g := range groups {
 		f := lostTogether(p, g)
