@@ -36,6 +36,11 @@ lab: bin/lab bin/kubectl-maek ## Make a real cluster on this machine (as root)
 	@echo 'Break it:       bin/lab exec w1 -- systemctl stop kubelet'
 	@echo 'Take it away:   make lab-down'
 
+.PHONY: lab-agents
+lab-agents: images ## Install agents on that cluster, or bring them up to date
+	eval "$$(bin/lab env)" && bin/kubectl-maek install --agent --image ghcr.io/maek-dev/maek-agent:$(VERSION) | kubectl apply -f - && \
+		kubectl -n maek-system rollout restart daemonset/maek-agent && kubectl -n maek-system rollout status daemonset/maek-agent --timeout=180s
+
 .PHONY: lab-down
 lab-down: bin/lab ## Take that cluster away
 	bin/lab down
