@@ -31,6 +31,8 @@ const (
 	slowCommit = 0.25
 	lateFsync  = 0.1
 	manyLate   = 5
+	// minute in seconds.
+	minute = 60
 )
 
 func detectEtcdSlowDisk(p *rule.Pass) {
@@ -56,7 +58,7 @@ func detectEtcdSlowDisk(p *rule.Pass) {
 			}
 			f.Why = finding.Join(" ", finding.Textf("Over the last %d minutes, 99 of 100 writes to its log took up to %s and commits up to %s; less than 10 ms and 25 ms are normal.",
 				"최근 %d분 동안 WAL 쓰기의 99%%는 %s, commit의 99%%는 %s까지 걸렸습니다. 정상은 10 ms와 25 ms 미만입니다.",
-				(time.Duration(window)*time.Second).Round(time.Second).String(), seconds(fsync), seconds(commit)), finding.Text{
+				max(1, int(window)/minute), seconds(fsync), seconds(commit)), finding.Text{
 				EN: "Every write of the cluster waits for the majority's disks.", KO: "클러스터의 모든 쓰기는 과반수 member의 디스크를 기다립니다.",
 			})
 			f.Remedies = finding.Remedies{
