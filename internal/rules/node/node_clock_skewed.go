@@ -30,6 +30,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/troubleshooting-kubeadm/",
 	Severity: finding.Info, Gravest: finding.Warning,
 	Needs:  []rule.Need{rule.Any[*corev1.Node](), rule.Any[*coordinationv1.Lease]()},
+	Causes: []rule.Cause{{Code: "ClockUnsynchronized", Via: rule.OnMachine}},
 	Detect: detectNodeClockSkewed,
 })
 

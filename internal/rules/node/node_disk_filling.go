@@ -30,7 +30,11 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/architecture/garbage-collection/#container-image-lifecycle",
 	Severity: finding.Warning,
 	Needs:    []rule.Need{rule.Any[*corev1.Node](), rule.Any[*corev1.Event](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*corev1.Pod]()},
-	Detect:   detectNodeDiskFilling,
+	Causes: []rule.Cause{
+		{Code: "FilesystemFull", Via: rule.OnMachine, Holds: explainsPressure},
+		{Code: "FilesystemFilling", Via: rule.OnMachine, Holds: explainsPressure},
+	},
+	Detect: detectNodeDiskFilling,
 })
 
 // imageRounds is how old the last failure to free space may be: images are collected every 5 minutes

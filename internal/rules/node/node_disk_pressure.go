@@ -24,6 +24,10 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/",
 	Severity: finding.Warning,
 	Needs:    pressureNeeds(),
+	Causes: []rule.Cause{
+		{Code: "FilesystemFull", Via: rule.OnMachine, Holds: explainsPressure},
+		{Code: "InodesExhausted", Via: rule.OnMachine, Holds: explainsPressure},
+	},
 	Detect: pressure{
 		condition: corev1.NodeDiskPressure,
 		of:        finding.Text{EN: "disk space", KO: "디스크 공간이"},

@@ -24,6 +24,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/",
 	Severity: finding.Warning,
 	Needs:    pressureNeeds(),
+	Causes:   []rule.Cause{{Code: "MachineMemoryExhausted", Via: rule.OnMachine}},
 	Detect: pressure{
 		condition: corev1.NodeMemoryPressure,
 		of:        finding.Text{EN: "memory", KO: "메모리가"},

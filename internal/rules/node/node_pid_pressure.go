@@ -24,6 +24,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/policy/pid-limiting/",
 	Severity: finding.Warning,
 	Needs:    pressureNeeds(),
+	Causes:   []rule.Cause{{Code: "ProcessLimitReached", Via: rule.OnMachine}},
 	Detect: pressure{
 		condition: corev1.NodePIDPressure,
 		of:        finding.Text{EN: "process ids", KO: "프로세스 ID가"},
