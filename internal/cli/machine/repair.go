@@ -281,4 +281,6 @@ func (r *repairer) say(format string, args ...any) {
 }
 
 // tell is say in the user's language.
-func (r *repairer) tell(en, ko string, args ...any) { r.say("%s", finding.Textf(en, ko, args...).In(r.lang)) }
+func (r *repairer) tell(en, ko string, args ...any) {
+	r.say("%s", finding.Textf(en, ko, args...).In(r.lang))
+}

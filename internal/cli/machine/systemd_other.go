@@ -7,4 +7,6 @@ import (
 	"errors"
 )
 
-func connect(context.Context, string) (bus, error) { return nil, errors.New("there is no systemd here") }
+func connect(context.Context, string) (bus, error) {
+	return nil, errors.New("there is no systemd here")
+}

@@ -37,7 +37,7 @@ var etcd = part{
 		{
 			title: label("etcd here, measured", "이 머신의 etcd 측정값"), names: once("etcd/metrics/*"),
 			columns: []column{
-				text(label("KNOWS A LEADER", "leader 인지"), "etcd/metrics/has-leader"), text(label("LEADER CHANGES", "leader 교체"), "etcd/metrics/leader-changes"),
+				{label("KNOWS A LEADER", "leader 인지"), knowsLeader}, text(label("LEADER CHANGES", "leader 교체"), "etcd/metrics/leader-changes"),
 				text(label("IN 15 MIN", "최근 15분"), "etcd/metrics/leader-changes-lately"),
 				seconds(label("FSYNC P99", "fsync p99"), "etcd/metrics/fsync-p99"), seconds(label("COMMIT P99", "commit p99"), "etcd/metrics/commit-p99"),
 				text(label("WRITES WAITING", "대기 중인 쓰기"), "etcd/metrics/proposals-pending"), text(label("REFUSED", "거부됨"), "etcd/metrics/proposals-failed-lately"),
@@ -73,4 +73,15 @@ func alarms(v *view, name string) string {
 		}
 	}
 	return strings.Join(out, ", ")
+}
+
+func knowsLeader(v *view, _ string) string {
+	switch v.m.Value("etcd/metrics/has-leader") {
+	case "1":
+		return finding.Text{EN: "yes", KO: "예"}.In(v.o.Language)
+	case "0":
+		return finding.Text{EN: "NO", KO: "아니요"}.In(v.o.Language)
+	default:
+		return ""
+	}
 }

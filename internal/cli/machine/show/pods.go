@@ -1,18 +1,32 @@
 package show
 
-import "github.com/maek-dev/maek/internal/finding"
+import (
+	"slices"
+	"strings"
+
+	"github.com/maek-dev/maek/internal/finding"
+)
 
 // pods is what crictl pods tells.
 var pods = part{
 	name: "pods", prefixes: []string{"sandbox"}, monitors: []string{"cri"},
 	tables: []table{{
-		title: label("Pods that the container runtime has here", "이 머신의 container runtime이 가진 Pod"), names: under("sandbox/*/pod"),
+		title: label("Pods that the container runtime has here", "이 머신의 container runtime이 가진 Pod"), names: byPod,
 		columns: []column{
 			text(headPod, "sandbox/*/pod"), text(headState, "sandbox/*/state"), moment(headSince, "sandbox/*/created"),
 			text(label("RUNNING", "실행"), "sandbox/*/running"), text(label("ENDED", "종료"), "sandbox/*/exited"), text(label("NOT STARTED", "시작 안 됨"), "sandbox/*/created-only"),
 			text(headAddress, "sandbox/*/ip"), yes(label("STATIC", "static"), "sandbox/*/static", label("yes", "예")),
 		},
 	}},
+}
+
+// byPod are the UIDs of pods in the order of their names.
+func byPod(v *view) []string {
+	uids := v.m.Names("sandbox/*/pod")
+	slices.SortStableFunc(uids, func(a, b string) int {
+		return strings.Compare(v.m.Value(at("sandbox/*/pod", a)), v.m.Value(at("sandbox/*/pod", b)))
+	})
+	return uids
 }
 
 // certificates is what openssl x509 tells of every file.

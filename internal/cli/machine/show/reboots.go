@@ -2,6 +2,7 @@ package show
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/maek-dev/maek/internal/finding"
 )
@@ -35,7 +36,7 @@ var load = part{
 		{
 			title: label("Limits of the machine", "머신의 한도"), names: under("limit/*/max"),
 			columns: []column{
-				itself(headName), text(label("USED", "사용"), "limit/*/used"), text(label("OF", "한도"), "limit/*/max"), percent(label("USE", "사용률"), "limit/*/used", "limit/*/max", false),
+				itself(headName), text(label("USED", "사용"), "limit/*/used"), {label("OF", "한도"), most}, percent(label("USE", "사용률"), "limit/*/used", "limit/*/max", false),
 				notes(label("NOTES", "비고"),
 					nonzero(label("packets dropped", "버린 패킷"), "limit/*/dropped"), nonzero(label("not entered", "등록 실패"), "limit/*/insert-failed"),
 					nonzero(label("zombies", "zombie"), "limit/*/zombies"), text(label("of", "부모"), "limit/*/zombies-of")),
@@ -66,6 +67,14 @@ var load = part{
 			},
 		},
 	},
+}
+
+// most is a limit; one of as many as can be counted is none.
+func most(v *view, name string) string {
+	if n, ok := v.m.Int(at("limit/*/max", name)); ok && n == math.MaxInt64 {
+		return finding.Text{EN: "no limit", KO: "제한 없음"}.In(v.o.Language)
+	}
+	return v.m.Value(at("limit/*/max", name))
 }
 
 // share is a column of percentages.

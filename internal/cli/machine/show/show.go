@@ -25,7 +25,7 @@ type part struct {
 	tables   []table
 }
 
-var parts = []part{units, etcd, overlay, disks, network, storage, reboots, load, pods, certificates, logs}
+var parts = []part{units, etcd, overlay, disks, network, storage, reboots, load, pods, certificates, cluster, logs}
 
 // Parts are the names that can be asked for, besides All.
 func Parts() []string {
