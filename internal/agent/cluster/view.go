@@ -200,6 +200,11 @@ func (v *View) keep(ctx context.Context) {
 				timer.Stop()
 			case <-timer.C:
 			}
+			// What changed while it waited is written with it.
+			select {
+			case <-v.change:
+			default:
+			}
 		}
 		if err := v.save(); err != nil {
 			v.o.Log.Error("what is known of the cluster could not be kept", "error", err)
