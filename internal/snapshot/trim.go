@@ -59,9 +59,9 @@ func Trim(o Object) {
 	}
 }
 
-// flannelAddressAnnotation tells where flannel on other nodes sends a node's traffic
-// (https://github.com/flannel-io/flannel/blob/master/pkg/subnet/kube/annotations.go).
-const flannelAddressAnnotation = "flannel.alpha.coreos.com/public-ip"
+// flannelAnnotations is the prefix of the annotations in which flannel on a node tells the others where and
+// how to send its traffic (https://github.com/flannel-io/flannel/blob/master/pkg/subnet/kube/annotations.go).
+const flannelAnnotations = "flannel.alpha.coreos.com/"
 
 // keptAnnotations are the annotations that something reads. All others are dropped: deployment tools
 // keep copies of whole manifests in annotations, Secrets among them, under ever new names (kubectl's
@@ -72,7 +72,6 @@ var keptAnnotations = map[string]bool{
 	corev1.EndpointsLastChangeTriggerTime: true,
 	revisionAnnotation:                    true,
 	revisionHistoryAnnotation:             true,
-	flannelAddressAnnotation:              true,
 	defaultClassAnnotation:                true,
 	betaDefaultClassAnnotation:            true,
 	corev1.BetaStorageClassAnnotation:     true,
@@ -84,7 +83,7 @@ const ownAnnotations = "maek.dev/"
 // trimAnnotations keeps the annotations that something reads. It returns nil where none is left.
 func trimAnnotations(in map[string]string) map[string]string {
 	maps.DeleteFunc(in, func(key, _ string) bool {
-		return !keptAnnotations[key] && !strings.HasPrefix(key, ownAnnotations)
+		return !keptAnnotations[key] && !strings.HasPrefix(key, ownAnnotations) && !strings.HasPrefix(key, flannelAnnotations)
 	})
 	if len(in) == 0 {
 		return nil

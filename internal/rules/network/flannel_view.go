@@ -1,0 +1,241 @@
+package network
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// flannelPrefix begins the annotations in which each flanneld tells the others where to send
+// (github.com/flannel-io/flannel, pkg/subnet/kube/annotations.go).
+const flannelPrefix = "flannel.alpha.coreos.com/"
+
+// flannelEvidence is what rules about flannel read of machines.
+var flannelEvidence = []snapshot.EvidenceKey{
+	"overlay/device/*/*", "overlay/route/*", "overlay/neighbour/*/*", "overlay/forwarding/*/*",
+	"flannel/running", "flannel/unit-file", "flannel/store", "flannel/setting/*", "flannel/setting-overridden/*",
+	"flannel/subnet-file/*", "flannel/docker/*", "flannel/config/*", "flannel/etcd/*", "flannel/lease/*/*",
+	"cni/first", "cni/configuration/*/*",
+	"cluster/node/*/internal-ip", "cluster/node/*/pod-cidr", "cluster/node/*/deleting",
+	"cluster/node/*/flannel-public-ip", "cluster/node/*/flannel-backend-data", "cluster/node/*/flannel-backend-type",
+}
+
+// flannelNeeds are the kinds that say the same as machines' evidence, where they could be read.
+func flannelNeeds() []rule.Need { return []rule.Need{rule.Optional[*corev1.Node]()} }
+
+// holder is a node as flannel knows it: it holds a range of pod addresses, and the others send to it.
+type holder struct {
+	// node is its name; empty where a lease's address is no known node's.
+	node string
+	// subnet of its pods, IPv4.
+	subnet netip.Prefix
+	// publicIP is where the others send.
+	publicIP string
+	// backend by which they do.
+	backend string
+	// vni and mac of its VXLAN device; vni is 1 where flannel of old did not say it.
+	vni int64
+	mac string
+	// changing tells that this was only just written, so that others need not know it yet.
+	changing bool
+	// said is where all this was read.
+	said finding.Evidence
+}
+
+// name of a holder for people.
+func (h holder) name() string { return cmp.Or(h.node, h.publicIP) }
+
+// device is the name of its VXLAN device.
+func (h holder) device() string { return "flannel." + itoa(h.vni) }
+
+// overlay is flannel's network as one machine can know it.
+type overlay struct {
+	// holders of subnets, by subnet.
+	holders []holder
+	// own is the machine's own; nil where it has none, or nobody knows.
+	own *holder
+	// whole tells that nobody else can have a subnet.
+	whole bool
+}
+
+// peers are all holders but the machine's own.
+func (o overlay) peers() []holder {
+	return slices.DeleteFunc(slices.Clone(o.holders), func(h holder) bool { return o.own != nil && h.subnet == o.own.subnet })
+}
+
+// flannelView reads who holds which subnet: from the Nodes once for all machines, from a machine's own
+// evidence where it must.
+type flannelView struct {
+	pass    *rule.Pass
+	nodes   []holder
+	whole   bool
+	byIP    map[string]string
+	created map[string]time.Time
+}
+
+// settlingTime is how long flanneld on other machines may take to write what one has announced, with room
+// for reports that are not of the same second.
+const settlingTime = 90 * time.Second
+
+func readFlannel(p *rule.Pass) *flannelView {
+	v := &flannelView{pass: p, byIP: map[string]string{}, created: map[string]time.Time{}}
+	v.whole = p.Coverage(snapshot.KindOf[*corev1.Node]()).Known()
+	for _, n := range snapshot.List[*corev1.Node](p.Snapshot) {
+		for _, a := range n.Status.Addresses {
+			if a.Type == corev1.NodeInternalIP || a.Type == corev1.NodeExternalIP {
+				v.byIP[a.Address] = n.Name
+			}
+		}
+		v.created[n.Name] = n.CreationTimestamp.Time
+		if h, ok := holderOf(p.Now(), n); ok {
+			v.nodes = append(v.nodes, h)
+		}
+	}
+	sortHolders(v.nodes)
+	return v
+}
+
+// holderOf reads a Node's annotations; false where flannel has not announced it whole.
+func holderOf(now time.Time, n *corev1.Node) (holder, bool) {
+	cidr := n.Spec.PodCIDR
+	if cidr == "" && len(n.Spec.PodCIDRs) > 0 {
+		cidr = n.Spec.PodCIDRs[0]
+	}
+	written := n.CreationTimestamp.Time
+	for _, f := range n.ManagedFields {
+		if strings.HasPrefix(f.Manager, "flannel") && f.Time != nil {
+			written = finding.Later(written, f.Time.Time)
+		}
+	}
+	h, ok := announced(n.Name, cidr, n.Annotations[flannelPrefix+"public-ip"], n.Annotations[flannelPrefix+"backend-type"], n.Annotations[flannelPrefix+"backend-data"])
+	h.changing = now.Sub(written) < settlingTime || n.DeletionTimestamp != nil
+	h.said = finding.Evidence{Source: "Node " + n.Name, Path: ".metadata.annotations[" + flannelPrefix + "backend-data]", Value: n.Annotations[flannelPrefix+"backend-data"]}
+	return h, ok && n.Annotations[flannelPrefix+"kube-subnet-manager"] == "true"
+}
+
+// announced reads what flanneld announces of a node.
+func announced(node, cidr, publicIP, backend, data string) (holder, bool) {
+	h := holder{node: node, publicIP: publicIP, backend: backend, vni: 1}
+	subnet, err := netip.ParsePrefix(cidr)
+	if err != nil || publicIP == "" || backend == "" {
+		return h, false
+	}
+	h.subnet = subnet.Masked()
+	var d struct {
+		VNI     *int64
+		VtepMAC string
+	}
+	// Backends without data announce "null".
+	if json.Unmarshal([]byte(data), &d) == nil {
+		h.mac = strings.ToLower(d.VtepMAC)
+		if d.VNI != nil {
+			h.vni = *d.VNI
+		}
+	}
+	return h, h.subnet.Addr().Is4() && (backend != "vxlan" || h.mac != "")
+}
+
+// of is the network as a machine knows it.
+func (v *flannelView) of(m snapshot.Machine) overlay {
+	var o overlay
+	switch {
+	case m.Value("flannel/store") == "etcd":
+		o.holders, o.whole = v.leases(m), m.True("flannel/etcd/all-leases")
+	case len(v.nodes) > 0:
+		o.holders, o.whole = v.nodes, v.whole
+	default:
+		o.holders = remembered(m)
+	}
+	for i, h := range o.holders {
+		if h.node == m.Node() {
+			o.own = &o.holders[i]
+		}
+	}
+	return o
+}
+
+// leases are the holders in flannel's etcd, as a machine read them.
+func (v *flannelView) leases(m snapshot.Machine) []holder {
+	byIP := v.byIP
+	if len(byIP) == 0 {
+		byIP = map[string]string{}
+		for _, node := range m.Names("cluster/node/*/internal-ip") {
+			for _, ip := range strings.Split(m.Value(snapshot.KeyOf("cluster", "node", node, "internal-ip")), ",") {
+				byIP[ip] = node
+			}
+		}
+	}
+	var out []holder
+	for _, subnet := range m.Names("flannel/lease/*/public-ip") {
+		key := func(word string) snapshot.EvidenceKey { return snapshot.KeyOf("flannel", "lease", subnet, word) }
+		prefix, err := netip.ParsePrefix(subnet)
+		if err != nil {
+			continue
+		}
+		h := holder{
+			subnet: prefix, publicIP: m.Value(key("public-ip")), backend: m.Value(key("backend")), vni: 1, mac: strings.ToLower(m.Value(key("mac"))),
+			said: m.Evidence(key("public-ip")),
+		}
+		if vni, ok := m.Int(key("vni")); ok {
+			h.vni = vni
+		}
+		h.node = byIP[h.publicIP]
+		if h.node == "" && ownAddress(m, h.publicIP) {
+			h.node = m.Node()
+		}
+		out = append(out, h)
+	}
+	sortHolders(out)
+	return out
+}
+
+// ownAddress tells whether a machine sends its overlay's traffic from an address.
+func ownAddress(m snapshot.Machine, ip string) bool {
+	for _, e := range m.Select("overlay/device/*/*") {
+		switch e.Key.Segments()[3] {
+		case "local":
+			if e.Value == ip {
+				return true
+			}
+		case "underlay-addresses":
+			for _, a := range strings.Fields(e.Value) {
+				if at, _, _ := strings.Cut(a, "/"); at == ip {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// remembered are the holders as the machine's agent last heard them of the API server.
+func remembered(m snapshot.Machine) []holder {
+	var out []holder
+	for _, node := range m.Names("cluster/node/*/flannel-public-ip") {
+		key := func(word string) snapshot.EvidenceKey { return snapshot.KeyOf("cluster", "node", node, word) }
+		cidr, _, _ := strings.Cut(m.Value(key("pod-cidr")), ",")
+		h, ok := announced(node, cidr, m.Value(key("flannel-public-ip")), cmp.Or(m.Value(key("flannel-backend-type")), "vxlan"), m.Value(key("flannel-backend-data")))
+		h.changing = m.True(key("deleting"))
+		h.said = m.Evidence(key("flannel-backend-data"))
+		if ok {
+			out = append(out, h)
+		}
+	}
+	sortHolders(out)
+	return out
+}
+
+func sortHolders(holders []holder) {
+	slices.SortFunc(holders, func(a, b holder) int {
+		return cmp.Or(a.subnet.Addr().Compare(b.subnet.Addr()), cmp.Compare(a.subnet.Bits(), b.subnet.Bits()), cmp.Compare(a.name(), b.name()))
+	})
+}
