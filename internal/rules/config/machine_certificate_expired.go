@@ -24,24 +24,37 @@ var _ = Catalog.Add(rule.Rule{
 	Machine: []snapshot.EvidenceKey{
 		"certificate/*/subject", "certificate/*/not-before", "certificate/*/not-after", "certificate/*/authority", "kubelet/client-certificate/path",
 	},
-	Detect: func(p *rule.Pass) {
-		for _, m := range p.Machines() {
-			for _, c := range machineCertificates(m) {
-				switch now := m.ObservedAt(); {
-				case now.After(c.notAfter):
-					p.Report(c.over(
-						finding.Textf("machine %s: the certificate %s has expired", "머신 %s: 인증서 %s 파일이 만료되었습니다", m.Node(), c.file),
-						finding.Textf("it was valid until %s", "%s까지 유효했습니다", finding.Clock(now, c.notAfter)), c.notAfter))
-				case now.Add(clocksApart).Before(c.notBefore):
-					p.Report(c.over(
-						finding.Textf("machine %s: the certificate %s is not yet valid", "머신 %s: 인증서 %s 파일이 아직 유효하지 않습니다", m.Node(), c.file),
-						finding.Textf("it is valid from %s, and the machine's clock says %s: one of the clocks is wrong, this machine's or that of whoever made it",
-							"%s부터 유효한데 머신의 시계는 %s입니다. 머신 또는 발급한 쪽의 시계가 틀렸습니다", finding.Clock(now, c.notBefore), finding.Clock(now, now)), time.Time{}))
-				}
-			}
-		}
-	},
+	Detect: detectMachineCertificateExpired,
 })
+
+func detectMachineCertificateExpired(p *rule.Pass) {
+	for _, m := range p.Machines() {
+		now := m.ObservedAt()
+		var over []machineCertificate
+		var findings []finding.Finding
+		for _, c := range machineCertificates(m) {
+			switch {
+			case now.After(c.notAfter):
+				findings = append(findings, c.over(
+					finding.Textf("machine %s: the certificate %s has expired", "머신 %s: 인증서 %s 파일이 만료되었습니다", m.Node(), c.file),
+					finding.Textf("it was valid until %s", "%s까지 유효했습니다", finding.Clock(now, c.notAfter)), c.notAfter))
+			case now.Add(clocksApart).Before(c.notBefore):
+				findings = append(findings, c.over(
+					finding.Textf("machine %s: the certificate %s is not yet valid", "머신 %s: 인증서 %s 파일이 아직 유효하지 않습니다", m.Node(), c.file),
+					finding.Textf("it is valid from %s, and the machine's clock says %s: one of the clocks is wrong, this machine's or that of whoever made it",
+						"%s부터 유효한데 머신의 시계는 %s입니다. 머신 또는 발급한 쪽의 시계가 틀렸습니다", finding.Clock(now, c.notBefore), finding.Clock(now, now)), time.Time{}))
+			default:
+				continue
+			}
+			over = append(over, c)
+		}
+		for _, f := range together(m, over, findings, func(n int) finding.Text {
+			return finding.Textf("machine %s: %d certificates are not valid", "머신 %s: 인증서 %d개가 유효하지 않습니다", m.Node(), n)
+		}) {
+			p.Report(f)
+		}
+	}
+}
 
 // clocksApart is by how much clocks may differ before a certificate from the future is told.
 const clocksApart = 5 * time.Minute

@@ -23,24 +23,41 @@ var _ = Catalog.Add(rule.Rule{
 	Machine: []snapshot.EvidenceKey{
 		"certificate/*/subject", "certificate/*/not-before", "certificate/*/not-after", "certificate/*/authority", "kubelet/client-certificate/path",
 	},
-	Detect: func(p *rule.Pass) {
-		for _, m := range p.Machines() {
-			for _, c := range machineCertificates(m) {
-				left, life := c.notAfter.Sub(m.ObservedAt()), c.notAfter.Sub(c.notBefore)
-				if left <= 0 || left > soon || life < shortLived && left > life/10 || c.use.severity == finding.Info {
-					continue
-				}
-				p.Report(finding.Finding{
-					Subject: c.subject(), Mechanism: v1alpha1.MechanismExpired, Field: c.file,
-					Title: finding.Format("machine %s: the certificate %s expires in %s", "머신 %s: 인증서 %s 파일이 %s 뒤 만료됩니다", finding.Verbatim(m.Node()), finding.Verbatim(c.file), span(left)),
-					Why: finding.Join("; ", c.use.who, finding.Textf("it is valid until %s", "%s까지 유효합니다", finding.Clock(m.ObservedAt(), c.notAfter)),
-						finding.Text{EN: "nothing renews it by itself", KO: "자동으로 갱신되지 않습니다"}),
-					Evidence: c.evidence(), Remedies: c.renew(),
-				})
+	Detect: detectMachineCertificateExpiring,
+})
+
+func detectMachineCertificateExpiring(p *rule.Pass) {
+	for _, m := range p.Machines() {
+		var ending []machineCertificate
+		var findings []finding.Finding
+		for _, c := range machineCertificates(m) {
+			left, life := c.notAfter.Sub(m.ObservedAt()), c.notAfter.Sub(c.notBefore)
+			if left <= 0 || left > soon || life < shortLived && left > life/10 || c.use.severity == finding.Info {
+				continue
+			}
+			ending = append(ending, c)
+			findings = append(findings, finding.Finding{
+				Subject: c.subject(), Severity: finding.Warning, Mechanism: v1alpha1.MechanismExpired, Field: c.file,
+				Title: finding.Format("machine %s: the certificate %s expires in %s", "머신 %s: 인증서 %s 파일이 %s 뒤 만료됩니다", finding.Verbatim(m.Node()), finding.Verbatim(c.file), span(left)),
+				Why: finding.Join("; ", c.use.who, finding.Textf("it is valid until %s", "%s까지 유효합니다", finding.Clock(m.ObservedAt(), c.notAfter)),
+					finding.Text{EN: "nothing renews it by itself", KO: "자동으로 갱신되지 않습니다"}),
+				Evidence: c.evidence(), Remedies: c.renew(),
+			})
+		}
+		first := time.Duration(0)
+		for _, c := range ending {
+			if left := c.notAfter.Sub(m.ObservedAt()); first == 0 || left < first {
+				first = left
 			}
 		}
-	},
-})
+		for _, f := range together(m, ending, findings, func(n int) finding.Text {
+			return finding.Format("machine %s: %s certificates expire, the first in %s", "머신 %s: 인증서 %s개가 곧 만료됩니다(첫 번째는 %s 뒤)",
+				finding.Verbatim(m.Node()), finding.Textf("%d", "%d", n), span(first))
+		}) {
+			p.Report(f)
+		}
+	}
+}
 
 const (
 	// soon is when people are to be told of what they must renew themselves.
