@@ -12,6 +12,7 @@ import (
 	"github.com/maek-dev/maek/internal/monitors/flannel"
 	"github.com/maek-dev/maek/internal/monitors/kubelet"
 	"github.com/maek-dev/maek/internal/monitors/limits"
+	"github.com/maek-dev/maek/internal/monitors/logs"
 	"github.com/maek-dev/maek/internal/monitors/oom"
 	"github.com/maek-dev/maek/internal/monitors/overlay"
 	"github.com/maek-dev/maek/internal/monitors/pressure"
@@ -32,6 +33,7 @@ func All(host monitor.Host) []monitor.Monitor {
 		flannel.New(host),
 		kubelet.New(host),
 		limits.New(host),
+		logs.New(host),
 		oom.New(host),
 		overlay.New(host),
 		pressure.New(host),

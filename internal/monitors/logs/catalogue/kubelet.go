@@ -98,7 +98,7 @@ func kubeletPatterns() []Pattern {
 		},
 		{
 			Name: "volume-mount-failed", Doc: "The kubelet cannot mount a volume; the subject is the volume.",
-			Classes: kubelet, Literals: []string{"MountVolume."}, AtLeast: 5, Within: 20 * time.Minute, TTL: 10 * time.Minute,
+			Classes: kubelet, Literals: []string{"MountVolume."}, AtLeast: 5, Within: 20 * time.Minute, TTL: 5 * time.Minute,
 			Expr:   `MountVolume\.(?:SetUp|MountDevice|WaitForAttach|NewMounter initialization) failed for volume \\?"([^"\\]+)`,
 			Fits:   []string{`E1121 10:00:00.000000    4711 nestedpendingoperations.go:348] Operation for "{volumeName:x}" failed. Error: MountVolume.SetUp failed for volume \"pvc-1\" (UniqueName: \"x\") pod \"web-0\" : mount failed: exit status 32`},
 			Misses: []string{`I1121 10:00:00.000000    4711 operation_generator.go:610] MountVolume.SetUp succeeded for volume "pvc-1"`},
@@ -112,7 +112,7 @@ func kubeletPatterns() []Pattern {
 		},
 		{
 			Name: "kubelet-restarts", Doc: "The kubelet was started again and again, and nobody had ordered it to stop.",
-			Classes: []Class{Systemd}, Literals: []string{"Started "}, AtLeast: 5, Within: 20 * time.Minute, TTL: 10 * time.Minute,
+			Classes: []Class{Systemd}, Literals: []string{"Started "}, AtLeast: 5, Within: 20 * time.Minute, TTL: 5 * time.Minute,
 			Expr:   `^Started (?:kubelet\.service\b|(?:\S+ - )?(?:kubelet: )?(?:The )?Kubernetes (?:Node Agent|[Kk]ubelet))`,
 			Revert: `^Stopping (?:kubelet\.service\b|(?:kubelet: )?(?:The )?Kubernetes (?:Node Agent|[Kk]ubelet))`,
 			Fits:   []string{"Started kubelet.service - kubelet: The Kubernetes Node Agent.", "Started kubelet: The Kubernetes Node Agent.", "Started Kubernetes Kubelet."},

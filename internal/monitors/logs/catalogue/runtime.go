@@ -8,13 +8,13 @@ func runtimePatterns() []Pattern {
 	return []Pattern{
 		{
 			Name: "containerd-restarts", Doc: "containerd was started again and again, and nobody had ordered it to stop.",
-			Classes: []Class{Systemd}, Literals: []string{"Starting "}, AtLeast: 5, Within: 20 * time.Minute, TTL: 10 * time.Minute,
+			Classes: []Class{Systemd}, Literals: []string{"Starting "}, AtLeast: 5, Within: 20 * time.Minute, TTL: 5 * time.Minute,
 			Expr: `^Starting (?:containerd\.service\b|containerd container runtime)`, Revert: `^Stopping (?:containerd\.service\b|containerd container runtime)`,
 			Fits: []string{"Starting containerd.service - containerd container runtime...", "Starting containerd container runtime..."}, Misses: []string{"Stopped containerd.service - containerd container runtime."},
 		},
 		{
 			Name: "docker-restarts", Doc: "Docker was started again and again, and nobody had ordered it to stop.",
-			Classes: []Class{Systemd}, Literals: []string{"Starting "}, AtLeast: 5, Within: 20 * time.Minute, TTL: 10 * time.Minute,
+			Classes: []Class{Systemd}, Literals: []string{"Starting "}, AtLeast: 5, Within: 20 * time.Minute, TTL: 5 * time.Minute,
 			Expr: `^Starting (?:docker\.service\b|Docker Application Container Engine)`, Revert: `^Stopping (?:docker\.service\b|Docker Application Container Engine)`,
 			Fits: []string{"Starting docker.service - Docker Application Container Engine...", "Starting Docker Application Container Engine..."}, Misses: []string{"Stopped docker.service - Docker Application Container Engine."},
 		},

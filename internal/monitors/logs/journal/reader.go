@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 )
 
 // Reader reads the entries of a journal that fit a query, from all its files in the order of time.
@@ -312,4 +313,15 @@ func (r *Reader) Close() {
 	for _, s := range r.sources {
 		r.finish(s)
 	}
+}
+
+// Oldest is when the oldest entry that the journal still has was received; zero where it has none.
+func (r *Reader) Oldest() time.Time {
+	var oldest uint64
+	for _, s := range r.sources {
+		if s.header.entries > 0 && (oldest == 0 || s.header.headRealtime < oldest) {
+			oldest = s.header.headRealtime
+		}
+	}
+	return moment(oldest)
 }

@@ -69,3 +69,8 @@ func (e Entry) Line() Line {
 	}
 	return Line{At: e.Time(), Priority: priority, Identifier: e.Get("SYSLOG_IDENTIFIER"), Message: e.Message(), MessageID: e.Get("MESSAGE_ID"), Boot: e.Boot}
 }
+
+// LastKernel returns up to n of the newest messages of the kernel, oldest first.
+func (j *Journal) LastKernel(ctx context.Context, n int) ([]Line, error) {
+	return j.Last(ctx, Kernel(), n, time.Time{})
+}
