@@ -112,7 +112,7 @@ func (m *Mesh) beacon(l *link, s beacon.Stream, to netip.Addr, size int, now tim
 		From: beacon.IDOf(m.o.Source.Self().UID), Session: m.session, Number: l.number[s], Stream: s, Last: last, Interval: interval,
 	}
 	for h := range b.Heard {
-		b.Heard[h] = m.percent(l, beacon.Stream(h), now) //nolint:gosec // of a few streams
+		b.Heard[h] = m.percent(l, beacon.Stream(h), now)
 	}
 	packet := m.packet[:size]
 	b.Seal(packet, l.seal)

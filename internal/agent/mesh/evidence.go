@@ -54,6 +54,7 @@ func keys() []monitor.Key {
 		}
 		out = append(out,
 			monitor.Key{Pattern: pattern("mesh/peer/*/%s-tcp", path), Doc: "what became of a request to it over the " + over + ": " + words + ". At: since when"},
+			monitor.Key{Pattern: pattern("mesh/peer/*/%s-tcp-age", path), Doc: "seconds since that request"},
 			monitor.Key{Pattern: pattern("mesh/peer/*/%s-tcp-error", path), Doc: "the error's text, where the answer is not \"ok\""},
 			monitor.Key{Pattern: pattern("mesh/peer/*/%s-rtt", path), Doc: "seconds that a small request and its answer took over the " + over + ", the shorter of two"},
 			monitor.Key{Pattern: pattern("mesh/peer/*/%s-bulk", path), Doc: "seconds that an answer of 64 KiB took over the " + over + "; -1 where it did not come whole within 3 s"},
@@ -62,11 +63,11 @@ func keys() []monitor.Key {
 	}
 	for s, name := range streamNames {
 		what := "small beacons"
-		if beacon.Stream(s).Big() { //nolint:gosec // of a few streams
+		if beacon.Stream(s).Big() {
 			what = "beacons that fill the MTU"
 		}
 		over := "machines' own network"
-		if beacon.Stream(s).Pod() { //nolint:gosec // of a few streams
+		if beacon.Stream(s).Pod() {
 			over = "pod network"
 		}
 		out = append(out,
@@ -74,7 +75,7 @@ func keys() []monitor.Key {
 			monitor.Key{Pattern: pattern("mesh/peer/*/%s-in-loss", name), Doc: "part of its latest " + what + " over the " + over + " that did not come, 0 to 1; absent where nothing can be said. At: when the last one came, where some are missing"},
 			monitor.Key{Pattern: pattern("mesh/peer/*/%s-out-loss", name), Doc: "the same in the other direction, as the peer says in its beacons; absent where it has not for 20 s"},
 		)
-		if beacon.Stream(s).Big() { //nolint:gosec // of a few streams
+		if beacon.Stream(s).Big() {
 			out = append(out, monitor.Key{Pattern: pattern("mesh/peer/*/%s-size", name), Doc: "bytes in a packet of them, IP header included"})
 		}
 	}
@@ -182,7 +183,7 @@ func (m *Mesh) peer(l *link, now time.Time) []snapshot.MachineEvidence {
 		if r.answer == "" {
 			continue
 		}
-		out = append(out, monitor.Since(monitor.Value(key(name+"-tcp"), r.answer), r.since))
+		out = append(out, monitor.Since(monitor.Value(key(name+"-tcp"), r.answer), r.since), seconds(key(name+"-tcp-age"), now.Sub(r.asked)))
 		if r.problem != "" {
 			out = append(out, monitor.Value(key(name+"-tcp-error"), r.problem))
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 
 	"github.com/maek-dev/maek/internal/agent/mesh/beacon"
 )
@@ -41,9 +42,7 @@ func (m *Mesh) load() error {
 		var k kept
 		if err := json.Unmarshal(data, &k); err == nil && len(k.Secret) == secretSize {
 			m.secret = k.Secret
-			for uid, r := range k.Keys {
-				m.keys[uid] = r
-			}
+			maps.Copy(m.keys, k.Keys)
 			return nil
 		}
 	}
@@ -63,7 +62,7 @@ func (m *Mesh) save() error {
 	m.mu.Lock()
 	changed := m.unsaved
 	m.unsaved = false
-	data, err := json.Marshal(kept{Secret: m.secret, Keys: m.keys})
+	data, err := json.Marshal(kept{Secret: m.secret, Keys: m.keys}) //nolint:gosec // the Store is the agent's own folder, and this is to be kept there
 	m.mu.Unlock()
 	if !changed {
 		return nil

@@ -97,7 +97,7 @@ func (l *link) podAddress(own local) (here, there PodAddress, ok bool) {
 // loses tells whether beacons of a peer go missing.
 func (l *link) loses(now time.Time) bool {
 	for s := range l.heard {
-		if loss, of := l.heard[s].Loss(now, beacon.Stream(s).Span()); of > 3 && loss >= 0.3 && !l.heard[s].Ended() { //nolint:gosec // of a few streams
+		if loss, of := l.heard[s].Loss(now, beacon.Stream(s).Span()); of > 3 && loss >= 0.3 && !l.heard[s].Ended() {
 			return true
 		}
 	}

@@ -229,7 +229,7 @@ func TestAFloodIsSaidAndBlamesNobody(t *testing.T) {
 		if l := losses(got, "n1"); len(l) > 0 {
 			t.Errorf("a flood in its name is blamed on n1: %v", l)
 		}
-		if forged, err := strconv.Atoi(string(got["mesh/self/dropped/forged"])); err != nil || forged == 0 || forged > 200 {
+		if forged, err := strconv.Atoi(got["mesh/self/dropped/forged"]); err != nil || forged == 0 || forged > 200 {
 			t.Errorf("%q seals were tried, want few", got["mesh/self/dropped/forged"])
 		}
 		pass(2 * time.Minute)

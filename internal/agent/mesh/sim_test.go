@@ -117,18 +117,6 @@ func (s *sim) end() {
 	}
 }
 
-// crash lets the agent end without a word.
-func (s *sim) crash() {
-	s.net.mu.Lock()
-	drop := s.net.drop
-	s.net.drop = func(from, to string, pods bool, size int) bool { return from == s.self.Node || drop(from, to, pods, size) }
-	s.net.mu.Unlock()
-	s.end()
-	s.net.mu.Lock()
-	s.net.drop = drop
-	s.net.mu.Unlock()
-}
-
 func (s *sim) Self() peer.Peer { return s.self }
 
 func (s *sim) Peers() []peer.Peer {

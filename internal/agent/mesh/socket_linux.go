@@ -24,7 +24,7 @@ type socket struct{ *net.UDPConn }
 func listen(ctx context.Context, port int) (Conn, error) {
 	config := net.ListenConfig{Control: func(network, _ string, raw syscall.RawConn) error {
 		var failed error
-		err := raw.Control(func(fd uintptr) { failed = prepare(int(fd), network == "udp4") }) //nolint:gosec // a file descriptor
+		err := raw.Control(func(fd uintptr) { failed = prepare(int(fd), network == "udp4") })
 		return errors.Join(err, failed)
 	}}
 	conn, err := config.ListenPacket(ctx, "udp", fmt.Sprintf(":%d", port))
