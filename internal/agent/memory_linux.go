@@ -18,7 +18,7 @@ import (
 // now and then, for the kernel maps more around each page that is touched than is needed.
 const (
 	trimAfter = 45 * time.Second
-	trimEvery = 10 * time.Minute
+	trimEvery = 2 * time.Minute
 )
 
 // trimMemory gives back the pages of the program's own file that only its start needed: two thirds of a

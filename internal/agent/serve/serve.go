@@ -5,6 +5,7 @@ package serve
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,7 +21,6 @@ import (
 	"github.com/maek-dev/maek/internal/diagnosis"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/monitor"
-	"github.com/maek-dev/maek/internal/report"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -223,7 +223,10 @@ func (s *Server) diagnosis(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	out := compressed(w, r)
 	defer out.end()
-	if err := report.JSON(out, doc); err != nil {
+	// Not by package report, which brings templates into a small program.
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(doc); err != nil {
 		s.o.Log.Debug("a diagnosis was not wholly sent", "error", err)
 	}
 }
