@@ -12,6 +12,7 @@ import (
 	"github.com/maek-dev/maek/internal/rules/network"
 	"github.com/maek-dev/maek/internal/rules/node"
 	"github.com/maek-dev/maek/internal/rules/resilience"
+	"github.com/maek-dev/maek/internal/rules/runtime"
 	"github.com/maek-dev/maek/internal/rules/storage"
 	"github.com/maek-dev/maek/internal/rules/workload"
 )
@@ -35,6 +36,7 @@ func Folders() []Folder {
 		{"network", network.Catalog.Rules()},
 		{"node", node.Catalog.Rules()},
 		{"resilience", resilience.Catalog.Rules()},
+		{"runtime", runtime.Catalog.Rules()},
 		{"storage", storage.Catalog.Rules()},
 		{"workload", workload.Catalog.Rules()},
 	}

@@ -61,7 +61,7 @@ func (c *etcdCluster) reportUnstarted(p *rule.Pass) {
 		on := c.from[0]
 		f := finding.Finding{
 			Subject: m.subject(), Mechanism: v1alpha1.MechanismMissing,
-			Title: finding.Textf("etcd member %s was added and never started", "추가된 etcd member %s 시작되지 않았습니다", m.id),
+			Title: finding.Textf("etcd member %s was added and never started", "etcd member %s: 추가된 뒤 시작되지 않았습니다", m.id),
 			Why: finding.Textf("It is in the list with the peer address %s and counts for the majority: %d of %d members must run.", "목록에 peer 주소 %s로 들어 있어 과반수 계산에 포함됩니다: member %[3]d개 중 %[2]d개가 실행되어야 합니다.",
 				m.host, quorum(len(c.voters())), len(c.voters())),
 			Evidence: []finding.Evidence{on.Evidence(c.key(on, m, "peer-urls"))},
