@@ -25,6 +25,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    meshNeeds(),
 	Machine:  meshKeys,
+	Causes:   []rule.Cause{{Code: "ClockUnsynchronized", Via: rule.OnMachine}},
 	Detect:   detectMachineClockOffset,
 })
 

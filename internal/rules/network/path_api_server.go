@@ -1,7 +1,6 @@
 package network
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -35,9 +34,13 @@ var _ = Catalog.Add(rule.Rule{
 
 func detectAPIServerUnreachable(p *rule.Pass) {
 	m := readMatrix(p)
+	all := readServers(p, "service", "kubernetes")
+	direct := slices.ContainsFunc(all, func(a asked) bool { return !a.service })
 	byServer := map[string][]asked{}
-	for _, a := range readServers(p, "service", "kubernetes") {
-		if !a.service {
+	for _, a := range all {
+		// Where no server is known, the last one took itself out of the Service as it ended: the Service's
+		// address is all that can be asked.
+		if a.service != direct {
 			byServer[a.address] = append(byServer[a.address], a)
 		}
 	}
@@ -182,17 +185,27 @@ func serverCutOff(m *matrix, address string, good, bad []asked) finding.Finding 
 // serverDown is a server that nobody reaches.
 func serverDown(m *matrix, address string, bad []asked) finding.Finding {
 	f := machineServer(address, bad[0].node, bad)
-	node := finding.Verbatim(cmp.Or(bad[0].node, "?"))
-	f.Title = finding.Format("API server %s on %s: %s, from any machine (%s)", "%[2]s의 API server %[1]s: 어느 머신(%[4]s)에서도 %[3]s",
-		finding.Verbatim(address), node, word(bad[0].answer), finding.List(nodesAsking(bad)))
+	f.Title = finding.Format("API server %s%s: %s, from any machine (%s)", "API server %s%s: 어느 머신(%[4]s)에서도 %[3]s",
+		finding.Verbatim(address), onNode(bad[0].node), word(bad[0].answer), finding.List(nodesAsking(bad)))
 	f.Why = finding.Format("None of the machines that report reaches it: %s.", "보고하는 머신 중 어디에서도 연결되지 않습니다: %s.", finding.List(nodesAsking(bad)))
 	if bad[0].answer == answerRefused {
 		f.Mechanism = v1alpha1.MechanismRefused
-		f.Why = finding.Join(" ", f.Why, finding.Text{EN: "The machine is there and refuses: no kube-apiserver listens.", KO: "머신은 있으나 연결을 거부합니다. kube-apiserver가 실행되지 않습니다."})
+		why := finding.Text{EN: "The machine is there and refuses: no kube-apiserver listens.", KO: "머신은 있으나 연결을 거부합니다. kube-apiserver가 실행되지 않습니다."}
+		if bad[0].service {
+			why = finding.Text{EN: "It is the Service's address, and no server is behind it any more: the last kube-apiserver ended.", KO: "Service 주소이며 그 뒤에 서버가 없습니다. 마지막 kube-apiserver가 종료되었습니다."}
+		}
+		f.Why = finding.Join(" ", f.Why, why)
 	} else if slices.ContainsFunc(bad, m.reachesMachine) {
 		f.Why = finding.Join(" ", f.Why, finding.Text{EN: "Its machine runs, for beacons of it arrive: the server hangs, or its port is filtered.", KO: "머신의 beacon은 도착하므로 머신은 살아 있습니다. 서버가 멈췄거나 포트가 차단되었습니다."})
 	}
 	return f
+}
+
+func onNode(node string) finding.Text {
+	if node == "" {
+		return finding.Text{}
+	}
+	return finding.Textf(" on %s", "(%s)", node)
 }
 
 func machineServer(address, node string, bad []asked) finding.Finding {

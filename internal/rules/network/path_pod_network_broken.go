@@ -24,7 +24,16 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Critical,
 	Needs:    meshNeeds(),
 	Machine:  meshKeys,
-	Detect:   detectPodNetworkBroken,
+	Causes: []rule.Cause{
+		{Code: "FlannelDeviceMissing", Via: rule.OnMachine},
+		{Code: "FlannelDeviceMisconfigured", Via: rule.OnMachine},
+		{Code: "OverlayRouteMissing", Via: rule.OnMachine},
+		{Code: "OverlayNeighbourMissing", Via: rule.OnMachine},
+		{Code: "OverlayForwardingEntryMissing", Via: rule.OnMachine},
+		{Code: "OverlayEntryStale", Via: rule.OnMachine},
+		{Code: "FlannelLeaseConflict", Via: rule.OnMachine},
+	},
+	Detect: detectPodNetworkBroken,
 })
 
 func detectPodNetworkBroken(p *rule.Pass) {

@@ -95,6 +95,8 @@ type Watch struct {
 	mu  sync.Mutex
 	dns map[Target]*State
 	api map[Target]*State
+	// servers are the API servers that were last known; only Once uses it.
+	servers []Target
 }
 
 // New makes a watch of what targets returns; nil asks nothing.
@@ -121,7 +123,7 @@ func (w *Watch) Run(ctx context.Context) {
 // Once asks every target once.
 func (w *Watch) Once(ctx context.Context) {
 	t := w.targets()
-	t.DNS, t.API = bounded(t.DNS), bounded(t.API)
+	t.DNS, t.API = bounded(t.DNS), bounded(w.withLast(t.API))
 	if t.Roots == nil {
 		t.API = nil
 	}
@@ -144,6 +146,17 @@ func (w *Watch) Once(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+}
+
+// withLast adds the API servers that were last known where none is known any more: one that is stopped takes
+// itself out of the endpoints, and it is then that it must be asked (--endpoint-reconciler-type=lease).
+func (w *Watch) withLast(api []Target) []Target {
+	servers := slices.DeleteFunc(slices.Clone(api), func(t Target) bool { return t.Service })
+	if len(servers) == 0 {
+		return append(slices.Clone(api), w.servers...)
+	}
+	w.servers = servers
+	return api
 }
 
 // bounded are the Services and the first servers by address.
