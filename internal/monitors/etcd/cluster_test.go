@@ -143,10 +143,7 @@ func (c *cluster) host(p *process) monitor.Host {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		c.t.Fatal(err)
 	}
-	manifest := "spec:\n  containers:\n  - command:\n    - etcd\n"
-	for _, a := range p.args {
-		manifest += "    - " + a + "\n"
-	}
+	manifest := "spec:\n  containers:\n  - command:\n    - etcd\n    - " + strings.Join(p.args, "\n    - ") + "\n"
 	if err := os.WriteFile(filepath.Join(folder, "etcd.yaml"), []byte(manifest), 0o600); err != nil {
 		c.t.Fatal(err)
 	}

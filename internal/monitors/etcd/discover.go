@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -147,9 +148,7 @@ func (f *found) readManifest(name string, data []byte) {
 
 // over lays what a command says over what its environment does.
 func over(below, above flags) flags {
-	for k, v := range above {
-		below[k] = v
-	}
+	maps.Copy(below, above)
 	return below
 }
 

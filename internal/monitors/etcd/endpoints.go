@@ -47,8 +47,7 @@ func reachable(urls []string) []string {
 		if err != nil || u.Port() == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Contains(u.Host, "$") {
 			continue
 		}
-		switch ip := net.ParseIP(u.Hostname()); {
-		case u.Hostname() == "" || ip != nil && ip.IsUnspecified():
+		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "" || ip != nil && ip.IsUnspecified() {
 			u.Host = net.JoinHostPort("127.0.0.1", u.Port())
 		}
 		out = append(out, u.Scheme+"://"+u.Host)

@@ -11,6 +11,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,10 +121,8 @@ func (s *sample) take(name string, m *dto.Metric) {
 		s.values[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue()
 		return
 	}
-	for _, l := range m.Label {
-		if l.GetName() == "To" {
-			name += "/" + strings.ToLower(l.GetValue())
-		}
+	if i := slices.IndexFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == "To" }); i >= 0 {
+		name += "/" + strings.ToLower(m.Label[i].GetValue())
 	}
 	for _, b := range h.Bucket {
 		s.histograms[name] = append(s.histograms[name], bucket{b.GetUpperBound(), float64(b.GetCumulativeCount())})

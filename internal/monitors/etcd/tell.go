@@ -127,7 +127,7 @@ func (w *watcher) tellAnswer(name func(string) snapshot.EvidenceKey, v *view, al
 // alarmOf reads an alarm from the errors of a member's status: the words of an AlarmMember, as
 // `memberID:123 alarm:NOSPACE ` (go.etcd.io/etcd/server/etcdserver/api/v3rpc/maintenance.go, Status).
 func alarmOf(text string) (kind, id string, ok bool) {
-	for _, field := range strings.Fields(text) {
+	for field := range strings.FieldsSeq(text) {
 		switch name, value, _ := strings.Cut(field, ":"); name {
 		case "memberID":
 			id = value

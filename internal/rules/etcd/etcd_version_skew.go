@@ -4,10 +4,11 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/version"
+
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
-	"k8s.io/apimachinery/pkg/util/version"
 )
 
 var _ = Catalog.Add(rule.Rule{

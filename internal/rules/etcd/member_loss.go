@@ -204,8 +204,8 @@ func (c *etcdCluster) lossFromAfar(now time.Time, m etcdMember) loss {
 // words say how a member answers.
 func words(answer, reason string) finding.Text {
 	at := ""
-	if i := strings.Index(reason, "dial tcp "); i >= 0 {
-		at, _, _ = strings.Cut(reason[i+len("dial tcp "):], ": ")
+	if _, dialled, ok := strings.Cut(reason, "dial tcp "); ok {
+		at, _, _ = strings.Cut(dialled, ": ")
 	}
 	switch answer {
 	case "refused":
