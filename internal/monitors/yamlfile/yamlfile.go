@@ -12,7 +12,7 @@ import (
 
 // Mistake is something wrong with a file.
 type Mistake struct {
-	// Text is what the decoder said.
+	// Text is what the decoder said, without the line.
 	Text string
 	// Line is where, counted from 1; zero where it cannot be told.
 	Line int
@@ -46,10 +46,12 @@ func mistake(data []byte, err error) *Mistake {
 	for _, prefix := range []string{"error converting YAML to JSON: ", "error unmarshaling JSON: ", "while decoding JSON: "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
-	m := &Mistake{Text: strings.Join(strings.Fields(text), " ")}
+	text = strings.Join(strings.Fields(text), " ")
+	m := &Mistake{}
 	lines := strings.Split(string(data), "\n")
 	if found := atLine.FindStringSubmatch(text); found != nil {
 		m.Line, _ = strconv.Atoi(found[1])
+		text = strings.Replace(text, found[0]+" ", "", 1)
 	} else if found := ofField.FindStringSubmatch(text); found != nil {
 		m.Line = lineOf(lines, found[1])
 	}
@@ -60,6 +62,7 @@ func mistake(data []byte, err error) *Mistake {
 	if m.Line > 0 {
 		m.Quote = strings.TrimSpace(lines[m.Line-1])
 	}
+	m.Text = strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(text, "yaml: "), "unmarshal errors: "))
 	return m
 }
 

@@ -137,7 +137,8 @@ func (c component) changed(f *finding.Finding) finding.Text {
 		f.Since = at
 	}
 	f.Evidence = append(f.Evidence, c.machine.Evidence(key))
-	f.Settling = c.machine.ObservedAt().Sub(at) < takingUp
+	// What it said since then is of the new start.
+	f.Settling = c.machine.ObservedAt().Sub(at) < takingUp && !c.machine.Since(c.key("last-error")).After(at)
 	return finding.Textf("Its manifest was changed at %s.", "manifest가 변경된 시각: %s.", finding.Clock(c.machine.ObservedAt(), at))
 }
 

@@ -50,7 +50,7 @@ func invalidManifest(p *rule.Pass, file manifest) finding.Finding {
 	}
 	if line, ok := m.Int(file.key("error-line")); ok {
 		f.Title = finding.Textf("machine %s: the kubelet cannot read %s, line %d", "머신 %s: kubelet이 %s 파일을 읽지 못합니다(%d번째 줄)", m.Node(), file.path, line)
-		f.Why = finding.Join(" ", f.Why, finding.Textf("Line %d is: %s", "%d번째 줄: %s", line, finding.Quote(file.value("error-text"))))
+		f.Why = finding.Textf("The file is no Pod that the kubelet can use. Line %d is \"%s\": %s.", "kubelet이 사용할 수 있는 Pod가 아닙니다. %d번째 줄(\"%s\"): %s.", line, finding.Quote(file.value("error-text")), finding.Quote(file.value("error")))
 		f.Evidence = append(f.Evidence, m.Evidence(file.key("error-line")), m.Evidence(file.key("error-text")))
 		mend.Command = fmt.Sprintf("sed -n '%d,%dp' %s", max(1, line-3), line+3, file.path)
 	}

@@ -67,6 +67,9 @@ func cutFromAPIServer(m snapshot.Machine, outcome string, through int) finding.F
 	}
 	said := finding.Quote(m.Value("kubelet/api-server/error"))
 	class := finding.Textf("Nothing comes back from %s: the network between is cut, or a firewall drops it, or the machine behind that address is off.", "%s에서 응답이 없습니다. 사이의 네트워크가 끊겼거나, 방화벽이 버리거나, 그 주소의 머신이 꺼졌습니다.", host)
+	if through > 0 {
+		class = finding.Textf("Nothing comes back from %s: the network between is cut, or a firewall drops it.", "%s에서 응답이 없습니다. 사이의 네트워크가 끊겼거나 방화벽이 버립니다.", host)
+	}
 	switch outcome {
 	case "refused":
 		f.Mechanism = v1alpha1.MechanismRefused
@@ -82,8 +85,8 @@ func cutFromAPIServer(m snapshot.Machine, outcome string, through int) finding.F
 	}
 	f.Why = finding.Join(" ", finding.Textf("From this machine %s fails: %s.", "이 머신에서 %s 연결이 실패합니다: %s.", address, said), class)
 	if through > 0 {
-		f.Why = finding.Join(" ", f.Why, finding.Textf("%d other machines get through to it, so it is this machine's way.", "다른 머신 %d대는 연결되므로 이 머신의 경로 문제입니다.", through))
-		f.RuledOut = append(f.RuledOut, finding.Statement{Text: finding.Textf("API server down: %d other machines get through", "API server 중지: 다른 머신 %d대가 연결됩니다", through)})
+		f.Why = finding.Join(" ", f.Why, finding.Textf("Of the other machines %d get through to it, so it is this machine's way.", "다른 머신 %d대는 연결되므로 이 머신의 경로 문제입니다.", through))
+		f.RuledOut = append(f.RuledOut, finding.Statement{Text: finding.Textf("API server down: other machines (%d) get through", "API server 중지: 다른 머신 %d대가 연결됩니다", through)})
 	} else {
 		f.Confidence = v1alpha1.ConfidenceMedium
 	}

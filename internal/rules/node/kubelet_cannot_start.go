@@ -113,6 +113,7 @@ func refusalOf(m snapshot.Machine, u unit) refusal {
 		r.why = finding.Textf("The host runs cgroup v1, and the kubelet refuses that unless failCgroupV1: false is set in %s (so since Kubernetes 1.35).",
 			"호스트는 cgroup v1을 사용하며 kubelet은 %s 파일에 failCgroupV1: false가 없으면 실행을 거부합니다(Kubernetes 1.35부터).", path)
 		r.evidence = []finding.Evidence{m.Evidence("kubelet/host/cgroup-version")}
+		r = r.changed(m, changedLately)
 		r.now = []finding.Remedy{{
 			Text:    finding.Text{EN: "allow it until the host boots with cgroup v2", KO: "호스트를 cgroup v2로 부팅할 때까지 허용합니다"},
 			Command: fmt.Sprintf("sed -i '/^failCgroupV1:/d' %[1]s && echo 'failCgroupV1: false' >> %[1]s", path), Machine: m.Node(),
@@ -122,6 +123,7 @@ func refusalOf(m snapshot.Machine, u unit) refusal {
 		r.title = finding.Text{EN: "the host has swap turned on", KO: "호스트에 swap이 켜져 있습니다"}
 		r.why = finding.Textf("The kubelet refuses a host with swap unless failSwapOn: false is set in %s.", "kubelet은 %s 파일에 failSwapOn: false가 없으면 swap이 켜진 호스트에서 실행을 거부합니다.", path)
 		r.evidence = []finding.Evidence{m.Evidence("kubelet/host/swap")}
+		r = r.changed(m, changedLately)
 		r.now = []finding.Remedy{{Text: finding.Text{EN: "turn swap off, and take it out of /etc/fstab", KO: "swap을 끄고 /etc/fstab에서도 제거합니다"}, Command: "swapoff -a; grep -n swap /etc/fstab", Machine: m.Node()}}
 	case strings.Contains(said, "unknown flag"):
 		r.mechanism = v1alpha1.MechanismMisconfigured
@@ -147,6 +149,20 @@ func refusalOf(m snapshot.Machine, u unit) refusal {
 	return r
 }
 
+// changed says when the kubelet's configuration was changed, where that was no longer ago than a while.
+func (r refusal) changed(m snapshot.Machine, within time.Duration) refusal {
+	at := m.Time("kubelet/config/modified")
+	if at.IsZero() || m.ObservedAt().Sub(at) > within {
+		return r
+	}
+	r.evidence = append(r.evidence, m.Evidence("kubelet/config/modified"))
+	r.why = finding.Join(" ", r.why, finding.Textf("The file was changed at %s.", "파일이 변경된 시각: %s.", finding.Clock(m.ObservedAt(), at)))
+	return r
+}
+
+// changedLately is how long ago a change of the configuration may lie to be told of as what the kubelet fails at.
+const changedLately = time.Hour
+
 // badConfig is a configuration file that the kubelet cannot load.
 func badConfig(m snapshot.Machine, u unit, wrong string) refusal {
 	path := m.Value("kubelet/config/path")
@@ -163,18 +179,14 @@ func badConfig(m snapshot.Machine, u unit, wrong string) refusal {
 	if line, ok := m.Int("kubelet/config/error-line"); ok {
 		r.title = finding.Textf("%s line %d", "%s %d번째 줄 오류", path, line)
 		r.evidence = append(r.evidence, m.Evidence("kubelet/config/error-text"))
-		r.why = finding.Join(" ", r.why, finding.Textf("Line %d is: %s", "%d번째 줄: %s", line, finding.Quote(m.Value("kubelet/config/error-text"))))
+		r.why = finding.Textf("%s cannot be read. Line %d is \"%s\": %s.", "%s 파일을 읽을 수 없습니다. %d번째 줄(\"%s\"): %s.", path, line, finding.Quote(m.Value("kubelet/config/error-text")), finding.Quote(wrong))
 		r.now = []finding.Remedy{{
 			Text:    finding.Textf("mend line %d", "%d번째 줄을 고칩니다", line),
 			Command: fmt.Sprintf("sed -n '%d,%dp' %s", max(1, line-3), line+3, path), Machine: m.Node(),
 		}}
 	}
-	if at := m.Time("kubelet/config/modified"); !at.IsZero() {
-		if r.since.IsZero() {
-			r.since = at // Nobody watched its starts; before this change the file was another.
-		}
-		r.evidence = append(r.evidence, m.Evidence("kubelet/config/modified"))
-		r.why = finding.Join(" ", r.why, finding.Textf("The file was changed at %s.", "파일이 변경된 시각: %s.", finding.Clock(m.ObservedAt(), at)))
+	if r.since.IsZero() {
+		r.since = m.Time("kubelet/config/modified") // Nobody watched its starts; before this change the file was another.
 	}
-	return r
+	return r.changed(m, 365*24*time.Hour)
 }
