@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/maek-dev/maek/internal/agent/mesh/beacon"
 	"github.com/maek-dev/maek/internal/agent/mesh/here"
+	"github.com/maek-dev/maek/internal/agent/peer"
 	"github.com/maek-dev/maek/internal/monitor"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -116,9 +118,9 @@ func (m *Mesh) Monitor() monitor.Monitor {
 
 func (m *Mesh) observe(context.Context) ([]snapshot.MachineEvidence, error) {
 	now := m.o.Now()
-	out := answers(m.here)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	out := answers(m.here, m.nodesByAddress())
 	active := m.active()
 	out = append(out, m.self(len(active))...)
 	for _, l := range active {
@@ -244,7 +246,7 @@ func (m *Mesh) stream(l *link, s beacon.Stream, now time.Time, key func(string) 
 }
 
 // answers is what servers answer this machine.
-func answers(w *here.Watch) []snapshot.MachineEvidence {
+func answers(w *here.Watch, nodes map[netip.Addr]string) []snapshot.MachineEvidence {
 	var out []snapshot.MachineEvidence
 	for _, s := range w.DNS() {
 		key := func(name string) snapshot.EvidenceKey { return snapshot.KeyOf("dns", s.Address.String(), name) }
@@ -256,8 +258,27 @@ func answers(w *here.Watch) []snapshot.MachineEvidence {
 		key := func(name string) snapshot.EvidenceKey {
 			return snapshot.KeyOf("service", "kubernetes", s.Address.String(), name)
 		}
+		// The endpoints of the Service "kubernetes" are addresses of machines and name no node.
+		if s.Node == "" && !s.Service {
+			s.Node = nodes[s.Address.Addr()]
+		}
 		out = append(out, target(s.Target, key)...)
 		out = append(out, outcome(s.TCP, "", key)...)
+	}
+	return out
+}
+
+// nodesByAddress are the nodes of all machines by their addresses.
+func (m *Mesh) nodesByAddress() map[netip.Addr]string {
+	out := map[netip.Addr]string{}
+	add := func(p peer.Peer) {
+		for _, a := range p.Addresses {
+			out[a] = p.Node
+		}
+	}
+	add(m.o.Source.Self())
+	for _, l := range m.links {
+		add(l.peer)
 	}
 	return out
 }
