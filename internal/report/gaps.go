@@ -109,7 +109,10 @@ func (p *page) more(d v1alpha1.Diagnosis) {
 		p.put()
 	}
 	hints := []string{p.options.Program + " explain " + d.Incidents[0].Code}
-	if !p.options.Recorded {
+	switch {
+	case d.Machine != nil:
+		hints = append(hints, p.options.Program+" machine --show all")
+	case !p.options.Recorded:
 		hints = append(hints, p.options.Program+" dump -o incident.tar.gz")
 	}
 	label := p.words.more + " "

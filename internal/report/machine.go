@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/finding"
 )
 
 // machineWords are the words of a report that a machine makes of itself.
@@ -26,9 +27,11 @@ var machineEnglish = machineWords{
 	asked: func(agents int, seconds float64) string {
 		return fmt.Sprintf("this machine, %s asked, %s s", count(agents, "agent", "agents"), brief(seconds))
 	},
-	alone:        func(seconds float64) string { return "this machine alone, " + brief(seconds) + " s" },
-	silent:       func(nodes string) string { return "no report from " + nodes },
-	down:         func(server, message string) string { return "The API server " + server + " does not answer: " + message },
+	alone:  func(seconds float64) string { return "this machine alone, " + brief(seconds) + " s" },
+	silent: func(nodes string) string { return "no report from " + nodes },
+	down: func(server, message string) string {
+		return "The API server " + server + " does not answer: " + message
+	},
 	up:           func(program string) string { return "The API server answers: " + program + " shows the whole cluster." },
 	running:      func(pods int) string { return count(pods, "pod still runs here", "pods still run here") },
 	more:         func(n int) string { return fmt.Sprintf("and %s more", grouped(n)) },
@@ -41,11 +44,17 @@ var machineKorean = machineWords{
 	asked: func(agents int, seconds float64) string {
 		return fmt.Sprintf("이 머신, agent %s개에 질의, %s초", grouped(agents), brief(seconds))
 	},
-	alone:        func(seconds float64) string { return "이 머신만 확인, " + brief(seconds) + "초" },
-	silent:       func(nodes string) string { return "보고서를 받지 못한 노드: " + nodes },
-	down:         func(server, message string) string { return "API server " + server + "가 응답하지 않습니다: " + message },
-	up:           func(program string) string { return "API server가 응답합니다. 클러스터 전체는 " + program + "으로 확인하십시오." },
-	running:      func(pods int) string { return fmt.Sprintf("이 머신에서 계속 실행 중인 Pod %s개", grouped(pods)) },
+	alone:  func(seconds float64) string { return "이 머신만 확인, " + brief(seconds) + "초" },
+	silent: func(nodes string) string { return "보고서를 받지 못한 노드: " + nodes },
+	down: func(server, message string) string {
+		return finding.Textf("", "API server %s가 응답하지 않습니다: %s", server, message).KO
+	},
+	up: func(program string) string {
+		return "API server가 응답합니다. 클러스터 전체는 " + program + "으로 확인하십시오."
+	},
+	running: func(pods int) string {
+		return fmt.Sprintf("이 머신에서 계속 실행 중인 Pod %s개", grouped(pods))
+	},
 	more:         func(n int) string { return fmt.Sprintf("그 밖에 %s개", grouped(n)) },
 	noSandboxes:  "이 머신에서 계속 실행 중인 Pod는 container runtime이 알려 주지 않아 알 수 없습니다",
 	consequences: "실행 중인 것은 계속 실행되지만 아무것도 시작, 중지, 변경할 수 없습니다.",

@@ -117,7 +117,24 @@ func (o Options) Moment(t, now time.Time) string {
 	}
 	p := &page{words: wordsOf(o.Language), options: o, now: now}
 	if t.After(now) {
-		return t.In(o.location()).Format("2006-01-02 15:04") + parenthesis("+" + p.words.age(t.Sub(now)))
+		return t.In(o.location()).Format("2006-01-02 15:04") + parenthesis("+"+p.words.age(t.Sub(now)))
 	}
 	return p.clock(t) + parenthesis(p.words.age(now.Sub(t)))
+}
+
+// writerColumns is the width of the column that says who wrote a log line; longer names push it.
+const writerColumns = 16
+
+// LogLine writes a line of a log: when, who, what. Severity is F, E, W or I; 0 where the line says none.
+func (o Options) LogLine(at time.Time, writer string, severity byte, text string) []byte {
+	s := plain
+	switch severity {
+	case 'F', 'E':
+		s = red
+	case 'W':
+		s = yellow
+	}
+	l := layout{color: o.Color}
+	l.put(span{at.In(o.location()).Format("15:04:05.000") + between, dim}, span{pad(clean(writer), writerColumns) + between, cyan}, span{clean(text), s})
+	return l.out
 }

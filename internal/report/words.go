@@ -34,15 +34,15 @@ type words struct {
 	// machines of how many nodes reported; of is 0 where that is not known.
 	machines func(n, of int) string
 	// noAgents says that no machine was looked at, and command what changes that.
-	noAgents func(command string) string
-	machine  machineWords
-	since                                    func(clock, age string) string
-	age                                      func(time.Duration) string
-	compared                                 func(clock, age string, fresh, gone, still int) string
-	until                                    func(date string) string
-	ahead                                    func(n int, first string) string
-	scope                                    func(namespace, selector string) string
-	healthyIn, unknownIn                     func(scope string) string
+	noAgents             func(command string) string
+	machine              machineWords
+	since                func(clock, age string) string
+	age                  func(time.Duration) string
+	compared             func(clock, age string, fresh, gone, still int) string
+	until                func(date string) string
+	ahead                func(n int, first string) string
+	scope                func(namespace, selector string) string
+	healthyIn, unknownIn func(scope string) string
 }
 
 func wordsOf(l finding.Language) words {
@@ -103,7 +103,7 @@ var english = words{
 	},
 	noAgents: func(command string) string { return "machines not looked at: no agents there (" + command + ")" },
 	machine:  machineEnglish,
-	since:   func(clock, age string) string { return fmt.Sprintf("since %s (%s)", clock, age) },
+	since:    func(clock, age string) string { return fmt.Sprintf("since %s (%s)", clock, age) },
 	age: func(d time.Duration) string {
 		return inUnits(d, "%d s", "%d min", "%d h", "%d h %d min", "%d days")
 	},
@@ -178,7 +178,7 @@ var korean = words{
 	},
 	noAgents: func(command string) string { return "agent가 없어 머신은 확인하지 않음 (" + command + ")" },
 	machine:  machineKorean,
-	since:   func(clock, age string) string { return fmt.Sprintf("%s부터 (%s)", clock, age) },
+	since:    func(clock, age string) string { return fmt.Sprintf("%s부터 (%s)", clock, age) },
 	age: func(d time.Duration) string {
 		return inUnits(d, "%d초", "%d분", "%d시간", "%d시간 %d분", "%d일")
 	},

@@ -61,9 +61,3 @@ func until(pattern string) column {
 		return end.In(v.location()).Format("2006-01-02") + " (" + finding.Textf("%d days", "%d일", days).In(v.o.Language) + ")"
 	}}
 }
-
-// logs is what the logs said of late.
-var logs = part{
-	name: "logs", prefixes: []string{"log"}, monitors: []string{"logs"},
-	tables: []table{listed(label("What the logs say", "로그"), "log")},
-}
