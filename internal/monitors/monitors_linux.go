@@ -16,6 +16,7 @@ import (
 	"github.com/maek-dev/maek/internal/monitors/oom"
 	"github.com/maek-dev/maek/internal/monitors/overlay"
 	"github.com/maek-dev/maek/internal/monitors/pressure"
+	"github.com/maek-dev/maek/internal/monitors/reboots"
 	"github.com/maek-dev/maek/internal/monitors/staticpods"
 	"github.com/maek-dev/maek/internal/monitors/units"
 )
@@ -37,6 +38,7 @@ func All(host monitor.Host) []monitor.Monitor {
 		oom.New(host),
 		overlay.New(host),
 		pressure.New(host),
+		reboots.New(host),
 		staticpods.New(host),
 		units.New(host, units.FromJournal(host)),
 	}
