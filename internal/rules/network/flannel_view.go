@@ -3,6 +3,7 @@ package network
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -101,6 +102,14 @@ func readFlannel(p *rule.Pass) *flannelView {
 		}
 	}
 	sortHolders(v.nodes)
+	// flannel may send from an address that the Node object does not list.
+	for _, m := range p.Machines() {
+		for _, ip := range underlayAddresses(m) {
+			if _, known := v.byIP[ip]; !known {
+				v.byIP[ip] = m.Node()
+			}
+		}
+	}
 	return v
 }
 
@@ -166,8 +175,8 @@ func (v *flannelView) of(m snapshot.Machine) overlay {
 // leases are the holders in flannel's etcd, as a machine read them.
 func (v *flannelView) leases(m snapshot.Machine) []holder {
 	byIP := v.byIP
-	if len(byIP) == 0 {
-		byIP = map[string]string{}
+	if len(v.created) == 0 {
+		byIP = maps.Clone(byIP)
 		for _, node := range m.Names("cluster/node/*/internal-ip") {
 			for _, ip := range strings.Split(m.Value(snapshot.KeyOf("cluster", "node", node, "internal-ip")), ",") {
 				byIP[ip] = node
@@ -189,32 +198,30 @@ func (v *flannelView) leases(m snapshot.Machine) []holder {
 			h.vni = vni
 		}
 		h.node = byIP[h.publicIP]
-		if h.node == "" && ownAddress(m, h.publicIP) {
-			h.node = m.Node()
-		}
 		out = append(out, h)
 	}
 	sortHolders(out)
 	return out
 }
 
-// ownAddress tells whether a machine sends its overlay's traffic from an address.
-func ownAddress(m snapshot.Machine, ip string) bool {
+// ownAddress tells whether a machine can send its overlay's traffic from an address.
+func ownAddress(m snapshot.Machine, ip string) bool { return slices.Contains(underlayAddresses(m), ip) }
+
+// underlayAddresses are the addresses from which a machine can send its overlay's traffic.
+func underlayAddresses(m snapshot.Machine) []string {
+	var out []string
 	for _, e := range m.Select("overlay/device/*/*") {
 		switch e.Key.Segments()[3] {
 		case "local":
-			if e.Value == ip {
-				return true
-			}
+			out = append(out, e.Value)
 		case "underlay-addresses":
 			for _, a := range strings.Fields(e.Value) {
-				if at, _, _ := strings.Cut(a, "/"); at == ip {
-					return true
-				}
+				at, _, _ := strings.Cut(a, "/")
+				out = append(out, at)
 			}
 		}
 	}
-	return false
+	return out
 }
 
 // remembered are the holders as the machine's agent last heard them of the API server.

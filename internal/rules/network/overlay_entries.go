@@ -138,7 +138,9 @@ func detectEntries(kind entryKind) func(*rule.Pass) {
 				continue
 			}
 			for _, w := range wrong {
-				p.Report(oneEntry(m, *o.own, kind, w))
+				f := oneEntry(m, *o.own, kind, w)
+				f.RuledOut = v.otherSide(m, w.peer)
+				p.Report(f)
 			}
 		}
 	}
@@ -150,8 +152,8 @@ func oneEntry(m snapshot.Machine, own holder, kind entryKind, w wrongEntry) find
 	f := finding.Finding{
 		Subject: sendingWay(from, to), Mechanism: v1alpha1.MechanismMissing,
 		Title: finding.Format("node %s cannot send to the pods of node %s: it has no %s", "노드 %s: 노드 %s의 Pod로 보낼 수 없습니다. %s 없습니다", finding.Verbatim(from), finding.Verbatim(to), kind.what),
-		Why: finding.Format("flannel on %[1]s should hold \"%[2]s\" for %[3]s and holds none. What %[1]s sends to %[4]s is lost, also its answers to requests from there; the other direction is not concerned.",
-			"%[1]s의 flannel에는 %[3]s에 대해 \"%[2]s\"가 있어야 하지만 없습니다. %[1]s에서 %[4]s로 보내는 트래픽과 그쪽 요청에 대한 응답이 유실됩니다. 반대 방향에는 이상이 없습니다.",
+		Why: finding.Format("flannel on %[1]s should hold \"%[2]s\" for %[3]s and holds none. What %[1]s sends to pods of %[4]s is lost, also its answers to requests from there; the other direction is not concerned.",
+			"%[1]s의 flannel에는 %[3]s에 대해 \"%[2]s\"가 있어야 하지만 없습니다. %[1]s에서 %[4]s의 Pod로 보내는 트래픽과 그쪽 요청에 대한 응답이 유실됩니다. 반대 방향에는 이상이 없습니다.",
 			finding.Verbatim(from), finding.Verbatim(kind.should(own, w.peer)), finding.Verbatim(w.peer.subnet.String()), finding.Verbatim(to)),
 		Evidence: []finding.Evidence{absentOr(m, w), w.peer.said},
 		Explains: []finding.Subject{sendingWay(from, to)},
@@ -166,13 +168,34 @@ func oneEntry(m snapshot.Machine, own holder, kind entryKind, w wrongEntry) find
 	if w.value != "" {
 		f.Mechanism = v1alpha1.MechanismMisconfigured
 		f.Title = finding.Format("node %s cannot send to the pods of node %s: its %s is wrong", "노드 %s: 노드 %s의 Pod로 보낼 수 없습니다. %s 잘못되었습니다", finding.Verbatim(from), finding.Verbatim(to), kind.what)
-		f.Why = finding.Format("flannel on %[1]s should hold \"%[2]s\" for %[3]s and holds \"%[5]s\". What %[1]s sends to %[4]s ends elsewhere, also its answers to requests from there; the other direction is not concerned.",
-			"%[1]s의 flannel에는 %[3]s에 대해 \"%[2]s\"가 있어야 하지만 \"%[5]s\"입니다. %[1]s에서 %[4]s로 보내는 트래픽과 그쪽 요청에 대한 응답이 다른 곳으로 갑니다. 반대 방향에는 이상이 없습니다.",
+		f.Why = finding.Format("flannel on %[1]s should hold \"%[2]s\" for %[3]s and holds \"%[5]s\". What %[1]s sends to pods of %[4]s ends elsewhere, also its answers to requests from there; the other direction is not concerned.",
+			"%[1]s의 flannel에는 %[3]s에 대해 \"%[2]s\"가 있어야 하지만 \"%[5]s\"입니다. %[1]s에서 %[4]s의 Pod로 보내는 트래픽과 그쪽 요청에 대한 응답이 다른 곳으로 갑니다. 반대 방향에는 이상이 없습니다.",
 			finding.Verbatim(from), finding.Verbatim(kind.should(own, w.peer)), finding.Verbatim(w.peer.subnet.String()), finding.Verbatim(to), finding.Verbatim(w.value))
 	}
 	state, evidence := daemonState(m)
 	f.Why, f.Evidence = finding.Join(" ", f.Why, state), append(f.Evidence, evidence...)
 	return f
+}
+
+// otherSide rules out the machine at the other end, where it reports and is as it should be.
+func (v *flannelView) otherSide(m snapshot.Machine, peer holder) []finding.Statement {
+	other, ok := v.pass.Machine(peer.node)
+	if !ok || !other.Looked("overlay") {
+		return nil
+	}
+	o := v.of(other)
+	if o.own == nil || o.own.backend != "vxlan" || len(deviceFaults(other, *o.own, nil)) > 0 {
+		return nil
+	}
+	for _, kind := range []entryKind{routeKind, neighbourKind, forwardingKind} {
+		if slices.ContainsFunc(wrongEntries(other, o, kind), func(w wrongEntry) bool { return w.peer.node == m.Node() }) {
+			return nil
+		}
+	}
+	return []finding.Statement{{
+		Text:     finding.Textf("node %s: its flannel device is as announced, and its entries for %s are right", "노드 %s: flannel 장치가 알려진 대로이고 %s에 대한 항목도 올바릅니다", peer.node, m.Node()),
+		Evidence: []finding.Evidence{other.Evidence(deviceKey(o.own.device(), "mac"))},
+	}}
 }
 
 // manyEntries is a machine that cannot send to several others.

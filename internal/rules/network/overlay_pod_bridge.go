@@ -52,7 +52,8 @@ func podBridgeOutsideSubnet(p *rule.Pass) {
 		f.Remedies = finding.Remedies{
 			Now: []finding.Remedy{
 				{Text: finding.Text{EN: "drain the node, so that no pod keeps such an address", KO: "노드를 drain하여 그런 주소를 가진 Pod를 없앱니다"}, Command: "kubectl drain " + m.Node() + " --ignore-daemonsets --delete-emptydir-data"},
-				{Text: finding.Text{EN: "take the bridge away; the next pod makes it anew, after the configuration", KO: "bridge를 지웁니다. 다음 Pod가 설정에 따라 다시 만듭니다"}, Command: "grep -H subnet /etc/cni/net.d/* /run/flannel/subnet.env; ip link del cni0; systemctl restart kubelet", Machine: m.Node()},
+				{Text: finding.Textf("put right what says another range: a plugin configuration is to name %s, and Docker is to be started with flannel's options", "다른 범위를 지정한 곳을 고칩니다. 플러그인 설정은 %s를 지정하고 Docker는 flannel 옵션으로 시작해야 합니다", o.own.subnet), Command: "grep -H subnet /etc/cni/net.d/* /run/flannel/subnet.env", Machine: m.Node()},
+				{Text: finding.Text{EN: "take the bridge away; the next pod makes it anew, after the configuration", KO: "bridge를 지웁니다. 다음 Pod가 설정에 따라 다시 만듭니다"}, Command: "ip link del cni0; systemctl restart kubelet", Machine: m.Node()},
 				{Text: finding.Text{EN: "let the node serve again", KO: "노드를 다시 사용합니다"}, Command: "kubectl uncordon " + m.Node()},
 			},
 			Later: []finding.Remedy{{Text: finding.Text{EN: "write plugin configurations from /run/flannel/subnet.env on each machine (flannel's plugin does), never copy them", KO: "플러그인 설정은 각 머신의 /run/flannel/subnet.env를 기준으로 만들고(flannel 플러그인이 그렇게 합니다) 다른 머신에서 복사하지 않습니다"}}},
