@@ -15,9 +15,9 @@ var _ = Catalog.Add(rule.Rule{
 	Code:  "ProcessLimitReached",
 	Title: finding.Text{EN: "no more processes can be started", KO: "프로세스를 더 만들 수 없습니다"},
 	Doc: finding.Text{
-		EN: "The machine, or a control group on it, has as many threads as it may have: nine tenths of the machine's process ids are taken, or the group has met its limit (pids.max) or was refused a thread within the last ten minutes. " +
+		EN: "The machine, or a control group on it, has as many threads as it may have: nine tenths of the machine's process ids are taken, or the group has met its limit (pids.max; nine tenths of it for groups of many programs) or was refused a thread within the last ten minutes. " +
 			"Programs say \"fork: Resource temporarily unavailable\", containers cannot be started and probes that run a command fail. Mostly one pod forks without end or leaves zombies. Refusals that are longer ago are left alone.",
-		KO: "머신 또는 cgroup의 스레드 수가 한도에 이르렀습니다. 머신의 프로세스 ID를 9/10 넘게 썼거나, cgroup이 한도(pids.max)에 이르렀거나 최근 10분 안에 스레드 생성을 거부당했습니다. 프로그램은 \"fork: Resource temporarily unavailable\"로 실패하고, " +
+		KO: "머신 또는 cgroup의 스레드 수가 한도에 이르렀습니다. 머신의 프로세스 ID를 9/10 넘게 썼거나, cgroup이 한도(pids.max, 여러 프로그램이 속한 cgroup은 그 9/10)에 이르렀거나 최근 10분 안에 스레드 생성을 거부당했습니다. 프로그램은 \"fork: Resource temporarily unavailable\"로 실패하고, " +
 			"컨테이너를 시작할 수 없고, 명령을 실행하는 probe가 실패합니다. 대개 한 Pod가 끝없이 fork하거나 zombie를 남깁니다. 더 오래된 거부는 대상이 아닙니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/policy/pid-limiting/",
@@ -74,19 +74,22 @@ func groupFull(p *rule.Pass, m snapshot.Machine, group string) {
 	most, ok2 := m.Int(groupKey(group, "pids-max"))
 	refused := m.Since(groupKey(group, "pids-refused"))
 	late := refused.IsZero() || m.ObservedAt().Sub(refused) > refusedTold
-	if !ok1 || !ok2 || used < most && late {
+	uid := m.Value(groupKey(group, "pod"))
+	// A pod may live just below a limit that was made for it; what holds many programs may not.
+	full := used >= most || uid == "" && float64(used) >= takenShare*float64(most)
+	if !ok1 || !ok2 || !full && late {
 		return
 	}
-	uid := m.Value(groupKey(group, "pod"))
 	f := finding.Finding{
 		Subject: m.Subject("ControlGroup", group), Mechanism: v1alpha1.MechanismExhausted, Field: "pids.max",
 		Evidence: []finding.Evidence{m.Evidence(groupKey(group, "pids")), m.Evidence(groupKey(group, "pids-max")), m.Evidence(groupKey(group, "pids-refused"))},
 		Remedies: forkers(m),
 	}
-	name := finding.Verbatim(groupName(p, m, group, uid))
+	f.Title = finding.Textf("machine %s: %s may start no more processes, %d of %d threads are there", "머신 %s: %s에서 프로세스를 더 만들 수 없습니다(스레드 %[4]d개 중 %[3]d개 사용)",
+		m.Node(), groupName(p, m, group, uid), used, most)
 	if group == "/" {
 		f.Subject = m.Subject("Machine", m.Node())
-		name = finding.Text{EN: "the whole machine", KO: "머신 전체"}
+		f.Title = finding.Textf("machine %s may start no more processes, %d of %d threads are there", "머신 %s: 프로세스를 더 만들 수 없습니다(스레드 %[3]d개 중 %[2]d개 사용)", m.Node(), used, most)
 	}
 	if pod, ok := podOf(p, m, uid); ok {
 		f.Explains = append(f.Explains, snapshot.SubjectOf(pod))
@@ -94,8 +97,6 @@ func groupFull(p *rule.Pass, m snapshot.Machine, group string) {
 			f.Explains = append(f.Explains, w)
 		}
 	}
-	f.Title = finding.Format("machine %s: %s may start no more processes, %s of %s threads are there", "머신 %s: %s에서 프로세스를 더 만들 수 없습니다(스레드 %[4]s개 중 %[3]s개 사용)",
-		finding.Verbatim(m.Node()), name, finding.Textf("%d", "%d", used), finding.Textf("%d", "%d", most))
 	f.Why = finding.Textf("The control group %s has a limit of %d threads (pids.max); fork fails there with \"Resource temporarily unavailable\".",
 		"cgroup %s의 스레드 한도는 %d개(pids.max)이며, 여기서 fork가 \"Resource temporarily unavailable\"로 실패합니다.", group, most)
 	if !refused.IsZero() {
