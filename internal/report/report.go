@@ -84,3 +84,12 @@ func Terminal(w io.Writer, d v1alpha1.Diagnosis, o Options) error {
 	_, err := w.Write(p.out)
 	return err
 }
+
+// Incident writes one incident as Terminal does, for a command that speaks of that one alone. Now is the
+// time by which ages are told.
+func Incident(w io.Writer, i v1alpha1.IncidentDetails, now time.Time, o Options) error {
+	p := &page{layout: layout{width: o.width(), color: o.Color}, words: wordsOf(o.Language), options: o, now: now}
+	p.incident(1, i)
+	_, err := w.Write(p.out)
+	return err
+}

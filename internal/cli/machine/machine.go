@@ -108,7 +108,12 @@ func (o *Options) validate() error {
 		return nil
 	}
 	if o.Repair != "" {
-		if unit := unitName(o.Repair); !slices.Contains(repairable, unit) {
+		unit := unitName(o.Repair)
+		if unit == "etcd" {
+			return exit.Misused("--repair does not restart etcd: while another member is down that costs the quorum, and space, time or a peer, " +
+				"which it may lack, do not come of it; see machine --show etcd")
+		}
+		if !slices.Contains(repairable, unit) {
 			return exit.Misused("--repair restarts no %q; write one of: %s", o.Repair, strings.Join(repairable, ", "))
 		}
 	}

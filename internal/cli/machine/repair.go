@@ -62,6 +62,8 @@ type repairer struct {
 	inv  *invocation.Invocation
 	bus  bus
 	lang finding.Language
+	// options of what is printed.
+	options report.Options
 	// unit with its ending, and node on whose machine it is.
 	unit, node string
 	// brake is the file that remembers restarts.
@@ -85,7 +87,7 @@ func (o *Options) repair(ctx context.Context, inv *invocation.Invocation) error 
 	}
 	defer b.Close()
 	r := repairer{
-		inv: inv, bus: b, lang: inv.Language(*o.Output.Display),
+		inv: inv, bus: b, lang: inv.Language(*o.Output.Display), options: inv.Report(*o.Output.Display),
 		unit: unitName(o.Repair) + ".service", node: l.id.Node, brake: filepath.Join(o.Root, monitor.StatePath, "repairs.json"),
 		yes: o.Yes, force: o.Force,
 	}
@@ -173,19 +175,8 @@ func heals(i finding.Incident) bool {
 // refuse says why a restart would not help, and what would.
 func (r *repairer) refuse(i finding.Incident) error {
 	r.tell("not restarted: that would not heal it\n", "재시작하지 않았습니다. 재시작으로는 해결되지 않습니다\n")
-	r.say("  %s: %s\n", i.Root.Code, report.Clean(i.Root.Title.In(r.lang)))
-	if why := i.Root.Why.In(r.lang); why != "" {
-		r.say("  %s\n", report.Clean(why))
-	}
-	for _, m := range finding.RemediesIn(i.Root.Remedies.Now, r.lang) {
-		line := m.Text
-		if m.Command != "" {
-			line = m.Command + "    " + line
-			if m.Machine != "" {
-				line = m.Machine + "$ " + line
-			}
-		}
-		r.say("  %s\n", report.Clean(line))
+	if err := report.Incident(r.inv.Out, i.Details(r.lang), r.inv.Now(), r.options); err != nil {
+		return fmt.Errorf("saying why not: %w", err)
 	}
 	return exit.With(exit.Incidents)
 }

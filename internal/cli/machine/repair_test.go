@@ -99,7 +99,7 @@ func TestRepair(t *testing.T) {
 		},
 		"what is set up wrong is not restarted, and the remedy named": {
 			bus: fakeBus{states: []unitState{failed}}, diagnosis: with(broken), yes: true,
-			want: []string{"not restarted", "KubeletCannotStart: kubelet on w1 cannot start", "line 41 is no YAML", "w1$ vi /var/lib/kubelet/config.yaml    mend line 41"}, wantCode: exit.Incidents,
+			want: []string{"not restarted", "kubelet on w1 cannot start", "KubeletCannotStart", "line 41 is no YAML", "w1$ vi /var/lib/kubelet/config.yaml    mend line 41"}, wantCode: exit.Incidents,
 		},
 		"nor is what suffers from something else on the machine": {
 			bus: fakeBus{states: []unitState{failed}}, diagnosis: with(full, finding.Link{Subject: unit("kubelet.service")}), yes: true,

@@ -5,12 +5,72 @@ import (
 	"math"
 
 	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/snapshot"
 )
 
 // reboots is what last reboot tells.
 var reboots = part{
 	name: "reboots", prefixes: []string{"boot"}, monitors: []string{"reboots"},
-	tables: []table{listed(label("Starts of the machine", "머신 부팅"), "boot")},
+	tables: []table{
+		{
+			title: label("Starts of the machine", "머신 부팅"), names: func(v *view) []string {
+				var out []string
+				for _, name := range []string{present, previous} {
+					if boots[name].there(v) {
+						out = append(out, name)
+					}
+				}
+				return out
+			},
+			columns: []column{
+				{label("BOOT", "부팅"), func(v *view, name string) string { return boots[name].name.In(v.o.Language) }},
+				{label("BEGAN", "시작"), func(v *view, name string) string { return v.o.Moment(v.m.Time(boots[name].began), v.now) }},
+				{label("ENDED", "종료"), func(v *view, name string) string {
+					if name == present {
+						return ""
+					}
+					return v.o.Moment(v.m.Since("boot/previous/how"), v.now)
+				}},
+				{label("HOW", "방식"), func(v *view, name string) string {
+					if name == present {
+						return finding.Text{EN: "runs", KO: "실행 중"}.In(v.o.Language)
+					}
+					return v.m.Value("boot/previous/how")
+				}},
+				{label("LAST LINE", "마지막 줄"), func(v *view, name string) string {
+					if name == present {
+						return ""
+					}
+					return v.m.Value("boot/previous/last-line")
+				}},
+			},
+		},
+		{
+			title: label("Within 24 hours", "최근 24시간"), names: once("boot/reboots-24h"),
+			columns: []column{
+				text(label("REBOOTS", "재부팅"), "boot/reboots-24h"), text(label("OF THEM UNPLANNED", "비정상 재부팅"), "boot/unclean-24h"), text(label("JOURNAL", "journal"), "boot/journal"),
+			},
+		},
+		{
+			title: label("What crashes left", "crash 기록"), names: under("boot/crash/*"),
+			columns: []column{text(headFile, "boot/crash/*"), since(label("WRITTEN", "기록"), "boot/crash/*")},
+		},
+	},
+}
+
+const (
+	present  = "present"
+	previous = "previous"
+)
+
+// boots are the two that a machine tells of.
+var boots = map[string]struct {
+	name  finding.Text
+	began snapshot.EvidenceKey
+	there func(*view) bool
+}{
+	present:  {label("present", "현재"), "boot/started", func(v *view) bool { return v.m.Value("boot/started") != "" }},
+	previous: {label("before", "이전"), "boot/previous/started", func(v *view) bool { return v.m.Value("boot/previous/how") != "" }},
 }
 
 // load is what weighs on the machine: pressure, limits, kills, and its clock.
