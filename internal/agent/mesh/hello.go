@@ -188,7 +188,7 @@ func (m *Mesh) exchange(ctx context.Context, to peer.Peer, at netip.Addr) (clock
 
 // request sends one request to a peer and reads its answer.
 func (m *Mesh) request(ctx context.Context, to peer.Peer, at netip.Addr, method, path string, body []byte, limit int64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, contactTimeout)
+	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
 	url := "https://" + netip.AddrPortFrom(at, uint16(m.o.Port)).String() + peer.MeshPath + path //nolint:gosec // a port
 	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))

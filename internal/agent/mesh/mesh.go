@@ -84,8 +84,8 @@ type Mesh struct {
 	o       Options
 	here    *here.Watch
 	session uint32
-	// tick is how often it looks what is due.
-	tick time.Duration
+	// tick is how often it looks what is due, and timeout how long a request to a peer may take.
+	tick, timeout time.Duration
 
 	// unkept is why keys could not be kept at the last try; only beat uses it.
 	unkept error
@@ -127,6 +127,7 @@ func New(o Options) (*Mesh, error) {
 		o: o, links: map[string]*link{}, byID: map[beacon.ID]*link{},
 		session: uint32(o.Now().Unix()), //nolint:gosec // good until 2106
 		tick:    tick,
+		timeout: contactTimeout,
 		here:    here.New(o.Targets, o.Now),
 	}
 	if err := m.load(); err != nil {
