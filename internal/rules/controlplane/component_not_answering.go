@@ -24,13 +24,18 @@ var _ = Catalog.Add(rule.Rule{
 	Machine: append(append(manifestKeys(), addressKeys()...), "component/*/outcome", "component/*/status", "component/*/body", "component/*/error", "component/*/ready-status", "component/*/ready-body",
 		"component/*/processes", "component/*/last-error", "static-pod/*/argument/*"),
 	For:    20 * time.Second,
-	Causes: []rule.Cause{{Code: "StaticPodManifestInvalid", Via: rule.Claimed}, {Code: "EtcdUnavailable", Via: rule.Cluster, Holds: forWantOfEtcd}},
+	Causes: []rule.Cause{{Code: "StaticPodManifestInvalid", Via: rule.Claimed}, {Code: "EtcdUnavailable", Via: rule.Cluster, Holds: forWantOfEtcd}, {Code: "ApiServerUnreachable", Via: rule.Cluster, Holds: forWantOfAPIServer}},
 	Detect: detectComponentNotAnswering,
 })
 
 // forWantOfEtcd tells whether it is the API server that does not answer: the others reach etcd only through it.
 func forWantOfEtcd(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
 	return effect.Subject.Name == apiServerComponent
+}
+
+// forWantOfAPIServer tells whether it is one of those that end where they cannot renew their Leases.
+func forWantOfAPIServer(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
+	return effect.Subject.Name != apiServerComponent
 }
 
 func detectComponentNotAnswering(p *rule.Pass) {
