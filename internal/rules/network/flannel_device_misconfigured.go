@@ -116,7 +116,7 @@ func localFault(m snapshot.Machine, own holder, local string) []deviceFault {
 func misconfigured(m snapshot.Machine, o overlay, faults []deviceFault) finding.Finding {
 	device, peers := o.own.device(), o.peers()
 	f := finding.Finding{
-		Subject: finding.Subject{Kind: "Node", Name: m.Node()}, Mechanism: v1alpha1.MechanismMisconfigured, Field: faults[0].word, Severity: finding.Warning,
+		Subject: m.Subject("Machine", m.Node()), Mechanism: v1alpha1.MechanismMisconfigured, Field: faults[0].word, Severity: finding.Warning,
 		Title: finding.Textf("node %s: flannel's device %s is not as flannel announced it", "노드 %s: flannel 장치 %s가 flannel이 알린 것과 다릅니다", m.Node(), device),
 		Remedies: finding.Remedies{
 			Now: []finding.Remedy{

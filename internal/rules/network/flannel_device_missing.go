@@ -19,7 +19,7 @@ var _ = Catalog.Add(rule.Rule{
 			"수동 작업이나 네트워크 관리 도구가 지우면 사라지고, flanneld가 시작할 때 만듭니다. flannel을 쓰지 않는 머신, 다른 backend, 알린 지 1분 30초가 안 된 flanneld는 대상이 아닙니다.",
 	},
 	Link: "https://github.com/flannel-io/flannel/blob/master/Documentation/backends.md", Severity: finding.Critical,
-	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: flannelDeviceMissing,
+	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: flannelDeviceMissing, Causes: []rule.Cause{flannelStopped},
 })
 
 func flannelDeviceMissing(p *rule.Pass) {
@@ -58,7 +58,7 @@ func hasFlannelDevice(m snapshot.Machine) bool {
 func deviceMissing(m snapshot.Machine, o overlay, device string) finding.Finding {
 	peers := o.peers()
 	f := finding.Finding{
-		Subject: finding.Subject{Kind: "Node", Name: m.Node()}, Mechanism: v1alpha1.MechanismMissing, Field: device,
+		Subject: m.Subject("Machine", m.Node()), Mechanism: v1alpha1.MechanismMissing, Field: device,
 		Title: finding.Textf("node %s: flannel's device %s is gone", "노드 %s: flannel 장치 %s가 없습니다", m.Node(), device),
 		Why: finding.Textf("All that goes to pods of other nodes takes its way through %s, and the machine has no such device. Pods on %s reach only each other, and nobody elsewhere reaches them.",
 			"다른 노드의 Pod로 가는 모든 트래픽이 %s로 가는데 이 머신에 그 장치가 없습니다. %s의 Pod는 서로만 통신할 수 있고 다른 곳에서는 닿을 수 없습니다.", device, m.Node()),

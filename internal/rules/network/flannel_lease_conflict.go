@@ -85,9 +85,18 @@ func addConflict(found map[string]*finding.Finding, h, other holder, says findin
 	}
 	if says.EN != "" && !containsText(f.Why, says) {
 		f.Why = finding.Join(" ", f.Why, says)
+		f.Explains = append(f.Explains, finding.Subject{Kind: "Machine", Name: h.name(), Machine: h.node})
 		f.Evidence = append(f.Evidence, h.said)
 		if other.said.Source != "" {
 			f.Evidence = append(f.Evidence, other.said)
+		}
+		switch {
+		case other.said.Source == "":
+		case other.name() == h.name():
+			f.Severity = finding.Warning // The old one may only be left over.
+			f.Title = finding.Textf("node %s: two flannel leases have its address", "노드 %s: 두 flannel lease가 이 노드의 주소를 갖고 있습니다", h.name())
+		default:
+			f.Severity = finding.Critical
 			f.Title = finding.Textf("node %s announces to flannel what node %s announces too", "노드 %s: 노드 %s와 같은 값을 flannel에 알립니다", h.name(), other.name())
 		}
 	}

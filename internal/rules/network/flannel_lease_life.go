@@ -27,7 +27,7 @@ var _ = Catalog.Add(rule.Rule{
 			"만료되면 다른 머신이 이 머신에 대한 항목을 지워 Pod에 닿을 수 없게 됩니다. 예약된 subnet은 만료되지 않으므로 대상이 아닙니다.",
 	},
 	Link: "https://github.com/flannel-io/flannel/blob/master/Documentation/reservations.md", Severity: finding.Warning,
-	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: flannelLeaseExpiring,
+	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: flannelLeaseExpiring, Causes: []rule.Cause{flannelStopped, {Code: "FlannelStoreUnreachable", Via: rule.OnMachine}},
 })
 
 // defaultMargin is how long before a lease's end flanneld renews it (flannel, main.go,
@@ -99,7 +99,7 @@ var _ = Catalog.Add(rule.Rule{
 			"2분이 안 된 노드, 제거 중인 노드, 그리고 모든 lease를 읽지 못한 경우는 대상이 아닙니다.",
 	},
 	Link: "https://github.com/flannel-io/flannel/blob/master/Documentation/running.md", Severity: finding.Critical,
-	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: flannelLeaseMissing,
+	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: flannelLeaseMissing, Causes: []rule.Cause{flannelStopped, {Code: "FlannelStoreUnreachable", Via: rule.OnMachine}},
 })
 
 func flannelLeaseMissing(p *rule.Pass) {

@@ -20,7 +20,7 @@ var _ = Catalog.Add(rule.Rule{
 			"flannel을 쓰는데 파일이 없으면 flannel 플러그인으로 Pod가 시작되지 않습니다. 알린 지 1분 30초가 안 된 flanneld, 그리고 첫 번째 플러그인 설정이 flannel이 아닐 때의 파일 부재는 대상이 아닙니다.",
 	},
 	Link: "https://github.com/flannel-io/flannel/blob/master/Documentation/running.md", Severity: finding.Warning,
-	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: flannelSubnetFileMismatch,
+	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: flannelSubnetFileMismatch, Causes: []rule.Cause{flannelStopped},
 })
 
 func flannelSubnetFileMismatch(p *rule.Pass) {

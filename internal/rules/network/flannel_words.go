@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -82,3 +83,8 @@ func leads(route string, words ...string) bool {
 	}
 	return false
 }
+
+// flannelStopped ties what flanneld would have written, or would write when it starts, to its unit.
+var flannelStopped = rule.Cause{Code: "UnitFailed", Via: rule.OnMachine, Holds: func(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
+	return strings.HasPrefix(cause.Subject.Name, "flannel")
+}}

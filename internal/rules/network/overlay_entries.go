@@ -202,7 +202,7 @@ func (v *flannelView) otherSide(m snapshot.Machine, peer holder) []finding.State
 func manyEntries(m snapshot.Machine, o overlay, kind entryKind, wrong []wrongEntry) finding.Finding {
 	from := m.Node()
 	f := finding.Finding{
-		Subject: finding.Subject{Kind: "Node", Name: from}, Mechanism: v1alpha1.MechanismMissing,
+		Subject: m.Subject("Machine", from), Mechanism: v1alpha1.MechanismMissing,
 		Remedies: finding.Remedies{
 			Now: []finding.Remedy{
 				restartFlannel(m),
@@ -249,6 +249,7 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link: "https://github.com/flannel-io/flannel/blob/master/Documentation/backends.md", Severity: finding.Critical,
 	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: detectEntries(routeKind),
+	Causes: []rule.Cause{flannelStopped},
 })
 
 var _ = Catalog.Add(rule.Rule{
@@ -262,7 +263,8 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link: "https://github.com/flannel-io/flannel/blob/master/Documentation/backends.md", Severity: finding.Critical,
 	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: detectEntries(neighbourKind),
-	Causes: []rule.Cause{{Code: "OverlayRouteMissing", Via: rule.Itself}},
+	// A device that gets another hardware address, or is switched off, loses its neighbours (Linux, net/core/neighbour.c).
+	Causes: []rule.Cause{flannelStopped, {Code: "OverlayRouteMissing", Via: rule.Itself}, {Code: "FlannelDeviceMisconfigured", Via: rule.OnMachine}},
 })
 
 var _ = Catalog.Add(rule.Rule{
@@ -276,7 +278,7 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link: "https://github.com/flannel-io/flannel/blob/master/Documentation/backends.md", Severity: finding.Critical,
 	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: detectEntries(forwardingKind),
-	Causes: []rule.Cause{{Code: "OverlayRouteMissing", Via: rule.Itself}, {Code: "OverlayNeighbourMissing", Via: rule.Itself}},
+	Causes: []rule.Cause{flannelStopped, {Code: "OverlayRouteMissing", Via: rule.Itself}, {Code: "OverlayNeighbourMissing", Via: rule.Itself}},
 })
 
 // nodesOf are the names of holders.

@@ -77,7 +77,7 @@ func staleRoutes(m snapshot.Machine, o overlay, known map[netip.Prefix]bool) []s
 }
 
 func staleRoutesFinding(m snapshot.Machine, o overlay, stale []staleRoute) finding.Finding {
-	f := finding.Finding{Subject: finding.Subject{Kind: "Node", Name: m.Node()}, Mechanism: v1alpha1.MechanismDegraded}
+	f := finding.Finding{Subject: m.Subject("Machine", m.Node()), Mechanism: v1alpha1.MechanismDegraded}
 	var prefixes []string
 	var says []finding.Text
 	var commands []string

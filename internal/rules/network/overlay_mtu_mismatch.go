@@ -31,7 +31,7 @@ func overlayMtuMismatch(p *rule.Pass) {
 	usual := usualMTUs(p.Machines())
 	for _, m := range p.Machines() {
 		var says []finding.Text
-		f := finding.Finding{Subject: finding.Subject{Kind: "Node", Name: m.Node()}, Mechanism: v1alpha1.MechanismMisconfigured}
+		f := finding.Finding{Subject: m.Subject("Machine", m.Node()), Mechanism: v1alpha1.MechanismMisconfigured}
 		for _, device := range m.Names("overlay/device/*/mtu") {
 			says = append(says, mtuFaults(m, device, usual, &f)...)
 		}

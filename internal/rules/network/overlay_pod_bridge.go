@@ -34,7 +34,7 @@ func podBridgeOutsideSubnet(p *rule.Pass) {
 		if o.own == nil || o.own.changing {
 			continue
 		}
-		f := finding.Finding{Subject: finding.Subject{Kind: "Node", Name: m.Node()}, Mechanism: v1alpha1.MechanismMisconfigured}
+		f := finding.Finding{Subject: m.Subject("Machine", m.Node()), Mechanism: v1alpha1.MechanismMisconfigured}
 		says, strange := bridgeFaults(m, *o.own, &f)
 		if len(says) == 0 {
 			continue

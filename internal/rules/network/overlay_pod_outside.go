@@ -24,7 +24,7 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link: "https://github.com/flannel-io/flannel/blob/master/Documentation/kubernetes.md", Severity: finding.Warning,
 	Needs: []rule.Need{rule.Whole[*corev1.Node](), rule.Any[*corev1.Pod]()}, For: time.Minute, Detect: podAddressOutsideSubnet,
-	Causes: []rule.Cause{{Code: "PodBridgeOutsideSubnet", Via: rule.Itself}},
+	Causes: []rule.Cause{{Code: "PodBridgeOutsideSubnet", Via: rule.OnMachine}},
 })
 
 func podAddressOutsideSubnet(p *rule.Pass) {

@@ -32,6 +32,8 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:    slices.Concat(readyFalseNeeds(), rule.Owners()),
 	For:      time.Minute,
 	Causes: []rule.Cause{
+		{Code: "CniConfigMissing", Via: rule.OnMachine},
+		{Code: "CniConfigInvalid", Via: rule.OnMachine},
 		{Code: "ContainerCrashLoop", Via: rule.Cluster, Holds: isPluginOfNode},
 		{Code: "ContainerStartFailing", Via: rule.Cluster, Holds: isPluginOfNode},
 		{Code: "LivenessProbeFailing", Via: rule.Cluster, Holds: isPluginOfNode},

@@ -31,6 +31,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    append([]rule.Need{rule.Any[*corev1.Pod](), rule.Any[*corev1.Event](), rule.Optional[*corev1.Node]()}, rule.Owners()...),
 	For:      time.Minute,
+	Causes:   []rule.Cause{{Code: "PodAddressesLeaked", Via: rule.OnMachine}},
 	Detect:   detectPodAddressesExhausted,
 })
 

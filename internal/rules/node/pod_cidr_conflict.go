@@ -33,7 +33,11 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    []rule.Need{rule.Any[*corev1.Node](), rule.Optional[*corev1.Pod](), rule.Optional[*coordinationv1.Lease]()},
 	For:      time.Minute,
-	Detect:   detectPodCIDRConflict,
+	Causes: []rule.Cause{
+		{Code: "PodBridgeOutsideSubnet", Via: rule.OnMachine},
+		{Code: "FlannelLeaseConflict", Via: rule.Itself},
+	},
+	Detect: detectPodCIDRConflict,
 })
 
 // clash is two nodes that use the same addresses.
