@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -106,6 +107,7 @@ func assemble(ctx context.Context, o Options, folder *state.Folder) (*agent, err
 		return nil, err
 	}
 	watched := append(monitors.All(host), a.view.Monitor(), a.mesh.Monitor())
+	lookTogether(watched, "units", "kubelet", "cri")
 	var diagnoser *diagnose.Diagnoser
 	a.runner = monitor.NewRunner(id, watched, o.Clock.Now, func() { diagnoser.Looked() })
 	diagnoser = diagnose.New(id, a.runner.Report, o.Rules, o.Clock.Now)
@@ -138,6 +140,21 @@ func assemble(ctx context.Context, o Options, folder *state.Folder) (*agent, err
 		Metrics: metrics.Handler(source), Mesh: a.mesh.Handler(), Now: o.Clock.Now, Log: o.Log,
 	})
 	return a, nil
+}
+
+// lookTogether lets monitors look when another sees a change. A unit that was stopped is told of by
+// systemd at once; what its program does not answer any more would be seen later, and until then the one
+// would seem to contradict the other.
+func lookTogether(watched []monitor.Monitor, first string, others ...string) {
+	i := slices.IndexFunc(watched, func(m monitor.Monitor) bool { return m.Name == first })
+	if i < 0 {
+		return
+	}
+	for n, m := range watched {
+		if m.Watch == nil && slices.Contains(others, m.Name) {
+			watched[n].Watch = watched[i].Watch
+		}
+	}
 }
 
 // connect makes the client of the API server, which itself sends nothing, and the view.

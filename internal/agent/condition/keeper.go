@@ -200,7 +200,9 @@ func (k *Keeper) judge(d diagnosis.Diagnosis) (changed bool) {
 	for _, kind := range kinds {
 		was, had := k.state.Conditions[kind.Type]
 		is := held{Status: corev1.ConditionFalse, Reason: kind.good, Message: kind.goodText, Since: now}
-		if i := slices.IndexFunc(d.Findings, func(f diagnosis.Placed) bool { return f.Severity != finding.Info && kind.shows(f.Finding) }); i >= 0 {
+		if i := slices.IndexFunc(d.Findings, func(f diagnosis.Placed) bool {
+			return reported && f.Severity != finding.Info && kind.shows(machine, f.Finding)
+		}); i >= 0 {
 			f := d.Findings[i].Finding
 			is = held{Status: corev1.ConditionTrue, Reason: kind.reason, Message: message(f), Since: now, Seen: now}
 			if is.Reason == "" {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/snapshot"
 )
 
 // kind is a condition that is kept on the Node. True is bad, as all of node-problem-detector's are.
@@ -20,8 +21,8 @@ type kind struct {
 	good, goodText string
 	// monitors that must have looked before absence of findings means anything.
 	monitors []string
-	// shows tells whether a finding is one that the condition stands for.
-	shows func(finding.Finding) bool
+	// shows tells which findings the condition stands for.
+	shows shows
 	// reason while it is so; empty takes the finding's code.
 	reason string
 }
@@ -32,19 +33,19 @@ type kind struct {
 var kinds = []kind{
 	{
 		Type: "KernelDeadlock", good: "KernelHasNoDeadlock", goodText: "kernel has no deadlock",
-		monitors: []string{"logs"}, shows: coded("KernelTaskHung", "KernelTaskBlocked", "KernelLockup", "KernelDeadlock"),
+		monitors: []string{"logs"}, shows: coded("KernelDeadlock", "KernelLockup", "KernelTaskHung"),
 	},
 	{
 		Type: "ReadonlyFilesystem", good: "FilesystemIsNotReadOnly", goodText: "Filesystem is not read-only",
-		monitors: []string{"filesystems"}, shows: coded("FilesystemReadOnly", "FileSystemReadOnly"), reason: "FilesystemIsReadOnly",
+		monitors: []string{"filesystems"}, shows: coded("FilesystemReadOnly"), reason: "FilesystemIsReadOnly",
 	},
 	{
 		Type: "KubeletUnhealthy", good: "KubeletIsHealthy", goodText: "kubelet on the node is functioning properly",
-		monitors: []string{"units"}, shows: about("kubelet.service"),
+		monitors: []string{"units"}, shows: either(about("kubelet.service"), coded("KubeletCannotStart", "KubeletHung", "KubeletUnitStopped")),
 	},
 	{
 		Type: "ContainerRuntimeUnhealthy", good: "ContainerRuntimeIsHealthy", goodText: "Container runtime on the node is functioning properly",
-		monitors: []string{"units"}, shows: about("containerd.service", "docker.service", "crio.service"),
+		monitors: []string{"units"}, shows: either(about("containerd.service", "docker.service", "crio.service"), coded("ContainerRuntimeHung", "ContainerRuntimeSocketMissing", "ContainerRuntimeStopped")),
 	},
 	{
 		Type: "FrequentKubeletRestart", good: "NoFrequentKubeletRestart", goodText: "kubelet is functioning properly",
@@ -69,20 +70,37 @@ func Types() []string {
 	return out
 }
 
+// shows tells whether a condition stands for a finding on a machine.
+type shows func(snapshot.Machine, finding.Finding) bool
+
 // coded matches findings by the codes of their rules.
-func coded(codes ...finding.Code) func(finding.Finding) bool {
-	return func(f finding.Finding) bool { return slices.Contains(codes, f.Code) }
+func coded(codes ...finding.Code) shows {
+	return func(_ snapshot.Machine, f finding.Finding) bool { return slices.Contains(codes, f.Code) }
 }
 
 // about matches findings about a unit.
-func about(units ...string) func(finding.Finding) bool {
-	return func(f finding.Finding) bool {
+func about(units ...string) shows {
+	return func(_ snapshot.Machine, f finding.Finding) bool {
 		return f.Subject.Kind == "Unit" && slices.Contains(units, f.Subject.Name)
 	}
 }
 
+// either matches what one of several does.
+func either(several ...shows) shows {
+	return func(m snapshot.Machine, f finding.Finding) bool {
+		return slices.ContainsFunc(several, func(one shows) bool { return one(m, f) })
+	}
+}
+
+// frequently is how many restarts within ten minutes are many: node-problem-detector takes five in twenty
+// (config/systemd-monitor-counter.json).
+const frequently = 3
+
 // crashing matches findings about a unit that is started again and again.
-func crashing(unit string) func(finding.Finding) bool {
+func crashing(unit string) shows {
 	of := about(unit)
-	return func(f finding.Finding) bool { return of(f) && f.Mechanism == v1alpha1.MechanismCrashing }
+	return func(m snapshot.Machine, f finding.Finding) bool {
+		restarts, _ := m.Int(snapshot.KeyOf("unit", unit, "restarts-10m"))
+		return of(m, f) && (f.Mechanism == v1alpha1.MechanismCrashing || restarts >= frequently)
+	}
 }

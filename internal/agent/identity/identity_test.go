@@ -163,4 +163,3 @@ func TestAHostWithoutACertificate(t *testing.T) {
 		t.Errorf("first byte %q", got)
 	}
 }
-
