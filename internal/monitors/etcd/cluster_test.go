@@ -187,6 +187,8 @@ func documented(m monitor.Monitor, k snapshot.EvidenceKey) bool {
 	return false
 }
 
+func keyOf(segments ...string) snapshot.EvidenceKey { return snapshot.KeyOf(segments...) }
+
 // byName returns what is known of a member, by the last segments of its keys.
 func byName(t *testing.T, evidence map[snapshot.EvidenceKey]string, name string) map[string]string {
 	t.Helper()

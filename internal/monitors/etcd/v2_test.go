@@ -1,0 +1,114 @@
+package etcd_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/etcd"
+)
+
+// old serves what a member with the second API answered.
+func old(t *testing.T, without ...string) *httptest.Server {
+	t.Helper()
+	var server *httptest.Server
+	mux := http.NewServeMux()
+	for path, file := range map[string]string{
+		"/v2/members": "members", "/v2/stats/self": "stats-self", "/version": "version", "/health": "health", "/v2/keys/atomic.io/network": "keys", "/v2/keys/none": "missing",
+	} {
+		data, err := os.ReadFile(filepath.Join("testdata", "v2", file+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(without) > 0 && without[0] == path {
+			continue
+		}
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			if file == "missing" {
+				w.WriteHeader(http.StatusNotFound)
+			}
+			// The member stood at another port when it was recorded.
+			_, _ = w.Write([]byte(strings.ReplaceAll(string(data), "http://127.0.0.1:22379", server.URL)))
+		})
+	}
+	server = httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestV2(t *testing.T) {
+	server := old(t)
+	api := etcd.V2{URL: server.URL, HTTP: server.Client()}
+	members, err := api.Members(t.Context())
+	if diff := cmp.Diff([]etcd.V2Member{{ID: "9e737febb6b99eee", Name: "old", PeerURLs: []string{"http://127.0.0.1:22380"}, ClientURLs: []string{server.URL}}}, members); err != nil || diff != "" {
+		t.Errorf("Members: %v (-want +got):\n%s", err, diff)
+	}
+	if leader, err := api.Leader(t.Context()); err != nil || leader != "9e737febb6b99eee" {
+		t.Errorf("Leader = %q, %v", leader, err)
+	}
+	if healthy, err := api.Healthy(t.Context()); err != nil || !healthy {
+		t.Errorf("Healthy = %v, %v; want true", healthy, err)
+	}
+	root, err := api.Keys(t.Context(), "/atomic.io/network")
+	if err != nil {
+		t.Fatal(err)
+	}
+	expires := time.Date(2026, 11, 22, 20, 8, 21, 263707455, time.UTC)
+	want := etcd.V2Node{Key: "/atomic.io/network", Dir: true, Nodes: []etcd.V2Node{
+		{Key: "/atomic.io/network/config", Value: `{"Network":"172.16.0.0/12","SubnetLen":24,"Backend":{"Type":"vxlan"}}`},
+		{Key: "/atomic.io/network/subnets", Dir: true, Nodes: []etcd.V2Node{{
+			Key: "/atomic.io/network/subnets/172.16.28.0-24", Value: `{"PublicIP":"10.99.0.21","BackendType":"vxlan","BackendData":{"VtepMAC":"0e:26:3b:5f:35:83"}}`,
+			Expiration: &expires, TTL: 86400,
+		}}},
+	}}
+	if diff := cmp.Diff(want, root); diff != "" {
+		t.Errorf("Keys (-want +got):\n%s", diff)
+	}
+	if _, err := api.Keys(t.Context(), "none"); err == nil || !strings.Contains(err.Error(), "Key not found") {
+		t.Errorf("Keys of what is not there = %v, want etcd's words", err)
+	}
+}
+
+func TestMemberThatKnowsTheSecondAPIAlone(t *testing.T) {
+	for name, tc := range map[string]struct {
+		without    string
+		wantAnswer string
+	}{
+		"etcd 2":            {wantAnswer: "yes"},
+		"a web server":      {without: "/v2/members", wantAnswer: "error"},
+		"one that is cut":   {without: "/v2/stats/self", wantAnswer: "error"},
+		"without a version": {without: "/version", wantAnswer: "error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := old(t, tc.without)
+			root := t.TempDir()
+			for _, folder := range []string{"etc/default", "proc"} {
+				if err := os.MkdirAll(filepath.Join(root, folder), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			settings := "ETCD_NAME=old\nETCD_LISTEN_CLIENT_URLS=" + server.URL + "\nETCD_INITIAL_CLUSTER=old=http://127.0.0.1:22380\n"
+			if err := os.WriteFile(filepath.Join(root, "etc/default/etcd"), []byte(settings), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got := look(t, etcd.New(monitor.Host{Root: root, Node: "m1", Now: clock()}))
+			if got["etcd/local/answer"] != tc.wantAnswer {
+				t.Fatalf("answer = %s in %v, want %s", got["etcd/local/answer"], got, tc.wantAnswer)
+			}
+			if tc.wantAnswer != "yes" {
+				return
+			}
+			m := byName(t, got, "old")
+			if m["id"] != "9e737febb6b99eee" || m["leader"] != m["id"] || m["version"] != "3.4.23" || m["quorum-read"] != "yes" {
+				t.Errorf("member = %v, want a leader", m)
+			}
+		})
+	}
+}
