@@ -63,6 +63,14 @@ func (p *page) table(t Table) {
 		}
 	}
 	last := len(widths) - 1
+	fixed := 0
+	for _, w := range widths[:last] {
+		fixed += w + columns(between)
+	}
+	if fixed+min(widths[last], leastLast) > p.width {
+		p.records(t)
+		return
+	}
 	write := func(row []string, s style) {
 		var prefix line
 		for i, cell := range row[:last] {
@@ -77,6 +85,20 @@ func (p *page) table(t Table) {
 	write(t.Headings, dim)
 	for _, row := range t.Rows {
 		write(row, plain)
+	}
+}
+
+// records writes a table that is too wide for the page: each row by itself, its values behind their headings.
+func (p *page) records(t Table) {
+	for _, row := range t.Rows {
+		p.put(span{row[0], cyan})
+		var values []string
+		for i, cell := range row[1:] {
+			if cell != Unknown {
+				values = append(values, t.Headings[i+1]+" "+cell)
+			}
+		}
+		p.paragraph(line{{between, plain}}, strings.Join(values, " · "), plain)
 	}
 }
 

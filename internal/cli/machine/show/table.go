@@ -144,7 +144,7 @@ func size(head finding.Text, pattern string) column {
 		if !ok {
 			return ""
 		}
-		return bytes(n)
+		return humanBytes(n)
 	}}
 }
 
@@ -205,8 +205,8 @@ func notes(head finding.Text, cells ...column) column {
 // label is a heading that stands before a value in notes.
 func label(en, ko string) finding.Text { return finding.Text{EN: en, KO: ko} }
 
-// bytes writes a size as df -h does.
-func bytes(n int64) string {
+// humanBytes writes a size as df -h does.
+func humanBytes(n int64) string {
 	f, units := float64(n), []string{"", "K", "M", "G", "T", "P"}
 	for len(units) > 1 && f >= 1024 {
 		f, units = f/1024, units[1:]

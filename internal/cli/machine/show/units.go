@@ -24,8 +24,7 @@ var units = part{
 				}},
 				since(headSince, "unit/*/active-state"),
 				text(label("PID", "PID"), "unit/*/main-pid"),
-				text(label("RESTARTS", "재시작"), "unit/*/restarts"),
-				text(label("IN 10 MIN", "최근 10분"), "unit/*/restarts-10m"),
+				{label("RESTARTS", "재시작"), restarts},
 				text(label("AT BOOT", "부팅 시"), "unit/*/file-state"),
 				{label("ENDED", "종료"), func(v *view, name string) string {
 					result := v.m.Value(at("unit/*/result", name))
@@ -87,6 +86,15 @@ var units = part{
 			},
 		},
 	},
+}
+
+// restarts are those since the unit was last started by hand, and how many of them were of late.
+func restarts(v *view, name string) string {
+	all := v.m.Value(at("unit/*/restarts", name))
+	if n, ok := v.m.Int(at("unit/*/restarts-10m", name)); ok && n > 0 {
+		return finding.Textf("%s, %d in 10 min", "%s, 최근 10분 %d", all, n).In(v.o.Language)
+	}
+	return all
 }
 
 // answered is a column of how something answers: the HTTP status where there is one.

@@ -1,0 +1,122 @@
+package show
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/report"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+var update = flag.Bool("update", false, "write what is printed into the goldens")
+
+func recorded(t *testing.T) snapshot.MachineReport {
+	t.Helper()
+	data, err := os.ReadFile("testdata/cp1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r snapshot.MachineReport
+	if err := json.Unmarshal(data, &r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func printed(t *testing.T, r snapshot.MachineReport, part string, o report.Options) string {
+	t.Helper()
+	b := snapshot.NewBuilder(r.ObservedAt.Time, snapshot.Source{})
+	b.AddMachine(r)
+	m, ok := b.Build().Machine(r.Node)
+	if !ok {
+		t.Fatal("the report is not there")
+	}
+	var out bytes.Buffer
+	if err := Print(&out, m, r, part, o); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestGoldens(t *testing.T) {
+	tests := map[string]report.Options{
+		"testdata/en-120.txt": {Language: finding.English, Width: 120},
+		"testdata/ko-80.txt":  {Language: finding.Korean, Width: 80},
+	}
+	for path, options := range tests {
+		t.Run(path, func(t *testing.T) {
+			got := printed(t, recorded(t), All, options)
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("printed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestNothingIsKeptBack holds that values which no table knows are listed, and gaps told below.
+func TestNothingIsKeptBack(t *testing.T) {
+	at := metav1.NewTime(time.Date(2026, 3, 2, 2, 20, 0, 0, time.UTC))
+	r := snapshot.MachineReport{
+		Node: "w1", ObservedAt: at,
+		Evidence: []snapshot.MachineEvidence{{Key: "gpu/0/temperature", Value: "61\x1b[31m"}},
+		Gaps:     []snapshot.MachineGap{{Monitor: "units", Reason: "no system bus"}},
+	}
+	got := printed(t, r, All, report.Options{})
+	for _, want := range []string{"gpu 0 temperature  61<U+001B>[31m", "could not check  units: no system bus"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it does not say %q:\n%s", want, got)
+		}
+	}
+	if got := printed(t, r, "disks", report.Options{}); got != "" {
+		t.Errorf("of disks nothing is known, and yet:\n%s", got)
+	}
+	if got := printed(t, r, "units", report.Options{}); !strings.Contains(got, "no system bus") {
+		t.Errorf("the gap is not told where its values are asked for:\n%s", got)
+	}
+}
+
+// TestEveryPartHasTables holds that each name of --show prints something of a whole machine, but for
+// those of devices that the recorded one has not.
+func TestEveryPartHasTables(t *testing.T) {
+	r := recorded(t)
+	for _, name := range Parts() {
+		if got := printed(t, r, name, report.Options{}); (got == "") != (name == "storage") {
+			t.Errorf("%s prints %d bytes", name, len(got))
+		}
+	}
+}
+
+func TestWords(t *testing.T) {
+	tests := map[string]struct{ got, want string }{
+		"bytes":             {humanBytes(512), "512"},
+		"kibibytes":         {humanBytes(1536), "1.5K"},
+		"gibibytes":         {humanBytes(41 << 30), "41G"},
+		"milliseconds":      {short(0.0034), "3.4 ms"},
+		"many milliseconds": {short(0.25), "250 ms"},
+		"seconds":           {short(12.34), "12.3 s"},
+		"none":              {short(-1), "-"},
+	}
+	for name, tc := range tests {
+		if tc.got != tc.want {
+			t.Errorf("%s: %s, want %s", name, tc.got, tc.want)
+		}
+	}
+}
