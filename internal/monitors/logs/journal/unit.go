@@ -40,8 +40,8 @@ func (j *Journal) LastLines(ctx context.Context, unit string, n int, since time.
 }
 
 // Last returns up to n of the newest entries that fit any of the matches, as LastLines does.
-func (j *Journal) Last(ctx context.Context, any []Match, n int, since time.Time) ([]Line, error) {
-	r, err := j.Read(Query{Any: any, Fields: lineFields(), Since: since, Backward: true, MaxValue: MaxLine})
+func (j *Journal) Last(ctx context.Context, matches []Match, n int, since time.Time) ([]Line, error) {
+	r, err := j.Read(Query{Any: matches, Fields: lineFields(), Since: since, Backward: true, MaxValue: MaxLine})
 	if err != nil {
 		return nil, err
 	}
