@@ -1,6 +1,7 @@
 package cni
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,9 +95,7 @@ func TestObserve(t *testing.T) {
 	}
 	with := func(changes map[snapshot.EvidenceKey]string) map[snapshot.EvidenceKey]string {
 		out := map[snapshot.EvidenceKey]string{}
-		for k, v := range lab {
-			out[k] = v
-		}
+		maps.Copy(out, lab)
 		for k, v := range changes {
 			out[k] = v
 			if v == "-" {
@@ -107,9 +106,7 @@ func TestObserve(t *testing.T) {
 	}
 	without := func(changes map[snapshot.EvidenceKey]string) map[snapshot.EvidenceKey]string {
 		out := with(map[snapshot.EvidenceKey]string{config + "name": "-", config + "plugins": "-", config + "bridge": "-", config + "mtu": "-", config + "ranges": "-", "cni/first": "-", "cni/network/cbr0/size": "-"})
-		for k, v := range changes {
-			out[k] = v
-		}
+		maps.Copy(out, changes)
 		return out
 	}
 	broken := func(why string) map[snapshot.EvidenceKey]string {

@@ -82,7 +82,8 @@ func (w *watch) observe(ctx context.Context) ([]snapshot.MachineEvidence, error)
 	if !running && u == nil && file == nil {
 		return nil, errors.Join(errs...) // No flannel here.
 	}
-	out := append(file, monitor.Bool("flannel/running", running))
+	out := []snapshot.MachineEvidence{monitor.Bool("flannel/running", running)}
+	out = append(out, file...)
 	if u != nil {
 		out = append(out, monitor.Value("flannel/unit-file", u.file))
 	}

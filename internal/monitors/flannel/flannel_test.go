@@ -3,6 +3,7 @@ package flannel
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -243,9 +244,7 @@ func TestStoreFilesThatCannotBeRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := map[string]string{"proc/206/cmdline": "flanneld\x00" + tc.args + "\x00"}
-			for k, v := range tc.files {
-				files[k] = v
-			}
+			maps.Copy(files, tc.files)
 			_, problem := see(t.Context(), t, New(hostAt(written(t, "testdata/kubernetes", files))))
 			if !strings.Contains(problem, tc.want) {
 				t.Errorf("error %q, want one with %q", problem, tc.want)

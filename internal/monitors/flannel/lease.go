@@ -59,7 +59,7 @@ func parseLease(key string, value []byte) (lease, error) {
 	}
 	if err := json.Unmarshal(value, &v); err != nil {
 		l.broken = err.Error()
-		return l, nil
+		return l, nil //nolint:nilerr // The lease stands, and tells of it.
 	}
 	l.publicIP, l.backend = v.PublicIP, v.BackendType
 	if v.PublicIPv6 != nil {

@@ -106,7 +106,7 @@ func (s settings) prefix() string { return path.Join("/", s.get("etcd-prefix")) 
 // endpoints of etcd.
 func (s settings) endpoints() []string {
 	var out []string
-	for _, e := range strings.Split(s.get("etcd-endpoints"), ",") {
+	for e := range strings.SplitSeq(s.get("etcd-endpoints"), ",") {
 		if e = strings.TrimRight(strings.TrimSpace(e), "/"); e != "" {
 			if !strings.Contains(e, "://") {
 				e = "http://" + e

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"strings"
 
@@ -81,9 +82,7 @@ func (u *unit) read(host monitor.Host, data []byte) error {
 			if err != nil && (!optional || !errors.Is(err, fs.ErrNotExist)) {
 				errs = append(errs, fmt.Errorf("reading the environment file %s of %s: %w", file, u.file, err))
 			}
-			for k, v := range pairs {
-				u.environment[k] = v
-			}
+			maps.Copy(u.environment, pairs)
 		}
 	}
 	return errors.Join(errs...)

@@ -3,7 +3,6 @@ package overlay
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
@@ -95,7 +94,7 @@ func (l *look) routes(routes []netlink.Route) {
 func (l *look) way(r netlink.Route) string {
 	var words []string
 	if len(r.Gw) > 0 && !r.Gw.IsUnspecified() {
-		words = append(words, "via "+net.IP(r.Gw).String())
+		words = append(words, "via "+r.Gw.String())
 	}
 	if link, ok := l.links[r.LinkIndex]; ok {
 		if len(words) == 0 && !isOfPods(link.Attrs().Name) {

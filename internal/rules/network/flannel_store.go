@@ -3,6 +3,7 @@ package network
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -48,13 +49,13 @@ func flannelStoreUnreachable(p *rule.Pass) {
 
 // certificateFlags are etcdctl's flags for the certificates that flanneld uses.
 func certificateFlags(m snapshot.Machine) string {
-	flags := ""
+	var flags strings.Builder
 	for _, f := range []struct{ setting, flag string }{{"etcd-cafile", "cacert"}, {"etcd-certfile", "cert"}, {"etcd-keyfile", "key"}} {
 		if file := m.Value(snapshot.KeyOf("flannel", "setting", f.setting)); file != "" {
-			flags += " --" + f.flag + "=" + file
+			flags.WriteString(" --" + f.flag + "=" + file)
 		}
 	}
-	return flags
+	return flags.String()
 }
 
 var _ = Catalog.Add(rule.Rule{

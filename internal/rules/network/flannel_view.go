@@ -178,7 +178,7 @@ func (v *flannelView) leases(m snapshot.Machine) []holder {
 	if len(v.created) == 0 {
 		byIP = maps.Clone(byIP)
 		for _, node := range m.Names("cluster/node/*/internal-ip") {
-			for _, ip := range strings.Split(m.Value(snapshot.KeyOf("cluster", "node", node, "internal-ip")), ",") {
+			for ip := range strings.SplitSeq(m.Value(snapshot.KeyOf("cluster", "node", node, "internal-ip")), ",") {
 				byIP[ip] = node
 			}
 		}
@@ -215,7 +215,7 @@ func underlayAddresses(m snapshot.Machine) []string {
 		case "local":
 			out = append(out, e.Value)
 		case "underlay-addresses":
-			for _, a := range strings.Fields(e.Value) {
+			for a := range strings.FieldsSeq(e.Value) {
 				at, _, _ := strings.Cut(a, "/")
 				out = append(out, at)
 			}

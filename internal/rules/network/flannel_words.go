@@ -72,7 +72,7 @@ func daemonState(m snapshot.Machine) (text finding.Text, evidence []finding.Evid
 
 // leads tells whether one of a prefix's routes has all of some words.
 func leads(route string, words ...string) bool {
-	for _, way := range strings.Split(route, ", ") {
+	for way := range strings.SplitSeq(route, ", ") {
 		fields, all := " "+way+" ", true
 		for _, w := range words {
 			all = all && strings.Contains(fields, " "+w+" ")

@@ -280,12 +280,3 @@ var _ = Catalog.Add(rule.Rule{
 	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: detectEntries(forwardingKind),
 	Causes: []rule.Cause{flannelStopped, {Code: "OverlayRouteMissing", Via: rule.Itself}, {Code: "OverlayNeighbourMissing", Via: rule.Itself}},
 })
-
-// nodesOf are the names of holders.
-func nodesOf(holders []holder) []string {
-	var out []string
-	for _, h := range holders {
-		out = append(out, h.name())
-	}
-	return out
-}

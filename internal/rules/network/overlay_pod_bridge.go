@@ -97,7 +97,7 @@ func (h holder) holds(p netip.Prefix) bool {
 
 func ipv4Prefixes(text string) []netip.Prefix {
 	var out []netip.Prefix
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if p, err := netip.ParsePrefix(word); err == nil && p.Addr().Is4() {
 			out = append(out, p)
 		}
