@@ -10,9 +10,12 @@ import (
 	"github.com/maek-dev/maek/internal/monitors/etcd"
 	"github.com/maek-dev/maek/internal/monitors/filesystems"
 	"github.com/maek-dev/maek/internal/monitors/flannel"
+	"github.com/maek-dev/maek/internal/monitors/iscsi"
 	"github.com/maek-dev/maek/internal/monitors/kubelet"
 	"github.com/maek-dev/maek/internal/monitors/limits"
 	"github.com/maek-dev/maek/internal/monitors/logs"
+	"github.com/maek-dev/maek/internal/monitors/multipath"
+	"github.com/maek-dev/maek/internal/monitors/nfs"
 	"github.com/maek-dev/maek/internal/monitors/oom"
 	"github.com/maek-dev/maek/internal/monitors/overlay"
 	"github.com/maek-dev/maek/internal/monitors/pressure"
@@ -32,9 +35,12 @@ func All(host monitor.Host) []monitor.Monitor {
 		etcd.New(host),
 		filesystems.New(host),
 		flannel.New(host),
+		iscsi.New(host),
 		kubelet.New(host),
 		limits.New(host),
 		logs.New(host),
+		multipath.New(host),
+		nfs.New(host),
 		oom.New(host),
 		overlay.New(host),
 		pressure.New(host),
