@@ -36,6 +36,12 @@ const (
 	// not: of ten small beacons one may be lost anywhere, and half are no clear word.
 	lostFrom = 0.9
 	fineUpTo = 0.4
+	// wavering is what part is missing on a path that may be about to be called broken: where another is, it is
+	// taken for broken too, so that a fault that is seconds old is told of the machine that it is on.
+	wavering = 0.5
+	// pathLasts is how long a path must be broken to be told: by then all agents have seen it, and told so in a
+	// report.
+	pathLasts = 15 * time.Second
 	// reportAge is how old a report may be: an older one is of a machine that is silent now.
 	reportAge = 2 * time.Minute
 	// justAsked is how fresh an answer must be to speak against beacons of which it is not known since when
@@ -246,6 +252,32 @@ func (m *matrix) judge(w way, network pathNetwork) verdict {
 	default:
 		return broken
 	}
+}
+
+// sort parts directions into those that work and those that are broken, leaving out those that are not asked
+// for. Once one is broken, those that waver count as broken too.
+func (m *matrix) sort(network pathNetwork, asked func(way) bool) (good, bad []way) {
+	var wavers []way
+	for _, w := range m.directions(network) {
+		if !asked(w) {
+			continue
+		}
+		switch m.judge(w, network) {
+		case fine, blocked:
+			good = append(good, w)
+		case broken:
+			bad = append(bad, w)
+		case unknown:
+			if c := m.ways[network][w]; c.small >= wavering && c.small < lostFrom && !m.answered(w, network) {
+				wavers = append(wavers, w)
+			}
+		}
+	}
+	if len(bad) > 0 {
+		bad = append(bad, wavers...)
+		slices.SortFunc(bad, compareWays)
+	}
+	return good, bad
 }
 
 // directions are all ways of which a verdict is known, in order.

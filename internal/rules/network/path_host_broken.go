@@ -21,25 +21,14 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    meshNeeds(),
 	Machine:  meshKeys,
+	For:      pathLasts,
 	Detect:   detectHostPathBroken,
 })
 
 func detectHostPathBroken(p *rule.Pass) {
 	m := readMatrix(p)
 	s := findSides(m)
-	var good, bad []way
-	for _, w := range m.directions(hostNetwork) {
-		if s.cutOff(w) {
-			continue
-		}
-		switch m.judge(w, hostNetwork) {
-		case fine, blocked:
-			good = append(good, w)
-		case broken:
-			bad = append(bad, w)
-		case unknown:
-		}
-	}
+	good, bad := m.sort(hostNetwork, func(w way) bool { return !s.cutOff(w) })
 	found := shareOut(good, bad)
 	for _, b := range found.nodes {
 		p.Report(hostSideBroken(m, b))

@@ -24,6 +24,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning, Gravest: finding.Critical,
 	Needs:   meshNeeds(),
 	Machine: meshKeys,
+	For:     pathLasts,
 	Causes:  []rule.Cause{{Code: "OverlayMtuMismatch", Via: rule.OnMachine}},
 	Detect:  detectPathMtuTooSmall,
 })

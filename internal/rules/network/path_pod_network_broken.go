@@ -24,6 +24,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Critical,
 	Needs:    meshNeeds(),
 	Machine:  meshKeys,
+	For:      pathLasts,
 	Causes: []rule.Cause{
 		{Code: "FlannelDeviceMissing", Via: rule.OnMachine},
 		{Code: "FlannelDeviceMisconfigured", Via: rule.OnMachine},
@@ -39,19 +40,7 @@ var _ = Catalog.Add(rule.Rule{
 func detectPodNetworkBroken(p *rule.Pass) {
 	m := readMatrix(p)
 	s := findSides(m)
-	var good, bad []way
-	for _, w := range m.directions(podNetwork) {
-		if s.cutOff(w) || !m.underlayWorks(w) {
-			continue
-		}
-		switch m.judge(w, podNetwork) {
-		case fine, blocked:
-			good = append(good, w)
-		case broken:
-			bad = append(bad, w)
-		case unknown:
-		}
-	}
+	good, bad := m.sort(podNetwork, func(w way) bool { return !s.cutOff(w) && m.underlayWorks(w) })
 	found := shareOut(good, bad)
 	if found.everywhere {
 		p.Report(podNetworkDown(m, found.single))
