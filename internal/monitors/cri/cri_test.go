@@ -2,6 +2,7 @@ package cri_test
 
 import (
 	"context"
+	"embed"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,6 +22,9 @@ import (
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
+//go:embed testdata/*.json
+var answers embed.FS
+
 // recorded answers as the containerd of a machine of the lab did.
 type recorded struct {
 	runtimeapi.UnimplementedRuntimeServiceServer
@@ -31,7 +35,7 @@ type recorded struct {
 }
 
 func load[T proto.Message](r *recorded, name string, into T) (T, error) {
-	data, err := os.ReadFile(filepath.Join("testdata", name+".json"))
+	data, err := answers.ReadFile("testdata/" + name + ".json")
 	if err != nil {
 		r.t.Errorf("reading what was recorded: %v", err)
 		return into, err
@@ -64,14 +68,12 @@ func (r *recorded) ImageFsInfo(context.Context, *runtimeapi.ImageFsInfoRequest) 
 	return load(r, "image-filesystem", &runtimeapi.ImageFsInfoResponse{})
 }
 
-// machine is one whose kubelet uses a socket below a short path: sockets' paths end at 108 bytes.
+// machine is one whose kubelet uses a socket.
 func machine(t *testing.T) (host monitor.Host, socket string) {
 	t.Helper()
-	root, err := os.MkdirTemp("", "cri")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(root) })
+	// A socket's path may have 107 bytes: the test's own folder is reached by a short one.
+	t.Chdir(t.TempDir())
+	root := "."
 	for _, folder := range []string{"run/containerd", "var/lib/kubelet", "proc"} {
 		if err := os.MkdirAll(filepath.Join(root, folder), 0o700); err != nil {
 			t.Fatal(err)

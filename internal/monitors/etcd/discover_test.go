@@ -104,7 +104,7 @@ func TestUnreadableFiles(t *testing.T) {
 	}
 }
 
-func TestQuantile(t *testing.T) {
+func TestP99(t *testing.T) {
 	read := func(at time.Duration) *sample {
 		t.Helper()
 		f, err := os.Open("testdata/metrics.txt")
@@ -122,19 +122,19 @@ func TestQuantile(t *testing.T) {
 	first, second := read(0), read(time.Minute)
 	// 3344 writes were recorded: the 3311th lies between the 3293 that took at most 4 ms and the 3314
 	// that took at most 8 ms.
-	if got, ok := first.quantile(fsync, 0.99, nil); !ok || got < 0.004 || got > 0.008 {
-		t.Errorf("quantile since the start = %v, %v; want between 4 ms and 8 ms", got, ok)
+	if got, ok := first.p99(fsync, nil); !ok || got < 0.004 || got > 0.008 {
+		t.Errorf("p99 since the start = %v, %v; want between 4 ms and 8 ms", got, ok)
 	}
-	if got, ok := second.quantile(fsync, 0.99, first); ok {
-		t.Errorf("quantile of a minute without writes = %v, want none", got)
+	if got, ok := second.p99(fsync, first); ok {
+		t.Errorf("p99 of a minute without writes = %v, want none", got)
 	}
 	for i := range second.histograms[fsync] {
 		if second.histograms[fsync][i].upTo >= 0.512 {
 			second.histograms[fsync][i].count += 200
 		}
 	}
-	if got, ok := second.quantile(fsync, 0.99, first); !ok || got < 0.256 || got > 0.512 {
-		t.Errorf("quantile of a slow minute = %v, %v; want between 256 ms and 512 ms", got, ok)
+	if got, ok := second.p99(fsync, first); !ok || got < 0.256 || got > 0.512 {
+		t.Errorf("p99 of a slow minute = %v, %v; want between 256 ms and 512 ms", got, ok)
 	}
 	second.values["process_start_time_seconds"]++
 	if n, ok := second.grown("etcd_server_leader_changes_seen_total", first); ok {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,11 +152,11 @@ func TestTLS(t *testing.T) {
 					p.args[i] = strings.Replace(a, "http:", "https:", 1)
 				}
 			}
-			serving := append(p.args[:len(p.args):len(p.args)], "--client-cert-auth", "--cert-file="+dir+"/server.crt", "--key-file="+dir+"/server.key", "--trusted-ca-file="+ours.cert)
+			serving := slices.Concat(p.args, []string{"--client-cert-auth", "--cert-file=" + dir + "/server.crt", "--key-file=" + dir + "/server.key", "--trusted-ca-file=" + ours.cert})
 			p.args = serving
 			c.start(p)
 			c.waitHealthy(p)
-			p.args = append(serving[:len(serving)-1:len(serving)-1], "--trusted-ca-file="+tc.ca)
+			p.args = slices.Concat(serving[:len(serving)-1], []string{"--trusted-ca-file=" + tc.ca})
 			host := c.host(p)
 			// The certificates are where the flags say, below the root of the machine.
 			copyInto(t, host.Root, dir)

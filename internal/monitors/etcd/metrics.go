@@ -129,12 +129,15 @@ func (s *sample) take(name string, m *dto.Metric) {
 	}
 }
 
-// quantile is the value in seconds below which so great a part of what happened since an earlier sample
-// lies, as Prometheus' histogram_quantile reckons it; nil stands for the start of the process. It is
-// false where too little happened to tell.
-func (s *sample) quantile(name string, part float64, before *sample) (float64, bool) {
-	// few is below how many a hundredth part means nothing.
-	const few = 100
+// p99 is the value in seconds that 99 of 100 of what happened since an earlier sample did not exceed, as
+// Prometheus' histogram_quantile reckons it; nil stands for the start of the process. It is false where
+// too little happened to tell.
+func (s *sample) p99(name string, before *sample) (float64, bool) {
+	const (
+		part = 0.99
+		// few is below how many a hundredth part means nothing.
+		few = 100
+	)
 	buckets := s.histograms[name]
 	var old []bucket
 	if before != nil {

@@ -210,15 +210,14 @@ func (w *watcher) tellMetrics(s *sample) {
 		window = w.now.Sub(old.at)
 	}
 	w.add(monitor.Float("etcd/metrics/window", window.Seconds()))
-	const most = 0.99
 	for metric, name := range map[string]string{"etcd_disk_wal_fsync_duration_seconds": "fsync-p99", "etcd_disk_backend_commit_duration_seconds": "commit-p99"} {
-		if q, ok := s.quantile(metric, most, old); ok {
+		if q, ok := s.p99(metric, old); ok {
 			w.add(monitor.Float(snapshot.KeyOf("etcd", "metrics", name), q))
 		}
 	}
 	for name := range s.histograms {
 		if peer, ok := strings.CutPrefix(name, "etcd_network_peer_round_trip_time_seconds/"); ok {
-			if q, ok := s.quantile(name, most, old); ok {
+			if q, ok := s.p99(name, old); ok {
 				w.add(monitor.Float(snapshot.KeyOf("etcd", "metrics", "peer", peer, "rtt-p99"), q))
 			}
 		}
