@@ -10,10 +10,13 @@ const quoteRunes = 300
 
 // Quote makes a message of somebody else's fit for a sentence: one line of valid UTF-8, cut to a
 // readable length.
-func Quote(message string) string {
-	s := strings.Join(strings.Fields(strings.ToValidUTF8(message, "\uFFFD")), " ")
-	if r := []rune(s); len(r) > quoteRunes {
-		return string(r[:quoteRunes]) + "…"
+func Quote(message string) string { return Line(message, quoteRunes) }
+
+// Line makes one line of valid UTF-8 of what anybody wrote, cut to a number of runes.
+func Line(text string, runes int) string {
+	s := strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
+	if r := []rune(s); len(r) > runes {
+		return string(r[:runes]) + "…"
 	}
 	return s
 }

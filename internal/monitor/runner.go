@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -178,7 +178,7 @@ func (m *watched) keep(now func() time.Time, s seen) {
 			gaps = append(gaps, fmt.Sprintf("key %s is not among its own", e.Key))
 			continue
 		}
-		e.Value = strings.ToValidUTF8(e.Value, "�")
+		e.Value = finding.Line(e.Value, valueRunes)
 		evidence = append(evidence, e)
 	}
 	gaps = append(gaps, reasons(s.err)...)
@@ -189,6 +189,9 @@ func (m *watched) keep(now func() time.Time, s seen) {
 	m.spent += m.read.Sub(m.began)
 	m.evidence, m.gaps = evidence, gaps
 }
+
+// valueRunes bounds a value: what a log says is anybody's to write.
+const valueRunes = 2000
 
 // reasons takes joined errors apart.
 func reasons(err error) []string {

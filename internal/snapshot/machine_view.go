@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/maek-dev/maek/internal/finding"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
 // Machine is what is known of one machine. Through a restricted view only evidence whose keys were
@@ -124,18 +126,18 @@ func (m Machine) Names(pattern EvidenceKey) []string {
 }
 
 // Evidence is the value under a key as evidence of a finding.
-func (m Machine) Evidence(key EvidenceKey) finding.Evidence {
+func (m Machine) Evidence(key EvidenceKey) v1alpha1.Evidence {
 	e, _ := m.Find(key)
-	out := finding.Evidence{Source: "machine " + m.Node(), Path: strings.Join(key.Segments(), " "), Value: finding.Quote(e.Value)}
+	out := v1alpha1.Evidence{Source: "machine " + m.Node(), Path: strings.Join(key.Segments(), " "), Value: e.Value}
 	if e.At != nil {
-		out.At = finding.Timestamp(e.At.Time)
+		out.At = &metav1.Time{Time: e.At.UTC().Truncate(time.Second)}
 	}
 	return out
 }
 
 // Subject is a thing on the machine: a Unit, a File, a Certificate, an Endpoint, a Path.
-func (m Machine) Subject(kind, name string) finding.Subject {
-	return finding.Subject{Kind: kind, Name: name, Machine: m.Node()}
+func (m Machine) Subject(kind, name string) v1alpha1.Subject {
+	return v1alpha1.Subject{Kind: kind, Name: name, Machine: m.Node()}
 }
 
 func (m Machine) check(key EvidenceKey) {
