@@ -24,6 +24,7 @@ var _ = Catalog.Add(rule.Rule{
 	Machine: []snapshot.EvidenceKey{
 		"certificate/*/subject", "certificate/*/not-before", "certificate/*/not-after", "certificate/*/authority", "kubelet/client-certificate/path",
 	},
+	Causes: []rule.Cause{{Code: "KubeletCertificateExpired", Via: rule.Itself}},
 	Detect: detectMachineCertificateExpired,
 })
 

@@ -64,6 +64,25 @@ func loss(component string) finding.Text {
 	return finding.Text{EN: "Its pod does not run on this machine.", KO: "이 머신에서 해당 Pod가 실행되지 않습니다."}
 }
 
+// elsewhere tells whether another machine's component of the same name is well: then it does the work.
+func elsewhere(p *rule.Pass, m snapshot.Machine, name string) bool {
+	return slices.ContainsFunc(p.Machines(), func(other snapshot.Machine) bool {
+		return other.Node() != m.Node() && other.Value(snapshot.KeyOf("component", name, "status")) == "200"
+	})
+}
+
+// suffers says what the loss of a component on a machine means, and how grave that is.
+func suffers(p *rule.Pass, m snapshot.Machine, name string) (finding.Severity, finding.Text) {
+	switch {
+	case !controlPlaneComponent(name):
+		return finding.Warning, finding.Text{}
+	case elsewhere(p, m, name):
+		return finding.Warning, finding.Text{EN: "Other machines do its work meanwhile.", KO: "그동안 다른 머신이 일을 이어받습니다."}
+	default:
+		return finding.Critical, loss(name)
+	}
+}
+
 // harmed are the subjects that suffer where a component does not run on a machine: its mirror pod, the
 // file whose pod the API server misses, the Lease that it would hold, the address that the API server would answer.
 func harmed(p *rule.Pass, m snapshot.Machine, component, file string) []finding.Subject {
@@ -77,6 +96,8 @@ func harmed(p *rule.Pass, m snapshot.Machine, component, file string) []finding.
 	switch component {
 	case "kube-scheduler", "kube-controller-manager":
 		out = append(out, finding.Subject{Kind: "Lease", Namespace: "kube-system", Name: component})
+	case "etcd":
+		out = append(out, m.Subject("EtcdMember", m.Node()))
 	case apiServerComponent:
 		out = append(out, addressesOf(p, m)...)
 	}
@@ -99,7 +120,7 @@ func addressesOf(p *rule.Pass, m snapshot.Machine) []finding.Subject {
 	})
 	var out []finding.Subject
 	if u, err := url.Parse(own); err == nil && u.Host != "" {
-		out = append(out, finding.Subject{Kind: "Endpoint", Name: u.Host})
+		out = append(out, finding.Subject{Kind: "Endpoint", Name: u.Host}, m.Subject("Endpoint", u.Host))
 	}
 	for _, u := range urls {
 		subject := finding.Subject{Kind: "Endpoint", Name: u}
@@ -120,7 +141,7 @@ func hostIn(address string) string {
 
 // addressKeys are what addressesOf reads.
 func addressKeys() []snapshot.EvidenceKey {
-	return []snapshot.EvidenceKey{"kubelet/api-server/url", "component/*/endpoint", "component/*/from"}
+	return []snapshot.EvidenceKey{"kubelet/api-server/url", "component/*/endpoint", "component/*/from", "component/*/status"}
 }
 
 // onMachine are the causes, found on the control-plane machine itself, of a component that is missed.

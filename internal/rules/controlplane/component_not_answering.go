@@ -69,7 +69,7 @@ func (c component) value(what string) string { return c.machine.Value(c.key(what
 const takingUp = time.Minute
 
 // changedLately is how long before now a manifest must have been written to be told of as the likely reason.
-const changedLately = 24 * time.Hour
+const changedLately = time.Hour
 
 func notAnswering(p *rule.Pass, c component, status, ready int64) finding.Finding {
 	m := c.machine
@@ -109,8 +109,12 @@ func notAnswering(p *rule.Pass, c component, status, ready int64) finding.Findin
 			f.Title = finding.Format("%s: %s", "%s: %s", finding.Textf("machine %s: %s does not stay up", "머신 %s: %s 컴포넌트가 시작 후 종료됩니다", m.Node(), c.name), finding.Verbatim(finding.Quote(said)))
 		}
 	}
-	flag := c.blame(said)
-	f.Why = finding.Join(" ", f.Why, flag, c.changed(&f), loss(c.name))
+	severity, effect := suffers(p, m, c.name)
+	if f.Mechanism == v1alpha1.MechanismFailing && severity == finding.Critical {
+		effect = finding.Text{EN: "Until then what is asked of it fails, or waits.", KO: "그때까지 이 컴포넌트에 대한 요청이 실패하거나 지연됩니다."}
+	}
+	f.Severity = severity
+	f.Why = finding.Join(" ", f.Why, c.blame(said), c.changed(&f), effect)
 	f.Remedies = c.remedies()
 	return f
 }
@@ -135,7 +139,7 @@ func (c component) blame(said string) finding.Text {
 func (c component) changed(f *finding.Finding) finding.Text {
 	key := snapshot.KeyOf("static-pod", c.value("from"), "modified")
 	at := c.machine.Time(key)
-	if at.IsZero() || c.machine.ObservedAt().Sub(at) > changedLately {
+	if at.IsZero() || c.machine.ObservedAt().Sub(at) > changedLately || f.Mechanism == v1alpha1.MechanismFailing {
 		return finding.Text{}
 	}
 	if f.Since.IsZero() && f.Mechanism == v1alpha1.MechanismCrashing {

@@ -59,10 +59,8 @@ func invalidManifest(p *rule.Pass, file manifest) finding.Finding {
 		f.Why = finding.Join(" ", f.Why, finding.Textf("It was changed at %s.", "변경된 시각: %s.", finding.Clock(m.ObservedAt(), f.Since)))
 	}
 	f.Why = finding.Join(" ", f.Why, finding.Text{EN: "The kubelet has dropped its pod, and no event says so.", KO: "kubelet이 해당 Pod를 제거했으며 event에는 남지 않습니다."})
-	if controlPlaneComponent(component) {
-		f.Severity = finding.Critical
-		f.Why = finding.Join(" ", f.Why, loss(component))
-	}
+	severity, effect := suffers(p, m, component)
+	f.Severity, f.Why = severity, finding.Join(" ", f.Why, effect)
 	f.Remedies = finding.Remedies{
 		Now: []finding.Remedy{mend, {
 			Text: finding.Text{EN: "see that its container comes up", KO: "컨테이너가 시작되는지 확인합니다"}, Command: "crictl ps --name " + component, Machine: m.Node(),

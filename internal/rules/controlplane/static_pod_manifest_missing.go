@@ -79,11 +79,12 @@ func detectStaticPodManifestMissing(p *rule.Pass) {
 func missingManifest(p *rule.Pass, m snapshot.Machine, component string) finding.Finding {
 	folder := m.Value("static-pod-folder/path")
 	file := folder + "/" + component + ".yaml"
-	return finding.Finding{
-		Subject: m.Subject("File", file), Mechanism: v1alpha1.MechanismMissing, Field: file,
+	severity, effect := suffers(p, m, component)
+	f := finding.Finding{
+		Severity: severity, Subject: m.Subject("File", file), Mechanism: v1alpha1.MechanismMissing, Field: file,
 		Title: finding.Textf("machine %s: the manifest of %s is gone", "머신 %s: %s manifest가 없습니다", m.Node(), component),
 		Why: finding.Join(" ", finding.Textf("%[1]s holds the manifests of other control-plane components, and none of %[2]s: it was moved away or deleted, and the kubelet ended its pod.",
-			"%[1]s 폴더에 다른 control plane 컴포넌트의 manifest는 있지만 %[2]s manifest가 없습니다. 옮겨졌거나 삭제되어 kubelet이 Pod를 종료했습니다.", folder, component), loss(component)),
+			"%[1]s 폴더에 다른 control plane 컴포넌트의 manifest는 있지만 %[2]s manifest가 없습니다. 옮겨졌거나 삭제되어 kubelet이 Pod를 종료했습니다.", folder, component), effect),
 		Evidence: []finding.Evidence{{Source: "machine " + m.Node(), Path: folder, Value: "no manifest of " + component, At: finding.Timestamp(m.ObservedAt())}},
 		Explains: harmed(p, m, component, file),
 		Remedies: finding.Remedies{
@@ -92,22 +93,24 @@ func missingManifest(p *rule.Pass, m snapshot.Machine, component string) finding
 					Text:    finding.Text{EN: "look whether it was moved aside, and move it back", KO: "다른 곳으로 옮겨졌는지 찾아 되돌립니다"},
 					Command: "find / -xdev -name '" + component + ".yaml*' -not -path '/proc/*' 2>/dev/null", Machine: m.Node(),
 				},
-				{
-					Text:    finding.Text{EN: "else have kubeadm write it anew (with --config where the cluster was made with one)", KO: "없으면 kubeadm으로 다시 만듭니다(클러스터를 만들 때 쓴 설정이 있으면 --config로 지정합니다)"},
-					Command: rewrite(component), Machine: m.Node(),
-				},
 			},
 			Later: []finding.Remedy{{Text: finding.Text{EN: "keep manifests in version control, and change them with kubeadm rather than by hand", KO: "manifest를 버전 관리하고 직접 수정하는 대신 kubeadm으로 변경합니다"}}},
 		},
 	}
+	// An etcd member's manifest holds its place in the cluster; kubeadm would write that of a new one.
+	if component != "etcd" {
+		f.Remedies.Now = append(f.Remedies.Now, finding.Remedy{
+			Text:    finding.Text{EN: "else have kubeadm write it anew (with --config where the cluster was made with one)", KO: "없으면 kubeadm으로 다시 만듭니다(클러스터를 만들 때 쓴 설정이 있으면 --config로 지정합니다)"},
+			Command: rewrite(component), Machine: m.Node(),
+		})
+	}
+	return f
 }
 
 // rewrite is kubeadm's command for one manifest
 // (https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-init-phase/).
 func rewrite(component string) string {
 	switch component {
-	case "etcd":
-		return "kubeadm init phase etcd local"
 	case apiServerComponent:
 		return "kubeadm init phase control-plane apiserver"
 	case "kube-controller-manager":

@@ -35,7 +35,10 @@ var _ = Catalog.Add(rule.Rule{
 
 // memberCauses are what can take a member away: what its own pod suffers from.
 func memberCauses() []rule.Cause {
-	var out []rule.Cause
+	out := []rule.Cause{
+		{Code: "StaticPodManifestInvalid", Via: rule.Claimed},
+		{Code: "StaticPodManifestMissing", Via: rule.Claimed},
+	}
 	for _, code := range []finding.Code{
 		"ContainerCrashLoop", "ContainerOOMKilled", "ContainerStartFailing", "ImageArchitectureMismatch", "ImageNameInvalid", "ImageNotFound", "ImagePullFailed", "LivenessProbeFailing", "StartupProbeFailing",
 	} {

@@ -28,6 +28,10 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "MachineUnreachable", Via: rule.OnMachine},
 		{Code: "NetworkPartitioned", Via: rule.Cluster},
 		{Code: "HostPathBroken", Via: rule.OnMachine},
+		{Code: "ApiServerUnreachable", Via: rule.Cluster},
+		{Code: "ComponentNotAnswering", Via: rule.Claimed},
+		{Code: "StaticPodManifestInvalid", Via: rule.Claimed},
+		{Code: "StaticPodManifestMissing", Via: rule.Claimed},
 	},
 	Detect: detectAPIServerUnreachable,
 })

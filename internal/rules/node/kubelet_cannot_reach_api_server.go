@@ -25,8 +25,14 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Symptom:  true,
 	Machine:  append(pathKeys(), "kubelet/api-server/error"),
-	Causes:   []rule.Cause{{Code: "ApiServerUnreachable", Via: rule.Claimed}},
-	Detect:   detectKubeletCannotReachAPIServer,
+	Causes: []rule.Cause{
+		{Code: "ApiServerUnreachable", Via: rule.Claimed},
+		{Code: "ApiServerUnreachableFromMachine", Via: rule.OnMachine},
+		{Code: "HostPathBroken", Via: rule.OnMachine},
+		{Code: "MachineUnreachable", Via: rule.OnMachine},
+		{Code: "NetworkPartitioned", Via: rule.Cluster},
+	},
+	Detect: detectKubeletCannotReachAPIServer,
 })
 
 func detectKubeletCannotReachAPIServer(p *rule.Pass) {

@@ -45,7 +45,7 @@ func detectKubeletCertificateExpired(p *rule.Pass) {
 			f := certificateExpired(m, time.Time{})
 			f.Title = finding.Textf("machine %s: the kubelet's client certificate is not good yet by the machine's clock", "머신 %s: 머신의 시각으로 kubelet의 client 인증서가 아직 유효하지 않습니다", m.Node())
 			f.Why = finding.Textf("%s is good from %s on, and the machine's clock says %s: the clock is wrong.", "%s 파일은 %s부터 유효하지만 머신의 시각은 %s입니다. 시계가 틀립니다.",
-				m.Value("kubelet/client-certificate/path"), finding.Clock(now, from), finding.Clock(now, now))
+				m.Value("kubelet/client-certificate/path"), finding.Clock(time.Time{}, from), finding.Clock(time.Time{}, now))
 			f.Evidence = append(f.Evidence, m.Evidence("kubelet/client-certificate/not-before"))
 			f.Remedies = finding.Remedies{Now: []finding.Remedy{{Text: finding.Text{EN: "set the clock right", KO: "시계를 맞춥니다"}, Command: "date -u; timedatectl; chronyc tracking", Machine: m.Node()}}}
 			p.Report(f)

@@ -112,6 +112,7 @@ func unreachable(p *rule.Pass, l loss, all []loss, answer snapshot.Answer) findi
 	}
 	if m, ok := reported(p, l); ok {
 		class = asSeenThere(m)
+		f.Confidence = v1alpha1.ConfidenceMedium
 		f.Title = finding.Textf("node %s does not report, and its machine is up", "노드 %s: 머신은 켜져 있으나 보고가 끊겼습니다", name)
 		f.RuledOut = append([]finding.Statement{machineUp(m)}, pathOpen(m)...)
 		f.Remedies.Now = []finding.Remedy{{

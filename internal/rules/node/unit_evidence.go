@@ -90,7 +90,7 @@ func (u unit) how() finding.Text {
 	state := u.value("active-state") + " (" + u.value("sub-state") + ")"
 	out := finding.Textf("systemd says of %s: %s.", "systemd에서 %s 상태: %s.", u.name, state)
 	if u.looping() {
-		out = finding.Textf("systemd says of %s: %s, restarted %d times.", "systemd에서 %s 상태: %s, 재시작 %d회.", u.name, state, u.number("restarts"))
+		out = finding.Textf("systemd says of %s: %s, restarts: %d.", "systemd에서 %s 상태: %s, 재시작 %d회.", u.name, state, u.number("restarts"))
 	}
 	if end := u.end(); end != "" && (u.looping() || u.failed()) {
 		out = finding.Join(" ", out, finding.Textf("Its process last ended with %s.", "프로세스의 마지막 종료: %s.", end))
