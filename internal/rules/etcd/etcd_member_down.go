@@ -135,8 +135,9 @@ func (c *etcdCluster) reportDown(p *rule.Pass) {
 			Why:      finding.Join(". ", l.why, finding.Join(" ", reserve(left), finding.Text{EN: "etcd reads and writes as before.", KO: "etcd의 읽기와 쓰기는 정상입니다."})),
 			Remedies: finding.Remedies{Now: l.remedies, Later: replace()},
 		}
+		f.WaitsFor = l.on
 		if m.node != "" {
-			f.WaitsFor = []finding.Subject{{Kind: "Node", Name: m.node}}
+			f.WaitsFor = append(f.WaitsFor, finding.Subject{Kind: "Node", Name: m.node})
 		}
 		p.Report(f)
 	}

@@ -40,6 +40,10 @@ func detectEtcdQuorumLost(p *rule.Pass) {
 			f.Evidence = append(f.Evidence, l.evidence...)
 			now = append(now, l.remedies...)
 			f.Explains = append(f.Explains, podsOf(p.Snapshot, m)...)
+			if len(voters) == 1 {
+				// Of several, no loss alone is the reason.
+				f.WaitsFor = l.on
+			}
 		}
 		f.Title = finding.Textf("etcd has lost its quorum: %d of %d members %s", "etcd가 quorum을 잃었습니다: member %[2]d개 중 %[1]d개만 응답합니다", left, len(voters), verb(left))
 		if len(voters) == 1 {

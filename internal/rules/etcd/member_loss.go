@@ -17,6 +17,9 @@ type loss struct {
 	mechanism finding.Mechanism
 	since     time.Time
 	remedies  []finding.Remedy
+	// on are the things on the machine that the member cannot run without: a finding about one of them
+	// says why it does not.
+	on []finding.Subject
 }
 
 // fullDisk is below how many free bytes a disk is full for etcd: its write-ahead log grows by segments of
@@ -52,6 +55,7 @@ func lossAtHome(now time.Time, on snapshot.Machine) loss {
 	if full, ok := diskOf(on); ok {
 		l.why, l.mechanism = sinceThen(now, l.since, full.why), full.mechanism
 		l.evidence = append(l.evidence, full.evidence...)
+		l.on = []finding.Subject{on.Subject("Path", full.path)}
 		l.remedies = []finding.Remedy{{
 			Text:    finding.Text{EN: "see what fills it and free space there", KO: "무엇이 채우고 있는지 확인하고 공간을 확보합니다"},
 			Command: "df -h " + full.path + "; du -xh --max-depth=2 " + full.path + " | sort -h | tail -n 20", Machine: on.Node(),
@@ -61,12 +65,14 @@ func lossAtHome(now time.Time, on snapshot.Machine) loss {
 	if on.Value("etcd/local/source") == "kube-apiserver" {
 		l.why, l.mechanism = finding.Text{EN: "no etcd is configured there any more: its manifest or unit is gone", KO: "etcd의 manifest 또는 unit이 없어 더 이상 구성되어 있지 않습니다"}, "missing"
 		l.evidence = append(l.evidence, on.Evidence("etcd/local/source"))
+		l.on = []finding.Subject{on.Subject("File", manifest), on.Subject("Unit", "etcd.service")}
 		l.remedies = []finding.Remedy{{
 			Text:    finding.Text{EN: "put the manifest back; the kubelet starts it by itself", KO: "manifest를 되돌립니다. kubelet이 바로 시작합니다"},
 			Command: "ls -l " + manifest + " /etc/kubernetes/", Machine: on.Node(),
 		}}
 		return l
 	}
+	l.on = []finding.Subject{on.Subject("File", on.Value("etcd/local/path")), on.Subject("Unit", "etcd.service")}
 	state := on.Value("etcd/local/process-state")
 	if state != "" {
 		l.evidence = append(l.evidence, on.Evidence("etcd/local/process-state"))
@@ -147,7 +153,7 @@ func lossOfMachine(p *rule.Pass, m etcdMember) (loss, bool) {
 	if m.node == "" {
 		return loss{}, false
 	}
-	l := loss{mechanism: "unreachable"}
+	l := loss{mechanism: "unreachable", on: []finding.Subject{{Kind: "Machine", Name: m.node, Machine: m.node}}}
 	var seenBy []string
 	for _, from := range p.Machines() {
 		k := snapshot.KeyOf("mesh", "peer", m.node, "host-tcp")
