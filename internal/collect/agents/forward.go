@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/client-go/transport/websocket"
+	streaming "k8s.io/streaming/pkg/httpstream"
 
 	"github.com/maek-dev/maek/internal/monitor"
 )
@@ -78,7 +79,7 @@ func streams(ctx context.Context, cfg *rest.Config, a Agent) (httpstream.Connect
 	switch {
 	case err == nil:
 		return httpspdy.NewClientConnectionWithPings(portforward.NewTunnelingConnection("client", socket), portforward.PingPeriod)
-	case httpstream.IsUpgradeFailure(err) && !apierrors.IsForbidden(cause(err)):
+	case (streaming.IsUpgradeFailure(err) || streaming.IsHTTPSProxyError(err)) && !apierrors.IsForbidden(cause(err)):
 		return olderStreams(ctx, cfg, at)
 	default:
 		return nil, cause(err)
@@ -87,7 +88,7 @@ func streams(ctx context.Context, cfg *rest.Config, a Agent) (httpstream.Connect
 
 // cause is what an upgrade that failed was told.
 func cause(err error) error {
-	if upgrade, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok && upgrade.Cause != nil {
+	if upgrade, ok := errors.AsType[*streaming.UpgradeFailureError](err); ok && upgrade.Cause != nil {
 		return upgrade.Cause
 	}
 	return err
@@ -141,10 +142,10 @@ func open(conn httpstream.Connection, port int) (*forwarded, error) {
 	}
 	f := &forwarded{Stream: data, conn: conn, told: make(chan struct{})}
 	go func() {
-		defer close(f.told)
 		text, _ := io.ReadAll(io.LimitReader(complaints, maxWords))
+		f.complaint = strings.TrimSpace(string(text))
+		close(f.told)
 		if len(text) > 0 {
-			f.complaint = strings.TrimSpace(string(text))
 			_ = conn.Close()
 		}
 	}()
@@ -174,12 +175,10 @@ func (f *forwarded) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	select {
-	case <-f.told:
-		if f.complaint != "" {
-			return n, errors.New(f.complaint)
-		}
-	default:
+	// The two streams end together, in either order, and at the latest with the connection.
+	<-f.told
+	if f.complaint != "" {
+		return n, errors.New(f.complaint)
 	}
 	return n, err
 }
