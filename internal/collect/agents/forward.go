@@ -140,11 +140,11 @@ func open(conn httpstream.Connection, port int) (*forwarded, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &forwarded{Stream: data, conn: conn, told: make(chan struct{})}
+	f := &forwarded{Stream: data, conn: conn, ended: make(chan struct{})}
 	go func() {
 		text, _ := io.ReadAll(io.LimitReader(complaints, maxWords))
 		f.complaint = strings.TrimSpace(string(text))
-		close(f.told)
+		close(f.ended)
 		if len(text) > 0 {
 			_ = conn.Close()
 		}
@@ -163,24 +163,34 @@ type forwarded struct {
 	release func() bool
 	close   sync.Once
 
-	// told is closed when complaint, what the kubelet says went wrong, is known.
-	told      chan struct{}
+	// ended is closed when complaint, what the kubelet says went wrong, is known.
+	ended     chan struct{}
 	complaint string
 }
 
-// Read implements net.Conn. Where the stream ends because the kubelet could not reach the port, the
-// error says so.
+// Read implements net.Conn. Where the kubelet could not reach the port, the error says so.
 func (f *forwarded) Read(p []byte) (int, error) {
 	n, err := f.Stream.Read(p)
+	return n, f.told(err)
+}
+
+// Write implements net.Conn, with errors as those of Read.
+func (f *forwarded) Write(p []byte) (int, error) {
+	n, err := f.Stream.Write(p)
+	return n, f.told(err)
+}
+
+// told is an error as the kubelet tells it. The two streams end together, in either order, and at the
+// latest with the connection.
+func (f *forwarded) told(err error) error {
 	if err == nil {
-		return n, nil
+		return nil
 	}
-	// The two streams end together, in either order, and at the latest with the connection.
-	<-f.told
+	<-f.ended
 	if f.complaint != "" {
-		return n, errors.New(f.complaint)
+		return errors.New(f.complaint)
 	}
-	return n, err
+	return err
 }
 
 // Close implements net.Conn.
