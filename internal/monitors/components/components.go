@@ -41,10 +41,10 @@ var keys = []monitor.Key{
 	{Pattern: "component/*/error", Doc: "Why there is no answer."},
 	{Pattern: "component/*/latency-seconds", Doc: "How long the answer took."},
 	{Pattern: "component/*/ready-status", Doc: "HTTP status of /readyz, where it is asked beside its liveness; 200 is ready."},
-	{Pattern: "component/*/ready-body", Doc: "The checks of it that fail, one on a line."},
+	{Pattern: "component/*/ready-body", Doc: "The checks of it that fail."},
 	{Pattern: "component/*/processes", Doc: "How many processes of its name run on the machine."},
 	{Pattern: "component/*/last-error", Doc: "The line of its log by which it said why it ended, where it is not healthy; at: when it wrote it."},
-	{Pattern: "component/*/last-lines", Doc: "The last lines of its log, where it is not healthy."},
+	{Pattern: "component/*/last-line/*", Doc: "The last five lines of its log, numbered from the oldest, 1, where it is not healthy."},
 }
 
 type watcher struct {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -158,7 +159,10 @@ func (p part) lastWords(lines []line) []snapshot.MachineEvidence {
 		return nil
 	}
 	all := texts(lines)
-	out := []snapshot.MachineEvidence{monitor.Value(snapshot.KeyOf("component", p.name, "last-lines"), strings.Join(all[max(0, len(all)-linesTold):], "\n"))}
+	var out []snapshot.MachineEvidence
+	for i, text := range all[max(0, len(all)-linesTold):] {
+		out = append(out, monitor.Value(snapshot.KeyOf("component", p.name, "last-line", strconv.Itoa(i+1)), text))
+	}
 	if text, i := lastwords.Find(all); i >= 0 {
 		out = append(out, monitor.Since(monitor.Value(snapshot.KeyOf("component", p.name, "last-error"), text), lines[i].at))
 	}

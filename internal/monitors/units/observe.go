@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -253,7 +254,9 @@ func (u *unit) evidence(s systemd.UnitStatus) []snapshot.MachineEvidence {
 		out = append(out, monitor.Int(key("main-pid"), pid))
 	}
 	text("last-error", lastwords.Of(lastwords.LastRun(u.lines)))
-	text("last-lines", strings.Join(u.lines[max(0, len(u.lines)-linesTold):], "\n"))
+	for i, line := range u.lines[max(0, len(u.lines)-linesTold):] {
+		out = append(out, monitor.Value(snapshot.KeyOf("unit", s.Name, "last-line", strconv.Itoa(i+1)), line))
+	}
 	return out
 }
 

@@ -84,7 +84,7 @@ var keys = []monitor.Key{
 	{Pattern: "unit/*/needs-reload", Doc: "true where its file on disk is newer than what systemd has loaded."},
 	{Pattern: "unit/*/description", Doc: "Its description, for people."},
 	{Pattern: "unit/*/last-error", Doc: "The line by which its program said why it ended, where it is in trouble."},
-	{Pattern: "unit/*/last-lines", Doc: "The last lines of its journal, one below the other, where it is in trouble."},
+	{Pattern: "unit/*/last-line/*", Doc: "The last five lines of its journal, numbered from the oldest, 1, where it is in trouble."},
 }
 
 // errNoBus is told where a machine has no systemd to ask.
