@@ -23,8 +23,12 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Critical,
 	Machine: append(append(manifestKeys(), addressKeys()...), "component/*/outcome", "component/*/status", "component/*/body", "component/*/error", "component/*/ready-status", "component/*/ready-body",
 		"component/*/processes", "component/*/last-error", "static-pod/*/argument/*"),
-	For:    20 * time.Second,
-	Causes: []rule.Cause{{Code: "StaticPodManifestInvalid", Via: rule.Claimed}, {Code: "EtcdUnavailable", Via: rule.Cluster, Holds: forWantOfEtcd}, {Code: "ApiServerUnreachable", Via: rule.Cluster, Holds: forWantOfAPIServer}},
+	For: 20 * time.Second,
+	Causes: []rule.Cause{
+		{Code: "StaticPodManifestInvalid", Via: rule.Claimed}, {Code: "EtcdUnavailable", Via: rule.Cluster, Holds: forWantOfEtcd},
+		{Code: "EtcdQuorumLost", Via: rule.Cluster, Holds: forWantOfEtcd}, {Code: "EtcdNoLeader", Via: rule.Cluster, Holds: forWantOfEtcd},
+		{Code: "ApiServerUnreachable", Via: rule.Cluster, Holds: forWantOfAPIServer},
+	},
 	Detect: detectComponentNotAnswering,
 })
 

@@ -26,8 +26,12 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    readyFalseNeeds(),
 	For:      30 * time.Second,
-	Causes:   []rule.Cause{{Code: "ContainerRuntimeStopped", Via: rule.OnMachine}},
-	Detect:   detectContainerRuntimeDown,
+	Causes: []rule.Cause{
+		{Code: "ContainerRuntimeStopped", Via: rule.OnMachine},
+		{Code: "ContainerRuntimeHung", Via: rule.OnMachine},
+		{Code: "ContainerRuntimeSocketMissing", Via: rule.OnMachine},
+	},
+	Detect: detectContainerRuntimeDown,
 })
 
 func detectContainerRuntimeDown(p *rule.Pass) {

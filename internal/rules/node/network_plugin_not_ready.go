@@ -34,6 +34,7 @@ var _ = Catalog.Add(rule.Rule{
 	Causes: []rule.Cause{
 		{Code: "CniConfigMissing", Via: rule.OnMachine},
 		{Code: "CniConfigInvalid", Via: rule.OnMachine},
+		{Code: "ContainerRuntimeNotReady", Via: rule.OnMachine},
 		{Code: "ContainerCrashLoop", Via: rule.Cluster, Holds: isPluginOfNode},
 		{Code: "ContainerStartFailing", Via: rule.Cluster, Holds: isPluginOfNode},
 		{Code: "LivenessProbeFailing", Via: rule.Cluster, Holds: isPluginOfNode},

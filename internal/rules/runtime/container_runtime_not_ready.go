@@ -23,6 +23,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Machine:  []snapshot.EvidenceKey{"cri/endpoint", "cri/answer", "cri/condition/*/*"},
 	For:      time.Minute,
+	Causes:   []rule.Cause{{Code: "CniConfigMissing", Via: rule.OnMachine}, {Code: "CniConfigInvalid", Via: rule.OnMachine}},
 	Detect:   detectContainerRuntimeNotReady,
 })
 
