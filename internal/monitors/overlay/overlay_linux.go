@@ -48,6 +48,7 @@ func newMonitor(open func() (tables, error)) monitor.Monitor {
 			defer t.Close()
 			return observe(t)
 		},
+		Watch: watchKernel,
 	}
 }
 

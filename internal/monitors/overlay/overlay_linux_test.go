@@ -17,7 +17,7 @@ import (
 )
 
 // inNamespace runs a test in a network namespace of its own, which ends with the test.
-func inNamespace(t *testing.T) {
+func inNamespace(t *testing.T) netns.NsHandle {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("making network namespaces takes root: run this test as root")
@@ -31,6 +31,7 @@ func inNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = ns.Close() })
+	return ns
 }
 
 func must(t *testing.T, err error) {

@@ -90,6 +90,7 @@ const settlingTime = 90 * time.Second
 func readFlannel(p *rule.Pass) *flannelView {
 	v := &flannelView{pass: p, byIP: map[string]string{}, created: map[string]time.Time{}}
 	v.whole = p.Coverage(snapshot.KindOf[*corev1.Node]()).Known()
+	v.nodes = announcedHolders(p)
 	for _, n := range snapshot.List[*corev1.Node](p.Snapshot) {
 		for _, a := range n.Status.Addresses {
 			if a.Type == corev1.NodeInternalIP || a.Type == corev1.NodeExternalIP {
@@ -97,11 +98,7 @@ func readFlannel(p *rule.Pass) *flannelView {
 			}
 		}
 		v.created[n.Name] = n.CreationTimestamp.Time
-		if h, ok := holderOf(p.Now(), n); ok {
-			v.nodes = append(v.nodes, h)
-		}
 	}
-	sortHolders(v.nodes)
 	// flannel may send from an address that the Node object does not list.
 	for _, m := range p.Machines() {
 		for _, ip := range underlayAddresses(m) {
@@ -111,6 +108,18 @@ func readFlannel(p *rule.Pass) *flannelView {
 		}
 	}
 	return v
+}
+
+// announcedHolders are the nodes that flannel has announced in annotations.
+func announcedHolders(p *rule.Pass) []holder {
+	var out []holder
+	for _, n := range snapshot.List[*corev1.Node](p.Snapshot) {
+		if h, ok := holderOf(p.Now(), n); ok {
+			out = append(out, h)
+		}
+	}
+	sortHolders(out)
+	return out
 }
 
 // holderOf reads a Node's annotations; false where flannel has not announced it whole.

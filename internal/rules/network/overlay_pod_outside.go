@@ -28,9 +28,8 @@ var _ = Catalog.Add(rule.Rule{
 })
 
 func podAddressOutsideSubnet(p *rule.Pass) {
-	v := readFlannel(p)
 	ranges := podRanges(p.Snapshot)
-	for _, h := range v.nodes {
+	for _, h := range announcedHolders(p) {
 		if h.changing {
 			continue
 		}
