@@ -1,7 +1,6 @@
 package node
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -66,7 +65,7 @@ func detectClockUnsynchronized(p *rule.Pass) {
 			f.Severity = finding.Warning
 			told = append(told, finding.Textf("%s is installed and does not run.", "%s 유닛이 설치되어 있으나 실행되지 않습니다.", installed))
 			f.Remedies.Now = []finding.Remedy{
-				{Text: finding.Text{EN: "start it", KO: "시작합니다"}, Command: fmt.Sprintf("systemctl enable --now %s", installed), Machine: m.Node()},
+				{Text: finding.Text{EN: "start it", KO: "시작합니다"}, Command: "systemctl enable --now " + installed, Machine: m.Node()},
 			}
 		default:
 			told = append(told, finding.Text{EN: "No time service is known there; unless the hypervisor keeps the clock, it drifts.", KO: "알려진 시간 서비스가 없으며, hypervisor가 맞추지 않는다면 시각이 벌어집니다."})

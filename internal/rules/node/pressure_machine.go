@@ -35,15 +35,18 @@ var stalls = []struct {
 	look     finding.Remedy
 }{
 	{
-		"pressure/memory/full/avg300", 10, finding.Warning, finding.Text{EN: "memory", KO: "메모리"},
+		"pressure/memory/full/avg300", 10, finding.Warning,
+		finding.Text{EN: "memory", KO: "메모리"},
 		finding.Remedy{Text: finding.Text{EN: "who uses most memory", KO: "메모리를 가장 많이 쓰는 프로세스를 확인합니다"}, Command: "ps -eo pid,rss,comm --sort -rss | head -15; vmstat 1 5"},
 	},
 	{
-		"pressure/io/full/avg300", 40, finding.Warning, finding.Text{EN: "the disk", KO: "디스크"},
+		"pressure/io/full/avg300", 40, finding.Warning,
+		finding.Text{EN: "the disk", KO: "디스크"},
 		finding.Remedy{Text: finding.Text{EN: "who reads and writes most", KO: "가장 많이 읽고 쓰는 프로세스를 확인합니다"}, Command: "for p in /proc/[0-9]*; do awk -v c=\"$(cat $p/comm 2>/dev/null)\" '/^write_bytes/{print $2, c}' $p/io 2>/dev/null; done | sort -n | tail -5; vmstat 1 5"},
 	},
 	{
-		"pressure/cpu/some/avg300", 90, finding.Info, finding.Text{EN: "a processor", KO: "프로세서"},
+		"pressure/cpu/some/avg300", 90, finding.Info,
+		finding.Text{EN: "a processor", KO: "프로세서"},
 		finding.Remedy{Text: finding.Text{EN: "who uses the processors", KO: "프로세서를 가장 많이 쓰는 프로세스를 확인합니다"}, Command: "ps -eo pid,pcpu,comm --sort -pcpu | head -15"},
 	},
 }
