@@ -157,7 +157,8 @@ func TestWhatAgentsTell(t *testing.T) {
 			},
 			nodes: []string{"w1", "w2"},
 			want: heard{Reported: []string{"w1"}, Asked: []string{"w1", "w2"}, Unreported: map[string]string{
-				"w2": `its agent speaks "maek.dev/agent/v9", and this program "maek.dev/agent/v1"`}},
+				"w2": `its agent speaks "maek.dev/agent/v9", and this program "maek.dev/agent/v1"`,
+			}},
 		},
 		"half an answer is used as far as it goes": {
 			answers: map[string]http.HandlerFunc{
@@ -175,7 +176,8 @@ func TestWhatAgentsTell(t *testing.T) {
 			answers: map[string]http.HandlerFunc{"w1": says(of(t, "evil", "w1"))},
 			nodes:   []string{"w1"},
 			want: heard{Reported: []string{"w1"}, Asked: []string{"w1"}, Skips: []string{
-				"agent of w1: told of a machine that is no node of this cluster; that is left out"}},
+				"agent of w1: told of a machine that is no node of this cluster; that is left out",
+			}},
 		},
 		"a report under another's name is left out": {
 			answers: map[string]http.HandlerFunc{"w1": says(line(t, monitor.Relayed{Node: "w1", Report: posing}))},
@@ -186,7 +188,8 @@ func TestWhatAgentsTell(t *testing.T) {
 			answers: map[string]http.HandlerFunc{"w1": says("<html>\n" + of(t, "w1"))},
 			nodes:   []string{"w1"},
 			want: heard{Reported: []string{"w1"}, Asked: []string{"w1"}, Skips: []string{
-				"agent of w1: reading a report: invalid character '<' looking for beginning of value; that is left out"}},
+				"agent of w1: reading a report: invalid character '<' looking for beginning of value; that is left out",
+			}},
 		},
 	}
 	for name, tc := range tests {

@@ -62,11 +62,11 @@ func readLines(r io.Reader, f func(told) bool) error {
 				return nil
 			}
 		}
-		switch {
-		case broken:
+		if broken {
 			return err
-		case err != nil:
-			return nil
+		}
+		if err != nil {
+			return nil //nolint:nilerr // the end of the answer is no error
 		}
 	}
 }

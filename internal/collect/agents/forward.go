@@ -15,13 +15,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/httpstream"
-	httpspdy "k8s.io/apimachinery/pkg/util/httpstream/spdy"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/client-go/transport/websocket"
-	streaming "k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream"
+	httpspdy "k8s.io/streaming/pkg/httpstream/spdy"
 
 	"github.com/maek-dev/maek/internal/monitor"
 )
@@ -79,7 +78,7 @@ func streams(ctx context.Context, cfg *rest.Config, a Agent) (httpstream.Connect
 	switch {
 	case err == nil:
 		return httpspdy.NewClientConnectionWithPings(portforward.NewTunnelingConnection("client", socket), portforward.PingPeriod)
-	case (streaming.IsUpgradeFailure(err) || streaming.IsHTTPSProxyError(err)) && !apierrors.IsForbidden(cause(err)):
+	case (httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)) && !apierrors.IsForbidden(cause(err)):
 		return olderStreams(ctx, cfg, at)
 	default:
 		return nil, cause(err)
@@ -88,7 +87,7 @@ func streams(ctx context.Context, cfg *rest.Config, a Agent) (httpstream.Connect
 
 // cause is what an upgrade that failed was told.
 func cause(err error) error {
-	if upgrade, ok := errors.AsType[*streaming.UpgradeFailureError](err); ok && upgrade.Cause != nil {
+	if upgrade, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok && upgrade.Cause != nil {
 		return upgrade.Cause
 	}
 	return err
@@ -106,7 +105,7 @@ func olderStreams(ctx context.Context, cfg *rest.Config, at *url.URL) (httpstrea
 	}
 	done := make(chan dialed, 1)
 	go func() {
-		conn, _, err := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, at).Dial(portforward.PortForwardProtocolV1Name)
+		conn, _, err := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, at).Dial(portforward.PortForwardProtocolV1Name)
 		done <- dialed{conn, err}
 	}()
 	select {

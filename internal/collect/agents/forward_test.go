@@ -12,10 +12,10 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
-	httpspdy "k8s.io/apimachinery/pkg/util/httpstream/spdy"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
+	"k8s.io/streaming/pkg/httpstream"
+	httpspdy "k8s.io/streaming/pkg/httpstream/spdy"
 )
 
 // forwarder is an API server that forwards ports over SPDY, as those before Kubernetes 1.30 do. Complaint,

@@ -30,7 +30,7 @@ func clientFor(ctx context.Context, cfg *rest.Config, a Agent, dial dialer) (*ht
 		return nil, fmt.Errorf("reading the kubeconfig's client certificate: %w", err)
 	}
 	if secure == nil {
-		secure = &tls.Config{} //nolint:gosec // set below
+		secure = &tls.Config{}
 	}
 	// Names, addresses and authorities are the API server's; of an agent only the key is known.
 	secure.ServerName, secure.RootCAs, secure.NextProtos = "", nil, nil

@@ -37,7 +37,8 @@ var etcd = part{
 		{
 			title: label("etcd here, measured", "이 머신의 etcd 측정값"), names: once("etcd/metrics/*"),
 			columns: []column{
-				{label("KNOWS A LEADER", "leader 인지"), knowsLeader}, text(label("LEADER CHANGES", "leader 교체"), "etcd/metrics/leader-changes"),
+				{label("KNOWS A LEADER", "leader 인지"), knowsLeader},
+				text(label("LEADER CHANGES", "leader 교체"), "etcd/metrics/leader-changes"),
 				text(label("IN 15 MIN", "최근 15분"), "etcd/metrics/leader-changes-lately"),
 				seconds(label("FSYNC P99", "fsync p99"), "etcd/metrics/fsync-p99"), seconds(label("COMMIT P99", "commit p99"), "etcd/metrics/commit-p99"),
 				text(label("WRITES WAITING", "대기 중인 쓰기"), "etcd/metrics/proposals-pending"), text(label("REFUSED", "거부됨"), "etcd/metrics/proposals-failed-lately"),

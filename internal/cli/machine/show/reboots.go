@@ -96,7 +96,9 @@ var load = part{
 		{
 			title: label("Limits of the machine", "머신의 한도"), names: under("limit/*/max"),
 			columns: []column{
-				itself(headName), text(label("USED", "사용"), "limit/*/used"), {label("OF", "한도"), most}, percent(label("USE", "사용률"), "limit/*/used", "limit/*/max", false),
+				itself(headName), text(label("USED", "사용"), "limit/*/used"),
+				{label("OF", "한도"), most},
+				percent(label("USE", "사용률"), "limit/*/used", "limit/*/max", false),
 				notes(label("NOTES", "비고"),
 					nonzero(label("packets dropped", "버린 패킷"), "limit/*/dropped"), nonzero(label("not entered", "등록 실패"), "limit/*/insert-failed"),
 					nonzero(label("zombies", "zombie"), "limit/*/zombies"), text(label("of", "부모"), "limit/*/zombies-of")),

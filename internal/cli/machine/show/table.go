@@ -67,7 +67,6 @@ var (
 	headVersion = finding.Text{EN: "VERSION", KO: "버전"}
 	headPod     = finding.Text{EN: "POD", KO: "Pod"}
 	headNode    = finding.Text{EN: "NODE", KO: "노드"}
-	headPath    = finding.Text{EN: "PATH", KO: "경로"}
 )
 
 // itself is a column of the names.
