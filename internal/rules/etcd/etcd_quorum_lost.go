@@ -1,6 +1,8 @@
 package etcd
 
 import (
+	"slices"
+
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
@@ -38,7 +40,11 @@ func detectEtcdQuorumLost(p *rule.Pass) {
 			l := c.lossOf(p, m)
 			why = append(why, finding.Format("%s: %s", "%s: %s", finding.Verbatim(m.label()), l.why))
 			f.Evidence = append(f.Evidence, l.evidence...)
-			now = append(now, l.remedies...)
+			for _, r := range l.remedies {
+				if !slices.Contains(now, r) {
+					now = append(now, r)
+				}
+			}
 			f.Explains = append(f.Explains, podsOf(p.Snapshot, m)...)
 			if len(voters) == 1 {
 				// Of several, no loss alone is the reason.
