@@ -35,10 +35,11 @@ func detectServiceAddressUnreachable(p *rule.Pass) {
 	}
 	byNode := map[string]*view{}
 	for _, all := range [][]asked{readServers(p, "dns"), readServers(p, "service", "kubernetes")} {
+		// An address leads to any of its servers: it is only judged where all of them answer.
 		servers := map[string]bool{}
 		for _, a := range all {
-			if !a.service && a.answers() {
-				servers[a.by.Node()] = true
+			if so, ok := servers[a.by.Node()]; !a.service {
+				servers[a.by.Node()] = a.answers() && (so || !ok)
 			}
 		}
 		for _, a := range all {

@@ -5,8 +5,7 @@ package plan
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/binary"
+	"hash/fnv"
 	"slices"
 	"time"
 )
@@ -43,8 +42,7 @@ type Machine struct {
 
 // Watched are the machines that one of all watches in a round, by name. Self must be one of them.
 func Watched(self string, all []Machine, round uint64) []string {
-	all = slices.Clone(all)
-	slices.SortFunc(all, func(a, b Machine) int { return cmp.Compare(a.Name, b.Name) })
+	all = slices.SortedFunc(slices.Values(all), func(a, b Machine) int { return cmp.Compare(a.Name, b.Name) })
 	all = slices.CompactFunc(all, func(a, b Machine) bool { return a.Name == b.Name })
 	at := slices.IndexFunc(all, func(m Machine) bool { return m.Name == self })
 	if at < 0 {
@@ -71,24 +69,41 @@ func Watched(self string, all []Machine, round uint64) []string {
 	return out
 }
 
-// place of a name on the ring.
-func place(name string) uint64 {
-	sum := sha256.Sum256([]byte(name))
-	return binary.BigEndian.Uint64(sum[:8])
+// place of a name on the ring: a hash, for machines of one rack have names beside each other.
+func place(name ...string) uint64 {
+	h := fnv.New64a()
+	for _, n := range name {
+		_, _ = h.Write([]byte(n))
+		_, _ = h.Write([]byte{0})
+	}
+	// FNV leaves the high bits of short names alike.
+	x := h.Sum64()
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	return x ^ x>>33
 }
 
-func onRing(a, b Machine) int {
-	return cmp.Or(cmp.Compare(place(a.Name), place(b.Name)), cmp.Compare(a.Name, b.Name))
+// spot is a machine on the ring.
+type spot struct {
+	place uint64
+	name  string
 }
 
-// ring adds the neighbours on both sides, where hashes of names give the order: machines of one rack
-// have names beside each other.
+func compareSpots(a, b spot) int {
+	return cmp.Or(cmp.Compare(a.place, b.place), cmp.Compare(a.name, b.name))
+}
+
+// ring adds the neighbours on both sides.
 func ring(self string, all []Machine, watched map[string]bool) {
-	order := slices.SortedFunc(slices.Values(all), onRing)
-	at := slices.IndexFunc(order, func(m Machine) bool { return m.Name == self })
+	spots := make([]spot, 0, len(all))
+	for _, m := range all {
+		spots = append(spots, spot{place(m.Name), m.Name})
+	}
+	slices.SortFunc(spots, compareSpots)
+	at := slices.IndexFunc(spots, func(s spot) bool { return s.name == self })
 	for d := 1; d <= side; d++ {
-		watched[order[(at+d)%len(order)].Name] = true
-		watched[order[(at-d+len(order))%len(order)].Name] = true
+		watched[spots[(at+d)%len(spots)].name] = true
+		watched[spots[(at-d+len(spots))%len(spots)].name] = true
 	}
 }
 
@@ -109,15 +124,18 @@ func controlPlanes(self Machine, all []Machine, round uint64, watched map[string
 			planes = append(planes, m)
 		}
 	}
+	turns := uint64(max(1, len(all)/perControlPlane))
+	joined := func(m, plane Machine) bool { return m.ControlPlane || (place(m.Name, plane.Name)+round)%turns == 0 }
 	for _, plane := range planes {
-		turns := uint64(max(1, len(all)/perControlPlane))
+		if joined(self, plane) {
+			watched[plane.Name] = true
+		}
+		if plane.Name != self.Name {
+			continue
+		}
 		for _, m := range all {
-			joined := m.ControlPlane || (place(m.Name+"\x00"+plane.Name)+round)%turns == 0
-			if joined && plane.Name == self.Name {
+			if joined(m, plane) {
 				watched[m.Name] = true
-			}
-			if joined && m.Name == self.Name {
-				watched[plane.Name] = true
 			}
 		}
 	}
@@ -125,16 +143,17 @@ func controlPlanes(self Machine, all []Machine, round uint64, watched map[string
 
 // zones joins the representatives of zones with each other.
 func zones(self Machine, all []Machine, watched map[string]bool) {
-	first := map[string]Machine{}
+	first := map[string]spot{}
 	for _, m := range all {
-		if r, ok := first[m.Zone]; m.Zone != "" && (!ok || onRing(m, r) < 0) {
-			first[m.Zone] = m
+		here := spot{place(m.Name), m.Name}
+		if r, ok := first[m.Zone]; m.Zone != "" && (!ok || compareSpots(here, r) < 0) {
+			first[m.Zone] = here
 		}
 	}
-	if len(first) > zonesJoined || first[self.Zone].Name != self.Name {
+	if len(first) > zonesJoined || first[self.Zone].name != self.Name {
 		return
 	}
 	for _, r := range first {
-		watched[r.Name] = true
+		watched[r.name] = true
 	}
 }
