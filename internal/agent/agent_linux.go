@@ -226,9 +226,23 @@ func (a *agent) run(ctx context.Context) error {
 	a.o.Log.Info("the agent runs", "version", a.o.Version, "node", a.o.Node, "key", a.own.Fingerprint, "peers", len(a.view.Peers()))
 	err = a.server.Serve(ctx, network, socket, a.own.Server())
 	cancel()
-	wg.Wait()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		wg.Wait()
+	}()
+	patience := time.NewTimer(endWithin)
+	defer patience.Stop()
+	select {
+	case <-ended:
+	case <-patience.C:
+		a.o.Log.Warn("something hangs; the agent ends without it")
+	}
 	return err
 }
+
+// endWithin is how long the parts may take to end: less than a pod is given before it is killed.
+const endWithin = 5 * time.Second
 
 // listenSocket opens the socket for root. One that an earlier process left is in the way: the lock of the
 // agent's folder says that there is no other.

@@ -73,10 +73,13 @@ type Keeper struct {
 
 	mu    sync.Mutex
 	state state
-	// patched is when the Node was last patched, or it was tried; failed counts tries in vain since.
+	// patched is when the Node was last patched, or it was tried.
 	patched time.Time
-	failed  int
-	events  *queue
+	// failed counts tries in vain since the last success, and retry is when the next may come.
+	failed int
+	retry  time.Time
+	spread time.Duration
+	events *queue
 }
 
 // state is what is kept on disk.
@@ -126,7 +129,7 @@ type Gauge struct {
 
 // New makes a keeper that goes on where an earlier process stopped.
 func New(o Options) (*Keeper, error) {
-	k := &Keeper{o: o}
+	k := &Keeper{o: o, spread: spreadOf(o.Node)}
 	data, err := o.Store.Load(stored)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

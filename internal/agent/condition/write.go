@@ -2,6 +2,7 @@ package condition
 
 import (
 	"context"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"time"
@@ -14,13 +15,16 @@ import (
 // write gives the Node what it was not yet given, and the API server the events that wait. It says
 // whether anything was written.
 func (k *Keeper) write(ctx context.Context) (changed bool) {
+	if k.waits() {
+		return false
+	}
 	if due := k.due(); len(due) > 0 {
 		if err := k.o.Writer.PatchConditions(ctx, due); err != nil {
 			k.note("the Node's conditions could not be written; it is tried again", err)
-		} else {
-			k.written(due)
-			changed = true
+			return false
 		}
+		k.written(due)
+		changed = true
 	}
 	for {
 		e, ok := k.events.next()
@@ -30,11 +34,15 @@ func (k *Keeper) write(ctx context.Context) (changed bool) {
 		err := k.o.Writer.CreateEvent(ctx, &e)
 		switch {
 		case err == nil || apierrors.IsAlreadyExists(err):
+			k.mu.Lock()
+			k.failed = 0
+			k.mu.Unlock()
 		case apierrors.IsInvalid(err) || apierrors.IsForbidden(err):
 			// It will never be taken.
 			k.o.Log.Error("an event was refused", "reason", e.Reason, "error", err)
 		default:
 			k.events.putBack(e)
+			k.note("an event could not be written; it is tried again", err)
 			return changed
 		}
 		changed = true
@@ -46,8 +54,7 @@ func (k *Keeper) due() []corev1.NodeCondition {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.o.Now()
-	wait := min(brake<<k.failed, 5*time.Minute)
-	if since := now.Sub(k.patched); since >= 0 && since < wait {
+	if since := now.Sub(k.patched); since >= 0 && since < brake {
 		return nil
 	}
 	needed := func(h held) bool { return h.Written.IsZero() || now.Sub(h.Written) >= heartbeat }
@@ -83,12 +90,37 @@ func (k *Keeper) written(conditions []corev1.NodeCondition) {
 	}
 }
 
-// note tells of the first failure, not of each: while there is no API server the report says so.
+// note tells of the first failure, not of each: while there is no API server the report says so. The next
+// try comes later each time, and not at the same moment on all machines of a cluster whose API server
+// comes back.
 func (k *Keeper) note(text string, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.failed == 0 {
 		k.o.Log.Warn(text, "error", err)
 	}
+	k.retry = k.o.Now().Add(min(brake<<k.failed, againAtMost) + k.spread)
 	k.failed = min(k.failed+1, 5)
+}
+
+// waits tells whether it is too soon after a failure.
+func (k *Keeper) waits() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.o.Now()
+	return now.Before(k.retry) && k.retry.Sub(now) <= againAtMost+spreadOver
+}
+
+// How long tries are apart at most while there is no API server, and over which time those of all machines
+// are spread.
+const (
+	againAtMost = time.Minute
+	spreadOver  = 30 * time.Second
+)
+
+// spreadOf is a machine's place in that time.
+func spreadOf(node string) time.Duration {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(node))
+	return time.Duration(hash.Sum32()) % spreadOver
 }
