@@ -194,10 +194,15 @@ func (o *Options) Print(inv *invocation.Invocation, d diagnosis.Diagnosis, readi
 func (o *Options) PrintMachine(inv *invocation.Invocation, d diagnosis.Diagnosis, reading *source.Reading, m *v1alpha1.Machine) error {
 	doc := o.document(inv, d, reading, &wishes{})
 	doc.Machine = m
+	code := o.code(d, doc)
+	if m.APIServer != nil && !m.APIServer.Answers && doc.Verdict == v1alpha1.VerdictHealthy {
+		// Nothing here says why, but a cluster without its API server is not healthy.
+		doc.Verdict, code = v1alpha1.VerdictUnknown, exit.Unknown
+	}
 	if err := o.print(inv, doc, reading); err != nil {
 		return err
 	}
-	return exit.With(o.code(d, doc))
+	return exit.With(code)
 }
 
 func (o *Options) print(inv *invocation.Invocation, doc v1alpha1.Diagnosis, reading *source.Reading) error {
