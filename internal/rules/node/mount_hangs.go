@@ -20,10 +20,12 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link:     "https://kubernetes.io/docs/concepts/storage/volumes/",
 	Severity: finding.Warning, Gravest: finding.Critical,
-	For:     20 * time.Second,
 	Machine: []snapshot.EvidenceKey{"filesystem/*/type", "filesystem/*/device", "filesystem/*/holds/*", "filesystem/*/stuck", "filesystem/*/error"},
 	Detect:  detectMountHangs,
 })
+
+// slowMount is how long a mount of something far away may take to answer.
+const slowMount = 20 * time.Second
 
 func detectMountHangs(p *rule.Pass) {
 	for _, m := range p.Machines() {
@@ -34,6 +36,8 @@ func detectMountHangs(p *rule.Pass) {
 			case m.True(f.key("stuck")):
 				since := m.Since(f.key("stuck"))
 				out.Mechanism, out.Since = v1alpha1.MechanismHung, since
+				// What the machine itself lives on answers from memory; what is far away may be slow.
+				out.Settling = len(f.holds) == 0 && m.ObservedAt().Sub(since) < slowMount
 				out.Title = finding.Textf("machine %s: the mount %s does not answer", "머신 %s: mount %s 응답이 없습니다", m.Node(), f.point)
 				out.Why = finding.Textf("%s was asked how full it is at %s and has not answered since; whoever touches it waits likewise, and no signal ends that.",
 					"%s에 %s에 사용량을 물었으나 아직 응답이 없습니다. 접근하는 프로세스도 똑같이 기다리며 signal로 끝낼 수 없습니다.", f.device(), finding.Clock(m.ObservedAt(), since))

@@ -26,7 +26,7 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link:     "https://kubernetes.io/docs/concepts/storage/volumes/#nfs",
 	Severity: finding.Critical,
-	For:      20 * time.Second,
+	For:      4 * time.Second,
 	Needs: append([]rule.Need{
 		rule.Optional[*corev1.Pod](), rule.Optional[*corev1.PersistentVolumeClaim](), rule.Optional[*corev1.PersistentVolume](),
 	}, rule.Owners()...),
