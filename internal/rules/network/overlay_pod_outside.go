@@ -51,7 +51,7 @@ func podAddressOutsideSubnet(p *rule.Pass) {
 		}
 		p.Report(finding.Finding{
 			Subject: finding.Subject{Kind: "Node", Name: h.node}, Mechanism: v1alpha1.MechanismMisconfigured, Field: ".spec.podCIDR", Explains: outside,
-			Title: finding.Format("node %s: %s there have addresses that flannel sends nowhere", "노드 %s: flannel이 보내지 않는 주소를 가진 %s가 있습니다", finding.Verbatim(h.node), finding.Pods(len(outside))),
+			Title: finding.Format("node %s: flannel knows no way to %s there", "노드 %s: flannel이 보내지 않는 주소를 가진 %s가 있습니다", finding.Verbatim(h.node), finding.Pods(len(outside))),
 			Why: finding.Textf("The node's podCIDR is %s, and pod %s/%s has %s, which is in no node's range. Other nodes do not reach it; its own node does, so that its probes are well.",
 				"노드의 podCIDR은 %s인데 Pod %s/%s의 주소 %s는 어느 노드의 범위에도 속하지 않습니다. 다른 노드에서는 닿을 수 없지만 같은 노드에서는 닿으므로 probe는 정상입니다.", h.subnet, first.Namespace, first.Name, first.Status.PodIP),
 			Evidence: []finding.Evidence{
