@@ -32,31 +32,39 @@ import (
 )
 
 func main() {
+	var o options
+	flag.DurationVar(&o.duration, "for", time.Minute, "how long to measure")
+	flag.StringVar(&o.node, "node", "", "measure the agent of this node only")
+	flag.StringVar(&o.breaking, "break", "", "a shell command that breaks something; how long until it is told is measured")
+	flag.StringVar(&o.mending, "mend", "", "a shell command that mends it")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout); err != nil {
+	err := run(ctx, os.Stdout, o)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "agent:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out io.Writer) error {
-	duration := flag.Duration("for", time.Minute, "how long to measure")
-	node := flag.String("node", "", "measure the agent of this node only")
-	breaking := flag.String("break", "", "a shell command that breaks something; how long until it is told is measured")
-	mending := flag.String("mend", "", "a shell command that mends it")
-	flag.Parse()
-	agents, err := find(*node)
+// options say what is measured.
+type options struct {
+	duration                time.Duration
+	node, breaking, mending string
+}
+
+func run(ctx context.Context, out io.Writer, o options) error {
+	agents, err := find(o.node)
 	if err != nil {
 		return err
 	}
-	if *breaking != "" {
-		if len(agents) != 1 {
-			return errors.New("-break is about one agent: name it with -node")
-		}
-		return latency(ctx, out, agents[0], *breaking, *mending)
+	if o.breaking == "" {
+		return usage(ctx, out, agents, o.duration)
 	}
-	return usage(ctx, out, agents, *duration)
+	if len(agents) != 1 {
+		return errors.New("-break is about one agent: name it with -node")
+	}
+	return latency(ctx, out, agents[0], o.breaking, o.mending)
 }
 
 // agent is a running agent.

@@ -311,5 +311,5 @@ func freePort(t *testing.T) uint16 {
 	if !ok {
 		t.Fatalf("listening at %v", l.Addr())
 	}
-	return uint16(address.Port) //nolint:gosec // ports are 16 bits
+	return uint16(address.Port)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -154,11 +155,7 @@ func (c *Client) Contact() Contact {
 func (c *Client) Requests() map[string]int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := make(map[string]int64, len(c.requests))
-	for verb, n := range c.requests {
-		out[verb] = n
-	}
-	return out
+	return maps.Clone(c.requests)
 }
 
 // Heard tells the client that a watch delivered something, or failed.
@@ -207,7 +204,7 @@ func (w watchful) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// Own selects one object by name.
+// named selects one object by name.
 func named(name string) metav1.ListOptions {
 	return metav1.ListOptions{FieldSelector: "metadata.name=" + name}
 }

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 
 	"github.com/maek-dev/maek/internal/agent/peer"
 	"github.com/maek-dev/maek/internal/monitor"
@@ -40,7 +41,7 @@ func (m *memory) Save(name string, data []byte) error {
 
 func newView(t *testing.T, store monitor.Store) *View {
 	t.Helper()
-	v, err := New(Options{Node: "w1", Namespace: "maek-system", Store: store, Now: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	v, err := New(Options{Node: "w1", Namespace: "maek-system", Store: store, Now: clock.RealClock{}.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +101,7 @@ var wantPeers = []peer.Peer{
 	{Node: "w3", UID: "uid-1", Addresses: []netip.Addr{netip.MustParseAddr("fd00::3")}, Zone: "a"},
 }
 
-var comparable = cmp.Options{
+var byValue = cmp.Options{
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
@@ -118,13 +119,13 @@ func TestTheViewOutlivesTheAPIServer(t *testing.T) {
 			v.Run(ctx)
 		}()
 		learn(t, v)
-		time.Sleep(2 * coalesce)
+		<-time.After(2 * coalesce)
 		synctest.Wait()
 		if store.writes != 1 {
 			t.Errorf("%d writes for changes at one moment, want 1", store.writes)
 		}
 		learn(t, v)
-		time.Sleep(2 * coalesce)
+		<-time.After(2 * coalesce)
 		synctest.Wait()
 		if store.writes != 1 {
 			t.Errorf("%d writes after nothing changed, want 1", store.writes)
@@ -140,7 +141,7 @@ func TestTheViewOutlivesTheAPIServer(t *testing.T) {
 		}
 
 		later := newView(t, store)
-		if diff := cmp.Diff(v.Peers(), later.Peers(), comparable); diff != "" {
+		if diff := cmp.Diff(v.Peers(), later.Peers(), byValue); diff != "" {
 			t.Errorf("peers after a restart (-before +after):\n%s", diff)
 		}
 		if got := later.Self(); got.Key != "sha256:1" || !got.Expected {
@@ -150,7 +151,7 @@ func TestTheViewOutlivesTheAPIServer(t *testing.T) {
 			t.Errorf("the client authority after a restart: %q", later.ClientCA())
 		}
 		want := []Endpoint{{At: netip.MustParseAddrPort("10.244.2.7:53"), Node: "w2"}}
-		if diff := cmp.Diff(want, later.Endpoints("kube-dns"), comparable); diff != "" {
+		if diff := cmp.Diff(want, later.Endpoints("kube-dns"), byValue); diff != "" {
 			t.Errorf("endpoints after a restart (-want +got):\n%s", diff)
 		}
 	})
@@ -162,7 +163,7 @@ func TestPeers(t *testing.T) {
 		t.Errorf("before anything is known it is %+v", got)
 	}
 	learn(t, v)
-	if diff := cmp.Diff(wantPeers, v.Peers(), comparable); diff != "" {
+	if diff := cmp.Diff(wantPeers, v.Peers(), byValue); diff != "" {
 		t.Errorf("peers (-want +got):\n%s", diff)
 	}
 	// The key of a machine made anew is taken, and a pod that goes is not expected to answer.
@@ -231,7 +232,7 @@ func TestWhatIsKeptAndCannotBeReadIsLeftAside(t *testing.T) {
 				t.Errorf("peers %v", v.Peers())
 			}
 			learn(t, v)
-			if diff := cmp.Diff(wantPeers, v.Peers(), comparable); diff != "" {
+			if diff := cmp.Diff(wantPeers, v.Peers(), byValue); diff != "" {
 				t.Errorf("peers (-want +got):\n%s", diff)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -271,7 +272,7 @@ func (k *Keeper) tell(d diagnosis.Diagnosis) (changed bool) {
 func (k *Keeper) Problems() Problems {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	p := Problems{Counts: map[string]int64{}}
+	p := Problems{Counts: maps.Clone(k.state.Counts)}
 	for _, kind := range kinds {
 		reason := kind.reason
 		c := k.state.Conditions[kind.Type]
@@ -282,9 +283,6 @@ func (k *Keeper) Problems() Problems {
 			reason = string(kind.Type)
 		}
 		p.Gauges = append(p.Gauges, Gauge{Type: string(kind.Type), Reason: reason, Present: c.Status == corev1.ConditionTrue})
-	}
-	for reason, n := range k.state.Counts {
-		p.Counts[reason] = n
 	}
 	return p
 }

@@ -6,21 +6,23 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	testingclock "k8s.io/utils/clock/testing"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/diagnosis"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/rules"
 	"github.com/maek-dev/maek/internal/snapshot"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
@@ -107,11 +109,11 @@ func (m *machine) diagnose(ctx context.Context) diagnosis.Diagnosis {
 	}
 	b := snapshot.NewBuilder(m.clock.Now(), snapshot.Source{Name: "w1", Machine: "w1"})
 	b.AddMachine(report)
-	var rules []rule.Rule
+	var found []rule.Rule
 	for _, f := range m.findings {
-		rules = append(rules, rule.Rule{Code: f.Code, Severity: f.Severity, Detect: func(p *rule.Pass) { p.Report(f) }})
+		found = append(found, rule.Rule{Code: f.Code, Severity: f.Severity, Detect: func(p *rule.Pass) { p.Report(f) }})
 	}
-	return diagnosis.Diagnose(rule.Evaluate(ctx, b.Build(), rules, nil, rule.DefaultBudget), rules)
+	return diagnosis.Diagnose(rule.Evaluate(ctx, b.Build(), found, nil, rule.DefaultBudget), found)
 }
 
 // pass lets time pass in steps as the keeper takes them.
@@ -134,8 +136,8 @@ func kubeletDown(mechanism finding.Mechanism) finding.Finding {
 
 // last is a condition as it was last written.
 func (s *server) last(kind corev1.NodeConditionType) string {
-	for i := len(s.patches) - 1; i >= 0; i-- {
-		for _, c := range s.patches[i] {
+	for _, patch := range slices.Backward(s.patches) {
+		for _, c := range patch {
 			if c.Type == kind {
 				return fmt.Sprintf("%s %s %s", c.Status, c.Reason, c.LastTransitionTime.UTC().Format(time.TimeOnly))
 			}
@@ -277,12 +279,12 @@ func TestWhatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 func TestEventsThatWaitAreBounded(t *testing.T) {
 	q := newQueue(nil, func() time.Time { return noon })
 	for n := range 10 * waiting {
-		q.add(corev1.Event{Message: fmt.Sprint(n)})
+		q.add(corev1.Event{Message: strconv.Itoa(n)})
 	}
 	if n := len(q.list()); n != waiting {
 		t.Fatalf("%d events wait, want %d", n, waiting)
 	}
-	if e, ok := q.next(); !ok || e.Message != fmt.Sprint(9*waiting) {
+	if e, ok := q.next(); !ok || e.Message != strconv.Itoa(9*waiting) {
 		t.Errorf("the oldest that is kept is %q, %v", e.Message, ok)
 	}
 	got := 1
@@ -291,5 +293,18 @@ func TestEventsThatWaitAreBounded(t *testing.T) {
 	}
 	if got != eventsAtOnce {
 		t.Errorf("%d events at one moment, want %d", got, eventsAtOnce)
+	}
+}
+
+// TestTheRulesExist holds the conditions to rules that there are.
+func TestTheRulesExist(t *testing.T) {
+	known := map[finding.Code]bool{}
+	for _, r := range rules.All() {
+		known[r.Code] = true
+	}
+	for _, code := range codes {
+		if !known[code] {
+			t.Errorf("no rule has the code %s", code)
+		}
 	}
 }

@@ -27,25 +27,37 @@ type kind struct {
 	reason string
 }
 
+// The rules that conditions name.
+const (
+	kernelTaskHung                finding.Code = "KernelTaskHung"
+	filesystemReadOnly            finding.Code = "FilesystemReadOnly"
+	containerRuntimeHung          finding.Code = "ContainerRuntimeHung"
+	containerRuntimeSocketMissing finding.Code = "ContainerRuntimeSocketMissing"
+	containerRuntimeStopped       finding.Code = "ContainerRuntimeStopped"
+)
+
+// codes are all of them.
+var codes = []finding.Code{kernelTaskHung, filesystemReadOnly, containerRuntimeHung, containerRuntimeSocketMissing, containerRuntimeStopped}
+
 // kinds are the conditions, with types and reasons of node-problem-detector
 // (https://github.com/kubernetes/node-problem-detector/tree/master/config: kernel-monitor.json,
 // readonly-monitor.json, systemd-monitor-counter.json, health-checker-*.json).
 var kinds = []kind{
 	{
 		Type: "KernelDeadlock", good: "KernelHasNoDeadlock", goodText: "kernel has no deadlock",
-		monitors: []string{"logs"}, shows: coded("KernelDeadlock", "KernelLockup", "KernelTaskHung"),
+		monitors: []string{"logs"}, shows: coded(kernelTaskHung),
 	},
 	{
 		Type: "ReadonlyFilesystem", good: "FilesystemIsNotReadOnly", goodText: "Filesystem is not read-only",
-		monitors: []string{"filesystems"}, shows: coded("FilesystemReadOnly"), reason: "FilesystemIsReadOnly",
+		monitors: []string{"filesystems"}, shows: coded(filesystemReadOnly), reason: "FilesystemIsReadOnly",
 	},
 	{
 		Type: "KubeletUnhealthy", good: "KubeletIsHealthy", goodText: "kubelet on the node is functioning properly",
-		monitors: []string{"units"}, shows: either(about("kubelet.service"), coded("KubeletCannotStart", "KubeletHung", "KubeletUnitStopped")),
+		monitors: []string{"units"}, shows: about("kubelet.service"),
 	},
 	{
 		Type: "ContainerRuntimeUnhealthy", good: "ContainerRuntimeIsHealthy", goodText: "Container runtime on the node is functioning properly",
-		monitors: []string{"units"}, shows: either(about("containerd.service", "docker.service", "crio.service"), coded("ContainerRuntimeHung", "ContainerRuntimeSocketMissing", "ContainerRuntimeStopped")),
+		monitors: []string{"units"}, shows: either(about("containerd.service", "docker.service", "crio.service"), coded(containerRuntimeHung, containerRuntimeSocketMissing, containerRuntimeStopped)),
 	},
 	{
 		Type: "FrequentKubeletRestart", good: "NoFrequentKubeletRestart", goodText: "kubelet is functioning properly",

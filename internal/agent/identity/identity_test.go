@@ -118,7 +118,7 @@ func TestWhoMeets(t *testing.T) {
 			if got := <-caller; got != tc.wantCaller {
 				t.Errorf("the server sees %q, want %q", got, tc.wantCaller)
 			}
-			if clients.For(p, at.Addr()) != clients.For(p, at.Addr()) {
+			if first := clients.For(p, at.Addr()); first != clients.For(p, at.Addr()) {
 				t.Error("a client is made anew for each request")
 			}
 			clients.Forget(nil)

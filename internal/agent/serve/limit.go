@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,7 +12,6 @@ import (
 	"k8s.io/utils/lru"
 
 	"github.com/maek-dev/maek/internal/agent/peer"
-	"strings"
 )
 
 // How much one address may ask for, and all of them together.

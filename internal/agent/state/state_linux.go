@@ -33,10 +33,10 @@ type Folder struct {
 // Open makes the folder where it is missing and takes it for this process; owner, such as the version of
 // the program, is told to whoever comes second. An error is ErrHeld where another process has it.
 func Open(path, owner string) (*Folder, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := os.MkdirAll(path, 0o700); err != nil { //nolint:gosec // the path is the operator's own
 		return nil, fmt.Errorf("making the agent's folder: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600) //nolint:gosec // the path is the operator's own
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock of the agent's folder: %w", err)
 	}
@@ -105,7 +105,7 @@ func (f *Folder) Save(name string, data []byte) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(next.Name())
+			_ = os.Remove(next.Name()) //nolint:gosec // the path is the operator's own
 		}
 	}()
 	_, err = next.Write(data)
@@ -115,7 +115,7 @@ func (f *Folder) Save(name string, data []byte) (err error) {
 	if err = errors.Join(err, next.Close()); err != nil {
 		return fmt.Errorf("keeping %s: %w", name, err)
 	}
-	if err = os.Rename(next.Name(), path); err != nil {
+	if err = os.Rename(next.Name(), path); err != nil { //nolint:gosec // the path is the operator's own
 		return fmt.Errorf("keeping %s: %w", name, err)
 	}
 	return nil

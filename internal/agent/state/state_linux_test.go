@@ -70,22 +70,24 @@ func TestASecondAgentIsToldWhoIsThere(t *testing.T) {
 	open(t, path)
 }
 
+// saveForever is what the process does that is killed.
+func saveForever(t *testing.T, path string) {
+	t.Helper()
+	f, err := Open(path, "writer")
+	for err == nil {
+		for _, letter := range []string{"a", "b"} {
+			err = errors.Join(err, f.Save("value", bytes.Repeat([]byte(letter), 1<<16)))
+			_, _ = os.Stdout.WriteString(letter)
+		}
+	}
+	t.Fatal(err)
+}
+
 // TestKilledWhileWriting lets a process save without end, kills it, and looks at what it left: of two
 // values one, whole, however often.
 func TestKilledWhileWriting(t *testing.T) {
 	if path := os.Getenv("MAEK_TEST_SAVE"); path != "" {
-		f, err := Open(path, "writer")
-		if err != nil {
-			os.Exit(3)
-		}
-		for {
-			for _, letter := range []string{"a", "b"} {
-				if f.Save("value", bytes.Repeat([]byte(letter), 1<<16)) != nil {
-					os.Exit(4)
-				}
-				_, _ = os.Stdout.WriteString(letter)
-			}
-		}
+		saveForever(t, path)
 	}
 	path := t.TempDir()
 	for range 5 {
