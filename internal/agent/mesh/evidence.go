@@ -59,7 +59,7 @@ func keys() []monitor.Key {
 			monitor.Key{Pattern: pattern("mesh/peer/*/%s-tcp-age", path), Doc: "seconds since that request"},
 			monitor.Key{Pattern: pattern("mesh/peer/*/%s-tcp-error", path), Doc: "the error's text, where the answer is not \"ok\""},
 			monitor.Key{Pattern: pattern("mesh/peer/*/%s-rtt", path), Doc: "seconds that a small request and its answer took over the " + over + ", the shorter of two"},
-			monitor.Key{Pattern: pattern("mesh/peer/*/%s-bulk", path), Doc: "seconds that an answer of 64 KiB took over the " + over + "; -1 where it did not come whole within 3 s"},
+			monitor.Key{Pattern: pattern("mesh/peer/*/%s-bulk", path), Doc: "seconds that an answer of 64 KiB took over the " + over + ", the shorter of the last two; -1 where neither came whole within 3 s. Absent until a slow one is confirmed"},
 			monitor.Key{Pattern: pattern("mesh/peer/*/%s-out-error", path), Doc: "why the last beacon to it over the " + over + " did not leave this machine"},
 		)
 	}
@@ -192,8 +192,8 @@ func (m *Mesh) peer(l *link, now time.Time) []snapshot.MachineEvidence {
 		if r.answer == here.OK && r.rtt > 0 {
 			out = append(out, seconds(key(name+"-rtt"), r.rtt))
 		}
-		if !r.bulkAt.IsZero() {
-			out = append(out, seconds(key(name+"-bulk"), r.bulk))
+		if took, ok := r.bulk(); ok {
+			out = append(out, seconds(key(name+"-bulk"), took))
 		}
 	}
 	for path, name := range []string{"host", "pod"} {

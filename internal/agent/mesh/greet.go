@@ -18,11 +18,13 @@ const (
 	greetEvery = 15 * time.Second
 	// greetSoon is the least time between two greetings of a peer whose beacons go missing.
 	greetSoon = 5 * time.Second
-	// bulkEvery is the time between two large answers of a peer over a path.
+	// bulkEvery is the time between two large answers of a peer over a path; after one that took bulkSlow there is
+	// one with every greeting.
 	bulkEvery = time.Minute
+	bulkSlow  = 300 * time.Millisecond
 	// atOnce bounds how many are greeted at one moment.
 	atOnce = 4
-	// slowest is what a large answer may take.
+	// echoes is how many small answers are asked for to find the shortest.
 	echoes = 2
 )
 
@@ -156,7 +158,7 @@ func (m *Mesh) echo(ctx context.Context, l *link, to peer.Peer, path int, at net
 	if shortest >= 0 {
 		l.tcp[path].rtt = shortest
 	}
-	due := began.Sub(l.tcp[path].bulkAt) >= bulkEvery
+	due := l.tcp[path].bulkDue(began)
 	m.mu.Unlock()
 	if !due {
 		return
@@ -169,9 +171,9 @@ func (m *Mesh) echo(ctx context.Context, l *link, to peer.Peer, path int, at net
 		return
 	}
 	if err != nil || len(data) < bulkSize {
-		took = -1
+		took = gaveUp
 	}
-	l.tcp[path].bulk, l.tcp[path].bulkAt = took, began
+	l.tcp[path].took(took, began)
 }
 
 // reason is an error's text; empty for none.

@@ -25,6 +25,9 @@ const TimedOut = here.TimedOut
 // Version of the greeting. Agents that differ in it do not watch each other, and say so.
 const Version = 1
 
+// versionHeader says which version an agent speaks that refuses another.
+const versionHeader = "Maek-Mesh-Version"
+
 // Bounds of a greeting.
 const (
 	helloLimit = 16 << 10 // bytes
@@ -41,8 +44,9 @@ type hello struct {
 	// Node and UID of who speaks.
 	Node string `json:"node"`
 	UID  string `json:"uid"`
-	// Boot is the boot ID of its machine.
-	Boot string `json:"boot,omitempty"`
+	// Boot is the boot ID of its machine, and Session that of its beacons.
+	Boot    string `json:"boot,omitempty"`
+	Session uint32 `json:"session"`
 	// MTU of its machine's network in bytes, and its addresses in the pod network.
 	MTU  int          `json:"mtu,omitempty"`
 	Pods []PodAddress `json:"pods,omitempty"`
@@ -78,6 +82,7 @@ func (m *Mesh) serveHello(w http.ResponseWriter, r *http.Request) {
 		status := http.StatusForbidden
 		if errors.Is(err, errVersion) {
 			status = http.StatusHTTPVersionNotSupported
+			w.Header().Set(versionHeader, strconv.Itoa(Version))
 		}
 		http.Error(w, err.Error(), status)
 		return
@@ -120,7 +125,7 @@ func (m *Mesh) introduce(to peer.Peer) hello {
 	defer m.mu.Unlock()
 	key := beacon.KeyFor(m.secret, to.UID)
 	return hello{
-		Version: Version, Node: self.Node, UID: self.UID, Boot: m.o.Boot,
+		Version: Version, Node: self.Node, UID: self.UID, Boot: m.o.Boot, Session: m.session,
 		MTU: m.local.mtu, Pods: m.local.pods, Key: key[:],
 	}
 }
@@ -159,9 +164,25 @@ func (m *Mesh) accept(from peer.Peer, h hello) error {
 			l.next = m.o.Now()
 		}
 	}
+	for s := range l.heard {
+		l.heard[s].Begin(h.Session)
+	}
 	l.seal, l.theirs, l.boot = &key, theirs, h.Boot
 	m.keys[from.UID] = remembered{Key: key, MTU: theirs.mtu, Pods: theirs.pods}
 	return nil
+}
+
+// differs takes in that a peer speaks another version.
+func (m *Mesh) differs(from peer.Peer, version string) {
+	n, err := strconv.Atoi(version)
+	if err != nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l := m.links[from.UID]; l != nil {
+		l.version = n
+	}
 }
 
 // exchange greets a peer at an address.
@@ -205,10 +226,10 @@ func (m *Mesh) request(ctx context.Context, to peer.Peer, at netip.Addr, method,
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
 	if response.StatusCode == http.StatusHTTPVersionNotSupported {
-		return nil, fmt.Errorf("%w: %s", errVersion, strings.TrimSpace(string(data)))
+		m.differs(to, response.Header.Get(versionHeader))
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answered %s: %s", response.Status, strings.TrimSpace(string(data[:min(len(data), 200)])))
+		return nil, &here.Failure{Text: fmt.Sprintf("it answered %s: %s", response.Status, strings.TrimSpace(string(data[:min(len(data), 200)])))}
 	}
 	return data, nil
 }

@@ -62,9 +62,38 @@ type reach struct {
 	asked   time.Time
 	// rtt is the shortest time of a small request of the last greeting.
 	rtt time.Duration
-	// bulk is how long a large answer took, and bulkAt when.
-	bulk   time.Duration
+	// bulks are how long the last two large answers took, the latest first, and bulkAt when it was asked for. One
+	// that did not come whole took gaveUp.
+	bulks  []time.Duration
 	bulkAt time.Time
+}
+
+// gaveUp stands for a large answer that did not come whole.
+const gaveUp = time.Hour
+
+// took takes in how long a large answer took.
+func (r *reach) took(d time.Duration, at time.Time) {
+	r.bulks = append([]time.Duration{d}, r.bulks[:min(len(r.bulks), 1)]...)
+	r.bulkAt = at
+}
+
+// bulk is how long large answers take: the shorter of two, since one can have had bad luck. False where there was
+// none, or a slow one alone.
+func (r *reach) bulk() (time.Duration, bool) {
+	switch {
+	case len(r.bulks) == 0, len(r.bulks) == 1 && r.bulks[0] >= bulkSlow:
+		return 0, false
+	case slices.Min(r.bulks) == gaveUp:
+		return -1, true
+	default:
+		return slices.Min(r.bulks), true
+	}
+}
+
+// bulkDue tells whether it is time for a large answer: sooner where the last was slow.
+func (r *reach) bulkDue(now time.Time) bool {
+	slow := len(r.bulks) > 0 && r.bulks[0] >= bulkSlow
+	return now.Sub(r.bulkAt) >= bulkEvery || slow
 }
 
 func (r *reach) say(now time.Time, answer, problem string) {

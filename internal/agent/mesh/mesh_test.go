@@ -239,3 +239,60 @@ func TestAFloodIsSaidAndBlamesNobody(t *testing.T) {
 		n.stop()
 	})
 }
+
+func TestOneSlowAnswerIsNoSlowPath(t *testing.T) {
+	cases := map[string]struct {
+		took []time.Duration
+		want time.Duration
+		ok   bool
+	}{
+		"nothing was asked for":                {},
+		"a fast one":                           {took: []time.Duration{time.Millisecond}, want: time.Millisecond, ok: true},
+		"a slow one alone":                     {took: []time.Duration{time.Second}},
+		"a slow one after a fast one":          {took: []time.Duration{time.Millisecond, time.Second}, want: time.Millisecond, ok: true},
+		"two slow ones":                        {took: []time.Duration{time.Millisecond, 2 * time.Second, time.Second}, want: time.Second, ok: true},
+		"two that did not come whole":          {took: []time.Duration{gaveUp, gaveUp}, want: -1, ok: true},
+		"a fast one after those that were not": {took: []time.Duration{gaveUp, gaveUp, time.Millisecond}, want: time.Millisecond, ok: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			var r reach
+			for _, d := range tc.took {
+				r.took(d, time.Time{})
+			}
+			if got, ok := r.bulk(); got != tc.want || ok != tc.ok {
+				t.Errorf("bulk %v %t, want %v %t", got, ok, tc.want, tc.ok)
+			}
+		})
+	}
+}
+
+func TestAgentsOfAnotherVersionAreKnownAsSuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(2)
+		n.run(t)
+		pass(time.Minute)
+		n.sims[1].speaks = Version + 1
+		pass(time.Minute)
+		if got := n.sims[0].report(t)["mesh/peer/n1/version"]; got != strconv.Itoa(Version+1) {
+			t.Errorf("version of n1: %q, want %d", got, Version+1)
+		}
+		n.stop()
+	})
+}
+
+func TestASenderWhoseClockWasSetBackIsHeardAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(2)
+		n.run(t)
+		pass(time.Minute)
+		n.sims[1].end()
+		n.sims[1].clock = -time.Hour
+		n.sims[1].start(t)
+		pass(30 * time.Second)
+		if got := losses(n.sims[0].report(t), "n1"); len(got) > 0 {
+			t.Errorf("its beacons are refused: %v", got)
+		}
+		n.stop()
+	})
+}

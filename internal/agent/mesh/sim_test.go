@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -40,6 +41,8 @@ type sim struct {
 	stop  context.CancelFunc
 	done  chan struct{}
 	deaf  bool // its agent refuses connections
+	// speaks is the version of its greeting, where it is another.
+	speaks int
 }
 
 type memory map[string][]byte
@@ -213,6 +216,11 @@ func (s *sim) client(_ peer.Peer, at netip.Addr) *http.Client {
 			return nil, syscall.ECONNREFUSED
 		}
 		w := httptest.NewRecorder()
+		if there.speaks != 0 {
+			w.Header().Set(versionHeader, strconv.Itoa(there.speaks))
+			http.Error(w, "it speaks another version", http.StatusHTTPVersionNotSupported)
+			return w.Result(), nil
+		}
 		there.mesh.Handler().ServeHTTP(w, r.WithContext(peer.WithCaller(r.Context(), s.self)))
 		return w.Result(), nil
 	})}

@@ -55,6 +55,9 @@ const (
 	answerRefused     = "refused"
 	answerTimeout     = "timeout"
 	answerUnreachable = "unreachable"
+	answerUntrusted   = "untrusted"
+	// answerFailing is the word for somebody who answers that he fails.
+	answerFailing = "failing"
 )
 
 // network of which a path is part: that of the machines, or that of pods.
@@ -196,8 +199,14 @@ func read(by snapshot.Machine, peer string, network pathNetwork, direction strin
 func (m *matrix) answered(w way, network pathNetwork) bool {
 	asks := func(from, to string) bool {
 		by, ok := m.reports[from]
+		if !ok {
+			return false
+		}
 		key := snapshot.KeyOf("mesh", "peer", to, string(network)+"-tcp")
-		if !ok || by.Value(key) != answerOK {
+		// Whoever refuses the request, or whose certificate does not fit, has been reached.
+		switch by.Value(key) {
+		case answerOK, answerFailing, answerUntrusted:
+		default:
 			return false
 		}
 		asked, ok := by.Float(key + "-age")

@@ -35,9 +35,6 @@ type asked struct {
 // answers tells whether somebody answers there, if only that it fails.
 func (a asked) answers() bool { return a.answer == answerOK || a.answer == answerFailing }
 
-// answerFailing is the word for a server that answers that it fails.
-const answerFailing = "failing"
-
 // readServers are the requests of all machines to the servers below a prefix, such as "dns".
 func readServers(p *rule.Pass, prefix ...string) []asked {
 	var out []asked

@@ -59,6 +59,14 @@ func (w *Window) Take(b Beacon, now time.Time) bool {
 	return true
 }
 
+// Begin makes room for a session that its sender vouched for: one that seems older than the last was begun after
+// the sender's clock was set back.
+func (w *Window) Begin(session uint32) {
+	if session < w.session {
+		*w = Window{Received: w.Received, Reordered: w.Reordered, Repeated: w.Repeated}
+	}
+}
+
 // Restart forgets what was missed and counts from now on, as after a pause of the receiver's own.
 func (w *Window) Restart(now time.Time) {
 	if w.last.IsZero() {

@@ -34,10 +34,18 @@ const (
 	Error = "error"
 )
 
+// Failure is an answer that says that who answers fails, or refuses what was asked.
+type Failure struct{ Text string }
+
+func (f *Failure) Error() string { return f.Text }
+
 // Word tells what became of a request that ended with an error; OK for none.
 func Word(err error) string {
 	if err == nil {
 		return OK
+	}
+	if _, ok := errors.AsType[*Failure](err); ok {
+		return Failing
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return Refused

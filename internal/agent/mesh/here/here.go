@@ -70,9 +70,6 @@ type Outcome struct {
 
 func (o *Outcome) say(now time.Time, took time.Duration, err error) {
 	answer, problem := Word(err), ""
-	if failing, ok := err.(*failure); ok { //nolint:errorlint // asked directly
-		answer = failing.word
-	}
 	if err != nil {
 		problem = err.Error()
 	}
@@ -81,11 +78,6 @@ func (o *Outcome) say(now time.Time, took time.Duration, err error) {
 	}
 	o.Answer, o.Problem, o.Took = answer, problem, took
 }
-
-// failure is an answer that says that the server fails.
-type failure struct{ word, text string }
-
-func (f *failure) Error() string { return f.text }
 
 // Watch asks again and again.
 type Watch struct {
@@ -228,7 +220,7 @@ func lookUp(ctx context.Context, protocol string, t Target, domain string) error
 	}
 	// A cluster whose only family is IPv6 has no A record of the name; that is an answer too.
 	if answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
-		return &failure{Failing, fmt.Sprintf("looking up %s: the server answers %s", name, dns.RcodeToString[answer.Rcode])}
+		return &Failure{fmt.Sprintf("looking up %s: the server answers %s", name, dns.RcodeToString[answer.Rcode])}
 	}
 	return nil
 }
@@ -255,7 +247,7 @@ func live(ctx context.Context, t Target, roots *x509.CertPool) error {
 	case http.StatusOK, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
 		return nil
 	}
-	return &failure{Failing, "GET /livez: " + response.Status}
+	return &Failure{"GET /livez: " + response.Status}
 }
 
 // DNS are the states of servers of cluster DNS, and API those of API servers, by address.
