@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"google.golang.org/grpc"
@@ -38,6 +41,8 @@ type line struct {
 	dialErr error
 	// certificate that the member showed; nil without TLS.
 	certificate *x509.Certificate
+	// asked tells that the member wanted to see one too.
+	asked bool
 }
 
 // smallBuffer bounds what a connection keeps for reading and writing: answers are of a few hundred bytes.
@@ -51,10 +56,20 @@ func dial(clientURL string, config *tls.Config) (*line, error) {
 	}
 	l := &line{}
 	reach := func(ctx context.Context, address string) (net.Conn, error) {
-		conn, shown, err := connect(ctx, u, address, config)
+		var asked atomic.Bool
+		own := config.Clone()
+		own.ServerName = u.Hostname()
+		own.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			asked.Store(true)
+			if len(config.Certificates) == 0 {
+				return &tls.Certificate{}, nil
+			}
+			return &config.Certificates[0], nil
+		}
+		conn, shown, err := connect(ctx, u, address, own)
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.dialErr = err
+		l.dialErr, l.asked = err, asked.Load()
 		if shown != nil {
 			l.certificate = shown
 		}
@@ -75,9 +90,7 @@ func connect(ctx context.Context, u *url.URL, address string, config *tls.Config
 	if err != nil || u.Scheme != "https" {
 		return raw, nil, err
 	}
-	own := config.Clone()
-	own.ServerName = u.Hostname()
-	conn := tls.Client(raw, own)
+	conn := tls.Client(raw, config)
 	err = conn.HandshakeContext(ctx)
 	var shown *x509.Certificate
 	if chain := conn.ConnectionState().PeerCertificates; len(chain) > 0 {
@@ -90,6 +103,13 @@ func connect(ctx context.Context, u *url.URL, address string, config *tls.Config
 		return nil, shown, errors.Join(err, raw.Close())
 	}
 	return conn, shown, nil
+}
+
+// rejected tells whether a connection ended as one does whose client certificate the server refuses. With
+// TLS 1.3 it says so after the handshake, gRPC keeps no more than the words, and the connection may be
+// gone before they are read.
+func rejected(reason string) bool {
+	return slices.ContainsFunc([]string{"remote error: tls:", "broken pipe", "connection reset", "EOF"}, func(w string) bool { return strings.Contains(reason, w) })
 }
 
 // shown is the certificate that the member showed; nil without TLS, or without a handshake.
@@ -113,14 +133,15 @@ func (l *line) classify(err error) (word, reason string) {
 		err, reason = l.dialErr, l.dialErr.Error()
 	}
 	timeout, isNet := errors.AsType[net.Error](err)
-	_, alert := errors.AsType[tls.AlertError](err)
 	_, verify := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
+	case l.asked && rejected(reason):
+		return denied, "it wants a client certificate that it trusts: " + reason
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return refused, reason
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return unreachable, reason
-	case verify, alert:
+	case verify:
 		return distrusted, reason
 	case l.dialErr != nil && isNet && timeout.Timeout():
 		return unreachable, reason

@@ -207,6 +207,9 @@ func (w *watcher) askEach(ctx context.Context, urls []string, config *tls.Config
 			if v.answer == failed {
 				v = askOld(ctx, v, config, w.host.Now)
 			}
+			if v.answer == denied || v.answer == distrusted {
+				err = fmt.Errorf("asking etcd at %s: %s", at, v.reason)
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			errs = append(errs, err)

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -136,12 +137,22 @@ func TestTLS(t *testing.T) {
 	ours, theirs := newAuthority(t, dir, "ca"), newAuthority(t, dir, "other-ca")
 	ours.issue(t, "server")
 	ours.issue(t, "healthcheck-client")
+	bare := t.TempDir()
+	data, err := os.ReadFile(ours.cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bare, "ca.crt"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct {
 		ca         string
 		wantAnswer string
+		wantGap    string
 	}{
-		"the right authority": {ca: ours.cert, wantAnswer: "yes"},
-		"another authority":   {ca: theirs.cert, wantAnswer: "certificate"},
+		"the right authority":    {ca: ours.cert, wantAnswer: "yes"},
+		"another authority":      {ca: theirs.cert, wantAnswer: "certificate", wantGap: "unknown authority"},
+		"no certificate to show": {ca: filepath.Join(bare, "ca.crt"), wantAnswer: "denied", wantGap: "it wants a client certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, 1)
@@ -156,10 +167,15 @@ func TestTLS(t *testing.T) {
 			p.args = serving
 			c.start(p)
 			c.waitHealthy(p)
-			p.args = slices.Concat(serving[:len(serving)-1], []string{"--trusted-ca-file=" + tc.ca})
+			p.args = slices.Concat(serving[:len(serving)-1], []string{"--trusted-ca-file=" + tc.ca, "--cert-file=", "--key-file="})
 			host := c.host(p)
 			// The certificates are where the flags say, below the root of the machine.
 			copyInto(t, host.Root, dir)
+			copyInto(t, host.Root, bare)
+			_, gap := etcd.New(host).Observe(t.Context())
+			if said := fmt.Sprint(gap); (gap != nil) != (tc.wantGap != "") || !strings.Contains(said, tc.wantGap) {
+				t.Errorf("gap = %v, want one that tells of %q", gap, tc.wantGap)
+			}
 			got := look(t, etcd.New(host))
 			m := byName(t, got, "m1")
 			if m["answer"] != tc.wantAnswer || m["certificate-subject"] != "server" || m["certificate-expires"] == "" {

@@ -174,12 +174,13 @@ func (c *etcdCluster) nodeOf(p *rule.Pass, m etcdMember) string {
 	return ""
 }
 
-// up tells whether a member answers anybody, and asked whether anybody asked it.
+// up tells whether a member answers anybody, and asked whether anybody asked it. One that takes the
+// asker's certificate for none, or whose own the asker does not trust, is there.
 func (c *etcdCluster) up(m etcdMember) (up, asked bool) {
 	for _, from := range c.from {
 		switch from.Value(c.key(from, m, "answer")) {
 		case "":
-		case answered:
+		case answered, "denied", "certificate":
 			return true, true
 		default:
 			asked = true

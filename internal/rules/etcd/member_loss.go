@@ -98,7 +98,8 @@ func lossAtHome(now time.Time, on snapshot.Machine) loss {
 	}
 	l.why = sinceThen(now, l.since, l.why)
 	for _, k := range []snapshot.EvidenceKey{"component/etcd/last-error", "unit/etcd.service/last-error"} {
-		if line := on.Value(k); line != "" {
+		// The last line of one that was stopped, or waits, says nothing of that.
+		if line := on.Value(k); line != "" && state == "none" {
 			l.why = finding.Join("; ", l.why, finding.Textf("its log ends: %s", "로그의 마지막 오류: %s", finding.Quote(line)))
 			l.evidence = append(l.evidence, on.Evidence(k))
 			break
