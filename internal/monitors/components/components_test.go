@@ -15,6 +15,9 @@ import (
 	"github.com/maek-dev/maek/internal/monitor"
 )
 
+// now is the clock of the machines in these tests.
+func now() time.Time { return time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC) }
+
 func write(t *testing.T, root, name, content string) {
 	t.Helper()
 	at := filepath.Join(root, name)
@@ -39,7 +42,7 @@ func scheduler(t *testing.T, address string) monitor.Host {
 		t.Fatal(err)
 	}
 	write(t, root, "etc/kubernetes/manifests/kube-scheduler.yaml", strings.Replace(string(manifest), "containerPort: 10259", "containerPort: "+port, 1))
-	return monitor.Host{Root: root, Now: time.Now}
+	return monitor.Host{Root: root, Now: now}
 }
 
 func look(t *testing.T, host monitor.Host) map[string]string {
@@ -161,7 +164,7 @@ func TestWhatShouldRun(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			host := monitor.Host{Root: t.TempDir(), Now: time.Now}
+			host := monitor.Host{Root: t.TempDir(), Now: now}
 			for file, content := range tc.files {
 				write(t, host.Root, file, content)
 			}

@@ -24,6 +24,9 @@ import (
 	"github.com/maek-dev/maek/internal/monitor"
 )
 
+// now is the clock of the machines in these tests.
+func now() time.Time { return time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC) }
+
 // machine is a copy of the recorded node, to which a test adds.
 func machine(t *testing.T) monitor.Host {
 	t.Helper()
@@ -31,7 +34,7 @@ func machine(t *testing.T) monitor.Host {
 	if err := os.CopyFS(root, os.DirFS("testdata/node")); err != nil {
 		t.Fatal(err)
 	}
-	return monitor.Host{Root: root, Now: time.Now}
+	return monitor.Host{Root: root, Now: now}
 }
 
 func write(t *testing.T, host monitor.Host, name, content string) {
@@ -162,7 +165,7 @@ func TestAHealthyKubelet(t *testing.T) {
 	health := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer health.Close()
 	at(t, host, health.URL, health.URL)
-	until := time.Now().Add(time.Hour).Truncate(time.Second)
+	until := now().Add(time.Hour).Truncate(time.Second)
 	api := serving(t, http.StatusOK)
 	joined(t, host, api, until)
 	expect(t, look(t, New(host)), map[string]string{
@@ -221,7 +224,7 @@ func TestAHugeConfigurationIsAGap(t *testing.T) {
 }
 
 func TestAMachineWithoutAKubeletSaysNothing(t *testing.T) {
-	evidence, err := New(monitor.Host{Root: t.TempDir(), Now: time.Now}).Observe(t.Context())
+	evidence, err := New(monitor.Host{Root: t.TempDir(), Now: now}).Observe(t.Context())
 	if err != nil || len(evidence) != 0 {
 		t.Errorf("%v, %v", evidence, err)
 	}
@@ -229,21 +232,21 @@ func TestAMachineWithoutAKubeletSaysNothing(t *testing.T) {
 
 func TestAnAPIServerThatRefusesTheCertificate(t *testing.T) {
 	host := machine(t)
-	joined(t, host, serving(t, http.StatusUnauthorized), time.Now().Add(-time.Hour))
+	joined(t, host, serving(t, http.StatusUnauthorized), now().Add(-time.Hour))
 	expect(t, look(t, New(host)), map[string]string{"api-server/outcome": "answered", "api-server/status": "401", "api-server/body": "Unauthorized"})
 }
 
 func TestChangesAreDated(t *testing.T) {
 	host := machine(t)
-	now := time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
-	host.Now = func() time.Time { return now }
+	clock := now()
+	host.Now = func() time.Time { return clock }
 	api := serving(t, http.StatusOK)
 	at(t, host, shut(t), shut(t))
-	joined(t, host, api, now.Add(time.Hour))
+	joined(t, host, api, now().Add(time.Hour))
 	m := New(host)
 	expect(t, look(t, m), map[string]string{"api-server/outcome": "answered", "healthz/outcome": "refused"})
 	api.Close()
-	now = now.Add(15 * time.Second)
+	clock = clock.Add(15 * time.Second)
 	for range 2 {
 		evidence, err := m.Observe(t.Context())
 		if err != nil {
@@ -252,7 +255,7 @@ func TestChangesAreDated(t *testing.T) {
 		for _, e := range evidence {
 			switch e.Key {
 			case "kubelet/api-server/outcome":
-				if e.Value != "refused" || e.At == nil || !e.At.Time.Equal(time.Date(2026, 11, 21, 20, 0, 15, 0, time.UTC)) {
+				if e.Value != "refused" || e.At == nil || !e.At.Time.Equal(now().Add(15*time.Second)) {
 					t.Errorf("the API server was shut, and it is told as %s since %v", e.Value, e.At)
 				}
 			case "kubelet/healthz/outcome":
@@ -261,6 +264,6 @@ func TestChangesAreDated(t *testing.T) {
 				}
 			}
 		}
-		now = now.Add(15 * time.Second)
+		clock = clock.Add(15 * time.Second)
 	}
 }

@@ -13,6 +13,9 @@ import (
 	"github.com/maek-dev/maek/internal/monitors/staticpods"
 )
 
+// now is the clock of the machines in these tests.
+func now() time.Time { return time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC) }
+
 // folder is a machine with the recorded manifests of a control-plane node, and files beside them.
 func folder(t *testing.T, files map[string]string) monitor.Host {
 	t.Helper()
@@ -26,7 +29,7 @@ func folder(t *testing.T, files map[string]string) monitor.Host {
 			t.Fatal(err)
 		}
 	}
-	return monitor.Host{Root: root, Now: time.Now}
+	return monitor.Host{Root: root, Now: now}
 }
 
 func look(t *testing.T, host monitor.Host) map[string]string {
@@ -120,7 +123,7 @@ func TestWhatCannotBeReadIsAGap(t *testing.T) {
 }
 
 func TestAWorkerWithoutAFolderSaysNothing(t *testing.T) {
-	evidence, err := staticpods.New(monitor.Host{Root: t.TempDir(), Now: time.Now}).Observe(t.Context())
+	evidence, err := staticpods.New(monitor.Host{Root: t.TempDir(), Now: now}).Observe(t.Context())
 	if err != nil || len(evidence) != 0 {
 		t.Errorf("%v, %v", evidence, err)
 	}

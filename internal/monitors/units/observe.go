@@ -213,7 +213,7 @@ func moment(v any) time.Time {
 	if us == 0 || us > 1<<62 {
 		return time.Time{}
 	}
-	return time.UnixMicro(int64(us)) //nolint:gosec // bounded in the line above
+	return time.UnixMicro(int64(us))
 }
 
 func (u *unit) evidence(s systemd.UnitStatus) []snapshot.MachineEvidence {

@@ -189,7 +189,7 @@ func TestABusThatWasRestartedIsAskedAnew(t *testing.T) {
 }
 
 func TestAMachineWithoutSystemdIsAGap(t *testing.T) {
-	host := monitor.Host{Root: t.TempDir(), Now: time.Now}
+	host := monitor.Host{Root: t.TempDir(), Now: func() time.Time { return time.UnixMicro(started) }}
 	m := New(host, nil)
 	if _, err := m.Observe(t.Context()); !errors.Is(err, errNoBus) {
 		t.Errorf("observing: %v", err)

@@ -25,8 +25,10 @@ var _ = Catalog.Add(rule.Rule{
 		"component/*/processes", "component/*/last-error", "static-pod/*/argument/*"),
 	For: 20 * time.Second,
 	Causes: []rule.Cause{
-		{Code: "StaticPodManifestInvalid", Via: rule.Claimed}, {Code: "EtcdUnavailable", Via: rule.Cluster, Holds: forWantOfEtcd},
-		{Code: "EtcdQuorumLost", Via: rule.Cluster, Holds: forWantOfEtcd}, {Code: "EtcdNoLeader", Via: rule.Cluster, Holds: forWantOfEtcd},
+		{Code: "StaticPodManifestInvalid", Via: rule.Claimed},
+		{Code: "EtcdUnavailable", Via: rule.Cluster, Holds: forWantOfEtcd},
+		{Code: "EtcdQuorumLost", Via: rule.Cluster, Holds: forWantOfEtcd},
+		{Code: "EtcdNoLeader", Via: rule.Cluster, Holds: forWantOfEtcd},
 		{Code: "ApiServerUnreachable", Via: rule.Cluster, Holds: forWantOfAPIServer},
 	},
 	Detect: detectComponentNotAnswering,
