@@ -33,8 +33,10 @@ type sources struct {
 	all bool
 	// lookback and kernelLookback bound what is read of a log that is first seen.
 	lookback, kernelLookback time.Duration
-	open                     map[string]source
-	checkpoints              map[string]string
+	// identifiers are writers in the journal that are read beside those of the catalogue.
+	identifiers []string
+	open        map[string]source
+	checkpoints map[string]string
 	// noJournal and noKernel: it was looked for and is not there, or why it cannot be read.
 	noJournal, noKernel error
 }
@@ -59,6 +61,9 @@ func (s *sources) openJournal() error {
 	var matches []journal.Match
 	if !s.all {
 		matches = componentMatches()
+		for _, id := range s.identifiers {
+			matches = append(matches, journal.Match{{Name: "SYSLOG_IDENTIFIER", Value: id}})
+		}
 	}
 	src, err := openJournal(journal.Of(s.host), "journal", matches, s.checkpoints["journal"], s.since())
 	if s.noJournal = err; errors.Is(err, journal.ErrNone) {

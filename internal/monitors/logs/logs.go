@@ -47,7 +47,8 @@ type Options struct {
 	// ProblemDetector is a folder on the host with node-problem-detector's configuration files, which
 	// are read as they are; empty reads none.
 	ProblemDetector string
-	// RunPlugins lets the custom plugins that those files name be run.
+	// RunPlugins lets the custom plugins that those files name be run, by the paths that they name, in
+	// the file system of this process.
 	RunPlugins bool
 }
 
@@ -104,7 +105,8 @@ func (m *monitoring) observe(ctx context.Context) ([]snapshot.MachineEvidence, e
 	}
 	m.standing.prune(now, readOnlyDevices(m.host))
 	m.errors.prune(now)
-	errs = append(errs, m.npd.run(ctx, now))
+	m.npd.run(ctx)
+	errs = append(errs, m.npd.unread(m.sources.names()))
 	if now.Sub(m.saved) >= saveEvery {
 		errs = append(errs, m.save())
 		m.saved = now
@@ -136,6 +138,7 @@ func (m *monitoring) begin() error {
 	}
 	var configured error
 	m.npd, configured = newPlugins(m.host, m.options)
+	m.sources.identifiers = m.npd.identifiers()
 	return errors.Join(err, configured)
 }
 
@@ -173,5 +176,5 @@ func (m *monitoring) evidence() []snapshot.MachineEvidence {
 			out = append(out, monitor.Moment(key("oldest"), at))
 		}
 	}
-	return append(out, m.npd.evidence()...)
+	return append(out, m.npd.evidence(m.host.Now())...)
 }
