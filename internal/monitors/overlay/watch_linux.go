@@ -54,7 +54,7 @@ func follow(ctx context.Context, links <-chan netlink.LinkUpdate, routes <-chan 
 	devices := map[int]bool{}
 	lost := errors.New("the kernel ended the subscription")
 	for {
-		concerns := false
+		var concerns bool
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -25,7 +25,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:   meshNeeds(),
 	Machine: meshKeys,
 	For:     pathLasts,
-	Causes:  []rule.Cause{{Code: "OverlayMtuMismatch", Via: rule.OnMachine}},
+	Causes:  []rule.Cause{{Code: "OverlayMtuMismatch", Via: rule.OnMachine}, {Code: "OverlayMtuMismatch", Via: rule.Claimed}},
 	Detect:  detectPathMtuTooSmall,
 })
 

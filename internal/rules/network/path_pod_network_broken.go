@@ -33,6 +33,14 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "OverlayForwardingEntryMissing", Via: rule.OnMachine},
 		{Code: "OverlayEntryStale", Via: rule.OnMachine},
 		{Code: "FlannelLeaseConflict", Via: rule.OnMachine},
+		// What is wrong on the machine that receives names the directions that it proves to be lost.
+		{Code: "FlannelDeviceMissing", Via: rule.Claimed},
+		{Code: "FlannelDeviceMisconfigured", Via: rule.Claimed},
+		{Code: "FlannelLeaseConflict", Via: rule.Claimed},
+		{Code: "FlannelLeaseMissing", Via: rule.Claimed},
+		{Code: "FlannelAnnotationsMissing", Via: rule.Claimed},
+		{Code: "FlannelConfigMismatch", Via: rule.Claimed},
+		{Code: "PodBridgeOutsideSubnet", Via: rule.OnMachine},
 	},
 	Detect: detectPodNetworkBroken,
 })

@@ -25,8 +25,17 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/setup/production-environment/container-runtimes/",
 	Severity: finding.Warning,
 	Machine:  append(unitKeys(), "kubelet/setting/containerRuntimeEndpoint", "kubelet/process/running"),
+	Causes:   []rule.Cause{{Code: "CniConfigMissing", Via: rule.OnMachine, Holds: endedForNetwork}},
 	Detect:   detectContainerRuntimeStopped,
 })
+
+// endedForNetwork tells whether containerd ended because the folder that it watches for network plugins'
+// configurations was taken away ("cni network conf monitor error: cni conf dir is removed";
+// containerd, internal/cri/server/cni_conf_syncer.go).
+func endedForNetwork(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
+	return strings.Contains(effect.Title.EN, "cni conf dir") ||
+		slices.ContainsFunc(effect.Evidence, func(e finding.Evidence) bool { return strings.Contains(e.Value, "cni conf dir") })
+}
 
 func detectContainerRuntimeStopped(p *rule.Pass) {
 	for _, m := range p.Machines() {
