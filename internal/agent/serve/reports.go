@@ -78,7 +78,8 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request) {
 	out := compressed(w, r)
 	defer out.end()
 	encoder := json.NewEncoder(out)
-	err := encoder.Encode(monitor.Relayed{Node: own.Node, Report: &own})
+	// At once, so that whoever asks knows that somebody answers while peers are waited for.
+	err := errors.Join(encoder.Encode(monitor.Relayed{Node: own.Node, Report: &own}), out.flush())
 
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()

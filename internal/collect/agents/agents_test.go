@@ -266,6 +266,20 @@ func TestAgentsThatTakeTooLong(t *testing.T) {
 	}
 }
 
+// TestAnAgentThatHangs holds that another is asked in its place.
+func TestAnAgentThatHangs(t *testing.T) {
+	f, list := agents(t, map[string]http.HandlerFunc{
+		"w1": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"w2": says(of(t, "w1", "w2")),
+	})
+	c := newCollector(&rest.Config{}, nil, seen{agents: list, nodes: []string{"w1", "w2"}}, f.dial)
+	c.patience = 50 * time.Millisecond
+	c.run(t.Context())
+	if diff := cmp.Diff(heard{Reported: []string{"w1", "w2"}, Unreported: map[string]string{}, Asked: []string{"w2"}}, hear(c.result())); diff != "" {
+		t.Errorf("heard (-want +got):\n%s", diff)
+	}
+}
+
 func TestAFloodEnds(t *testing.T) {
 	filler := strings.Repeat("x", maxReport+1) + "\n"
 	var lines int

@@ -21,13 +21,16 @@ import (
 )
 
 const (
-	// DefaultTime that all agents together may take.
-	DefaultTime = 5 * time.Second
+	// DefaultTime that all agents together may take. One that passes reports on waits three seconds for
+	// each of its peers, all at once.
+	DefaultTime = 6 * time.Second
 	// maxAsked is how many agents are asked for reports: one, and two more for machines that it does not
 	// reach.
 	maxAsked = 3
 	// maxTries is how many agents are tried until one answers.
 	maxTries = 5
+	// leastPatience is what any agent has to begin its answer.
+	leastPatience = time.Second
 	// connectTime bounds reaching one address of one agent, where several are tried in turn.
 	connectTime = 1500 * time.Millisecond
 )
@@ -61,7 +64,8 @@ type Reports struct {
 // Collect asks the agents of a cluster that was read into a snapshot. Whatever is wrong with them is in
 // the Reports.
 func Collect(ctx context.Context, cfg *rest.Config, s *snapshot.Snapshot, o Options) Reports {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(o.Time, DefaultTime))
+	limit := cmp.Or(o.Time, DefaultTime)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var c *collector
 	if s.API().Failure == nil {
@@ -82,6 +86,7 @@ func Collect(ctx context.Context, cfg *rest.Config, s *snapshot.Snapshot, o Opti
 		c.fail("agents know nobody but yourself, and were not asked on behalf of somebody else (--as)")
 		return c.result()
 	}
+	c.patience = limit / 2
 	c.run(ctx)
 	return c.result()
 }
@@ -108,6 +113,8 @@ type collector struct {
 	keys []snapshot.EvidenceKey
 	seen seen
 	dial dialer
+	// patience is how long the first agent has to begin its answer; each one after it has half of that.
+	patience time.Duration
 
 	// nodes are those that a machine may stand under.
 	nodes map[string]bool
@@ -130,7 +137,7 @@ type collector struct {
 
 func newCollector(cfg *rest.Config, keys []snapshot.EvidenceKey, s seen, dial dialer) *collector {
 	c := &collector{
-		cfg: cfg, keys: keys, seen: s, dial: dial, nodes: map[string]bool{},
+		cfg: cfg, keys: keys, seen: s, dial: dial, patience: DefaultTime / 2, nodes: map[string]bool{},
 		cleaner: cleaner{texts: map[string]string{}}, reports: map[string]snapshot.MachineReport{}, missing: map[string]bool{},
 		errors: map[string]string{}, tried: map[string]bool{}, odd: map[string]string{}, left: maxBytes,
 	}
@@ -152,11 +159,12 @@ func (c *collector) run(ctx context.Context) {
 		if !ok || ctx.Err() != nil {
 			break
 		}
-		err := c.ask(ctx, a)
+		err := c.ask(ctx, a, c.patience)
 		if err == nil {
 			failure = nil
 			break
 		}
+		c.patience = max(c.patience/2, leastPatience)
 		failure = fmt.Errorf("the agent of %s: %w", a.Node, err)
 		c.note(a.Node, err)
 		if errors.Is(err, errForbidden) {
@@ -177,7 +185,7 @@ func (c *collector) run(ctx context.Context) {
 			break
 		}
 		wg.Go(func() {
-			if err := c.ask(ctx, a); err != nil {
+			if err := c.ask(ctx, a, c.patience); err != nil {
 				c.note(a.Node, err)
 			}
 		})
@@ -216,15 +224,22 @@ func (c *collector) unheard() []string {
 	return slices.Sorted(maps.Keys(c.missing))
 }
 
+// errSilent is the error of an agent that does not begin its answer.
+var errSilent = errors.New("it does not answer")
+
 // ask takes in what one agent passes on. An error means that it gave nothing at all.
-func (c *collector) ask(ctx context.Context, a Agent) error {
+func (c *collector) ask(parent context.Context, a Agent, patience time.Duration) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	impatient := time.AfterFunc(patience, func() { cancel(errSilent) })
 	client, err := clientFor(ctx, c.cfg, a, c.dial)
 	if err != nil {
 		return err
 	}
 	body, err := request(ctx, client, c.keys)
+	impatient.Stop()
 	if err != nil {
-		return err
+		return cmp.Or(silence(ctx), err)
 	}
 	defer func() { _ = body.Close() }()
 	c.mu.Lock()
@@ -234,7 +249,7 @@ func (c *collector) ask(ctx context.Context, a Agent) error {
 	if err != nil {
 		reason := "the agent of " + a.Node + " broke off"
 		switch {
-		case ctx.Err() != nil:
+		case parent.Err() != nil:
 			reason = "no report came in the time that agents have"
 		case errors.Is(err, errTooMuch):
 			reason = errTooMuch.Error()
@@ -242,6 +257,14 @@ func (c *collector) ask(ctx context.Context, a Agent) error {
 		for _, node := range c.unheard() {
 			c.note(node, errors.New(reason))
 		}
+	}
+	return nil
+}
+
+// silence is errSilent where that ended a request; nil where something else did.
+func silence(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), errSilent) {
+		return errSilent
 	}
 	return nil
 }
