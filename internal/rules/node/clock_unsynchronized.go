@@ -24,7 +24,10 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Info, Gravest: finding.Warning,
 	For:     10 * time.Minute,
 	Machine: []snapshot.EvidenceKey{"clock/*", "unit/*/active-state"},
-	Detect:  detectClockUnsynchronized,
+	Causes: []rule.Cause{{Code: "UnitFailed", Via: rule.OnMachine, Holds: func(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
+		return slices.Contains(clockKeepers, cause.Subject.Name)
+	}}},
+	Detect: detectClockUnsynchronized,
 })
 
 // clockKeepers are the units of programs that keep clocks.

@@ -23,6 +23,11 @@ var _ = Catalog.Add(rule.Rule{
 	Machine: []snapshot.EvidenceKey{
 		"filesystem/*/type", "filesystem/*/device", "filesystem/*/holds/*", "filesystem/*/read-only", "filesystem/*/read-only-configured", "filesystem/*/errors",
 	},
+	Causes: []rule.Cause{
+		{Code: "DiskErrors", Via: rule.OnMachine},
+		{Code: "FilesystemDamaged", Via: rule.OnMachine},
+		{Code: "MultipathNoPath", Via: rule.OnMachine, Holds: behindMount},
+	},
 	Detect: detectFilesystemReadOnly,
 })
 

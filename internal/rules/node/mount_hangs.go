@@ -1,6 +1,9 @@
 package node
 
 import (
+	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -21,8 +24,30 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/storage/volumes/",
 	Severity: finding.Warning, Gravest: finding.Critical,
 	Machine: []snapshot.EvidenceKey{"filesystem/*/type", "filesystem/*/device", "filesystem/*/holds/*", "filesystem/*/stuck", "filesystem/*/error"},
-	Detect:  detectMountHangs,
+	Causes: []rule.Cause{
+		{Code: "DiskErrors", Via: rule.OnMachine},
+		{Code: "MultipathNoPath", Via: rule.OnMachine, Holds: behindMount},
+		{Code: "IscsiSessionFailed", Via: rule.OnMachine, Holds: behindMount},
+	},
+	Detect: detectMountHangs,
 })
+
+// behindMount tells whether the effect's file system lies on the multipath device that the cause is
+// about, or on a disk that came by its iSCSI session.
+func behindMount(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	m, ok := s.Machine(effect.Subject.Machine)
+	if !ok {
+		return false
+	}
+	device := path.Base(m.Value(snapshot.KeyOf("filesystem", effect.Subject.Name, "device")))
+	if cause.Subject.Kind == "MultipathDevice" {
+		return strings.HasPrefix(device, cause.Subject.Name)
+	}
+	return slices.ContainsFunc(cause.Evidence, func(e finding.Evidence) bool {
+		_, disk, found := strings.Cut(e.Path, " device ")
+		return found && strings.HasPrefix(device, disk)
+	})
+}
 
 // slowMount is how long a mount of something far away may take to answer.
 const slowMount = 20 * time.Second
