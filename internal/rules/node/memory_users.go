@@ -30,10 +30,10 @@ func podOf(p *rule.Pass, m snapshot.Machine, uid string) (*corev1.Pod, bool) {
 // pod's UID, or the service's.
 func groupName(p *rule.Pass, m snapshot.Machine, group, uid string) string {
 	if pod, ok := podOf(p, m, uid); ok {
-		return "pod " + pod.Namespace + "/" + pod.Name
+		return "Pod " + pod.Namespace + "/" + pod.Name
 	}
 	if uid != "" {
-		return "pod " + uid
+		return "Pod " + uid
 	}
 	return path.Base(group)
 }
