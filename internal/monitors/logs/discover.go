@@ -37,8 +37,8 @@ type sources struct {
 	identifiers []string
 	open        map[string]source
 	checkpoints map[string]string
-	// noJournal and noKernel: it was looked for and is not there, or why it cannot be read.
-	noJournal, noKernel error
+	// noJournal says why the journal cannot be read.
+	noJournal error
 }
 
 func newSources(host monitor.Host, checkpoints map[string]string) *sources {
@@ -65,7 +65,7 @@ func (s *sources) openJournal() error {
 			matches = append(matches, journal.Match{{Name: "SYSLOG_IDENTIFIER", Value: id}})
 		}
 	}
-	src, err := openJournal(journal.Of(s.host), "journal", matches, s.checkpoints["journal"], s.since())
+	src, err := openJournal(journal.Of(s.host), matches, s.checkpoints["journal"], s.since())
 	if s.noJournal = err; errors.Is(err, journal.ErrNone) {
 		return nil
 	}
@@ -93,7 +93,7 @@ func (s *sources) openKernel(ctx context.Context) error {
 			if s.all {
 				return nil // it is among the journal's lines
 			}
-			src, err := openJournal(j, "kernel", journal.Kernel(), s.checkpoints["kernel"], since)
+			src, err := openJournal(j, journal.Kernel(), s.checkpoints["kernel"], since)
 			if err == nil {
 				s.open["kernel"] = src
 			}

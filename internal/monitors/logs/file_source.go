@@ -53,10 +53,8 @@ func (s *fileSource) open(path, checkpoint string) error {
 	return nil
 }
 
-func (s *fileSource) name() string      { return s.called }
-func (s *fileSource) lost() int64       { return s.file.Lost() }
-func (s *fileSource) oldest() time.Time { return time.Time{} }
-func (s *fileSource) close()            { s.file.Close() }
+func (s *fileSource) kept() (lost int64, oldest time.Time) { return s.file.Lost(), time.Time{} }
+func (s *fileSource) close()                               { s.file.Close() }
 
 func (s *fileSource) checkpoint() string {
 	data, err := json.Marshal(s.file.Checkpoint())

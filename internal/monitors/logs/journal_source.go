@@ -33,15 +33,14 @@ func componentMatches() []journal.Match {
 
 // journalSource reads entries of the journal.
 type journalSource struct {
-	called string
 	reader *journal.Reader
 	first  time.Time
 }
 
 // openJournal begins behind a checkpoint, but not before since. Nil matches want all entries.
-func openJournal(j *journal.Journal, called string, matches []journal.Match, checkpoint string, since time.Time) (*journalSource, error) {
+func openJournal(j *journal.Journal, matches []journal.Match, checkpoint string, since time.Time) (*journalSource, error) {
 	// A cursor that cannot be read is as good as none: since bounds what is read again.
-	after, _ := journal.ParseCursor(checkpoint) //nolint:errcheck // as said above
+	after, _ := journal.ParseCursor(checkpoint)
 	r, err := j.Read(journal.Query{
 		Any: matches, After: after, Since: since, MaxValue: maxText,
 		Fields: []string{"MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT", "_TRANSPORT", "UNIT", "_PID"},
@@ -49,14 +48,12 @@ func openJournal(j *journal.Journal, called string, matches []journal.Match, che
 	if err != nil {
 		return nil, err
 	}
-	return &journalSource{called: called, reader: r, first: r.Oldest()}, nil
+	return &journalSource{reader: r, first: r.Oldest()}, nil
 }
 
-func (s *journalSource) name() string       { return s.called }
-func (s *journalSource) lost() int64        { return 0 }
-func (s *journalSource) oldest() time.Time  { return s.first }
-func (s *journalSource) close()             { s.reader.Close() }
-func (s *journalSource) checkpoint() string { return s.reader.Last().String() }
+func (s *journalSource) kept() (lost int64, oldest time.Time) { return 0, s.first }
+func (s *journalSource) close()                               { s.reader.Close() }
+func (s *journalSource) checkpoint() string                   { return s.reader.Last().String() }
 
 func (s *journalSource) read(ctx context.Context, limit int64, yield func(Line)) (bool, error) {
 	if err := s.reader.Refresh(); err != nil && !errors.Is(err, journal.ErrNone) {

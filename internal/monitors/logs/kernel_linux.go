@@ -51,11 +51,9 @@ func openKernel(host monitor.Host, checkpoint string, since time.Time) (source, 
 	return s, nil
 }
 
-func (s *kernelSource) name() string       { return "kernel" }
-func (s *kernelSource) lost() int64        { return s.reader.Lost() }
-func (s *kernelSource) oldest() time.Time  { return s.first }
-func (s *kernelSource) close()             { s.reader.Close() }
-func (s *kernelSource) checkpoint() string { return s.boot + " " + strconv.FormatUint(s.last, 10) }
+func (s *kernelSource) kept() (lost int64, oldest time.Time) { return s.reader.Lost(), s.first }
+func (s *kernelSource) close()                               { s.reader.Close() }
+func (s *kernelSource) checkpoint() string                   { return s.boot + " " + strconv.FormatUint(s.last, 10) }
 
 func (s *kernelSource) read(ctx context.Context, limit int64, yield func(Line)) (bool, error) {
 	for limit > 0 {

@@ -31,16 +31,13 @@ type Line struct {
 
 // source is a log that is read on from where it was left.
 type source interface {
-	// name of the log, as Line.Source.
-	name() string
 	// read gives up to about limit bytes of what was written since, and says whether there is more.
 	read(ctx context.Context, limit int64, yield func(Line)) (more bool, err error)
-	// lost counts lines that were gone before they could be read.
-	lost() int64
 	// checkpoint is where reading stands, for the next process.
 	checkpoint() string
-	// oldest is when the oldest line was written that the log still has; zero where it is not known.
-	oldest() time.Time
+	// kept tells how many lines were gone before they could be read, and when the oldest line was
+	// written that the log still has; zero where that is not known.
+	kept() (lost int64, oldest time.Time)
 	close()
 }
 

@@ -171,9 +171,10 @@ func (m *monitoring) evidence() []snapshot.MachineEvidence {
 	}
 	for name, src := range m.sources.open {
 		key := func(last string) snapshot.EvidenceKey { return snapshot.KeyOf("log", "source", name, last) }
-		out = append(out, monitor.Int(key("lines-lost"), src.lost()), monitor.Int(key("errors-per-10m"), m.errors.of(name)))
-		if at := src.oldest(); !at.IsZero() {
-			out = append(out, monitor.Moment(key("oldest"), at))
+		lost, oldest := src.kept()
+		out = append(out, monitor.Int(key("lines-lost"), lost), monitor.Int(key("errors-per-10m"), m.errors.of(name)))
+		if !oldest.IsZero() {
+			out = append(out, monitor.Moment(key("oldest"), oldest))
 		}
 	}
 	return append(out, m.npd.evidence(m.host.Now())...)

@@ -110,10 +110,14 @@ func TestBootsAreReadFromBothLayoutsOfWtmp(t *testing.T) {
 		"the first boot": {[]mark{{true, at(590)}}, map[snapshot.EvidenceKey]string{"boot/reboots-24h": "0", "boot/unclean-24h": "0"}},
 		"ordered":        {[]mark{{true, at(0)}, {false, at(580)}, {true, at(590)}}, map[snapshot.EvidenceKey]string{"boot/reboots-24h": "1", "boot/unclean-24h": "0", "boot/previous/how": "clean"}},
 		"crashed":        {[]mark{{true, at(0)}, {true, at(590)}}, map[snapshot.EvidenceKey]string{"boot/reboots-24h": "1", "boot/unclean-24h": "1", "boot/previous/how": "unclean"}},
-		"crashed twice, ordered once": {[]mark{{true, at(0)}, {true, at(100)}, {false, at(200)}, {true, at(210)}, {true, at(590)}},
-			map[snapshot.EvidenceKey]string{"boot/reboots-24h": "3", "boot/unclean-24h": "2", "boot/previous/how": "unclean"}},
-		"crashed the day before yesterday": {[]mark{{true, at(-5000)}, {true, at(-3000)}},
-			map[snapshot.EvidenceKey]string{"boot/reboots-24h": "0", "boot/unclean-24h": "0", "boot/previous/how": "unclean"}},
+		"crashed twice, ordered once": {
+			[]mark{{true, at(0)}, {true, at(100)}, {false, at(200)}, {true, at(210)}, {true, at(590)}},
+			map[snapshot.EvidenceKey]string{"boot/reboots-24h": "3", "boot/unclean-24h": "2", "boot/previous/how": "unclean"},
+		},
+		"crashed the day before yesterday": {
+			[]mark{{true, at(-5000)}, {true, at(-3000)}},
+			map[snapshot.EvidenceKey]string{"boot/reboots-24h": "0", "boot/unclean-24h": "0", "boot/previous/how": "unclean"},
+		},
 	}
 	for name, tc := range tests {
 		for arch, l := range map[string]layout{"x86-64": compatible, "aarch64": wide} {

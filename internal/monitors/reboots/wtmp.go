@@ -104,7 +104,7 @@ func (l layout) time(record []byte) time.Time {
 	if l.width == 4 {
 		return time.Unix(int64(binary.LittleEndian.Uint32(record[l.seconds:])), 0).UTC()
 	}
-	return time.Unix(int64(binary.LittleEndian.Uint64(record[l.seconds:])&(1<<40-1)), 0).UTC() //nolint:gosec // masked
+	return time.Unix(int64(binary.LittleEndian.Uint64(record[l.seconds:])&(1<<40-1)), 0).UTC()
 }
 
 func (l layout) mark(record []byte) (mark, bool) {

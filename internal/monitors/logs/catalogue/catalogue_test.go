@@ -25,12 +25,7 @@ func TestEveryPatternFitsItsSamplesAndNothingElse(t *testing.T) {
 				t.Errorf("the name is taken, or no word of a key")
 			}
 			names[p.Name] = true
-			if p.Doc == "" || len(p.Classes) == 0 || len(p.Literals) == 0 || p.TTL <= 0 || len(p.Fits) == 0 || len(p.Misses) == 0 {
-				t.Errorf("it does not say what it is, who writes it, when it is over, or has no samples")
-			}
-			if p.AtLeast > maxAtLeast || p.AtLeast > 1 && p.Within == 0 {
-				t.Errorf("it takes %d lines within %v", p.AtLeast, p.Within)
-			}
+			checkForm(t, p)
 			for _, class := range p.Classes {
 				for _, line := range p.Fits {
 					if !happened(class, line, p.Name) {
@@ -47,6 +42,16 @@ func TestEveryPatternFitsItsSamplesAndNothingElse(t *testing.T) {
 	}
 	if len(patterns) < 50 {
 		t.Errorf("%d patterns, want the whole table", len(patterns))
+	}
+}
+
+func checkForm(t *testing.T, p Pattern) {
+	t.Helper()
+	if p.Doc == "" || len(p.Classes) == 0 || len(p.Literals) == 0 || p.TTL <= 0 || len(p.Fits) == 0 || len(p.Misses) == 0 {
+		t.Errorf("it does not say what it is, who writes it, when it is over, or has no samples")
+	}
+	if p.AtLeast > maxAtLeast || p.AtLeast > 1 && p.Within == 0 {
+		t.Errorf("it takes %d lines within %v", p.AtLeast, p.Within)
 	}
 }
 

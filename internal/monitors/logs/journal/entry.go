@@ -34,10 +34,10 @@ func (c Cursor) IsZero() bool { return c == Cursor{} }
 func ParseCursor(s string) (Cursor, error) {
 	var c Cursor
 	var err error
-	seen := ""
+	seen := make([]byte, 0, len(s))
 	for part := range strings.SplitSeq(s, ";") {
 		name, value, _ := strings.Cut(part, "=")
-		seen += name
+		seen = append(seen, name...)
 		switch name {
 		case "s":
 			c.SeqnumID, err = ParseID(value)
@@ -56,7 +56,7 @@ func ParseCursor(s string) (Cursor, error) {
 			return Cursor{}, fmt.Errorf("reading the cursor %q: %w", s, err)
 		}
 	}
-	if seen != "sibmtx" {
+	if string(seen) != "sibmtx" {
 		return Cursor{}, fmt.Errorf("reading the cursor %q: it is not one of a journal", s)
 	}
 	return c, nil

@@ -74,7 +74,7 @@ func (f *file) object(offset int64, kind byte, n int64) ([]byte, int64, error) {
 	if b[0] != kind || size < uint64(n) || size > maxObject { //nolint:gosec // n is a header's length
 		return nil, 0, fmt.Errorf("%w: an object is damaged", ErrFormat)
 	}
-	return b, int64(size), nil //nolint:gosec // checked just above
+	return b, int64(size), nil
 }
 
 // entryHead is what an entry says itself, without its fields.

@@ -118,7 +118,7 @@ func parseHeader(b []byte) (header, error) {
 		if v > maxObject {
 			return header{}, fmt.Errorf("%w: its header is damaged", ErrFormat)
 		}
-		*f.to = int64(v) //nolint:gosec // checked just above
+		*f.to = int64(v)
 	}
 	return h, nil
 }
@@ -128,10 +128,10 @@ func moment(microseconds uint64) time.Time {
 	if microseconds == 0 || microseconds > math.MaxInt64/1000 {
 		return time.Time{}
 	}
-	return time.UnixMicro(int64(microseconds)).UTC() //nolint:gosec // checked just above
+	return time.UnixMicro(int64(microseconds)).UTC()
 }
 
 // microseconds is the inverse of moment; times before 1970 are 0.
 func microseconds(t time.Time) uint64 {
-	return uint64(max(0, t.UnixMicro())) //nolint:gosec // never negative
+	return uint64(max(0, t.UnixMicro()))
 }

@@ -118,5 +118,5 @@ func (f *file) entriesOf(data int64) (*list, error) {
 	if first == 0 && total > 0 || total > maxObject {
 		return nil, fmt.Errorf("%w: a list of entries is damaged", ErrFormat)
 	}
-	return &list{file: f, data: data, first: first, next: next, total: int64(total)}, nil //nolint:gosec // checked just above
+	return &list{file: f, data: data, first: first, next: next, total: int64(total)}, nil
 }

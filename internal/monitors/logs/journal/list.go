@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"slices"
 )
 
 // list is a list of entries of a file, in the order in which they were written: all of them, or those
@@ -58,8 +59,8 @@ func (l *list) at(i int64) (int64, error) {
 			return 0, err
 		}
 	}
-	for k := len(l.spans) - 1; k >= 0; k-- {
-		if s := l.spans[k]; i >= s.start {
+	for _, s := range slices.Backward(l.spans) {
+		if i >= s.start {
 			return l.file.pages.number(s.offset+arrayHeader+(i-s.start)*l.file.offsetSize, l.file.offsetSize)
 		}
 	}

@@ -89,7 +89,7 @@ func toOffset(b []byte) (int64, error) {
 	if v > maxObject {
 		return 0, fmt.Errorf("%w: an offset is damaged", ErrFormat)
 	}
-	return int64(v), nil //nolint:gosec // checked just above
+	return int64(v), nil
 }
 
 func (p *pages) page(no int64) ([]byte, error) {

@@ -145,13 +145,3 @@ func (w *walk) refresh(ok func(entryHead) bool) error {
 	}
 	return nil
 }
-
-// rest is how many entries are before the walk at most.
-func (w *walk) done() bool {
-	for i, l := range w.lists {
-		if l != nil && w.at[i] < l.total {
-			return false
-		}
-	}
-	return true
-}
