@@ -59,6 +59,11 @@ func detectEtcdQuorumLost(p *rule.Pass) {
 			EN: "Nothing can be started, stopped or changed; running pods and the Services between them go on.",
 			KO: "아무것도 시작, 중지, 변경할 수 없습니다. 실행 중인 Pod와 그 사이의 Service는 계속 동작합니다.",
 		})
+		if on, alone := c.cutOff(down); alone {
+			f.Confidence = v1alpha1.ConfidenceMedium
+			f.Why = finding.Join(" ", f.Why, finding.Textf("That is what %s alone sees: if it is cut off, the others may agree among themselves.",
+				"%s에서만 확인한 결과이므로, 이 머신만 단절된 경우 나머지 member는 정상일 수 있습니다.", on))
+		}
 		needed := quorum(len(voters)) - left
 		f.Remedies = finding.Remedies{Now: now, Later: []finding.Remedy{{Text: finding.Textf(
 			"quorum returns with %d more of them, for %d of %d are enough; with no more than that the next loss stops writes again",
@@ -75,6 +80,16 @@ func detectEtcdQuorumLost(p *rule.Pass) {
 		}
 		p.Report(f)
 	}
+}
+
+// cutOff tells whether one machine alone has looked, and no answer came back to it from the members that
+// are down: then it may be that machine that is out.
+func (c *etcdCluster) cutOff(down []etcdMember) (machine string, alone bool) {
+	if len(c.from) != 1 {
+		return "", false
+	}
+	on := c.from[0]
+	return on.Node(), !slices.ContainsFunc(down, func(m etcdMember) bool { return on.Value(c.key(on, m, "answer")) != "unreachable" })
 }
 
 func verb(n int) string {
