@@ -27,8 +27,8 @@ import (
 
 const long = `Maek takes the pulse of a Kubernetes cluster: what is wrong, why, how far it reaches, and what to do.
 
-Without a command it diagnoses the cluster that kubectl talks to. It only reads. All of kubectl's connection flags
-work, those not listed below too (--server, --token, --as-group, ...).
+Without a command it diagnoses the cluster that kubectl talks to. It only reads; machine --repair alone
+changes something. All of kubectl's connection flags work, those not listed below too (--server, --token, ...).
 
 Exit codes: 0 nothing at or above --fail-on, 1 incidents, 2 too little could be checked to say, 64 wrong usage,
 70 Maek itself failed.`

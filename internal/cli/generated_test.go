@@ -153,6 +153,7 @@ func TestWordsOfTheCommandLine(t *testing.T) {
 	}{
 		"help":                      {[]string{"--help"}, "help.txt"},
 		"help of dump":              {[]string{"dump", "--help"}, "help-dump.txt"},
+		"help of machine":           {[]string{"machine", "--help"}, "help-machine.txt"},
 		"the list of rules":         {[]string{"rules"}, "rules.txt"},
 		"the list in Korean":        {[]string{"rules", "--lang", "ko"}, "rules.ko.txt"},
 		"the list for programs":     {[]string{"rules", "-o", "json"}, "rules.json"},

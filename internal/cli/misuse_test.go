@@ -54,6 +54,27 @@ func TestWrongUsage(t *testing.T) {
 		"a severity that does not exist": {
 			[]string{"--fail-on", "never"}, `--fail-on "never" is no severity; write one of: critical, warning, info`,
 		},
+		"a part of a machine that does not exist": {
+			[]string{"machine", "--show", "gpu"}, `--show "gpu" is no part; write one of: units, etcd, overlay, disks, network, storage, reboots, load, pods, certificates, cluster, logs, all`,
+		},
+		"values of a machine as a report": {
+			[]string{"machine", "--show", "units", "-o", "html"}, `-o "html" does not print values; with --show write one of: terminal, json, yaml`,
+		},
+		"two things of a machine at once": {
+			[]string{"machine", "--show", "units", "--follow"}, "--show, --follow and --repair do different things; write one of them",
+		},
+		"an argument that is no source of logs": {
+			[]string{"machine", "kubelet"}, `machine takes no argument "kubelet"; after --follow there can be names of log sources`,
+		},
+		"a unit that is not repaired": {
+			[]string{"machine", "--repair", "sshd"}, `--repair restarts no "sshd"; write one of: kubelet, containerd, docker, crio, flanneld, kube-proxy`,
+		},
+		"a unit that a restart would harm": {
+			[]string{"machine", "--repair", "etcd.service", "--yes"}, "--repair does not restart etcd: while another member is down that costs the quorum",
+		},
+		"consent to nothing": {
+			[]string{"machine", "--yes"}, "--yes and --force are for --repair; write --repair UNIT, or leave them out",
+		},
 		"a language that does not exist": {
 			[]string{"--lang", "fr"}, `--lang "fr" is no language; write en or ko`,
 		},

@@ -191,12 +191,14 @@ func (o *Options) Print(inv *invocation.Invocation, d diagnosis.Diagnosis, readi
 }
 
 // PrintMachine is Print of what a machine found out about itself, with the exit code of what was found.
-func (o *Options) PrintMachine(inv *invocation.Invocation, d diagnosis.Diagnosis, reading *source.Reading, m *v1alpha1.Machine) error {
+// Whole tells that it could read what it needed to.
+func (o *Options) PrintMachine(inv *invocation.Invocation, d diagnosis.Diagnosis, reading *source.Reading, m *v1alpha1.Machine, whole bool) error {
 	doc := o.document(inv, d, reading, &wishes{})
 	doc.Machine = m
 	code := o.code(d, doc)
-	if m.APIServer != nil && !m.APIServer.Answers && doc.Verdict == v1alpha1.VerdictHealthy {
-		// Nothing here says why, but a cluster without its API server is not healthy.
+	// Where the API server does not answer, nothing here may say why, and the cluster is not healthy.
+	down := m.APIServer != nil && !m.APIServer.Answers
+	if (down || !whole) && doc.Verdict == v1alpha1.VerdictHealthy {
 		doc.Verdict, code = v1alpha1.VerdictUnknown, exit.Unknown
 	}
 	if err := o.print(inv, doc, reading); err != nil {

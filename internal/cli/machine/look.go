@@ -158,7 +158,7 @@ func (o *Options) diagnose(ctx context.Context, inv *invocation.Invocation) erro
 		return err
 	}
 	reading := o.judge(ctx, l)
-	return o.Output.PrintMachine(inv, diagnosis.Diagnose(reading.Result, o.Rules), reading, l.document(seen))
+	return o.Output.PrintMachine(inv, diagnosis.Diagnose(reading.Result, o.Rules), reading, l.document(seen), l.root)
 }
 
 // judge runs the rules that stand on machines alone.
