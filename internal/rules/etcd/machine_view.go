@@ -159,7 +159,8 @@ func (c *etcdCluster) nodeOf(p *rule.Pass, m etcdMember) string {
 			return n.Name
 		}
 	}
-	for _, from := range p.Machines() {
+	// Few machines look at etcd, and each knows all nodes.
+	for _, from := range c.from {
 		for _, node := range from.Names("cluster/node/*/internal-ip") {
 			if slices.Contains(strings.Split(from.Value(snapshot.KeyOf("cluster", "node", node, "internal-ip")), ","), m.host) {
 				return node
