@@ -70,7 +70,7 @@ func TestWrongUsage(t *testing.T) {
 			[]string{"machine", "--repair", "sshd"}, `--repair restarts no "sshd"; write one of: kubelet, containerd, docker, crio, flanneld, kube-proxy`,
 		},
 		"a unit that a restart would harm": {
-			[]string{"machine", "--repair", "etcd.service", "--yes"}, "--repair does not restart etcd: while another member is down that costs the quorum",
+			[]string{"machine", "--repair", "etcd.service", "--yes"}, "--repair does not restart etcd: while another member is down that costs the quorum, and space, time or a peer, which it may lack, do not come of it; see machine --show etcd",
 		},
 		"consent to nothing": {
 			[]string{"machine", "--yes"}, "--yes and --force are for --repair; write --repair UNIT, or leave them out",

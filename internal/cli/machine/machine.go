@@ -24,7 +24,9 @@ const long = `Look at the machine on which this runs, as root, without an API se
 Without further flags it diagnoses the machine with the rules that kubectl maek has too. Where Maek's agent runs, it
 also asks the agents of all other machines through it, and so sees the cluster as this machine sees it.
 
-  --show PART     prints the values themselves, healthy or not: %s, or all
+  --show PART     prints the values themselves, healthy or not; parts are
+                  %s,
+                  and all
   --follow        prints new lines of all logs as they come, until Ctrl-C; sources can be named after it
   --repair UNIT   restarts a unit, if that can help: one of %s;
                   it only says what it would do, unless --yes is there`
@@ -73,11 +75,11 @@ func New(inv *invocation.Invocation, display *invocation.Display, rules []rule.R
 	o.Output.AddOutput(cmd)
 	o.Output.AddFailOn(cmd)
 	set := cmd.Flags()
-	set.StringVar(&o.Show, "show", "", "print the values themselves: "+strings.Join(show.Parts(), ", ")+" or all")
+	set.StringVar(&o.Show, "show", "", "print the values of this part, or of all")
 	set.BoolVarP(&o.Follow, "follow", "f", false, "print new lines of the machine's logs as they come")
 	set.StringVar(&o.Repair, "repair", "", "restart this unit, if that can help")
 	set.BoolVar(&o.Yes, "yes", false, "with --repair: do it")
-	set.BoolVar(&o.Force, "force", false, "with --repair: also where the last time was a moment ago")
+	set.BoolVar(&o.Force, "force", false, "with --repair: also where that was done a moment ago")
 	set.StringVar(&o.Root, "root", "/", "where the host's file system is")
 	// The flags are registered just above, so completing them cannot fail.
 	_ = cmd.RegisterFlagCompletionFunc("show", cobra.FixedCompletions(append(show.Parts(), show.All), cobra.ShellCompDirectiveNoFileComp))
