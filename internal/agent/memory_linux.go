@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 // now and then, for the kernel maps more around each page that is touched than is needed.
 const (
 	trimAfter = 45 * time.Second
-	trimEvery = 2 * time.Minute
+	trimEvery = 30 * time.Second
 )
 
 // trimMemory gives back the pages of the program's own file that only its start needed: two thirds of a
@@ -33,6 +34,8 @@ func (a *agent) trimMemory(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
+		// The runtime keeps what a burst took for minutes otherwise.
+		debug.FreeOSMemory()
 		if err := giveBack(); err != nil {
 			a.o.Log.Warn("pages of the program were not given back", "error", err)
 			return
