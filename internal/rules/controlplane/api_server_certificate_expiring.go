@@ -23,6 +23,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/",
 	Severity: finding.Warning,
 	Needs:    []rule.Need{rule.Optional[*corev1.Pod]()},
+	Causes:   certificateOnMachine(),
 	Detect:   detectApiServerCertificateExpiring,
 })
 

@@ -30,7 +30,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/tasks/debug/debug-cluster/",
 	Severity: finding.Critical,
 	Machine:  apiServerOnMachineKeys(),
-	Causes:   onMachine(),
+	Causes:   append(onMachine(), certificateOnMachine()...),
 	Detect:   detectAPIServerUnreachable,
 })
 
