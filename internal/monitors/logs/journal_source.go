@@ -78,8 +78,9 @@ func (s *journalSource) read(ctx context.Context, limit int64, yield func(Line))
 func entryLine(e journal.Entry) Line {
 	l := Line{At: e.Time(), Source: "journal", Writer: e.Get("SYSLOG_IDENTIFIER"), Text: e.Message(), boot: e.Boot.String()}
 	switch {
-	case e.Get("_TRANSPORT") == "kernel":
-		l.Source, l.Writer, l.Class = "kernel", "kernel", catalogue.Kernel
+	case e.Get("_TRANSPORT") == "kernel" && l.Writer == "kernel":
+		// Programs can write to the kernel's log too; what they say is not the kernel's word.
+		l.Source, l.Class = "kernel", catalogue.Kernel
 	case e.Get("UNIT") != "" && e.Get("_PID") == "1":
 		l.Class = catalogue.Systemd
 	case slices.Contains(units(), e.Get("_SYSTEMD_UNIT")):

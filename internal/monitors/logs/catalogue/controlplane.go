@@ -66,9 +66,14 @@ func controlPlanePatterns() []Pattern {
 		{
 			Name: "apiserver-etcd-unreachable", Doc: "The API server cannot reach etcd; the subject is the address.",
 			Classes: []Class{APIServer}, Literals: []string{"addrConn.createTransport failed to connect"}, AtLeast: 5, Within: 2 * time.Minute, TTL: 2 * time.Minute,
-			Expr:   `addrConn\.createTransport failed to connect to \{\s*\\?"?Addr\\?"?: \\?"([^"\\]+)`,
-			Fits:   []string{`W1121 10:00:00.000000       1 logging.go:55] [core] [Channel #1 SubChannel #2]grpc: addrConn.createTransport failed to connect to {Addr: "127.0.0.1:2379", ServerName: "127.0.0.1:2379", BalancerAttributes: {}}. Err: connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:2379: connect: connection refused"`},
-			Misses: []string{`W1121 10:00:00.000000       1 genericapiserver.go:810] Skipping API batch/v2alpha1 because it has no resources.`},
+			Expr: `addrConn\.createTransport failed to connect to \{\s*\\?"?Addr\\?"?: \\?"([^"\\]+)`,
+			// At its start the API server gives up connections that it has begun twice.
+			Not:  `operation was canceled|context canceled`,
+			Fits: []string{`W1121 10:00:00.000000       1 logging.go:55] [core] [Channel #1 SubChannel #2]grpc: addrConn.createTransport failed to connect to {Addr: "127.0.0.1:2379", ServerName: "127.0.0.1:2379", BalancerAttributes: {}}. Err: connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:2379: connect: connection refused"`},
+			Misses: []string{
+				`W1121 10:00:00.000000       1 genericapiserver.go:810] Skipping API batch/v2alpha1 because it has no resources.`,
+				`W1121 20:27:35.257264       1 logging.go:55] [core] [Channel #279 SubChannel #280] grpc: addrConn.createTransport failed to connect to {Addr: "127.0.0.1:2379", ServerName: "127.0.0.1:2379", }. Err: connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:2379: operation was canceled"`,
+			},
 		},
 		{
 			Name: "apiserver-webhook-failing", Doc: "The API server cannot call an admission webhook; the subject is the webhook.",
