@@ -75,7 +75,7 @@ func runtimesInUse(m snapshot.Machine) []string {
 
 func runtimeStopped(m snapshot.Machine, u unit) finding.Finding {
 	f := finding.Finding{
-		Subject: m.Subject("Unit", u.name), Mechanism: v1alpha1.MechanismStopped, Since: u.since(), Settling: u.looping() && u.number("restarts") < 2,
+		Subject: m.Subject("Unit", u.name), Mechanism: v1alpha1.MechanismStopped, Since: u.since(), Settling: u.looping() && (u.number("restarts") < 2 || u.unsure()),
 		Title: finding.Textf("machine %s: %s is stopped", "머신 %s: %s 유닛이 중지되었습니다", m.Node(), u.name),
 		Why: finding.Join(" ", u.how(), finding.Text{
 			EN: "Containers that run go on; none can be started, ended or probed by exec on this machine.",

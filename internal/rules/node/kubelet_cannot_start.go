@@ -27,7 +27,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Machine: append(append(unitKeys(), pathKeys()...),
 		"kubelet/config/path", "kubelet/config/modified", "kubelet/config/error", "kubelet/config/error-line", "kubelet/config/error-text",
-		"kubelet/kubeconfig/path", "kubelet/kubeconfig/error", "kubelet/host/cgroup-version", "kubelet/host/swap", "kubelet/setting/failCgroupV1", "kubelet/setting/failSwapOn"),
+		"kubelet/kubeconfig/path", "kubelet/kubeconfig/error", "kubelet/host/cgroup-version", "kubelet/host/swap", "kubelet/healthz/status", "kubelet/setting/failCgroupV1", "kubelet/setting/failSwapOn"),
 	Causes: []rule.Cause{
 		{Code: "ContainerRuntimeStopped", Via: rule.OnMachine, Holds: saysRuntime},
 		{Code: "KubeletCertificateExpired", Via: rule.OnMachine},
@@ -51,6 +51,9 @@ func detectKubeletCannotStart(p *rule.Pass) {
 		u, ok := unitOn(m, kubeletUnit)
 		if !ok || !u.looping() && (!u.failed() || u.value("result") == "success") {
 			continue
+		}
+		if u.value("active-state") == "active" && m.Value("kubelet/healthz/status") == "200" {
+			continue // It has just come up, after many ends.
 		}
 		p.Report(cannotStart(m, u))
 	}

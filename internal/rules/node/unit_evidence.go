@@ -52,18 +52,33 @@ func (u unit) number(what string) int64 {
 const (
 	// loopRestarts is how many restarts within ten minutes are a loop.
 	loopRestarts = 3
-	// fresh is for how long after its last of many restarts a unit is not believed to be well, where
-	// nobody has watched how they are spread.
+	// fresh is for how long after its last of many restarts a unit is not believed to be well.
 	fresh = time.Minute
+	// counted is the time over which the units monitor counts recent restarts.
+	counted = 10 * time.Minute
 )
 
-// looping tells whether a unit is started again and again and ends each time.
+// looping tells whether a unit is started again and again and ends each time. One that has run for longer
+// than its starts lay apart has got over it.
 func (u unit) looping() bool {
-	if strings.HasPrefix(u.value("sub-state"), "auto-restart") || u.number("restarts-10m") >= loopRestarts {
+	if strings.HasPrefix(u.value("sub-state"), "auto-restart") {
 		return true
 	}
 	started := u.machine.Time(u.key("started"))
-	return u.number("restarts") >= loopRestarts && !started.IsZero() && u.machine.ObservedAt().Sub(started) < fresh
+	if started.IsZero() || !slices.Contains([]string{"active", "activating", "deactivating", "reloading"}, u.value("active-state")) {
+		return false
+	}
+	runs := u.machine.ObservedAt().Sub(started)
+	if recent := u.number("restarts-10m"); recent >= loopRestarts {
+		return runs < max(fresh, counted/time.Duration(recent))
+	}
+	return u.number("restarts") >= loopRestarts && runs < fresh
+}
+
+// unsure tells whether a loop is only guessed at: it runs at this moment, and nobody has watched how its
+// restarts are spread. It may have been mended just now.
+func (u unit) unsure() bool {
+	return u.value("active-state") == "active" && u.number("restarts-10m") < loopRestarts
 }
 
 // stopped tells whether a unit does not run, and nothing will start it.

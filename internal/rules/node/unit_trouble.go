@@ -28,7 +28,9 @@ var _ = Catalog.Add(rule.Rule{
 	Detect: func(p *rule.Pass) {
 		for _, u := range otherUnits(p) {
 			if u.looping() && u.number("restarts") >= loopRestarts {
-				p.Report(unitTrouble(u, v1alpha1.MechanismCrashing, finding.Textf("machine %s: %s ends after every start", "머신 %s: %s 유닛이 시작할 때마다 종료됩니다", u.machine.Node(), u.name)))
+				f := unitTrouble(u, v1alpha1.MechanismCrashing, finding.Textf("machine %s: %s ends after every start", "머신 %s: %s 유닛이 시작할 때마다 종료됩니다", u.machine.Node(), u.name))
+				f.Settling = u.unsure()
+				p.Report(f)
 			}
 		}
 	},
