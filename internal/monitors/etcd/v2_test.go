@@ -1,5 +1,3 @@
-//go:build unix
-
 package etcd_test
 
 import (
@@ -15,6 +13,7 @@ import (
 
 	"github.com/maek-dev/maek/internal/monitor"
 	"github.com/maek-dev/maek/internal/monitors/etcd"
+	"github.com/maek-dev/maek/internal/snapshot"
 )
 
 // old serves what a member with the second API answered.
@@ -100,16 +99,25 @@ func TestMemberThatKnowsTheSecondAPIAlone(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(root, "etc/default/etcd"), []byte(settings), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got := look(t, etcd.New(monitor.Host{Root: root, Node: "m1", Now: clock()}))
+			now := func() time.Time { return time.Date(2026, 3, 2, 2, 0, 0, 0, time.UTC) }
+			evidence, err := etcd.New(monitor.Host{Root: root, Node: "m1", Now: now}).Observe(t.Context())
+			if tc.wantAnswer == "yes" && err == nil {
+				t.Error("Observe names no gap, want one for the metrics that are not there")
+			}
+			got := map[snapshot.EvidenceKey]string{}
+			for _, e := range evidence {
+				got[e.Key] = e.Value
+			}
 			if got["etcd/local/answer"] != tc.wantAnswer {
 				t.Fatalf("answer = %s in %v, want %s", got["etcd/local/answer"], got, tc.wantAnswer)
 			}
 			if tc.wantAnswer != "yes" {
 				return
 			}
-			m := byName(t, got, "old")
-			if m["id"] != "9e737febb6b99eee" || m["leader"] != m["id"] || m["version"] != "3.4.23" || m["quorum-read"] != "yes" {
-				t.Errorf("member = %v, want a leader", m)
+			for what, want := range map[string]string{"name": "old", "leader": "9e737febb6b99eee", "version": "3.4.23", "quorum-read": "yes"} {
+				if v := got[snapshot.KeyOf("etcd", "member", "9e737febb6b99eee", what)]; v != want {
+					t.Errorf("%s = %q, want %q", what, v, want)
+				}
 			}
 		})
 	}

@@ -20,9 +20,15 @@ func TestOneFaultIsOneIncident(t *testing.T) {
 	report := snapshot.MachineReport{
 		Machine: "cp1", Node: "cp1", ObservedAt: metav1.NewTime(at),
 		Evidence: []snapshot.MachineEvidence{
-			{Key: "etcd/local/source", Value: "static pod"}, {Key: "etcd/local/path", Value: manifest}, {Key: "etcd/local/member", Value: "1d"},
-			{Key: "etcd/local/answer", Value: "refused"}, {Key: "etcd/local/process-state", Value: "none"},
-			{Key: "etcd/cluster/id", Value: "c0"}, {Key: "etcd/member/1d/name", Value: "cp1"}, {Key: "etcd/member/1d/learner", Value: "false"}, {Key: "etcd/member/1d/answer", Value: "refused"},
+			{Key: "etcd/local/source", Value: "static pod"},
+			{Key: "etcd/local/path", Value: manifest},
+			{Key: "etcd/local/member", Value: "1d"},
+			{Key: "etcd/local/answer", Value: "refused"},
+			{Key: "etcd/local/process-state", Value: "none"},
+			{Key: "etcd/cluster/id", Value: "c0"},
+			{Key: "etcd/member/1d/name", Value: "cp1"},
+			{Key: "etcd/member/1d/learner", Value: "false"},
+			{Key: "etcd/member/1d/answer", Value: "refused"},
 		},
 	}
 	for name, tc := range map[string]struct {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package etcd_test
+package members
 
 import (
 	"bytes"

@@ -1,6 +1,6 @@
 //go:build unix
 
-package etcd_test
+package members
 
 import (
 	"fmt"
@@ -35,15 +35,10 @@ type process struct {
 	cmd                         *exec.Cmd
 }
 
-// newCluster starts members of a real etcd; extra flags are for all. The program comes from the lab's
-// build cache (make test-controlplane).
+// newCluster starts members of a real etcd; extra flags are for all.
 func newCluster(t *testing.T, n int, extra ...string) *cluster {
 	t.Helper()
-	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	if assets == "" {
-		t.Skip("NOT RUN: a real etcd is needed; make test-controlplane builds it and sets KUBEBUILDER_ASSETS")
-	}
-	c := &cluster{t: t, program: filepath.Join(assets, "etcd"), dir: t.TempDir()}
+	c := &cluster{t: t, program: filepath.Join(os.Getenv(assetsVariable), "etcd"), dir: t.TempDir()}
 	var pairs []string
 	for i := range n {
 		p := &process{name: fmt.Sprintf("m%d", i+1), client: freeAddress(t), peer: freeAddress(t), metrics: freeAddress(t)}
