@@ -18,11 +18,19 @@ import (
 
 // Where runtimes look unless they are told otherwise (containerd, internal/cri/config; cri-o, pkg/config).
 const (
-	configFolder     = "/etc/cni/net.d"
-	containerdConfig = "/etc/containerd/config.toml"
+	configFolder = "/etc/cni/net.d"
 	// kubeletFolder is on every machine that runs pods.
 	kubeletFolder = "/var/lib/kubelet"
 )
+
+// containerdConfigs are where containerd's configuration is: the usual place, and those of distributions
+// that bring their own containerd.
+var containerdConfigs = []string{
+	"/etc/containerd/config.toml", "/var/lib/rancher/k3s/agent/etc/containerd/config.toml", "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
+}
+
+// ownLayouts are folders of distributions that keep configurations elsewhere, and say where in ways of their own.
+var ownLayouts = []string{"/var/snap/microk8s", "/var/lib/k0s"}
 
 // programFolders are where distributions put plugins.
 var programFolders = []string{"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"}
@@ -51,6 +59,11 @@ func (w watch) observe(context.Context) ([]snapshot.MachineEvidence, error) {
 	if _, err := w.host.ReadDir(kubeletFolder); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // No pods here, and so no plugins.
 	}
+	for _, layout := range ownLayouts {
+		if _, err := w.host.ReadDir(layout); err == nil {
+			return nil, nil
+		}
+	}
 	folder, programs := w.folders()
 	var errs []error
 	out, first, err := w.configurations(folder)
@@ -65,16 +78,18 @@ func (w watch) observe(context.Context) ([]snapshot.MachineEvidence, error) {
 // folders are where this machine's runtime looks for configurations and programs.
 func (w watch) folders() (config string, programs []string) {
 	config, programs = configFolder, slices.Clone(programFolders)
-	data, err := w.host.ReadFile(containerdConfig, fileBytes)
-	if err != nil {
-		return config, programs // Not containerd, or one that was told nothing.
-	}
-	for _, m := range toldFolder.FindAllSubmatch(data, -1) {
-		for _, folder := range quoted.FindAllSubmatch(m[2], -1) {
-			if string(m[1]) == "conf_dir" {
-				config = string(folder[1])
-			} else {
-				programs = append(programs, string(folder[1]))
+	for _, file := range containerdConfigs {
+		data, err := w.host.ReadFile(file, fileBytes)
+		if err != nil {
+			continue // Not containerd, or one that was told nothing.
+		}
+		for _, m := range toldFolder.FindAllSubmatch(data, -1) {
+			for _, folder := range quoted.FindAllSubmatch(m[2], -1) {
+				if string(m[1]) == "conf_dir" {
+					config = string(folder[1])
+				} else {
+					programs = append(programs, string(folder[1]))
+				}
 			}
 		}
 	}

@@ -149,6 +149,11 @@ func TestObserve(t *testing.T) {
 			files: map[string]string{"usr/lib/cni/bridge": "-", "srv/cni/bridge": "", "etc/containerd/config.toml": "[x]\n  bin_dirs = ['/srv/cni', '/srv/more']\n  conf_dir = \"/etc/cni/net.d\"\n"},
 			want:  lab,
 		},
+		"k3s says where": {
+			files: map[string]string{"etc/cni/net.d": "-", "var/lib/rancher/k3s/agent/etc/containerd/config.toml": "  conf_dir = \"/var/lib/rancher/k3s/agent/etc/cni/net.d\"\n", "var/lib/rancher/k3s/agent/etc/cni/net.d/10-flannel.conflist": `{"name":"cbr0","plugins":[{"type":"portmap"}]}`},
+			want:  with(map[snapshot.EvidenceKey]string{"cni/folder": "/var/lib/rancher/k3s/agent/etc/cni/net.d", config + "plugins": "portmap", config + "bridge": "-", config + "mtu": "-", config + "ranges": "-", "cni/network/cbr0/size": "-"}),
+		},
+		"microk8s keeps them elsewhere":                    {files: map[string]string{"var/snap/microk8s/current/x": ""}, want: map[snapshot.EvidenceKey]string{}},
 		"an address of a sandbox that is gone":             {files: map[string]string{first: "-"}, want: with(map[snapshot.EvidenceKey]string{"cni/network/cbr0/leaked": "1"})},
 		"without containerd nobody knows what is leaked":   {files: map[string]string{tasks: "-"}, want: with(map[snapshot.EvidenceKey]string{"cni/network/cbr0/leaked": "-"})},
 		"an address file cut short is one without sandbox": {files: map[string]string{"var/lib/cni/networks/cbr0/10.244.1.9": ""}, want: with(map[snapshot.EvidenceKey]string{"cni/network/cbr0/given": "3", "cni/network/cbr0/leaked": "1"})},

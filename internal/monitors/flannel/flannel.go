@@ -82,8 +82,10 @@ func (w *watch) observe(ctx context.Context) ([]snapshot.MachineEvidence, error)
 	if !running && u == nil && file == nil {
 		return nil, errors.Join(errs...) // No flannel here.
 	}
-	out := []snapshot.MachineEvidence{monitor.Bool("flannel/running", running)}
-	out = append(out, file...)
+	out := file
+	if running || u != nil {
+		out = append(out, monitor.Bool("flannel/running", running))
+	}
 	if u != nil {
 		out = append(out, monitor.Value("flannel/unit-file", u.file))
 	}

@@ -5,7 +5,7 @@ import "github.com/maek-dev/maek/internal/monitor"
 // keys are what the monitor gives. A machine without flannel gives none of them.
 func keys() []monitor.Key {
 	return []monitor.Key{
-		{Pattern: "flannel/running", Doc: "whether a process named flanneld runs, on the host or in a container (true, false)"},
+		{Pattern: "flannel/running", Doc: "whether a process named flanneld runs, on the host or in a container (true, false); absent where none runs and there is no unit either, for flannel may be part of another program, as in k3s"},
 		{Pattern: "flannel/unit-file", Doc: "file of the unit flanneld.service; absent where there is none, as where flannel comes as a DaemonSet"},
 		{Pattern: "flannel/settings-source", Doc: "where flanneld's settings were read: the command line of its process, or its unit file while it does not run"},
 		{Pattern: "flannel/store", Doc: "where flannel keeps subnets: kubernetes or etcd"},

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
@@ -15,18 +17,19 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Text{EN: "a machine has no network plugin configuration", KO: "머신에 네트워크 플러그인 설정이 없습니다"},
 	Doc: finding.Text{
 		EN: "The container runtime finds no configuration of a network plugin in /etc/cni/net.d (files that end in .conf, .conflist or .json). The runtime then says that the network is not ready, the kubelet makes the node NotReady, and no pod but those on the " +
-			"host's network starts; pods that run keep their network. Plugins that come as a DaemonSet write the file when they start, so the first minute is left alone.",
+			"host's network starts; pods that run keep their network. Plugins that come as a DaemonSet write the file when they start, so the first minute is left alone, and so is a node that is ready: its runtime finds one elsewhere.",
 		KO: "컨테이너 런타임이 /etc/cni/net.d에서 네트워크 플러그인 설정(.conf, .conflist, .json 파일)을 찾지 못합니다. 런타임이 네트워크가 준비되지 않았다고 알리고 kubelet이 노드를 NotReady로 만들며, hostNetwork Pod 외에는 시작되지 않습니다. 실행 중인 Pod의 네트워크는 유지됩니다. " +
-			"DaemonSet으로 설치되는 플러그인은 시작할 때 파일을 기록하므로 처음 1분은 대상이 아닙니다.",
+			"DaemonSet으로 설치되는 플러그인은 시작할 때 파일을 기록하므로 처음 1분은 대상이 아닙니다. Ready인 노드는 런타임이 다른 곳에서 설정을 찾은 것이므로 대상이 아닙니다.",
 	},
 	Link: "https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/network-plugins/", Severity: finding.Warning,
-	Machine: []snapshot.EvidenceKey{"cni/folder", "cni/configurations"}, For: time.Minute, Detect: cniConfigMissing,
+	Needs:   []rule.Need{rule.Optional[*corev1.Node]()},
+	Machine: []snapshot.EvidenceKey{"cni/folder", "cni/configurations", "cluster/node/*/ready", "cluster/api"}, For: time.Minute, Detect: cniConfigMissing,
 })
 
 func cniConfigMissing(p *rule.Pass) {
 	for _, m := range p.Machines() {
 		count, ok := m.Int("cni/configurations")
-		if !ok || count > 0 || !m.Looked("cni") {
+		if !ok || count > 0 || !m.Looked("cni") || readyNode(p, m) {
 			continue
 		}
 		folder := m.Value("cni/folder")
@@ -48,6 +51,17 @@ func cniConfigMissing(p *rule.Pass) {
 			},
 		})
 	}
+}
+
+// readyNode tells whether the kubelet says that the node is ready: then the runtime has found a network
+// plugin, in a folder that nobody else was told of.
+func readyNode(p *rule.Pass, m snapshot.Machine) bool {
+	n, ok := snapshot.Get[*corev1.Node](p.Snapshot, "", m.Node())
+	if !ok {
+		return m.Value("cluster/api") == "answers" && m.Value(snapshot.KeyOf("cluster", "node", m.Node(), "ready")) == "True"
+	}
+	c := snapshot.NodeCondition(n, corev1.NodeReady)
+	return c != nil && c.Status == corev1.ConditionTrue
 }
 
 var _ = Catalog.Add(rule.Rule{

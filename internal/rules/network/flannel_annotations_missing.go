@@ -1,6 +1,8 @@
 package network
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,16 +19,26 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Text{EN: "a node is not announced to flannel", KO: "노드가 flannel에 알려지지 않았습니다"},
 	Doc: finding.Text{
 		EN: "Where flannel keeps subnets in the API server, each flanneld announces its node in annotations, and the other machines send to none that lacks them or has broken ones: pods on such a node cannot be reached from other nodes. " +
-			"Its flanneld never started, could not write to the Node, or somebody replaced the Node's annotations. Nodes younger than three minutes, Windows nodes, nodes that are not ready (told on their own), and clusters where most nodes are not flannel's are left alone.",
+			"Its flanneld never started, could not write to the Node, or somebody replaced the Node's annotations. Nodes younger than three minutes, Windows nodes, nodes that are not ready (told on their own), nodes on which no pod has an address of the podCIDR, and clusters where most nodes are not flannel's are left alone.",
 		KO: "flannel이 subnet을 API 서버에 보관하면 각 flanneld가 자신의 노드를 annotation으로 알리고, annotation이 없거나 잘못된 노드로는 다른 머신이 보내지 않으므로 그 노드의 Pod는 다른 노드에서 닿을 수 없습니다. " +
-			"flanneld가 시작하지 못했거나, Node에 쓸 수 없었거나, 누군가 Node의 annotation을 바꾼 경우입니다. 3분이 안 된 노드, Windows 노드, 따로 알리는 NotReady 노드, 대부분의 노드가 flannel을 쓰지 않는 클러스터는 대상이 아닙니다.",
+			"flanneld가 시작하지 못했거나, Node에 쓸 수 없었거나, 누군가 Node의 annotation을 바꾼 경우입니다. 3분이 안 된 노드, Windows 노드, 따로 알리는 NotReady 노드, podCIDR의 주소를 가진 Pod가 없는 노드, 대부분의 노드가 flannel을 쓰지 않는 클러스터는 대상이 아닙니다.",
 	},
 	Link: "https://github.com/flannel-io/flannel/blob/master/Documentation/kubernetes.md", Severity: finding.Critical,
-	Needs: []rule.Need{rule.Any[*corev1.Node]()}, Detect: flannelAnnotationsMissing,
+	Needs: []rule.Need{rule.Any[*corev1.Node](), rule.Any[*corev1.Pod]()}, Detect: flannelAnnotationsMissing,
 })
 
 // announcing is how long a node may take until its flanneld has announced it: the DaemonSet's pod must start.
 const announcing = 3 * time.Minute
+
+// hasOwnPods tells whether pods run on a node with addresses out of its podCIDR, as flannel gives them. A node
+// that only stands for something else (a virtual kubelet) has none.
+func hasOwnPods(s *snapshot.Snapshot, n *corev1.Node) bool {
+	ranges := podRangesOf(n)
+	return len(ranges) > 0 && ranges[0].Addr().Is4() && slices.ContainsFunc(s.PodsOn(n.Name), func(pod *corev1.Pod) bool {
+		address, err := netip.ParseAddr(pod.Status.PodIP)
+		return err == nil && !pod.Spec.HostNetwork && pod.Status.Phase == corev1.PodRunning && ranges[0].Contains(address)
+	})
+}
 
 func flannelAnnotationsMissing(p *rule.Pass) {
 	var all []holder
@@ -38,7 +50,7 @@ func flannelAnnotationsMissing(p *rule.Pass) {
 		}
 		ready := snapshot.NodeCondition(n, corev1.NodeReady)
 		if n.DeletionTimestamp == nil && p.Now().Sub(n.CreationTimestamp.Time) >= announcing && n.Labels[corev1.LabelOSStable] != "windows" &&
-			ready != nil && ready.Status == corev1.ConditionTrue && len(podRangesOf(n)) > 0 && podRangesOf(n)[0].Addr().Is4() {
+			ready != nil && ready.Status == corev1.ConditionTrue && hasOwnPods(p.Snapshot, n) {
 			lacking = append(lacking, n)
 		}
 	}

@@ -94,9 +94,9 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Text{EN: "a node holds no flannel lease", KO: "노드에 flannel lease가 없습니다"},
 	Doc: finding.Text{
 		EN: "Where flannel keeps subnets in etcd, a node without a lease is one that the other machines do not send to: its lease ended or was deleted, or its flanneld never got one. Pods there, if any run, cannot be reached from elsewhere. " +
-			"Nodes younger than two minutes and nodes that are being removed are left alone, and so is all where not every lease could be read.",
+			"Nodes younger than two minutes, nodes that are being removed, and machines without flannel or without an agent to say so are left alone, and so is all where not every lease could be read.",
 		KO: "flannel이 subnet을 etcd에 보관할 때 lease가 없는 노드로는 다른 머신이 트래픽을 보내지 않습니다. lease가 만료되었거나 삭제되었거나, flanneld가 받은 적이 없는 경우입니다. 그 노드의 Pod는 다른 곳에서 닿을 수 없습니다. " +
-			"2분이 안 된 노드, 제거 중인 노드, 그리고 모든 lease를 읽지 못한 경우는 대상이 아닙니다.",
+			"2분이 안 된 노드, 제거 중인 노드, flannel이 없거나 이를 알려 줄 agent가 없는 머신, 그리고 모든 lease를 읽지 못한 경우는 대상이 아닙니다.",
 	},
 	Link: "https://github.com/flannel-io/flannel/blob/master/Documentation/running.md", Severity: finding.Critical,
 	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: flannelLeaseMissing, Causes: []rule.Cause{flannelStopped, {Code: "FlannelStoreUnreachable", Via: rule.OnMachine}},
@@ -127,16 +127,16 @@ func flannelLeaseMissing(p *rule.Pass) {
 	}
 }
 
-// withoutLease are the nodes that should hold one of a machine's leases and hold none. While a lease is
-// nobody's, it may be a node's that flannel knows by an address that nobody has told.
+// withoutLease are the nodes that should hold one of a machine's leases and hold none. Only a node's own
+// machine tells whether flannel runs there at all, and by which addresses flannel may know it.
 func (v *flannelView) withoutLease(m snapshot.Machine, leases []holder) []string {
 	has := map[string]bool{}
 	for _, h := range leases {
 		has[h.node] = true
 	}
 	return slices.DeleteFunc(v.expected(m), func(n string) bool {
-		_, reports := v.pass.Machine(n)
-		return has[n] || has[""] && !reports
+		machine, reports := v.pass.Machine(n)
+		return has[n] || !reports || machine.Value("flannel/store") != "etcd"
 	})
 }
 

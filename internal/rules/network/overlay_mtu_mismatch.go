@@ -13,10 +13,10 @@ var _ = Catalog.Add(rule.Rule{
 	Code:  "OverlayMtuMismatch",
 	Title: finding.Text{EN: "packets of pods do not fit the network below", KO: "Pod의 패킷이 하위 네트워크에 맞지 않습니다"},
 	Doc: finding.Text{
-		EN: "An overlay wraps each packet and so makes it longer (VXLAN over IPv4 by 50 bytes). Where its device takes larger packets than the machine's interface less that, or a pod bridge or the plugin's configuration larger ones than the overlay's device, or one machine " +
-			"larger ones than the others, small packets pass and large ones are lost: connections open and then hang, probes stay green. Values that are smaller than they need be are left alone, as long as all machines agree.",
-		KO: "오버레이는 패킷을 감싸므로 길어집니다(IPv4 VXLAN은 50바이트). 오버레이 장치의 MTU가 머신 인터페이스 MTU에서 이를 뺀 값보다 크거나, Pod bridge나 플러그인 설정의 MTU가 오버레이 장치보다 크거나, 한 머신만 다른 머신보다 크면 작은 패킷은 통과하고 큰 패킷은 유실됩니다. " +
-			"연결은 맺어지지만 멈추고 probe는 정상입니다. 필요보다 작은 값은 모든 머신이 같다면 대상이 아닙니다.",
+		EN: "An overlay wraps each packet and so makes it longer (VXLAN over IPv4 by 50 bytes). Where its device takes larger packets than the machine's interface less that, or a pod bridge or the plugin's configuration larger ones than the overlay's device, small packets pass " +
+			"and large ones are lost: connections open and then hang, probes stay green. A machine whose overlay merely takes another size than most is a remark, for TCP agrees on the smaller. Values that are smaller than they need be are left alone, as long as all machines agree.",
+		KO: "오버레이는 패킷을 감싸므로 길어집니다(IPv4 VXLAN은 50바이트). 오버레이 장치의 MTU가 머신 인터페이스 MTU에서 이를 뺀 값보다 크거나, Pod bridge나 플러그인 설정의 MTU가 오버레이 장치보다 크면 작은 패킷은 통과하고 큰 패킷은 유실됩니다. " +
+			"연결은 맺어지지만 멈추고 probe는 정상입니다. 오버레이의 MTU가 대부분의 머신과 다르기만 하면 TCP는 작은 쪽에 맞추므로 참고로 알립니다. 필요보다 작은 값은 모든 머신이 같다면 대상이 아닙니다.",
 	},
 	Link: "https://github.com/flannel-io/flannel/blob/master/Documentation/troubleshooting.md", Severity: finding.Warning,
 	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: overlayMtuMismatch,
@@ -33,7 +33,12 @@ func overlayMtuMismatch(p *rule.Pass) {
 		var says []finding.Text
 		f := finding.Finding{Subject: m.Subject("Machine", m.Node()), Mechanism: v1alpha1.MechanismMisconfigured}
 		for _, device := range m.Names("overlay/device/*/mtu") {
-			says = append(says, mtuFaults(m, device, usual, &f)...)
+			says = append(says, mtuFaults(m, device, &f)...)
+		}
+		if len(says) == 0 {
+			if other, ok := unusual(m, usual); ok {
+				p.Report(other)
+			}
 		}
 		if len(says) == 0 {
 			continue
@@ -87,8 +92,34 @@ func usualMTUs(machines []snapshot.Machine) map[string]int64 {
 	return usual
 }
 
+// unusual is a machine whose overlay device takes other sizes than most machines' do. TCP agrees on the
+// smaller one when it connects, so that only large packets of others are lost.
+func unusual(m snapshot.Machine, usual map[string]int64) (finding.Finding, bool) {
+	for _, device := range m.Names("overlay/device/*/vni") {
+		mtu, _ := m.Int(deviceKey(device, "mtu"))
+		most, ok := usual[device]
+		if !ok || mtu == most {
+			continue
+		}
+		return finding.Finding{
+			Subject: m.Subject("Machine", m.Node()), Mechanism: v1alpha1.MechanismMisconfigured, Field: device, Severity: finding.Info,
+			Title: finding.Textf("node %s: %s takes packets of %d bytes, on most machines of %d", "노드 %s: %s의 MTU가 %d바이트인데 대부분의 머신에서는 %d바이트입니다", m.Node(), device, mtu, most),
+			Why: finding.Text{
+				EN: "TCP agrees on the smaller size. Large UDP packets between this machine's pods and others' are lost or refused.",
+				KO: "TCP는 작은 쪽에 맞춥니다. 이 머신의 Pod와 다른 머신의 Pod 사이에서 큰 UDP 패킷은 유실되거나 거부됩니다.",
+			},
+			Evidence: []finding.Evidence{m.Evidence(deviceKey(device, "mtu")), m.Evidence(deviceKey(device, "underlay-mtu"))},
+			Remedies: finding.Remedies{Now: []finding.Remedy{{
+				Text:    finding.Text{EN: "compare with another machine, and set the same size on the interface below", KO: "다른 머신과 비교하고 하위 인터페이스의 MTU를 같게 설정합니다"},
+				Command: "ip -d link show " + device + "; ip link show " + m.Value(deviceKey(device, "underlay")), Machine: m.Node(),
+			}}},
+		}, true
+	}
+	return finding.Finding{}, false
+}
+
 // mtuFaults says what is wrong with the size of one device.
-func mtuFaults(m snapshot.Machine, device string, usual map[string]int64, f *finding.Finding) []finding.Text {
+func mtuFaults(m snapshot.Machine, device string, f *finding.Finding) []finding.Text {
 	mtu, _ := m.Int(deviceKey(device, "mtu"))
 	var out []finding.Text
 	if under, ok := m.Int(deviceKey(device, "underlay-mtu")); ok {
@@ -99,11 +130,6 @@ func mtuFaults(m snapshot.Machine, device string, usual map[string]int64, f *fin
 			f.Field = device
 			f.Evidence = append(f.Evidence, m.Evidence(deviceKey(device, "mtu")), m.Evidence(deviceKey(device, "underlay-mtu")))
 		}
-	}
-	if most, ok := usual[device]; ok && mtu != most {
-		out = append(out, finding.Textf("%s takes packets of %d bytes; on most machines it takes %d.", "%s의 MTU는 %d바이트인데 대부분의 머신에서는 %d바이트입니다.", device, mtu, most))
-		f.Field = device
-		f.Evidence = append(f.Evidence, m.Evidence(deviceKey(device, "mtu")))
 	}
 	if strings.HasPrefix(device, "flannel.") {
 		out = append(out, innerFaults(m, device, mtu, f)...)
