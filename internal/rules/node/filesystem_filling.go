@@ -22,6 +22,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Machine: []snapshot.EvidenceKey{
 		"filesystem/*/type", "filesystem/*/device", "filesystem/*/holds/*", "filesystem/*/used-bytes", "filesystem/*/free-bytes", "filesystem/*/bytes-per-hour",
+		"kubelet/setting/evictionHard",
 	},
 	Detect: detectFilesystemFilling,
 })

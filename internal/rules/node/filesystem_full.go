@@ -2,6 +2,10 @@ package node
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -13,16 +17,17 @@ var _ = Catalog.Add(rule.Rule{
 	Code:  "FilesystemFull",
 	Title: finding.Text{EN: "file system is full", KO: "파일시스템이 가득 찼습니다"},
 	Doc: finding.Text{
-		EN: "A file system of the machine has almost no space left, as df counts it: less than a tenth where the kubelet's folder, images or etcd's data lie (the kubelet evicts from there on by default), less than a " +
+		EN: "A file system of the machine has almost no space left, as df counts it: less than a tenth where the kubelet's folder, images or etcd's data lie, or what the kubelet there is told to evict below (evictionHard), less than a " +
 			"twentieth and 10 GiB elsewhere. It is critical where etcd can no longer make its next log file. What lies on the file system, and who therefore suffers, is told. A file system on which nothing of " +
 			"Kubernetes' is, and /boot, is only noted; images of other systems, which are full by design, are left alone.",
-		KO: "머신의 파일시스템에 남은 공간이 df 기준으로 거의 없습니다. kubelet의 디렉터리, 이미지, etcd 데이터가 있으면 1/10 미만(kubelet이 기본값으로 eviction을 시작하는 지점), 그 밖에는 1/20과 10 GiB 미만일 때입니다. etcd가 다음 로그 파일을 만들 수 없으면 " +
+		KO: "머신의 파일시스템에 남은 공간이 df 기준으로 거의 없습니다. kubelet의 디렉터리, 이미지, etcd 데이터가 있으면 1/10 미만 또는 kubelet에 설정된 eviction 기준(evictionHard) 미만, 그 밖에는 1/20과 10 GiB 미만일 때입니다. etcd가 다음 로그 파일을 만들 수 없으면 " +
 			"critical입니다. 파일시스템에 무엇이 있고 무엇이 영향을 받는지 알려 줍니다. Kubernetes와 관계없는 파일시스템과 /boot는 참고로만 표시하고, 처음부터 가득 찬 읽기 전용 이미지는 대상이 아닙니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds",
 	Severity: finding.Warning, Gravest: finding.Critical,
 	Machine: []snapshot.EvidenceKey{
 		"filesystem/*/type", "filesystem/*/device", "filesystem/*/holds/*", "filesystem/*/used-bytes", "filesystem/*/free-bytes", "filesystem/*/bytes-per-hour",
+		"kubelet/setting/evictionHard",
 	},
 	Detect: detectFilesystemFull,
 })
@@ -53,10 +58,36 @@ func detectFilesystemFull(p *rule.Pass) {
 // full tells whether so little is left that it harms.
 func (f filesystem) full(used, free uint64) bool {
 	left := float64(free) / float64(used+free)
-	if f.has(roleKubelet, roleImages, roleEtcd) {
+	if f.has(roleKubelet, roleImages) {
+		return left < f.evictionShare(used+free)
+	}
+	if f.has(roleEtcd) {
 		return left < evictionShare
 	}
 	return left < fullShare && free < fullBytes
+}
+
+// evictionShare is the share of a file system below which this machine's kubelet evicts: of its own folder's
+// where that lies there, else of the images'.
+func (f filesystem) evictionShare(total uint64) float64 {
+	signal := "imagefs.available<"
+	if f.has(roleKubelet) {
+		signal = "nodefs.available<"
+	}
+	for limit := range strings.SplitSeq(f.Value("kubelet/setting/evictionHard"), ",") {
+		value, found := strings.CutPrefix(limit, signal)
+		if !found {
+			continue
+		}
+		if percent, ok := strings.CutSuffix(value, "%"); ok {
+			if share, err := strconv.ParseFloat(percent, 64); err == nil {
+				return share / 100
+			}
+		} else if bytes, err := resource.ParseQuantity(value); err == nil {
+			return bytes.AsApproximateFloat64() / float64(total)
+		}
+	}
+	return evictionShare
 }
 
 func filesystemFull(f filesystem, used, free uint64) finding.Finding {
