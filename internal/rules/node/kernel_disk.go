@@ -49,29 +49,44 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Text{EN: "file system is damaged", KO: "파일시스템이 손상되었습니다"},
 	Doc: finding.Text{
 		EN: "The kernel of the running boot found a file system damaged (ext4, XFS, Btrfs), or shut it down to save what it holds, so that everything on it fails with input/output errors. Warnings that say nothing of damage, and what earlier " +
-			"boots found, are left alone. That a file system became read-only is a finding of its own (FilesystemReadOnly).",
+			"boots found, are left alone. That a file system became read-only is a finding of its own (FilesystemReadOnly), and told here only where file systems could not be looked at.",
 		KO: "지금 boot의 커널이 파일시스템(ext4, XFS, Btrfs)의 손상을 발견했거나 남은 데이터를 지키려고 파일시스템을 닫았습니다. 닫히면 그 위의 모든 작업이 input/output error로 실패합니다. 손상과 무관한 경고와 이전 boot의 일은 대상이 아닙니다. " +
-			"읽기 전용이 된 것은 FilesystemReadOnly에서 다룹니다.",
+			"읽기 전용이 된 것은 FilesystemReadOnly에서 다루며, 파일시스템을 확인할 수 없는 머신에서만 여기서 알립니다.",
 	},
 	Link:     "https://docs.kernel.org/filesystems/xfs/index.html",
 	Severity: finding.Warning,
-	Machine:  logKeys(filesystemFaults...),
+	Machine:  logKeys(append([]string{"filesystem-read-only"}, filesystemFaults...)...),
 	Causes:   []rule.Cause{{Code: "DiskErrors", Via: rule.OnMachine}, {Code: "HardwareErrors", Via: rule.OnMachine}},
-	Detect: detectLogged(filesystemFaults, func(m snapshot.Machine, all []logged) finding.Finding {
-		device := named(all, finding.Text{EN: "one of its disks", KO: "디스크"})
-		f := logFinding(m, all, v1alpha1.MechanismFailing,
-			finding.Format("machine %s: the file system on %s is damaged", "머신 %s: %s의 파일시스템이 손상되었습니다", finding.Verbatim(m.Node()), device),
-			finding.Text{EN: "What reads or writes there fails, and more may be lost the longer it is used.", KO: "그곳을 읽고 쓰는 것이 실패하며 계속 쓰면 더 잃을 수 있습니다."})
-		if len(loggedOn(m, "filesystem-shutdown")) > 0 {
-			f.Title = finding.Format("machine %s: the kernel shut down the file system on %s", "머신 %s: 커널이 %s의 파일시스템을 닫았습니다", finding.Verbatim(m.Node()), device)
+	Detect: func(p *rule.Pass) {
+		for _, m := range p.Machines() {
+			all := loggedOn(m, filesystemFaults...)
+			if !m.Looked("filesystems") {
+				all = append(all, loggedOn(m, "filesystem-read-only")...)
+			}
+			if len(all) > 0 {
+				p.Report(filesystemDamaged(m, all))
+			}
 		}
-		f.Remedies = finding.Remedies{
-			Now: []finding.Remedy{
-				{Text: finding.Text{EN: "which mount it is, and what the kernel found", KO: "어느 mount인지와 커널이 발견한 것을 확인합니다"}, Command: "lsblk -o NAME,FSTYPE,MOUNTPOINTS; dmesg -T | grep -E 'EXT4-fs|XFS|BTRFS|JBD2' | tail -20", Machine: m.Node()},
-				{Text: finding.Text{EN: "stop what writes there, unmount, and repair it (fsck -y, xfs_repair)", KO: "쓰는 프로그램을 멈추고 mount를 해제한 뒤 복구합니다(fsck -y, xfs_repair)"}, Command: "kubectl drain " + m.Node() + " --ignore-daemonsets --delete-emptydir-data"},
-			},
-			Later: []finding.Remedy{{Text: finding.Text{EN: "check the disk below it, and restore from a backup what was lost", KO: "아래의 디스크를 점검하고 잃은 데이터는 백업에서 복원합니다"}}},
-		}
-		return f
-	}),
+	},
 })
+
+func filesystemDamaged(m snapshot.Machine, all []logged) finding.Finding {
+	device := named(all, finding.Text{EN: "one of its disks", KO: "디스크"})
+	f := logFinding(m, all, v1alpha1.MechanismFailing,
+		finding.Format("machine %s: the file system on %s is damaged", "머신 %s: %s의 파일시스템이 손상되었습니다", finding.Verbatim(m.Node()), device),
+		finding.Text{EN: "What reads or writes there fails, and more may be lost the longer it is used.", KO: "그곳을 읽고 쓰는 것이 실패하며 계속 쓰면 더 잃을 수 있습니다."})
+	if len(loggedOn(m, "filesystem-shutdown")) > 0 {
+		f.Title = finding.Format("machine %s: the kernel shut down the file system on %s", "머신 %s: 커널이 %s의 파일시스템을 닫았습니다", finding.Verbatim(m.Node()), device)
+	}
+	if all[0].pattern == "filesystem-read-only" {
+		f.Title = finding.Format("machine %s: the kernel made the file system on %s read-only", "머신 %s: 커널이 %s의 파일시스템을 읽기 전용으로 바꿨습니다", finding.Verbatim(m.Node()), device)
+	}
+	f.Remedies = finding.Remedies{
+		Now: []finding.Remedy{
+			{Text: finding.Text{EN: "which mount it is, and what the kernel found", KO: "어느 mount인지와 커널이 발견한 것을 확인합니다"}, Command: "lsblk -o NAME,FSTYPE,MOUNTPOINTS; dmesg -T | grep -E 'EXT4-fs|XFS|BTRFS|JBD2' | tail -20", Machine: m.Node()},
+			{Text: finding.Text{EN: "stop what writes there, unmount, and repair it (fsck -y, xfs_repair)", KO: "쓰는 프로그램을 멈추고 mount를 해제한 뒤 복구합니다(fsck -y, xfs_repair)"}, Command: "kubectl drain " + m.Node() + " --ignore-daemonsets --delete-emptydir-data"},
+		},
+		Later: []finding.Remedy{{Text: finding.Text{EN: "check the disk below it, and restore from a backup what was lost", KO: "아래의 디스크를 점검하고 잃은 데이터는 백업에서 복원합니다"}}},
+	}
+	return f
+}
