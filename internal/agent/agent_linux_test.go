@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/maek-dev/maek/internal/monitor"
+)
+
+func TestLookTogether(t *testing.T) {
+	watch := func(context.Context, func()) error { return nil }
+	own := func(context.Context, func()) error { return os.ErrClosed }
+	watched := []monitor.Monitor{{Name: "clock"}, {Name: "cri", Watch: own}, {Name: "kubelet"}, {Name: "units", Watch: watch}}
+	lookTogether(watched, "units", "kubelet", "cri", "absent")
+	if watched[0].Watch != nil {
+		t.Error("clock looks too")
+	}
+	if err := watched[1].Watch(t.Context(), nil); err == nil {
+		t.Error("cri lost its own watch")
+	}
+	if watched[2].Watch == nil {
+		t.Error("kubelet does not look")
+	}
+	lookTogether(watched[:1], "units", "clock")
+	if watched[0].Watch != nil {
+		t.Error("clock looks when nobody watches")
+	}
+}
+
+func TestUnwritten(t *testing.T) {
+	maps := `00400000-00401000 r-xp 00000000 00:171 131284 /usr/local/bin/maek-agent
+00401000-00402000 r--p 00001000 00:171 131284 /usr/local/bin/maek-agent
+00402000-00403000 rw-p 00002000 00:171 131284 /usr/local/bin/maek-agent
+00403000-00404000 rw-p 00000000 00:00 0
+7f0000000000-7f0000001000 r--p 00000000 08:01 7 /usr/lib/locale
+`
+	got, err := unwritten(strings.NewReader(maps), "/usr/local/bin/maek-agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []addresses{{0x400000, 0x401000}, {0x401000, 0x402000}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(addresses{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, err := unwritten(strings.NewReader("rubbish-x r--p 0 0 0 file\n"), "file"); err == nil {
+		t.Error("rubbish was taken for addresses")
+	}
+}
+
+// TestGiveBack gives the test's own program back, and goes on.
+func TestGiveBack(t *testing.T) {
+	before := resident(t)
+	if err := giveBack(); err != nil {
+		t.Fatal(err)
+	}
+	if after := resident(t); after >= before {
+		t.Errorf("%d KiB of files were mapped before, %d after", before, after)
+	}
+}
+
+// resident is how much of files is mapped, in KiB.
+func resident(t *testing.T) (kib int) {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "RssFile:"); ok {
+			for _, digit := range rest {
+				if digit >= '0' && digit <= '9' {
+					kib = 10*kib + int(digit-'0')
+				}
+			}
+		}
+	}
+	return kib
+}
+
+func TestTheSocketOfAnEarlierProcessIsNotInTheWay(t *testing.T) {
+	path := t.TempDir() + "/run/agent.sock"
+	for range 2 {
+		l, err := listenSocket(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("mode %v: others than root can ask", info.Mode())
+		}
+		// A process that is killed leaves its socket behind.
+		if unix, ok := l.(*net.UnixListener); ok {
+			unix.SetUnlinkOnClose(false)
+		}
+		_ = l.Close()
+	}
+}
+
+func TestTheClustersDomain(t *testing.T) {
+	for name, tc := range map[string]struct{ config, want string }{
+		"no file":       {"", "cluster.local"},
+		"its own":       {"kind: KubeletConfiguration\nclusterDomain: corp.example\n", "corp.example"},
+		"none in there": {"kind: KubeletConfiguration\n", "cluster.local"},
+		"rubbish":       {"\x00\xff: [", "cluster.local"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			if tc.config != "" {
+				if err := os.MkdirAll(root+"/var/lib/kubelet", 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(root+kubeletConfig, []byte(tc.config), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := clusterDomain(monitor.Host{Root: root}); got != tc.want {
+				t.Errorf("%q, want %q", got, tc.want)
+			}
+		})
+	}
+}
