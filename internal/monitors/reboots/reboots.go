@@ -74,6 +74,9 @@ func (m *monitoring) observe(ctx context.Context) ([]snapshot.MachineEvidence, e
 	remembered, err := m.remembered()
 	errs = append(errs, err)
 	boots := merge(inJournal, inWtmp, remembered)
+	if len(inJournal) == 0 && len(inWtmp) == 0 && m.hasWtmpdb() {
+		errs = append(errs, errors.New("earlier boots are recorded in /var/lib/wtmpdb only, which is not read: keep the systemd journal on disk"))
+	}
 	if !present.Started.IsZero() {
 		boots = merge(boots, []boot{present})
 	}
@@ -171,7 +174,7 @@ func (m *monitoring) fromWtmp() ([]boot, error) {
 	}
 	marks, err := readWtmp(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil // Debian 13 and openSUSE keep wtmpdb instead, beside a journal
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the record of boots cannot be read: %w", err)
@@ -182,6 +185,16 @@ func (m *monitoring) fromWtmp() ([]boot, error) {
 		boots = slices.DeleteFunc(boots, func(b boot) bool { return b.Started.Before(born.Add(-sameBoot)) })
 	}
 	return boots, nil
+}
+
+// hasWtmpdb tells of the database that takes wtmp's place on systems that are ready for 2038.
+func (m *monitoring) hasWtmpdb() bool {
+	path, err := m.host.Path("/var/lib/wtmpdb/wtmp.db")
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(path)
+	return err == nil
 }
 
 // born is when the machine got its name: at its first boot.

@@ -234,3 +234,11 @@ func TestAHostWithoutProcIsAGap(t *testing.T) {
 		t.Errorf("nothing could be read, and %v was said", evidence)
 	}
 }
+
+func TestADatabaseThatIsNotReadIsAGap(t *testing.T) {
+	files := proc("11111111-2222-3333-4444-555555555555", noon.Add(-time.Hour))
+	files["var/lib/wtmpdb/wtmp.db"] = []byte("SQLite format 3\x00")
+	if evidence, err := New(machine(t, files)).Observe(t.Context()); err == nil || len(evidence) == 0 {
+		t.Errorf("%v, %v; want a gap beside what is known of the present boot", evidence, err)
+	}
+}

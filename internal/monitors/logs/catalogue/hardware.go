@@ -28,7 +28,7 @@ func hardwarePatterns() []Pattern {
 		{
 			Name: "hardware-error", Doc: "The firmware or a CPU reported an error that was not corrected.",
 			Classes: kernel, Literals: []string{"[Hardware Error]", "AER: ", "PCIe Bus Error"}, TTL: 24 * time.Hour,
-			Expr: `event severity: (fatal|recoverable)|mce: \[Hardware Error\]: CPU \d+: Machine Check(?: Exception)?: \S+ Bank \d+: [bf][0-9a-f]{15}|AER: (?:Multiple )?Uncorrect(?:ed|able) \((?:Fatal|Non-Fatal)\)|PCIe Bus Error: severity=Uncorrect`,
+			Expr: `event severity: (fatal|recoverable)|mce: \[Hardware Error\]: CPU \d+: Machine Check(?: Exception)?: \S+ Bank \d+: [abef][0-9a-f]{15}|AER: (?:Multiple )?Uncorrect(?:ed|able) \((?:Fatal|Non-Fatal)\)|PCIe Bus Error: severity=Uncorrect`,
 			Fits: []string{
 				"{1}[Hardware Error]: event severity: fatal",
 				"mce: [Hardware Error]: CPU 2: Machine Check: 0 Bank 5: be00000000800400",

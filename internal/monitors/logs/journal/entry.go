@@ -134,7 +134,7 @@ type Query struct {
 	Since time.Time
 	// Backward reads from the newest entry to the oldest.
 	Backward bool
-	// MaxValue cuts the values of fields, in bytes; zero means 64 KiB.
+	// MaxValue cuts the values of fields, in bytes; zero means 64 KiB, and more than 128 KiB is not read.
 	MaxValue int64
 }
 
@@ -157,7 +157,7 @@ func (q Query) wanted() map[string]bool {
 
 func (q Query) limit() int64 {
 	if q.MaxValue > 0 {
-		return q.MaxValue
+		return min(q.MaxValue, 128<<10)
 	}
 	return 64 << 10
 }

@@ -7,10 +7,10 @@ import (
 	"io"
 )
 
-// pageSize and pageCount bound what is kept of a file: half a megabyte.
+// pageSize and pageCount bound what is kept of a file: a quarter of a megabyte.
 const (
 	pageSize  = 16 << 10
-	pageCount = 32
+	pageCount = 16
 )
 
 // pages reads a file in pages and keeps the last used ones: the objects of an entry mostly lie
