@@ -5,6 +5,7 @@ package mounts_test
 import (
 	"errors"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,11 +21,12 @@ import (
 func TestAsk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now() //nolint:forbidigo // the bubble's own clock
-		letGo, asked := make(chan struct{}), map[string]int{}
+		letGo := make(chan struct{})
+		var asked atomic.Int32
 		statfs := func(path string) (mounts.Space, error) {
 			point := filepath.Base(path)
 			if point == "dead" {
-				asked[point]++
+				asked.Add(1)
 				<-letGo
 			}
 			if point == "stale" {
@@ -48,8 +50,8 @@ func TestAsk(t *testing.T) {
 		}
 
 		time.Sleep(time.Minute) //nolint:forbidigo // the bubble's own clock
-		if since := a.Ask(t.Context(), points)["/dead"].Waiting; !since.Equal(start) || asked["dead"] != 1 {
-			t.Errorf("asked again after a minute, it is waited for since %v and was asked %d times; want since %v, once", since, asked["dead"], start)
+		if since := a.Ask(t.Context(), points)["/dead"].Waiting; !since.Equal(start) || asked.Load() != 1 {
+			t.Errorf("asked again after a minute, it is waited for since %v and was asked %d times; want since %v, once", since, asked.Load(), start)
 		}
 
 		close(letGo)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,9 +48,12 @@ func machine(t *testing.T) string {
 func TestObserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		never, asked := make(chan struct{}), map[string]int{}
+		var mu sync.Mutex
 		defer close(never)
 		m := newWith(monitor.Host{Root: machine(t), Now: time.Now}, func(path string) (mounts.Space, error) { //nolint:forbidigo // the bubble's own clock
+			mu.Lock()
 			asked[filepath.Base(path)]++
+			mu.Unlock()
 			if strings.HasSuffix(path, "/mnt/data") {
 				<-never
 			}
