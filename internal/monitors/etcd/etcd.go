@@ -5,6 +5,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -107,22 +108,20 @@ func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, erro
 	return w.out, errors.Join(errs...)
 }
 
-// find reads the configuration anew at each look, for it may be what is wrong; processes seldom.
+// find reads the configuration anew at each look, for it may be what is wrong; processes seldom. What
+// was once found as a process stays, for that it ended is what must be told.
 func (w *watcher) find() (found, error) {
 	f, err := discover(w.host, false)
-	if f.etcd != nil || !w.process.none() && w.now.Sub(w.searched) < searchEvery {
-		if f.etcd == nil {
-			f.etcd = w.process.etcd
-		}
-		if f.server == nil {
-			f.server = w.process.server
-		}
-		return f, err
-	}
-	if w.searched.IsZero() || w.now.Sub(w.searched) >= searchEvery {
+	if f.etcd == nil && (w.searched.IsZero() || w.now.Sub(w.searched) >= searchEvery) {
 		w.searched = w.now
 		f, err = discover(w.host, true)
-		w.process = f
+		w.process = found{etcd: cmp.Or(f.etcd, w.process.etcd), server: cmp.Or(f.server, w.process.server)}
+	}
+	if f.etcd == nil {
+		f.etcd = w.process.etcd
+	}
+	if f.server == nil {
+		f.server = w.process.server
 	}
 	return f, err
 }
@@ -227,7 +226,7 @@ func (w *watcher) viewOf(m member, views map[string]view) *view {
 		switch {
 		case v.id != 0 && v.id == m.ID:
 			return &v
-		case v.id == 0 && slices.Contains(reachable(m.ClientURLs), at):
+		case (v.id == 0 || m.ID == 0) && slices.Contains(reachable(m.ClientURLs), at):
 			failure = &v
 		}
 	}

@@ -23,6 +23,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Critical,
 	Needs:    optionalNodes,
 	Machine:  machineKeys,
+	For:      electionTime,
 	Detect:   detectEtcdQuorumLost,
 })
 
