@@ -121,21 +121,22 @@ func TestWhoMayAsk(t *testing.T) {
 		wantUser    string
 		wantErr     error
 	}{
-		"nobody":                              {path: "/report", wantErr: ErrNobody},
-		"a token that may":                    {path: "/metrics", token: "prometheus", wantUser: "prometheus"},
-		"a token that may not":                {path: "/report", token: "prometheus", wantUser: "prometheus", wantErr: ErrForbidden},
-		"a token of nobody":                   {path: "/metrics", token: "guessed", wantErr: ErrNobody},
-		"a token and no API server":           {path: "/metrics", token: "prometheus", down: true, wantErr: ErrUnreachable},
-		"an administrator":                    {path: "/report", tls: cluster.sign(t, "kubernetes-admin", []string{"kubeadm:cluster-admins"}, hour, client), wantUser: "kubernetes-admin"},
-		"an administrator and no API server":  {path: "/report", tls: cluster.sign(t, "root", []string{"system:masters"}, hour, client), down: true, wantUser: "root"},
-		"an administrator of another cluster": {path: "/report", tls: other.sign(t, "root", []string{"system:masters"}, hour, client), wantErr: ErrNobody},
-		"an expired administrator":            {path: "/report", tls: cluster.sign(t, "root", []string{"system:masters"}, noon.Add(-time.Minute), client), wantErr: ErrNobody},
-		"a server's certificate":              {path: "/report", tls: cluster.sign(t, "root", []string{"system:masters"}, hour, x509.ExtKeyUsageServerAuth), wantErr: ErrNobody},
-		"an administrator, authority unknown": {path: "/report", tls: cluster.sign(t, "root", []string{"system:masters"}, hour, client), unknownCA: true, wantErr: ErrNobody},
-		"a user that may":                     {path: "/metrics", tls: cluster.sign(t, "operator", nil, hour, client), wantUser: "operator"},
-		"a user that may not":                 {path: "/reports", tls: cluster.sign(t, "operator", nil, hour, client), wantUser: "operator", wantErr: ErrForbidden},
-		"a user and no API server":            {path: "/metrics", tls: cluster.sign(t, "operator", nil, hour, client), down: true, wantErr: ErrUnreachable},
-		"a kubelet":                           {path: "/report", tls: cluster.sign(t, "system:node:w1", []string{"system:nodes"}, hour, client), wantUser: "system:node:w1", wantErr: ErrForbidden},
+		"nobody":                                          {path: "/report", wantErr: ErrNobody},
+		"a token that may":                                {path: "/metrics", token: "prometheus", wantUser: "prometheus"},
+		"a token that may not":                            {path: "/report", token: "prometheus", wantUser: "prometheus", wantErr: ErrForbidden},
+		"a token of nobody":                               {path: "/metrics", token: "guessed", wantErr: ErrNobody},
+		"a token and no API server":                       {path: "/metrics", token: "prometheus", down: true, wantErr: ErrUnreachable},
+		"an administrator":                                {path: "/report", tls: cluster.sign(t, "kubernetes-admin", []string{"kubeadm:cluster-admins"}, hour, client), wantUser: "kubernetes-admin"},
+		"an administrator and no API server":              {path: "/report", tls: cluster.sign(t, "root", []string{"system:masters"}, hour, client), down: true, wantUser: "root"},
+		"an administrator of another cluster":             {path: "/report", tls: other.sign(t, "root", []string{"system:masters"}, hour, client), wantErr: ErrNobody},
+		"an expired administrator":                        {path: "/report", tls: cluster.sign(t, "root", []string{"system:masters"}, noon.Add(-time.Minute), client), wantErr: ErrNobody},
+		"a server's certificate":                          {path: "/report", tls: cluster.sign(t, "root", []string{"system:masters"}, hour, x509.ExtKeyUsageServerAuth), wantErr: ErrNobody},
+		"an administrator, authority unknown":             {path: "/report", tls: cluster.sign(t, "root", []string{"system:masters"}, hour, client), unknownCA: true, wantErr: ErrNobody},
+		"a token beside a certificate of another cluster": {path: "/metrics", token: "prometheus", tls: other.sign(t, "root", []string{"system:masters"}, hour, client), wantUser: "prometheus"},
+		"a user that may":                                 {path: "/metrics", tls: cluster.sign(t, "operator", nil, hour, client), wantUser: "operator"},
+		"a user that may not":                             {path: "/reports", tls: cluster.sign(t, "operator", nil, hour, client), wantUser: "operator", wantErr: ErrForbidden},
+		"a user and no API server":                        {path: "/metrics", tls: cluster.sign(t, "operator", nil, hour, client), down: true, wantErr: ErrUnreachable},
+		"a kubelet":                                       {path: "/report", tls: cluster.sign(t, "system:node:w1", []string{"system:nodes"}, hour, client), wantUser: "system:node:w1", wantErr: ErrForbidden},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bundle := cluster.bundle

@@ -4,7 +4,23 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/maek-dev/maek/internal/monitor"
 )
+
+// AgentReaderName is the name of the ClusterRole of those who may ask agents, and of its binding.
+const AgentReaderName = "maek-agent-reader"
+
+// agentReader is what those need who ask agents, such as Prometheus. Administrators need nothing.
+func agentReader() *rbacv1.ClusterRole {
+	return &rbacv1.ClusterRole{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
+		ObjectMeta: metav1.ObjectMeta{Name: AgentReaderName, Labels: agentLabels()},
+		Rules: []rbacv1.PolicyRule{{
+			NonResourceURLs: []string{monitor.DiagnosisPath, monitor.MetricsPath, monitor.ReportPath, monitor.ReportsPath}, Verbs: []string{"get"},
+		}},
+	}
+}
 
 // agentAccess is what agents may do in the API: read Nodes, a few Services and their own pods, write the
 // status of Nodes (the policy confines that to the own one), and have the API server say who their callers
