@@ -31,6 +31,7 @@ func New(host monitor.Host) monitor.Monitor {
 
 var keys = []monitor.Key{
 	{Pattern: "kubelet/process/pid", Doc: "Process id of the kubelet, in the host's numbering; absent where none runs."},
+	{Pattern: "kubelet/process/state", Doc: "State of that process's first thread as the kernel has it: R running, S sleeping, D waiting for a device, T stopped, Z ended and not collected."},
 	{Pattern: "kubelet/process/running", Doc: "true or false: whether a process named kubelet is there; at: since when, as far as this monitor has watched."},
 	{Pattern: "kubelet/healthz/outcome", Doc: "How http://127.0.0.1:10248/healthz answers: " + reach.Words},
 	{Pattern: "kubelet/healthz/status", Doc: "HTTP status of that answer; 200 is healthy."},
@@ -89,6 +90,9 @@ func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, erro
 	}
 	if w.pid != 0 {
 		out = append(out, monitor.Int("kubelet/process/pid", w.pid))
+		if state := w.state(); state != "" {
+			out = append(out, monitor.Value("kubelet/process/state", state))
+		}
 	}
 	out = append(out, w.from(monitor.Bool("kubelet/process/running", w.pid != 0)))
 	out = append(out, w.kernel()...)
@@ -146,6 +150,19 @@ func (w *watcher) find() {
 func (w *watcher) named(pid int) bool {
 	name, err := w.host.ReadFile(path.Join("/proc", strconv.Itoa(pid), "comm"), 64)
 	return err == nil && strings.TrimSpace(string(name)) == "kubelet"
+}
+
+// state is the third field of the process's stat, after its name in parentheses (proc_pid_stat(5)).
+func (w *watcher) state() string {
+	stat, err := w.host.ReadFile(path.Join("/proc", strconv.Itoa(w.pid), "stat"), 4<<10)
+	if err != nil {
+		return ""
+	}
+	fields := strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))
+	if len(fields) == 0 {
+		return ""
+	}
+	return fields[0]
 }
 
 // flag returns the value of a flag of the kubelet's command line.

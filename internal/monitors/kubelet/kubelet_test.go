@@ -169,7 +169,7 @@ func TestAHealthyKubelet(t *testing.T) {
 	api := serving(t, http.StatusOK)
 	joined(t, host, api, until)
 	expect(t, look(t, New(host)), map[string]string{
-		"process/running": "true", "process/pid": "162", "healthz/outcome": "answered", "healthz/status": "200", "server/outcome": "answered",
+		"process/running": "true", "process/pid": "162", "process/state": "S", "healthz/outcome": "answered", "healthz/status": "200", "server/outcome": "answered",
 		"config/path": defaultConfig, "config/error": "", "setting/cgroupDriver": "cgroupfs", "setting/clusterDNS": "10.96.0.10", "setting/failCgroupV1": "false",
 		"setting/staticPodPath": "/etc/kubernetes/manifests", "kubeconfig/error": "", "api-server/url": api.URL, "api-server/outcome": "answered", "api-server/status": "200",
 		"client-certificate/path": "/var/lib/kubelet/pki/kubelet-client-current.pem", "client-certificate/not-after": until.UTC().Format(time.RFC3339Nano),

@@ -22,7 +22,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/reference/instrumentation/node-metrics/",
 	Severity: finding.Warning,
 	Machine: append(append(unitKeys(), pathKeys()...),
-		"kubelet/process/running", "kubelet/process/pid", "kubelet/healthz/outcome", "kubelet/healthz/status", "kubelet/healthz/body", "kubelet/healthz/error"),
+		"kubelet/process/running", "kubelet/process/pid", "kubelet/process/state", "kubelet/healthz/outcome", "kubelet/healthz/status", "kubelet/healthz/body", "kubelet/healthz/error"),
 	Causes: []rule.Cause{{Code: "ContainerRuntimeStopped", Via: rule.OnMachine}},
 	Detect: detectKubeletHung,
 })
@@ -49,9 +49,9 @@ func hung(m snapshot.Machine, outcome string, status int64) finding.Finding {
 	f := finding.Finding{
 		Subject: m.Subject("Unit", kubeletUnit), Mechanism: v1alpha1.MechanismHung, Since: m.Since("kubelet/healthz/outcome"),
 		Title: finding.Textf("machine %s: the kubelet runs and does not answer", "머신 %s: kubelet이 실행 중이지만 응답하지 않습니다", m.Node()),
-		Why: finding.Join(" ", finding.Textf("Its process (%s) is there, and its health endpoint does not answer on the machine itself: %s. Its main loop stands still: it waits for a disk, a mount or the container runtime.",
-			"프로세스(%s)는 있지만 머신 안에서 kubelet의 health endpoint가 응답하지 않습니다: %s. 주 루프가 멈춰 있으며 디스크, 마운트, 컨테이너 런타임을 기다리는 상태입니다.",
-			m.Value("kubelet/process/pid"), finding.Quote(m.Value("kubelet/healthz/error"))), pausedEffect()),
+		Why: finding.Join(" ", finding.Textf("Its process (%s) is there, and its health endpoint does not answer on the machine itself: %s.",
+			"프로세스(%s)는 있지만 머신 안에서 kubelet의 health endpoint가 응답하지 않습니다: %s.",
+			m.Value("kubelet/process/pid"), finding.Quote(m.Value("kubelet/healthz/error"))), standstill(m), pausedEffect()),
 		Evidence: []finding.Evidence{m.Evidence("kubelet/healthz/outcome")},
 		Explains: nodeOnly(m),
 		RuledOut: append(append([]finding.Statement{machineUp(m)}, runtimeRuns(m)...), pathOpen(m)...),
@@ -65,10 +65,31 @@ func hung(m snapshot.Machine, outcome string, status int64) finding.Finding {
 			},
 		},
 	}
+	if state := m.Value("kubelet/process/state"); state == stoppedProcess {
+		f.Mechanism = v1alpha1.MechanismStopped
+		f.Title = finding.Textf("machine %s: the kubelet's process was stopped by a signal", "머신 %s: kubelet 프로세스가 signal로 정지되었습니다", m.Node())
+		f.Evidence = append(f.Evidence, m.Evidence("kubelet/process/state"))
+		f.Remedies.Now = []finding.Remedy{{Text: finding.Text{EN: "let it go on", KO: "계속 실행되게 합니다"}, Command: "kill -CONT $(pidof kubelet)", Machine: m.Node()}}
+	}
 	if outcome == "answered" {
 		f.Title = finding.Textf("machine %s: the kubelet says that it is unhealthy", "머신 %s: kubelet이 비정상이라고 응답합니다", m.Node())
 		f.Why = finding.Join(" ", finding.Textf("Its health endpoint answers %d: %s.", "health endpoint의 응답은 %d입니다: %s.", status, finding.Quote(m.Value("kubelet/healthz/body"))), pausedEffect())
 		f.Evidence = append(f.Evidence, m.Evidence("kubelet/healthz/status"), m.Evidence("kubelet/healthz/body"))
 	}
 	return f
+}
+
+// stoppedProcess is the kernel's word for a process that a signal or a debugger holds (proc_pid_stat(5)).
+const stoppedProcess = "T"
+
+// standstill says why a process makes no progress, as far as its state tells.
+func standstill(m snapshot.Machine) finding.Text {
+	switch m.Value("kubelet/process/state") {
+	case stoppedProcess:
+		return finding.Text{EN: "The kernel has it as stopped: somebody sent it SIGSTOP, or a debugger holds it.", KO: "커널이 정지 상태로 보고합니다. SIGSTOP을 받았거나 디버거가 잡고 있습니다."}
+	case "D":
+		return finding.Text{EN: "It waits in the kernel for a device: a disk or a mount does not answer.", KO: "커널 안에서 장치를 기다리고 있습니다. 디스크나 마운트가 응답하지 않습니다."}
+	default:
+		return finding.Text{EN: "It makes no progress: most often it waits for a disk, a mount or the container runtime.", KO: "진행하지 못하고 있습니다. 대개 디스크, 마운트, 컨테이너 런타임을 기다리는 상태입니다."}
+	}
 }
