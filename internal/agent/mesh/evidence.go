@@ -75,7 +75,7 @@ func keys() []monitor.Key {
 		out = append(out,
 			monitor.Key{Pattern: pattern("mesh/peer/*/%s-in-age", name), Doc: "seconds since the last of its " + what + " came over the " + over + "; -1 where none ever did"},
 			monitor.Key{Pattern: pattern("mesh/peer/*/%s-in-loss", name), Doc: "part of its latest " + what + " over the " + over + " that did not come, 0 to 1; absent where nothing can be said. At: when the last one came, where some are missing"},
-			monitor.Key{Pattern: pattern("mesh/peer/*/%s-out-loss", name), Doc: "the same in the other direction, as the peer says in its beacons; absent where it has not for 20 s"},
+			monitor.Key{Pattern: pattern("mesh/peer/*/%s-out-loss", name), Doc: "the same in the other direction, as the peer says in its beacons; absent where it has not for 10 s"},
 		)
 		if beacon.Stream(s).Big() {
 			out = append(out, monitor.Key{Pattern: pattern("mesh/peer/*/%s-size", name), Doc: "bytes in a packet of them, IP header included"})

@@ -14,7 +14,7 @@ import (
 // How long what is known of a peer counts.
 const (
 	// toldFor is how long what a peer says in its beacons about ours is believed.
-	toldFor = 20 * time.Second
+	toldFor = 10 * time.Second
 	// keepLost is how many peers stay watched, beyond the plan, since something is wrong with them: a
 	// broken pair of a large cluster would otherwise be seen for a minute in an hour.
 	keepLost = 16
