@@ -29,6 +29,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://etcd.io/docs/v3.6/tuning/#disk",
 	Severity: finding.Warning,
 	Needs:    []rule.Need{rule.Any[*corev1.Pod](), rule.Optional[*coordinationv1.Lease]()},
+	Machine:  []snapshot.EvidenceKey{"etcd/metrics/*"},
 	Causes:   []rule.Cause{{Code: "EtcdSlowDisk", Via: rule.Itself}},
 	Detect:   detectEtcdSlow,
 })
@@ -94,6 +95,7 @@ func detectEtcdSlow(p *rule.Pass) {
 				}}},
 			},
 		}
+		f.RuledOut = fastDisk(p, pod.Spec.NodeName)
 		p.Report(f)
 	}
 	if unread > 0 || len(pods) == 0 {
@@ -102,6 +104,23 @@ func detectEtcdSlow(p *rule.Pass) {
 			KO: "etcd가 느릴 때처럼 읽기 또는 leader가 실패했지만 모든 member의 로그를 읽지는 못했습니다",
 		})
 	}
+}
+
+// fastDisk excludes the disk, where the member's machine measured that it is fast enough.
+func fastDisk(p *rule.Pass, node string) []finding.Statement {
+	const k = "etcd/metrics/fsync-p99"
+	m, ok := p.Machine(node)
+	if !ok {
+		return nil
+	}
+	fsync, ok := m.Float(k)
+	if !ok || fsync >= lateFsync {
+		return nil
+	}
+	return []finding.Statement{{
+		Text:     finding.Textf("its disk: 99 of 100 writes to its log took up to %s", "디스크: WAL 쓰기의 99%%가 %s 안에 끝났습니다", seconds(fsync)),
+		Evidence: []finding.Evidence{m.Evidence(k)},
+	}}
 }
 
 // suspicious tells whether anything shows for a slow etcd.
