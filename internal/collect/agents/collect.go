@@ -29,6 +29,8 @@ const (
 	maxAsked = 3
 	// maxTries is how many agents are tried until one answers.
 	maxTries = 5
+	// headStart is how long the first agent is waited for alone.
+	headStart = time.Second
 	// leastPatience is what any agent has to begin its answer.
 	leastPatience = time.Second
 	// connectTime bounds reaching one address of one agent, where several are tried in turn.
@@ -128,6 +130,8 @@ type collector struct {
 	errors map[string]string
 	// asked are the nodes whose agents answered, and tried all that were to.
 	asked []string
+	// begun is closed when the first of them did.
+	begun chan struct{}
 	tried map[string]bool
 	// odd is what was wrong with what an agent told, by its node.
 	odd map[string]string
@@ -139,7 +143,7 @@ func newCollector(cfg *rest.Config, keys []snapshot.EvidenceKey, s seen, dial di
 	c := &collector{
 		cfg: cfg, keys: keys, seen: s, dial: dial, patience: DefaultTime / 2, nodes: map[string]bool{},
 		cleaner: cleaner{texts: map[string]string{}}, reports: map[string]snapshot.MachineReport{}, missing: map[string]bool{},
-		errors: map[string]string{}, tried: map[string]bool{}, odd: map[string]string{}, left: maxBytes,
+		errors: map[string]string{}, begun: make(chan struct{}), tried: map[string]bool{}, odd: map[string]string{}, left: maxBytes,
 	}
 	for _, n := range s.nodes {
 		c.nodes[n] = true
@@ -150,34 +154,21 @@ func newCollector(cfg *rest.Config, keys []snapshot.EvidenceKey, s seen, dial di
 	return c
 }
 
-// run asks a first agent that answers for everything, and then two more at once for what that one could
-// not reach: those on the machines in question, which see the other side of a cut.
+// run asks a first agent that answers for everything, and then, or once that one keeps waiting for
+// somebody, two more at once for what is missing: those on the machines in question, which see the other
+// side of a cut.
 func (c *collector) run(ctx context.Context) {
-	var failure error
-	for range maxTries {
-		a, ok := c.next()
-		if !ok || ctx.Err() != nil {
-			break
-		}
-		err := c.ask(ctx, a, c.patience)
-		if err == nil {
-			failure = nil
-			break
-		}
-		c.patience = max(c.patience/2, leastPatience)
-		failure = fmt.Errorf("the agent of %s: %w", a.Node, err)
-		c.note(a.Node, err)
-		if errors.Is(err, errForbidden) {
-			break
-		}
-	}
-	if len(c.asked) == 0 {
-		if failure == nil {
-			failure = errors.New("none of the agents is ready")
-		}
-		c.fail(words(failure.Error()))
+	first, err := c.begin(ctx)
+	if err != nil {
+		c.fail(words(err.Error()))
 		return
 	}
+	head := time.NewTimer(headStart)
+	select {
+	case <-first:
+	case <-head.C:
+	}
+	head.Stop()
 	var wg sync.WaitGroup
 	for range maxAsked - 1 {
 		a, ok := c.next()
@@ -191,6 +182,37 @@ func (c *collector) run(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+	<-first
+}
+
+// begin tries agents until one begins to answer, and returns a channel that is closed when it has ended.
+func (c *collector) begin(ctx context.Context) (<-chan struct{}, error) {
+	failure := errors.New("none of the agents is ready")
+	for range maxTries {
+		a, ok := c.next()
+		if !ok || ctx.Err() != nil {
+			break
+		}
+		ended, failed := make(chan struct{}), make(chan error, 1)
+		go func() {
+			defer close(ended)
+			if err := c.ask(ctx, a, c.patience); err != nil {
+				failed <- err
+			}
+		}()
+		select {
+		case <-c.begun:
+			return ended, nil
+		case err := <-failed:
+			failure = fmt.Errorf("the agent of %s: %w", a.Node, err)
+			c.note(a.Node, err)
+			if errors.Is(err, errForbidden) {
+				return nil, failure
+			}
+		}
+		c.patience = max(c.patience/2, leastPatience)
+	}
+	return nil, failure
 }
 
 // next is the agent to ask next: one whose own machine is not known yet, before all others.
@@ -243,7 +265,9 @@ func (c *collector) ask(parent context.Context, a Agent, patience time.Duration)
 	}
 	defer func() { _ = body.Close() }()
 	c.mu.Lock()
-	c.asked = append(c.asked, a.Node)
+	if c.asked = append(c.asked, a.Node); len(c.asked) == 1 {
+		close(c.begun)
+	}
 	c.mu.Unlock()
 	err = readLines(&metered{r: body, c: c}, func(t told) bool { return c.take(a.Node, t) })
 	if err != nil {
