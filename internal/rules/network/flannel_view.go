@@ -50,6 +50,9 @@ type holder struct {
 	changing bool
 	// said is where all this was read.
 	said finding.Evidence
+	// route is the key under which other machines tell their route to the subnet. Each of many machines looks
+	// for each of many holders, so that it is made once.
+	route snapshot.EvidenceKey
 }
 
 // name of a holder for people.
@@ -251,6 +254,9 @@ func remembered(m snapshot.Machine) []holder {
 }
 
 func sortHolders(holders []holder) {
+	for i, h := range holders {
+		holders[i].route = snapshot.KeyOf("overlay", "route", h.subnet.String())
+	}
 	slices.SortFunc(holders, func(a, b holder) int {
 		return cmp.Or(a.subnet.Addr().Compare(b.subnet.Addr()), cmp.Compare(a.subnet.Bits(), b.subnet.Bits()), cmp.Compare(a.name(), b.name()))
 	})

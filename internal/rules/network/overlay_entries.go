@@ -15,6 +15,8 @@ import (
 type entryKind struct {
 	// what it is, for people; in Korean as the subject of a sentence.
 	what finding.Text
+	// table is the pattern of all such entries.
+	table snapshot.EvidenceKey
 	// key under which a machine tells of it, and what a peer's should be.
 	key    func(own, peer holder) snapshot.EvidenceKey
 	should func(own, peer holder) string
@@ -36,20 +38,24 @@ type wrongEntry struct {
 // wrongEntries are the peers whose entries of one kind a machine lacks or has wrong.
 func wrongEntries(m snapshot.Machine, o overlay, kind entryKind) []wrongEntry {
 	var out []wrongEntry
-	for _, peer := range o.peers() {
-		if peer.changing || peer.backend != o.own.backend || peer.backend != "vxlan" && peer.backend != "host-gw" {
+	routes := valuesOf(m, routePattern)
+	entries := routes
+	if kind.table != routePattern {
+		entries = valuesOf(m, kind.table)
+	}
+	for _, peer := range o.holders {
+		if peer.subnet == o.own.subnet || peer.changing || peer.backend != o.own.backend || peer.backend != "vxlan" && peer.backend != "host-gw" {
 			continue
 		}
-		route := m.Value(snapshot.KeyOf("overlay", "route", peer.subnet.String()))
 		// Between machines of one network vxlan may go around the overlay (DirectRouting), as host-gw always does.
-		if leads(route, "via "+peer.publicIP) {
+		if leads(routes[peer.route], "via "+peer.publicIP) {
 			continue
 		}
 		key := kind.key(*o.own, peer)
 		if key == "" {
 			continue
 		}
-		value := m.Value(key)
+		value := entries[key]
 		if !kind.right(*o.own, peer, value) {
 			out = append(out, wrongEntry{peer, key, value})
 		}
@@ -57,12 +63,24 @@ func wrongEntries(m snapshot.Machine, o overlay, kind entryKind) []wrongEntry {
 	return out
 }
 
+// routePattern fits the keys of all routes to pods.
+const routePattern snapshot.EvidenceKey = "overlay/route/*"
+
+// valuesOf are a machine's values whose keys fit a pattern.
+func valuesOf(m snapshot.Machine, pattern snapshot.EvidenceKey) map[snapshot.EvidenceKey]string {
+	found := m.Select(pattern)
+	out := make(map[snapshot.EvidenceKey]string, len(found))
+	for _, e := range found {
+		out[e.Key] = e.Value
+	}
+	return out
+}
+
 // routeKind is the route to a peer's pods.
 var routeKind = entryKind{
-	what: finding.Text{EN: "route", KO: "route가"},
-	key: func(_, peer holder) snapshot.EvidenceKey {
-		return snapshot.KeyOf("overlay", "route", peer.subnet.String())
-	},
+	what:  finding.Text{EN: "route", KO: "route가"},
+	table: routePattern,
+	key:   func(_, peer holder) snapshot.EvidenceKey { return peer.route },
 	should: func(own, peer holder) string {
 		if own.backend == "host-gw" {
 			return "via " + peer.publicIP
@@ -83,7 +101,8 @@ var routeKind = entryKind{
 
 // neighbourKind is the hardware address of a peer's VXLAN device.
 var neighbourKind = entryKind{
-	what: finding.Text{EN: "neighbour entry", KO: "neighbour 항목이"},
+	table: "overlay/neighbour/*/*",
+	what:  finding.Text{EN: "neighbour entry", KO: "neighbour 항목이"},
 	key: func(own, peer holder) snapshot.EvidenceKey {
 		if own.backend != "vxlan" {
 			return ""
@@ -102,7 +121,8 @@ var neighbourKind = entryKind{
 
 // forwardingKind is the machine behind the hardware address of a peer's VXLAN device.
 var forwardingKind = entryKind{
-	what: finding.Text{EN: "forwarding entry", KO: "forwarding 항목이"},
+	table: "overlay/forwarding/*/*",
+	what:  finding.Text{EN: "forwarding entry", KO: "forwarding 항목이"},
 	key: func(own, peer holder) snapshot.EvidenceKey {
 		if own.backend != "vxlan" {
 			return ""
