@@ -2,7 +2,7 @@
 // memory. All agents run in this process, each with a UDP socket of its own on a loopback address; greetings
 // are answered in memory, so that what is left out is TLS.
 //
-//	go test -run '^$' -bench . -benchtime 60s ./bench/mesh
+//	go test -run '^$' -bench . -benchtime 1x ./bench/mesh
 package mesh
 
 import (
@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -89,11 +90,11 @@ type socket struct {
 }
 
 func (a *agent) listen(ctx context.Context, port int) (mesh.Conn, error) {
-	conn, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp4", netip.AddrPortFrom(a.Self().Addresses[0], uint16(port)).String()) //nolint:gosec // a port
+	conn, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp4", netip.AddrPortFrom(a.Self().Addresses[0], uint16(port)).String())
 	if err != nil {
 		return nil, err
 	}
-	return socket{conn.(*net.UDPConn), a.c}, nil //nolint:errcheck // it is one
+	return socket{conn.(*net.UDPConn), a.c}, nil
 }
 
 func (s socket) Send(packet []byte, to netip.AddrPort) error {
@@ -109,12 +110,7 @@ func (s socket) Receive(buffer []byte) (int, netip.AddrPort, error) {
 }
 
 func (a *agent) client(p peer.Peer, _ netip.Addr) *http.Client {
-	var there *agent
-	for _, o := range a.c.agents {
-		if o.Self().UID == p.UID {
-			there = o
-		}
-	}
+	there := a.c.agents[slices.IndexFunc(a.c.peers, func(o peer.Peer) bool { return o.UID == p.UID })]
 	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		w := httptest.NewRecorder()
 		there.mesh.Handler().ServeHTTP(w, r.WithContext(peer.WithCaller(r.Context(), a.Self())))

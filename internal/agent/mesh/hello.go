@@ -229,7 +229,7 @@ func (m *Mesh) request(ctx context.Context, to peer.Peer, at netip.Addr, method,
 		m.differs(to, response.Header.Get(versionHeader))
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, &here.Failure{Text: fmt.Sprintf("it answered %s: %s", response.Status, strings.TrimSpace(string(data[:min(len(data), 200)])))}
+		return nil, &here.FailureError{Text: fmt.Sprintf("it answered %s: %s", response.Status, strings.TrimSpace(string(data[:min(len(data), 200)])))}
 	}
 	return data, nil
 }

@@ -16,6 +16,7 @@ import (
 // TestRealFaultsNameTheirSide breaks a real overlay in every way that is known to happen, and lets the
 // rules judge the reports of the agents on it.
 func TestRealFaultsNameTheirSide(t *testing.T) {
+	t.Parallel()
 	nft := func(m *machine, hook, expression string) string {
 		return fmt.Sprintf("nft add table inet maek ; add chain inet maek %[2]s { type filter hook %[2]s priority -300 ; } ; add rule inet maek %[2]s %[3]s drop", m.name, hook, expression)
 	}

@@ -145,7 +145,7 @@ func must(t *testing.T, command string) {
 }
 
 func run(name string, arguments ...string) error {
-	out, err := exec.Command(name, arguments...).CombinedOutput() //nolint:noctx // it ends by itself
+	out, err := exec.Command(name, arguments...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(arguments, " "), err, out)
 	}

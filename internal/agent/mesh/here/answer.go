@@ -34,17 +34,17 @@ const (
 	Error = "error"
 )
 
-// Failure is an answer that says that who answers fails, or refuses what was asked.
-type Failure struct{ Text string }
+// FailureError is an answer that says that who answers fails, or refuses what was asked.
+type FailureError struct{ Text string }
 
-func (f *Failure) Error() string { return f.Text }
+func (f *FailureError) Error() string { return f.Text }
 
 // Word tells what became of a request that ended with an error; OK for none.
 func Word(err error) string {
 	if err == nil {
 		return OK
 	}
-	if _, ok := errors.AsType[*Failure](err); ok {
+	if _, ok := errors.AsType[*FailureError](err); ok {
 		return Failing
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {

@@ -220,7 +220,7 @@ func lookUp(ctx context.Context, protocol string, t Target, domain string) error
 	}
 	// A cluster whose only family is IPv6 has no A record of the name; that is an answer too.
 	if answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
-		return &Failure{fmt.Sprintf("looking up %s: the server answers %s", name, dns.RcodeToString[answer.Rcode])}
+		return &FailureError{fmt.Sprintf("looking up %s: the server answers %s", name, dns.RcodeToString[answer.Rcode])}
 	}
 	return nil
 }
@@ -247,7 +247,7 @@ func live(ctx context.Context, t Target, roots *x509.CertPool) error {
 	case http.StatusOK, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
 		return nil
 	}
-	return &Failure{"GET /livez: " + response.Status}
+	return &FailureError{"GET /livez: " + response.Status}
 }
 
 // DNS are the states of servers of cluster DNS, and API those of API servers, by address.

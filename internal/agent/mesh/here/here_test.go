@@ -12,6 +12,9 @@ import (
 	"github.com/miekg/dns"
 )
 
+// now is a clock that stands: these tests measure no time.
+func now() time.Time { return time.Unix(1700000000, 0) }
+
 // startDNS serves DNS on a loopback address over both protocols.
 func startDNS(t *testing.T, answer dns.HandlerFunc) netip.AddrPort {
 	t.Helper()
@@ -57,6 +60,7 @@ func closedPort(t *testing.T) netip.AddrPort {
 }
 
 func TestServersOfClusterDNSAreToldApart(t *testing.T) {
+	t.Parallel()
 	silent, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +79,7 @@ func TestServersOfClusterDNSAreToldApart(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := New(func() Targets { return Targets{DNS: []Target{{Address: tc.at, Node: "w1"}}} }, time.Now)
+			w := New(func() Targets { return Targets{DNS: []Target{{Address: tc.at, Node: "w1"}}} }, now)
 			w.Once(t.Context())
 			s := w.DNS()[0]
 			if s.UDP.Answer != tc.udp || s.TCP.Answer != tc.tcp {
@@ -119,7 +123,7 @@ func TestAPIServersAreToldApart(t *testing.T) {
 		"nobody listens":                             {closedPort(t), liveRoots, Refused},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := New(func() Targets { return Targets{API: []Target{{Address: tc.at}}, Roots: tc.roots} }, time.Now)
+			w := New(func() Targets { return Targets{API: []Target{{Address: tc.at}}, Roots: tc.roots} }, now)
 			w.Once(t.Context())
 			if got := w.API()[0].TCP; got.Answer != tc.want {
 				t.Errorf("%q (%s), want %q", got.Answer, got.Problem, tc.want)
@@ -131,7 +135,7 @@ func TestAPIServersAreToldApart(t *testing.T) {
 func TestTheLastAPIServerIsAskedAfterItLeftItsEndpoints(t *testing.T) {
 	at := closedPort(t)
 	known := []Target{{Address: at, Node: "cp1"}}
-	w := New(func() Targets { return Targets{API: known, Roots: x509.NewCertPool()} }, time.Now)
+	w := New(func() Targets { return Targets{API: known, Roots: x509.NewCertPool()} }, now)
 	w.Once(t.Context())
 	known = nil
 	w.Once(t.Context())
