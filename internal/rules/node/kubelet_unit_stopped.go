@@ -15,13 +15,13 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Doc: finding.Text{
 		EN: "systemd says, on the machine itself, that kubelet.service does not run and that nothing will start it: it was stopped by hand, or not started at boot. It is known at once, " +
-			"long before the node's Lease runs out. A kubelet that ends after each start is KubeletCannotStart; one that systemd starts again just now, and machines whose kubelet runs within another program (k3s), are left alone.",
+			"long before the node's Lease runs out. A kubelet that ends after each start is KubeletCannotStart; one that systemd starts again just now, machines whose kubelet runs within another program (k3s), and machines that never joined a cluster, are left alone.",
 		KO: "머신의 systemd에 따르면 kubelet.service가 실행 중이 아니며 다시 시작할 것도 없습니다. 수동으로 중지했거나 부팅할 때 시작되지 않은 것입니다. 노드의 Lease가 만료되기 훨씬 전에 바로 알 수 있습니다. " +
-			"시작할 때마다 종료되는 kubelet은 KubeletCannotStart입니다. systemd가 지금 다시 시작하는 중인 kubelet과, kubelet이 다른 프로그램 안에서 실행되는 머신(k3s)은 대상이 아닙니다.",
+			"시작할 때마다 종료되는 kubelet은 KubeletCannotStart입니다. systemd가 지금 다시 시작하는 중인 kubelet과, kubelet이 다른 프로그램 안에서 실행되는 머신(k3s), 클러스터에 참여한 적 없는 머신은 대상이 아닙니다.",
 	},
 	Link:     "https://kubernetes.io/docs/reference/command-line-tools-reference/kubelet/",
 	Severity: finding.Warning,
-	Machine:  append(append(unitKeys(), pathKeys()...), "kubelet/process/running"),
+	Machine:  append(append(unitKeys(), pathKeys()...), "kubelet/process/running", "kubelet/kubeconfig/path"),
 	Detect:   detectKubeletUnitStopped,
 })
 
@@ -30,6 +30,9 @@ func detectKubeletUnitStopped(p *rule.Pass) {
 		u, ok := unitOn(m, kubeletUnit)
 		if !ok || !u.stopped() || u.value("result") != "success" && u.failed() || m.True("kubelet/process/running") {
 			continue
+		}
+		if m.Value("kubelet/kubeconfig/path") == "" && u.value("file-state") != "enabled" {
+			continue // Installed on a machine that never joined a cluster.
 		}
 		p.Report(unitStopped(m, u))
 	}
