@@ -43,6 +43,9 @@ func flannelLeaseExpiring(p *rule.Pass) {
 	// A machine's own word about its lease goes before that of others.
 	for _, own := range []bool{true, false} {
 		for _, m := range p.Machines() {
+			if m.Value("flannel/store") != "etcd" {
+				continue
+			}
 			margin := int64(defaultMargin)
 			if n, ok := m.Int("flannel/setting/subnet-lease-renew-margin"); ok {
 				margin = n

@@ -50,16 +50,23 @@ type holder struct {
 	changing bool
 	// said is where all this was read.
 	said finding.Evidence
-	// route is the key under which other machines tell their route to the subnet. Each of many machines looks
-	// for each of many holders, so that it is made once.
-	route snapshot.EvidenceKey
+	// gateway is the subnet's own address, by which others send; link the name of the VXLAN device; and route
+	// the key under which others tell their route. Each of many machines looks for each of many holders, so
+	// that they are made once.
+	gateway, link string
+	route         snapshot.EvidenceKey
 }
 
 // name of a holder for people.
 func (h holder) name() string { return cmp.Or(h.node, h.publicIP) }
 
 // device is the name of its VXLAN device.
-func (h holder) device() string { return "flannel." + itoa(h.vni) }
+func (h holder) device() string {
+	if h.link != "" {
+		return h.link
+	}
+	return "flannel." + itoa(h.vni)
+}
 
 // overlay is flannel's network as one machine can know it.
 type overlay struct {
@@ -255,6 +262,7 @@ func remembered(m snapshot.Machine) []holder {
 
 func sortHolders(holders []holder) {
 	for i, h := range holders {
+		holders[i].gateway, holders[i].link = h.subnet.Addr().String(), "flannel."+itoa(h.vni)
 		holders[i].route = snapshot.KeyOf("overlay", "route", h.subnet.String())
 	}
 	slices.SortFunc(holders, func(a, b holder) int {

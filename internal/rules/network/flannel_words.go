@@ -73,15 +73,25 @@ func daemonState(m snapshot.Machine) (text finding.Text, evidence []finding.Evid
 // leads tells whether one of a prefix's routes has all of some words.
 func leads(route string, words ...string) bool {
 	for way := range strings.SplitSeq(route, ", ") {
-		fields, all := " "+way+" ", true
+		all := true
 		for _, w := range words {
-			all = all && strings.Contains(fields, " "+w+" ")
+			all = all && hasWords(way, w)
 		}
 		if all {
 			return true
 		}
 	}
 	return false
+}
+
+// hasWords tells whether words stand in a text as such, and not as part of longer ones.
+func hasWords(text, words string) bool {
+	at := strings.Index(text, words)
+	if at < 0 {
+		return false
+	}
+	end := at + len(words)
+	return (at == 0 || text[at-1] == ' ') && (end == len(text) || text[end] == ' ') || hasWords(text[at+1:], words)
 }
 
 // flannelStopped ties what flanneld would have written, or would write when it starts, to its unit.

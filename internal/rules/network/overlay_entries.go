@@ -47,18 +47,16 @@ func wrongEntries(m snapshot.Machine, o overlay, kind entryKind) []wrongEntry {
 		if peer.subnet == o.own.subnet || peer.changing || peer.backend != o.own.backend || peer.backend != "vxlan" && peer.backend != "host-gw" {
 			continue
 		}
-		// Between machines of one network vxlan may go around the overlay (DirectRouting), as host-gw always does.
-		if leads(routes[peer.route], "via "+peer.publicIP) {
-			continue
-		}
 		key := kind.key(*o.own, peer)
 		if key == "" {
 			continue
 		}
 		value := entries[key]
-		if !kind.right(*o.own, peer, value) {
-			out = append(out, wrongEntry{peer, key, value})
+		// Between machines of one network vxlan may go around the overlay (DirectRouting), as host-gw always does.
+		if kind.right(*o.own, peer, value) || leads(routes[peer.route], "via "+peer.publicIP) {
+			continue
 		}
+		out = append(out, wrongEntry{peer, key, value})
 	}
 	return out
 }
@@ -88,7 +86,7 @@ var routeKind = entryKind{
 		return "via " + peer.subnet.Addr().String() + " dev " + own.device() + " onlink"
 	},
 	right: func(own, peer holder, value string) bool {
-		return own.backend == "vxlan" && leads(value, "via "+peer.subnet.Addr().String(), "dev "+own.device())
+		return own.backend == "vxlan" && leads(value, "via "+peer.gateway, "dev "+own.device())
 	},
 	mend: func(own, peer holder) string {
 		if own.backend == "host-gw" {
@@ -107,11 +105,12 @@ var neighbourKind = entryKind{
 		if own.backend != "vxlan" {
 			return ""
 		}
-		return snapshot.KeyOf("overlay", "neighbour", own.device(), peer.subnet.Addr().String())
+		return snapshot.KeyOf("overlay", "neighbour", own.device(), peer.gateway)
 	},
 	should: func(_, peer holder) string { return peer.mac + " permanent" },
 	right: func(_, peer holder, value string) bool {
-		return strings.HasPrefix(strings.ToLower(value), peer.mac+" ")
+		mac, _, _ := strings.Cut(value, " ")
+		return strings.EqualFold(mac, peer.mac)
 	},
 	mend: func(own, peer holder) string {
 		return "ip neigh replace " + peer.subnet.Addr().String() + " lladdr " + peer.mac + " dev " + own.device() + " nud permanent"
@@ -131,7 +130,7 @@ var forwardingKind = entryKind{
 	},
 	should: func(_, peer holder) string { return peer.publicIP },
 	right: func(_, peer holder, value string) bool {
-		return slices.Contains(strings.Fields(value), peer.publicIP)
+		return value == peer.publicIP || slices.Contains(strings.Fields(value), peer.publicIP)
 	},
 	mend: func(own, peer holder) string {
 		return "bridge fdb replace " + peer.mac + " dev " + own.device() + " dst " + peer.publicIP + " self permanent"

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"maps"
 	"net/netip"
 	"strings"
 
@@ -33,35 +34,42 @@ type staleRoute struct {
 
 func overlayEntryStale(p *rule.Pass) {
 	v := readFlannel(p)
+	known := v.known()
 	for _, m := range p.Machines() {
 		o := v.of(m)
 		if o.own == nil || !o.whole || o.own.backend != "vxlan" || !m.Looked("overlay") {
 			continue
 		}
-		if stale := staleRoutes(m, o, v.known()); len(stale) > 0 {
+		if stale := staleRoutes(m, o, known); len(stale) > 0 {
 			p.Report(staleRoutesFinding(m, o, stale))
 		}
 	}
 }
 
 // known are the subnets of all Nodes, whether flannel has announced them or not.
-func (v *flannelView) known() map[netip.Prefix]bool {
-	out := map[netip.Prefix]bool{}
+func (v *flannelView) known() map[snapshot.EvidenceKey]bool {
+	out := map[snapshot.EvidenceKey]bool{}
 	for _, n := range podRanges(v.pass.Snapshot) {
-		out[n] = true
+		out[snapshot.KeyOf("overlay", "route", n.String())] = true
 	}
 	return out
 }
 
-func staleRoutes(m snapshot.Machine, o overlay, known map[netip.Prefix]bool) []staleRoute {
-	live := map[netip.Prefix]bool{}
-	for _, h := range o.holders {
-		live[h.subnet] = true
+// staleRoutes are a machine's routes through flannel's device to what is no known subnet.
+func staleRoutes(m snapshot.Machine, o overlay, known map[snapshot.EvidenceKey]bool) []staleRoute {
+	if m.Value("flannel/store") == "etcd" {
+		known = maps.Clone(known)
+		for _, h := range o.holders {
+			known[h.route] = true
+		}
 	}
 	var out []staleRoute
-	for _, e := range m.Select("overlay/route/*") {
+	for _, e := range m.Select(routePattern) {
+		if known[e.Key] {
+			continue
+		}
 		prefix, err := netip.ParsePrefix(e.Key.Segments()[2])
-		if err != nil || live[prefix] || known[prefix] || !leads(e.Value, "dev "+o.own.device()) || !strings.Contains(e.Value, "via ") {
+		if err != nil || !leads(e.Value, "dev "+o.own.device()) || !strings.Contains(e.Value, "via ") {
 			continue
 		}
 		r := staleRoute{prefix: prefix, value: e.Value}
