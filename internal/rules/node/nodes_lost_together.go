@@ -38,9 +38,16 @@ var _ = Catalog.Add(rule.Rule{
 	Causes: []rule.Cause{
 		{Code: "LeasesNotRenewed", Via: rule.Cluster},
 		{Code: "ApiServerOverloaded", Via: rule.Cluster, Holds: critical},
+		{Code: "NetworkPartitioned", Via: rule.Cluster, Holds: harmsAll},
+		{Code: "ApiServerUnreachableFromMachine", Via: rule.Cluster, Holds: harmsAll},
 	},
 	Detect: detectNodesLostTogether,
 })
+
+// harmsAll tells whether a cause claims every node that an effect does.
+func harmsAll(_ *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	return !slices.ContainsFunc(effect.Explains, func(node finding.Subject) bool { return !slices.Contains(cause.Explains, node) })
+}
 
 func detectNodesLostTogether(p *rule.Pass) {
 	groups := lostAtOnce(slices.DeleteFunc(losses(p), func(l loss) bool { return toldThere(p, l) }))
