@@ -39,13 +39,3 @@ var network = part{
 		},
 	},
 }
-
-// storage is what iscsiadm -m session, multipath -l and nfsstat -m tell.
-var storage = part{
-	name: "storage", prefixes: []string{"iscsi", "multipath", "nfs"}, monitors: []string{"iscsi", "multipath", "nfs", "storage"},
-	tables: []table{
-		listed(label("iSCSI", "iSCSI"), "iscsi"),
-		listed(label("Multipath", "multipath"), "multipath"),
-		listed(label("NFS", "NFS"), "nfs"),
-	},
-}

@@ -93,6 +93,46 @@ func TestNothingIsKeptBack(t *testing.T) {
 	}
 }
 
+// TestStorage holds what the lab has no devices for.
+func TestStorage(t *testing.T) {
+	at := metav1.NewTime(time.Date(2026, 3, 2, 2, 20, 0, 0, time.UTC))
+	r := snapshot.MachineReport{Node: "w1", ObservedAt: at, Evidence: []snapshot.MachineEvidence{
+		{Key: "iscsi/session/session1/state", Value: "FAILED", At: &at},
+		{Key: "iscsi/session/session1/target", Value: "iqn.2026-01.com.example:disks"},
+		{Key: "iscsi/session/session1/device/sda", Value: "blocked"},
+		{Key: "iscsi/session/session1/device/sdb", Value: "blocked"},
+		{Key: snapshot.KeyOf("iscsi", "record", "iqn.2026-01.com.example:disks", "10.0.0.9:3260"), Value: "automatic"},
+		{Key: "multipath/map/mpatha/paths", Value: "2"},
+		{Key: "multipath/map/mpatha/usable", Value: "1"},
+		{Key: "multipath/map/mpatha/path/sda", Value: "faulty"},
+		{Key: snapshot.KeyOf("nfs", "mount", "/mnt/data", "server"), Value: "10.0.0.8"},
+		{Key: "nfs/server/10.0.0.8/stuck", Value: "true", At: &at},
+	}}
+	want := `iSCSI sessions
+SESSION   STATE   SINCE        TARGET                         DISKS
+session1  FAILED  02:20 (0 s)  iqn.2026-01.com.example:disks  sda blocked, sdb blocked
+
+iSCSI records
+TARGET                         PORTAL         AT START
+iqn.2026-01.com.example:disks  10.0.0.9:3260  automatic
+
+Multipath devices
+NAME    USABLE  OF  PATHS
+mpatha  1       2   sda faulty
+
+NFS mounts
+MOUNTED AT  SERVER
+/mnt/data   10.0.0.8
+
+NFS servers
+SERVER    STUCK            SINCE
+10.0.0.8  DOES NOT ANSWER  02:20 (0 s)
+`
+	if diff := cmp.Diff(want, printed(t, r, "storage", report.Options{})); diff != "" {
+		t.Errorf("storage (-want +got):\n%s", diff)
+	}
+}
+
 // TestEveryPartHasTables holds that each name of --show prints something of a whole machine, but for
 // those of devices that the recorded one has not.
 func TestEveryPartHasTables(t *testing.T) {
