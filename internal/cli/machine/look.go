@@ -76,9 +76,18 @@ func (o *Options) look(ctx context.Context, inv *invocation.Invocation, others b
 	return l, nil
 }
 
-// remembering are the monitors whose evidence grows with the time that they have watched: the agent,
-// which has watched for longer, knows more.
-var remembering = map[string]bool{"logs": true, "reboots": true, "filesystems": true, "oom": true}
+// remembering are the monitors whose evidence is what they saw over time: the agent, which has watched
+// for longer, knows more.
+var remembering = map[string]bool{"logs": true, "reboots": true}
+
+// history are values of other monitors of which the same holds: what was counted, or seen to begin, since
+// the monitor has watched.
+var history = []snapshot.EvidenceKey{
+	"unit/*/failing-since", "unit/*/restarts-10m", "filesystem/*/bytes-per-hour", "multipath/map/*/paths-seen",
+	"oom/recent", "oom/cgroup/*/recent", "oom/cgroup/*/recent-at-own-limit",
+	"etcd/metrics/leader-changes-lately", "etcd/metrics/proposals-failed-lately", "etcd/metrics/slow-applies-lately",
+	"etcd/metrics/heartbeats-late-lately", "etcd/compaction/unchanged", "etcd/compaction/writes",
+}
 
 // merge makes one report of what was read just now and what the agent knows. What both have is taken as
 // it was read now, except from monitors that remember; what could not be read now is taken from the agent.
@@ -118,10 +127,38 @@ func merge(now, kept snapshot.MachineReport, watched []monitor.Monitor) snapshot
 			}
 		}
 	}
+	recall(&now, kept)
 	take(now, true)
 	take(kept, false)
 	out.Sort()
 	return out
+}
+
+// recall adds to what was read now what only the agent can know: history, and since when a value is as
+// it is.
+func recall(now *snapshot.MachineReport, kept snapshot.MachineReport) {
+	before := make(map[snapshot.EvidenceKey]snapshot.MachineEvidence, len(kept.Evidence))
+	for _, e := range kept.Evidence {
+		before[e.Key] = e
+	}
+	isHistory := func(e snapshot.MachineEvidence) bool { return slices.ContainsFunc(history, e.Key.Fits) }
+	evidence := make([]snapshot.MachineEvidence, 0, len(now.Evidence))
+	for _, e := range now.Evidence {
+		known, ok := before[e.Key]
+		switch {
+		case ok && isHistory(e):
+			continue
+		case ok && e.At == nil && known.Value == e.Value:
+			e.At = known.At
+		}
+		evidence = append(evidence, e)
+	}
+	for _, e := range kept.Evidence {
+		if isHistory(e) {
+			evidence = append(evidence, e)
+		}
+	}
+	now.Evidence = evidence
 }
 
 // lookedOf tells whether a monitor looked and left no gap.

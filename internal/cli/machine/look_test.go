@@ -35,13 +35,20 @@ func reportOf(node string, gaps []snapshot.MachineGap, read []string, evidence .
 func TestMerge(t *testing.T) {
 	watched := []monitor.Monitor{
 		{Name: "logs", Keys: []monitor.Key{{Pattern: "log/*/count"}}},
-		{Name: "units", Keys: []monitor.Key{{Pattern: "unit/*/active-state"}}},
+		{Name: "units", Keys: []monitor.Key{{Pattern: "unit/*/active-state"}, {Pattern: "unit/*/restarts-10m"}}},
 	}
 	unit := func(state string) snapshot.MachineEvidence {
 		return snapshot.MachineEvidence{Key: "unit/kubelet.service/active-state", Value: state}
 	}
 	count := func(n string) snapshot.MachineEvidence {
 		return snapshot.MachineEvidence{Key: "log/OutOfMemory/count", Value: n}
+	}
+	restarts := func(n string) snapshot.MachineEvidence {
+		return snapshot.MachineEvidence{Key: "unit/kubelet.service/restarts-10m", Value: n}
+	}
+	since := func(e snapshot.MachineEvidence) snapshot.MachineEvidence {
+		e.At = new(metav1.NewTime(moment))
+		return e
 	}
 	mesh := snapshot.MachineEvidence{Key: "mesh/peer/w2/host-tcp", Value: "ok"}
 	denied := []snapshot.MachineGap{{Monitor: "units", Reason: "permission denied"}}
@@ -58,6 +65,16 @@ func TestMerge(t *testing.T) {
 			now:  reportOf("w1", denied, []string{"logs"}, count("0")),
 			kept: reportOf("w1", nil, []string{"logs", "units"}, count("3"), unit("active")),
 			want: reportOf("w1", nil, []string{"logs", "units"}, count("3"), unit("active")),
+		},
+		"what only time shows comes from the agent, and since when a value is so": {
+			now:  reportOf("w1", nil, []string{"units"}, unit("activating"), restarts("0")),
+			kept: reportOf("w1", nil, []string{"units"}, since(unit("activating")), restarts("9")),
+			want: reportOf("w1", nil, []string{"units"}, since(unit("activating")), restarts("9")),
+		},
+		"since when another value was so is no matter": {
+			now:  reportOf("w1", nil, []string{"units"}, unit("active")),
+			kept: reportOf("w1", nil, []string{"units"}, since(unit("activating"))),
+			want: reportOf("w1", nil, []string{"units"}, unit("active")),
 		},
 		"what neither could read is a gap, once": {
 			now:  reportOf("w1", denied, []string{"logs"}, count("0")),
