@@ -68,7 +68,7 @@ func (m *Mesh) restart(now time.Time) {
 func (m *Mesh) send(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	active := m.active()
+	active := m.active
 	interval := intervalFor(len(active))
 	for _, l := range active {
 		if l.next.After(now.Add(longest)) {
@@ -177,7 +177,7 @@ func (m *Mesh) dismiss(l *link) { m.beacons(l, m.o.Now(), 0, true) }
 func (m *Mesh) leave() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, l := range m.active() {
+	for _, l := range m.active {
 		m.dismiss(l)
 	}
 }

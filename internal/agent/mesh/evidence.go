@@ -121,7 +121,7 @@ func (m *Mesh) observe(context.Context) ([]snapshot.MachineEvidence, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := answers(m.here, m.nodesByAddress())
-	active := m.active()
+	active := m.active
 	out = append(out, m.self(len(active))...)
 	for _, l := range active {
 		out = append(out, m.peer(l, now)...)

@@ -73,7 +73,7 @@ func (m *Mesh) due(now time.Time) []*link {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []*link
-	active := m.active()
+	active := m.active
 	period := max(greetEvery, time.Duration(len(active))*time.Second)
 	for _, l := range active {
 		soon := l.loses(now) && now.Sub(l.tcp[host].asked) >= greetSoon

@@ -198,12 +198,16 @@ func (m *Mesh) newLink(uid string) *link {
 // watch turns to the peers of the plan, and stays with some that it loses.
 func (m *Mesh) watch(now time.Time, planned []string) {
 	lost := 0
+	m.active = m.active[:0]
 	for _, l := range m.ordered() {
 		was := l.planned
 		l.planned = slices.Contains(planned, l.peer.Node)
 		if !l.planned && was && lost < keepLost && l.peer.Expected && l.loses(now) {
 			l.planned = true
 			lost++
+		}
+		if l.planned {
+			m.active = append(m.active, l)
 		}
 		if was && !l.planned {
 			m.dismiss(l)
@@ -233,11 +237,6 @@ func (m *Mesh) ordered() []*link {
 		return cmp.Or(cmp.Compare(a.peer.Node, b.peer.Node), cmp.Compare(a.peer.UID, b.peer.UID))
 	})
 	return out
-}
-
-// active are the links that are watched now.
-func (m *Mesh) active() []*link {
-	return slices.DeleteFunc(m.ordered(), func(l *link) bool { return !l.planned })
 }
 
 // spread is a part of a time that is a peer's own, so that not all are served at one moment.
