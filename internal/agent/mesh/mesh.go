@@ -95,6 +95,7 @@ type Mesh struct {
 	links   map[string]*link      // by UID of the peer's node
 	byID    map[beacon.ID]*link   // the same
 	keys    map[string]remembered // what peers gave us, by UID; outlives links
+	active  []*link               // those that are watched now, by node
 	local   local
 	counts  counts
 	conn    Conn
