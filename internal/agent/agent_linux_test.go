@@ -2,13 +2,18 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/utils/clock"
 
+	"github.com/maek-dev/maek/internal/agent/cluster"
+	"github.com/maek-dev/maek/internal/agent/state"
 	"github.com/maek-dev/maek/internal/monitor"
 )
 
@@ -125,5 +130,39 @@ func TestTheClustersDomain(t *testing.T) {
 				t.Errorf("%q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestTheAPIServerIsReachedWithoutItsService is about a machine whose service proxy is what is broken.
+func TestTheAPIServerIsReachedWithoutItsService(t *testing.T) {
+	endpoint, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = endpoint.Close() }()
+	folder, err := state.Open(t.TempDir(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = folder.Close() }()
+	known := fmt.Sprintf(`{"services":{"kubernetes":{"addresses":["127.0.0.9"],"ports":["TCP/443"]}},"endpoints":{"kubernetes":{"ready":[{"at":%q}]}}}`, endpoint.Addr())
+	if err := folder.Save("cluster", []byte(known)); err != nil {
+		t.Fatal(err)
+	}
+	view, err := cluster.New(cluster.Options{Node: "w1", Store: folder, Now: clock.RealClock{}.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &agent{view: view}
+	conn, err := a.dial(t.Context(), "tcp", "127.0.0.9:1")
+	if err != nil {
+		t.Fatalf("by its Service's address: %v", err)
+	}
+	defer func() { _ = conn.Close() }()
+	if conn.RemoteAddr().String() != endpoint.Addr().String() {
+		t.Errorf("reached %s, want %s", conn.RemoteAddr(), endpoint.Addr())
+	}
+	if _, err := a.dial(t.Context(), "tcp", "127.0.0.8:1"); err == nil {
+		t.Error("another address led to the API server")
 	}
 }
