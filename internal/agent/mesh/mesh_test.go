@@ -154,7 +154,7 @@ func TestAPauseOfTheAgentIsNotTheNetworks(t *testing.T) {
 		n := newNetwork(2)
 		n.run(t)
 		pass(time.Minute)
-		n.sims[0].clock = time.Hour
+		n.sims[0].clock.Store(int64(time.Hour))
 		pass(10 * time.Second)
 		report := n.sims[0].report(t)
 		if got := losses(report, "n1"); len(got) > 0 {
@@ -272,7 +272,7 @@ func TestAgentsOfAnotherVersionAreKnownAsSuch(t *testing.T) {
 		n := newNetwork(2)
 		n.run(t)
 		pass(time.Minute)
-		n.sims[1].speaks = Version + 1
+		n.sims[1].speaks.Store(Version + 1)
 		pass(time.Minute)
 		if got := n.sims[0].report(t)["mesh/peer/n1/version"]; got != strconv.Itoa(Version+1) {
 			t.Errorf("version of n1: %q, want %d", got, Version+1)
@@ -287,7 +287,7 @@ func TestASenderWhoseClockWasSetBackIsHeardAgain(t *testing.T) {
 		n.run(t)
 		pass(time.Minute)
 		n.sims[1].end()
-		n.sims[1].clock = -time.Hour
+		n.sims[1].clock.Store(int64(-time.Hour))
 		n.sims[1].start(t)
 		pass(30 * time.Second)
 		if got := losses(n.sims[0].report(t), "n1"); len(got) > 0 {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -36,13 +37,14 @@ type sim struct {
 	self  peer.Peer
 	mtu   int
 	store memory
-	clock time.Duration // how far its clock is ahead
+	clock atomic.Int64 // how far its clock is ahead, in nanoseconds
 	mesh  *Mesh
 	stop  context.CancelFunc
 	done  chan struct{}
-	deaf  bool // its agent refuses connections
+	// runs tells whether its agent answers; without one, connections are refused.
+	runs atomic.Bool
 	// speaks is the version of its greeting, where it is another.
-	speaks int
+	speaks atomic.Int64
 }
 
 type memory map[string][]byte
@@ -90,7 +92,7 @@ func (n *network) stop() {
 func (s *sim) start(t *testing.T) {
 	t.Helper()
 	m, err := New(Options{
-		Source: s, Client: s.client, Now: func() time.Time { return time.Now().Add(s.clock) }, Store: s.store, //nolint:forbidigo // the clock of a synctest bubble
+		Source: s, Client: s.client, Now: func() time.Time { return time.Now().Add(time.Duration(s.clock.Load())) }, Store: s.store, //nolint:forbidigo // the clock of a synctest bubble
 		Interfaces: func() ([]Interface, error) {
 			return []Interface{
 				{Name: "eth0", MTU: s.mtu, Addresses: []netip.Prefix{netip.PrefixFrom(s.self.Addresses[0], 24)}},
@@ -103,7 +105,10 @@ func (s *sim) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	s.net.mu.Lock()
 	s.mesh, s.stop, s.done = m, cancel, make(chan struct{})
+	s.net.mu.Unlock()
+	s.runs.Store(true)
 	done := s.done
 	go func() {
 		defer close(done)
@@ -113,10 +118,9 @@ func (s *sim) start(t *testing.T) {
 
 // end lets the agent end as a process does that is asked to.
 func (s *sim) end() {
-	if s.stop != nil {
+	if s.runs.CompareAndSwap(true, false) {
 		s.stop()
 		<-s.done
-		s.stop = nil
 	}
 }
 
@@ -206,22 +210,22 @@ func (s *sim) client(_ peer.Peer, at netip.Addr) *http.Client {
 		s.net.mu.Lock()
 		there, pods := s.net.owner(at)
 		cut := s.net.cut(s.self.Node, there.self.Node, pods)
-		refused := there.deaf || there.stop == nil
+		answers := there.mesh
 		s.net.mu.Unlock()
 		switch {
 		case cut:
 			<-r.Context().Done()
 			return nil, r.Context().Err()
-		case refused:
+		case !there.runs.Load():
 			return nil, syscall.ECONNREFUSED
 		}
 		w := httptest.NewRecorder()
-		if there.speaks != 0 {
-			w.Header().Set(versionHeader, strconv.Itoa(there.speaks))
+		if version := there.speaks.Load(); version != 0 {
+			w.Header().Set(versionHeader, strconv.FormatInt(version, 10))
 			http.Error(w, "it speaks another version", http.StatusHTTPVersionNotSupported)
 			return w.Result(), nil
 		}
-		there.mesh.Handler().ServeHTTP(w, r.WithContext(peer.WithCaller(r.Context(), s.self)))
+		answers.Handler().ServeHTTP(w, r.WithContext(peer.WithCaller(r.Context(), s.self)))
 		return w.Result(), nil
 	})}
 }
