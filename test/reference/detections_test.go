@@ -32,8 +32,9 @@ type detection struct {
 const preface = `# What is detected
 
 What operators look for, and which rules find it. Rows 1 to 131 are what Popeye, k8sgpt, Troubleshoot and others detect
-between them; N1 to N33 is what none of them does. A row without a code has its reason.
-Fault scenarios (test/faults) are made on a real control plane whose nodes are code, on the lab, or on both.
+between them; N1 to N33 is what none of them does; the rest is about machines, etcd and networks. A row without a code has
+its reason. Fault scenarios (test/faults) are made on a real control plane whose nodes are code (controlplane), or on the lab, where they
+are looked at by the API server alone (lab), with the reports of agents (agents), and by a machine for itself (machine).
 
 Generated from test/reference/detections.yaml and the truths of test/faults.
 `
@@ -102,7 +103,7 @@ func scenarios(t *testing.T, page *strings.Builder, folderOf map[finding.Code]st
 	page.WriteString("\n## Fault scenarios\n\n| scenario | what is done | cause named by | run on |\n|---|---|---|---|\n")
 	for _, s := range all {
 		var by, on []string
-		for _, env := range []faults.Environment{faults.ControlPlane, faults.Lab} {
+		for _, env := range []faults.Environment{faults.ControlPlane, faults.Lab, faults.Agents, faults.Machine} {
 			truth, ok := s.Truth[env]
 			if !ok {
 				continue
