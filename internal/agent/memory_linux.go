@@ -18,7 +18,7 @@ import (
 // When pages of the program are given back: after all monitors have looked for the first time, and again
 // now and then, for the kernel maps more around each page that is touched than is needed.
 const (
-	trimAfter = 45 * time.Second
+	trimAfter = 10 * time.Second
 	trimEvery = 30 * time.Second
 )
 
