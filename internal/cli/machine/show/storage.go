@@ -38,7 +38,8 @@ var storage = part{
 			columns: []column{
 				itself(headName), text(headDevice, "multipath/map/*/device"), text(label("USABLE", "사용 가능"), "multipath/map/*/usable"), text(label("OF", "경로"), "multipath/map/*/paths"),
 				text(label("HAD", "최대"), "multipath/map/*/paths-seen"), since(headSince, "multipath/map/*/usable"), text(label("QUEUES", "대기열"), "multipath/map/*/queues"),
-				text(label("UNIT", "WWID"), "multipath/map/*/uuid"), {label("PATHS", "경로 상태"), states("multipath/map/*/path")},
+				text(label("UNIT", "WWID"), "multipath/map/*/uuid"),
+				{label("PATHS", "경로 상태"), states("multipath/map/*/path")},
 			},
 		},
 		{
