@@ -32,7 +32,22 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    []rule.Need{rule.Any[*corev1.Node](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*corev1.Pod]()},
 	For:      time.Minute,
-	Detect:   detectNodeProblem,
+	// What is seen on the machine itself stands above what somebody wrote of it on the Node: agents of
+	// this program write such conditions too.
+	Causes: []rule.Cause{
+		{Code: "ContainerRuntimeHung", Via: rule.OnMachine},
+		{Code: "ContainerRuntimeNotReady", Via: rule.OnMachine},
+		{Code: "ContainerRuntimeSocketMissing", Via: rule.OnMachine},
+		{Code: "ContainerRuntimeStopped", Via: rule.OnMachine},
+		{Code: "FilesystemReadOnly", Via: rule.OnMachine},
+		{Code: "KernelTaskHung", Via: rule.OnMachine},
+		{Code: "KubeletCannotStart", Via: rule.OnMachine},
+		{Code: "KubeletHung", Via: rule.OnMachine},
+		{Code: "KubeletUnitStopped", Via: rule.OnMachine},
+		{Code: "UnitCrashLooping", Via: rule.OnMachine},
+		{Code: "UnitFailed", Via: rule.OnMachine},
+	},
+	Detect: detectNodeProblem,
 })
 
 // ownConditions are Kubernetes' own, which other rules judge.
