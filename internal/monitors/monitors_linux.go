@@ -10,6 +10,7 @@ import (
 	"github.com/maek-dev/maek/internal/monitors/etcd"
 	"github.com/maek-dev/maek/internal/monitors/filesystems"
 	"github.com/maek-dev/maek/internal/monitors/flannel"
+	"github.com/maek-dev/maek/internal/monitors/interfaces"
 	"github.com/maek-dev/maek/internal/monitors/iscsi"
 	"github.com/maek-dev/maek/internal/monitors/kubelet"
 	"github.com/maek-dev/maek/internal/monitors/limits"
@@ -18,9 +19,13 @@ import (
 	"github.com/maek-dev/maek/internal/monitors/nfs"
 	"github.com/maek-dev/maek/internal/monitors/oom"
 	"github.com/maek-dev/maek/internal/monitors/overlay"
+	"github.com/maek-dev/maek/internal/monitors/packetfilter"
 	"github.com/maek-dev/maek/internal/monitors/pressure"
 	"github.com/maek-dev/maek/internal/monitors/reboots"
+	"github.com/maek-dev/maek/internal/monitors/resolver"
+	"github.com/maek-dev/maek/internal/monitors/routes"
 	"github.com/maek-dev/maek/internal/monitors/staticpods"
+	"github.com/maek-dev/maek/internal/monitors/sysctls"
 	"github.com/maek-dev/maek/internal/monitors/units"
 )
 
@@ -35,6 +40,7 @@ func All(host monitor.Host) []monitor.Monitor {
 		etcd.New(host),
 		filesystems.New(host),
 		flannel.New(host),
+		interfaces.New(host),
 		iscsi.New(host),
 		kubelet.New(host),
 		limits.New(host),
@@ -43,9 +49,13 @@ func All(host monitor.Host) []monitor.Monitor {
 		nfs.New(host),
 		oom.New(host),
 		overlay.New(host),
+		packetfilter.New(host),
 		pressure.New(host),
 		reboots.New(host),
+		resolver.New(host),
+		routes.New(host),
 		staticpods.New(host),
+		sysctls.New(host),
 		units.New(host, units.FromJournal(host)),
 	}
 }

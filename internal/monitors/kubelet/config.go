@@ -51,6 +51,7 @@ type settings struct {
 	FailCgroupV1             *bool             `json:"failCgroupV1"`
 	RotateCertificates       bool              `json:"rotateCertificates"`
 	ServerTLSBootstrap       bool              `json:"serverTLSBootstrap"`
+	ResolverConfig           *string           `json:"resolvConf"`
 }
 
 // group of the kubelet's configuration.

@@ -28,3 +28,22 @@ func StaticPodPath(host monitor.Host) func() string {
 		return cmp.Or(w.flag("pod-manifest-path", ""), defaultManifests)
 	}
 }
+
+// defaultResolvConf is the file whose servers the kubelet gives pods, unless it is told another
+// (k8s.io/kubernetes/pkg/kubelet/apis/config/v1beta1, SetDefaults_KubeletConfiguration).
+const defaultResolvConf = "/etc/resolv.conf"
+
+// ResolvConf returns a function that tells from which file the machine's kubelet takes the servers of names
+// for pods that use those of their node, as cluster DNS itself does: the one its configuration names, the
+// kubelet's default where that cannot be read; none where it is told to take none.
+func ResolvConf(host monitor.Host) func() string {
+	w := &watcher{host: host}
+	return func() string {
+		w.find()
+		s, _, err := w.config()
+		if err == nil && s.ResolverConfig != nil {
+			return *s.ResolverConfig
+		}
+		return w.flag("resolv-conf", defaultResolvConf)
+	}
+}

@@ -90,9 +90,10 @@ func Get(ctx context.Context, url string, config *tls.Config) Answer {
 	return Answer{Outcome: Answered, Status: response.StatusCode, Body: strings.TrimSpace(string(body))}
 }
 
-func unanswered(err error) Answer { return Answer{Outcome: outcomeOf(err), Error: err.Error()} }
+func unanswered(err error) Answer { return Answer{Outcome: Of(err), Error: err.Error()} }
 
-func outcomeOf(err error) Outcome {
+// Of is the word for an error of package net, of whatever protocol.
+func Of(err error) Outcome {
 	var (
 		name      *net.DNSError
 		handshake *tls.CertificateVerificationError
