@@ -29,6 +29,7 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "EtcdUnavailable", Via: rule.Cluster, Holds: forWantOfEtcd},
 		{Code: "EtcdQuorumLost", Via: rule.Cluster, Holds: forWantOfEtcd},
 		{Code: "EtcdNoLeader", Via: rule.Cluster, Holds: forWantOfEtcd},
+		{Code: "EtcdMemberDown", Via: rule.OnMachine, Holds: forWantOfEtcd},
 		{Code: "ApiServerUnreachable", Via: rule.Cluster, Holds: forWantOfAPIServer},
 	},
 	Detect: detectComponentNotAnswering,

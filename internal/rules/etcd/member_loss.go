@@ -73,6 +73,9 @@ func lossAtHome(now time.Time, on snapshot.Machine) loss {
 		return l
 	}
 	l.on = []finding.Subject{on.Subject("File", on.Value("etcd/local/path")), on.Subject("Unit", "etcd.service")}
+	for _, mount := range etcdMounts(on) {
+		l.on = append(l.on, on.Subject("Path", mount))
+	}
 	state := on.Value("etcd/local/process-state")
 	if state != "" {
 		l.evidence = append(l.evidence, on.Evidence("etcd/local/process-state"))
@@ -125,9 +128,19 @@ type disk struct {
 	evidence  []finding.Evidence
 }
 
+// etcdMounts are where the file systems are mounted that hold etcd's data.
+func etcdMounts(on snapshot.Machine) []string {
+	var out []string
+	for _, e := range on.Select("filesystem/*/holds/*") {
+		if e.Value == "etcd" {
+			out = append(out, e.Key.Segments()[1])
+		}
+	}
+	return out
+}
+
 func diskOf(on snapshot.Machine) (disk, bool) {
-	for _, e := range on.Select("filesystem/*/holds/etcd") {
-		mount := e.Key.Segments()[1]
+	for _, mount := range etcdMounts(on) {
 		key := func(what string) snapshot.EvidenceKey { return snapshot.KeyOf("filesystem", mount, what) }
 		if on.True(key("read-only")) {
 			return disk{

@@ -1,4 +1,4 @@
-package etcd
+package machines
 
 import (
 	"testing"
@@ -7,21 +7,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/maek-dev/maek/internal/diagnosis"
-	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
-// TestOneFaultIsOneIncident looks at one fault with an API server that tells of it, with machines that
+// TestLostQuorumIsOneIncident looks at one fault with an API server that tells of it, with machines that
 // do, and with both.
-func TestOneFaultIsOneIncident(t *testing.T) {
+func TestLostQuorumIsOneIncident(t *testing.T) {
 	at := time.Date(2026, 3, 2, 2, 20, 0, 0, time.UTC)
 	api := snapshot.API{Asked: true, Server: "10.99.0.11:6443", Checks: []snapshot.HealthCheck{{Name: "etcd", Message: "reason withheld"}}}
 	report := snapshot.MachineReport{
 		Machine: "cp1", Node: "cp1", ObservedAt: metav1.NewTime(at),
 		Evidence: []snapshot.MachineEvidence{
 			{Key: "etcd/local/source", Value: "static pod"},
-			{Key: "etcd/local/path", Value: manifest},
+			{Key: "etcd/local/path", Value: "/etc/kubernetes/manifests/etcd.yaml"},
 			{Key: "etcd/local/member", Value: "1d"},
 			{Key: "etcd/local/answer", Value: "refused"},
 			{Key: "etcd/local/process-state", Value: "none"},
@@ -42,11 +40,7 @@ func TestOneFaultIsOneIncident(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := snapshot.NewBuilder(at, snapshot.Source{Name: "test"})
 			tc.build(b)
-			var roots []string
-			for _, i := range diagnosis.Diagnose(rule.Evaluate(t.Context(), b.Build(), Catalog.Rules(), nil, rule.DefaultBudget), Catalog.Rules()).Incidents {
-				roots = append(roots, string(i.Root.Code))
-			}
-			if diff := cmp.Diff([]string{tc.want}, roots); diff != "" {
+			if diff := cmp.Diff([]string{tc.want}, roots(diagnose(t, b.Build()))); diff != "" {
 				t.Errorf("incidents (-want +got):\n%s", diff)
 			}
 		})
