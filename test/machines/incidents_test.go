@@ -82,7 +82,7 @@ func TestOneFaultIsOneIncident(t *testing.T) {
 		more  func(*snapshot.Builder)
 		want  []string
 	}{
-		"nothing is wrong":                             {fault: func(cluster) {}},
+		"nothing is wrong": {fault: func(cluster) {}},
 		"nothing is wrong, and the API server says so": {fault: func(cluster) {}, more: nodes()},
 		"the kubelet was stopped": {
 			fault: func(c cluster) { c["w2"].stop("kubelet.service"); c["w2"].withoutKubelet() }, more: nodes("w2"), want: []string{"KubeletUnitStopped"},

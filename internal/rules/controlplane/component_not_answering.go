@@ -31,6 +31,7 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "EtcdNoLeader", Via: rule.Cluster, Holds: forWantOfEtcd},
 		{Code: "EtcdMemberDown", Via: rule.OnMachine, Holds: forWantOfEtcd},
 		{Code: "ApiServerUnreachable", Via: rule.Cluster, Holds: forWantOfAPIServer},
+		{Code: "MachineCertificateExpired", Via: rule.OnMachine, Holds: stopsComponent},
 	},
 	Detect: detectComponentNotAnswering,
 })
@@ -38,6 +39,11 @@ var _ = Catalog.Add(rule.Rule{
 // forWantOfEtcd tells whether it is the API server that does not answer: the others reach etcd only through it.
 func forWantOfEtcd(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
 	return effect.Subject.Name == apiServerComponent
+}
+
+// stopsComponent tells whether certificates have expired without which a control plane does not work.
+func stopsComponent(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
+	return cause.Severity == finding.Critical
 }
 
 // forWantOfAPIServer tells whether it is one of those that end where they cannot renew their Leases.

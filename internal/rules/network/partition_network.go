@@ -24,6 +24,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Critical,
 	Needs:    meshNeeds(),
 	Machine:  meshKeys,
+	Causes:   []rule.Cause{{Code: "LinkFlapping", Via: rule.OnMachine}},
 	Detect:   detectNetworkPartitioned,
 })
 

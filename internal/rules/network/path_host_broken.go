@@ -22,6 +22,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:    meshNeeds(),
 	Machine:  meshKeys,
 	For:      pathLasts,
+	Causes:   []rule.Cause{{Code: "LinkFlapping", Via: rule.OnMachine}},
 	Detect:   detectHostPathBroken,
 })
 

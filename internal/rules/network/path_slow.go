@@ -27,6 +27,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    meshNeeds(),
 	Machine:  meshKeys,
+	Causes:   []rule.Cause{{Code: "LinkFlapping", Via: rule.OnMachine}},
 	Detect:   detectPathSlow,
 })
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -105,6 +106,16 @@ func (f filesystem) folders() string {
 // device is what is mounted, as evidence.
 func (f filesystem) device() string {
 	return fmt.Sprintf("%s (%s)", f.Value(f.key("device")), f.Value(f.key("type")))
+}
+
+// storageGone are the causes, found on a machine, of programs there that wait for what they read or write.
+func storageGone() []rule.Cause {
+	var out []rule.Cause
+	for _, code := range []finding.Code{"DiskErrors", "FilesystemDamaged", "IscsiSessionFailed", "MountHangs", "MultipathNoPath", "NfsServerNotResponding"} {
+		out = append(out, rule.Cause{Code: code, Via: rule.OnMachine})
+	}
+	// A server that several machines mount from is on none of them, and names those that wait.
+	return append(out, rule.Cause{Code: "NfsServerNotResponding", Via: rule.Claimed})
 }
 
 // explainsPressure tells whether a finding about a file system is about one on which the kubelet counts

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"strings"
+
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
@@ -26,6 +28,11 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://docs.kernel.org/block/index.html",
 	Severity: finding.Warning,
 	Machine:  logKeys(diskFaults...),
+	Causes: []rule.Cause{
+		{Code: "IscsiSessionFailed", Via: rule.OnMachine, Holds: pathsAlone},
+		{Code: "MultipathNoPath", Via: rule.OnMachine, Holds: pathsAlone},
+		{Code: "MultipathPathsLost", Via: rule.OnMachine, Holds: pathsAlone},
+	},
 	Detect: detectLogged(diskFaults, func(m snapshot.Machine, all []logged) finding.Finding {
 		f := logFinding(m, all, v1alpha1.MechanismFailing,
 			finding.Format("machine %s: disk %s reports errors", "머신 %s: 디스크 %s에서 오류가 납니다", finding.Verbatim(m.Node()), named(all, finding.Text{EN: "(not named)", KO: "(이름 없음)"})),
@@ -43,6 +50,27 @@ var _ = Catalog.Add(rule.Rule{
 		return f
 	}),
 })
+
+// pathsAlone tells whether all disks that report errors are ways to storage elsewhere, or made of such: then it is
+// the way that fails.
+func pathsAlone(s *snapshot.Snapshot, effect, _ finding.Finding) bool {
+	m, ok := s.Machine(effect.Subject.Machine)
+	if !ok || effect.Field == "" {
+		return false
+	}
+	paths := map[string]bool{}
+	for _, pattern := range []snapshot.EvidenceKey{"iscsi/session/*/device/*", "multipath/map/*/path/*"} {
+		for _, e := range m.Select(pattern) {
+			paths[e.Key.Segments()[4]] = true
+		}
+	}
+	for disk := range strings.SplitSeq(effect.Field, ",") {
+		if !paths[disk] && !strings.HasPrefix(disk, "dm-") {
+			return false
+		}
+	}
+	return true
+}
 
 var _ = Catalog.Add(rule.Rule{
 	Code:  "FilesystemDamaged",

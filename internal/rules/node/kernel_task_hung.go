@@ -19,10 +19,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://docs.kernel.org/admin-guide/sysctl/kernel.html#hung-task-timeout-secs",
 	Severity: finding.Warning,
 	Machine:  logKeys("task-hung"),
-	Causes: []rule.Cause{
-		{Code: "MountHangs", Via: rule.OnMachine},
-		{Code: "DiskErrors", Via: rule.OnMachine},
-	},
+	Causes:   append([]rule.Cause{{Code: "MachineUnderPressure", Via: rule.OnMachine}}, storageGone()...),
 	Detect: detectLogged([]string{"task-hung"}, func(m snapshot.Machine, all []logged) finding.Finding {
 		tasks := named(all, finding.Text{EN: "processes", KO: "일부"})
 		f := logFinding(m, all, v1alpha1.MechanismHung,

@@ -23,7 +23,12 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Machine: append(append(unitKeys(), pathKeys()...),
 		"kubelet/process/running", "kubelet/process/pid", "kubelet/process/state", "kubelet/healthz/outcome", "kubelet/healthz/status", "kubelet/healthz/body", "kubelet/healthz/error"),
-	Causes: []rule.Cause{{Code: "ContainerRuntimeStopped", Via: rule.OnMachine}},
+	Causes: append([]rule.Cause{
+		{Code: "ContainerRuntimeStopped", Via: rule.OnMachine},
+		{Code: "KernelTaskHung", Via: rule.OnMachine},
+		{Code: "MachineMemoryExhausted", Via: rule.OnMachine},
+		{Code: "ProcessLimitReached", Via: rule.OnMachine},
+	}, storageGone()...),
 	Detect: detectKubeletHung,
 })
 

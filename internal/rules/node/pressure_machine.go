@@ -22,6 +22,10 @@ var _ = Catalog.Add(rule.Rule{
 	Machine: []snapshot.EvidenceKey{
 		"pressure/*/some/*", "pressure/*/full/*", "filesystem/*/type", "filesystem/*/holds/*",
 	},
+	Causes: append([]rule.Cause{
+		{Code: "MachineMemoryExhausted", Via: rule.OnMachine},
+		{Code: "MachineOutOfMemoryKills", Via: rule.OnMachine},
+	}, storageGone()...),
 	Detect: detectMachineUnderPressure,
 })
 

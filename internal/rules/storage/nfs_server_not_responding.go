@@ -122,6 +122,12 @@ func (s *nfsServer) report(p *rule.Pass, name string) finding.Finding {
 			}
 		}
 	}
+	if len(s.failing) > 1 {
+		// The finding is about none of the machines, and yet programs on each wait for the server.
+		for _, m := range s.failing {
+			f.Explains = append(f.Explains, m.Subject("Machine", m.Node()), m.Subject("Unit", "kubelet.service"))
+		}
+	}
 	first := s.failing[0].Node()
 	f.Remedies = finding.Remedies{
 		Now: []finding.Remedy{
