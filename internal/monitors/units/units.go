@@ -6,6 +6,7 @@ package units
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/maek-dev/maek/internal/monitor"
@@ -57,14 +58,41 @@ const (
 
 // New makes the monitor. Without lastLines it does not tell why a unit ended.
 func New(host monitor.Host, lastLines LastLines) monitor.Monitor {
-	w := &watcher{now: host.Now, connect: func() (manager, error) { return connect(host) }, lastLines: lastLines, known: map[string]*unit{}}
+	connect := func() (manager, error) {
+		m, err := connect(host)
+		if err != nil && foreign(host) {
+			err = errNoSystemd
+		}
+		return m, err
+	}
+	w := &watcher{now: host.Now, connect: connect, lastLines: lastLines, known: map[string]*unit{}}
 	return monitor.Monitor{
 		Name: "units", Doc: "systemd units that a node depends on, and failed ones, over D-Bus.",
 		Keys:     keys,
 		Requires: []monitor.Privilege{monitor.SystemBus},
 		Observe:  w.observe,
-		Watch:    func(ctx context.Context, changed func()) error { return watch(ctx, host, changed) },
+		Watch: func(ctx context.Context, changed func()) error {
+			err := watch(ctx, host, changed)
+			if err != nil && foreign(host) {
+				<-ctx.Done()
+				return nil
+			}
+			return err
+		},
 	}
+}
+
+// errNoSystemd is of a machine that something else than systemd runs: it has no units (Talos).
+var errNoSystemd = errors.New("systemd does not run here")
+
+// foreign tells whether the machine's first process is known, and not systemd
+// (https://www.freedesktop.org/software/systemd/man/latest/sd_booted.html).
+func foreign(host monitor.Host) bool {
+	if _, err := host.ReadDir("/run/systemd/system"); err == nil {
+		return false
+	}
+	first, err := host.ReadFile("/proc/1/comm", 64)
+	return err == nil && strings.TrimSpace(string(first)) != "systemd"
 }
 
 var keys = []monitor.Key{
@@ -87,6 +115,6 @@ var keys = []monitor.Key{
 	{Pattern: "unit/*/last-line/*", Doc: "The last five lines of its journal, numbered from the oldest, 1, where it is in trouble."},
 }
 
-// errNoBus is told where a machine has no systemd to ask.
+// errNoBus is told where systemd cannot be asked.
 var errNoBus = errors.New("the state of units cannot be read: neither /run/dbus/system_bus_socket nor /run/systemd/private answers; " +
 	"systemd does not run here, or its sockets are not mounted (it takes root and the host's /run)")

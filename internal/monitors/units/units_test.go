@@ -3,6 +3,8 @@ package units
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -188,7 +190,26 @@ func TestABusThatWasRestartedIsAskedAnew(t *testing.T) {
 	}
 }
 
-func TestAMachineWithoutSystemdIsAGap(t *testing.T) {
+func TestAMachineThatSomethingElseRunsHasNoUnits(t *testing.T) {
+	host := monitor.Host{Root: t.TempDir(), Now: func() time.Time { return time.UnixMicro(started) }}
+	if err := os.MkdirAll(filepath.Join(host.Root, "proc", "1"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(host.Root, "proc", "1", "comm"), []byte("init\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := New(host, nil)
+	if evidence, err := m.Observe(t.Context()); err != nil || len(evidence) > 0 {
+		t.Errorf("observing: %v, %v", evidence, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.Watch(ctx, func() {}); err != nil {
+		t.Errorf("watching: %v", err)
+	}
+}
+
+func TestASilentSystemdIsAGap(t *testing.T) {
 	host := monitor.Host{Root: t.TempDir(), Now: func() time.Time { return time.UnixMicro(started) }}
 	m := New(host, nil)
 	if _, err := m.Observe(t.Context()); !errors.Is(err, errNoBus) {
