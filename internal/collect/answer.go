@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/maek-dev/maek/internal/secret"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -21,7 +22,7 @@ const AnswerBytes = 64 << 10
 // UTF-8, at most AnswerBytes, without credentials. A text that has no meaning when it is cut becomes an
 // error where it is too long or is not what the kind asks for. Cleaning twice changes nothing.
 func CleanAnswer(q snapshot.Question, a snapshot.Answer) snapshot.Answer {
-	a.Error = Redact(strings.ToValidUTF8(a.Error, "\uFFFD"))
+	a.Error = secret.Redact(strings.ToValidUTF8(a.Error, "\uFFFD"))
 	if a.Text == "" {
 		return a
 	}
@@ -52,7 +53,7 @@ func CleanAnswer(q snapshot.Question, a snapshot.Answer) snapshot.Answer {
 
 // Head redacts a text and keeps what fits into an answer, from its beginning.
 func Head(text string) string {
-	text = Redact(strings.ToValidUTF8(text, "\uFFFD"))
+	text = secret.Redact(strings.ToValidUTF8(text, "\uFFFD"))
 	if len(text) > AnswerBytes {
 		text = strings.ToValidUTF8(text[:AnswerBytes], "")
 	}
@@ -81,7 +82,7 @@ func cleanJSON(text string, drop ...string) (string, error) {
 func redactValues(v any) any {
 	switch v := v.(type) {
 	case string:
-		return Redact(v)
+		return secret.Redact(v)
 	case []any:
 		for i := range v {
 			v[i] = redactValues(v[i])
@@ -133,7 +134,7 @@ func Metrics(r io.Reader) (string, error) {
 		line, err := lines.ReadSlice('\n')
 		long := errors.Is(err, bufio.ErrBufferFull)
 		if text := strings.TrimRight(string(line), "\r\n"); len(text) <= metricsLine && keptMetric(text) && size < 8*AnswerBytes {
-			kept = append(kept, Redact(strings.ToValidUTF8(text, "\uFFFD")))
+			kept = append(kept, secret.Redact(strings.ToValidUTF8(text, "\uFFFD")))
 			size += len(text) + 1
 		}
 		for long {

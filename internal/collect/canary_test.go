@@ -24,6 +24,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
+	"github.com/maek-dev/maek/internal/secret"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -285,8 +286,8 @@ func FuzzRedact(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		once := Redact(text)
-		if twice := Redact(once); once != twice {
+		once := secret.Redact(text)
+		if twice := secret.Redact(once); once != twice {
 			t.Errorf("redacting %q again changes %q to %q", text, once, twice)
 		}
 	})

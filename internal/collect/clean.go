@@ -11,6 +11,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/maek-dev/maek/internal/secret"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -61,7 +62,7 @@ func Clean(o snapshot.Object) {
 // cleanAnnotations redacts the annotations that snapshot.Trim keeps: Maek's own hold words of people.
 func cleanAnnotations(annotations map[string]string) {
 	for key, value := range annotations {
-		annotations[key] = Redact(value)
+		annotations[key] = secret.Redact(value)
 	}
 }
 
@@ -134,12 +135,12 @@ func cleanAction(exec *corev1.ExecAction, get *corev1.HTTPGetAction) {
 		redactAll(exec.Command)
 	}
 	if get != nil {
-		get.Path = Redact(cleanQuery(get.Path))
+		get.Path = secret.Redact(cleanQuery(get.Path))
 		for i, h := range get.HTTPHeaders {
 			if plainHeader.MatchString(h.Name) {
-				get.HTTPHeaders[i].Value = Redact(h.Value)
+				get.HTTPHeaders[i].Value = secret.Redact(h.Value)
 			} else {
-				get.HTTPHeaders[i].Value = Blot
+				get.HTTPHeaders[i].Value = secret.Blot
 			}
 		}
 	}
@@ -157,7 +158,7 @@ func cleanQuery(target string) string {
 	parameters := strings.Split(query, "&")
 	for i, p := range parameters {
 		if name, value, _ := strings.Cut(p, "="); value != "" {
-			parameters[i] = name + "=" + Blot
+			parameters[i] = name + "=" + secret.Blot
 		}
 	}
 	return address + "?" + strings.Join(parameters, "&")
@@ -166,17 +167,17 @@ func cleanQuery(target string) string {
 // redactAll redacts the words of a command line.
 func redactAll(words []string) {
 	for i, w := range words {
-		words[i] = Redact(w)
+		words[i] = secret.Redact(w)
 		switch {
 		case i == 0:
 		case credentialFlag.MatchString(words[i-1]), words[i-1] == "-a" && slices.ContainsFunc(words, redisClient.MatchString):
-			words[i] = Blot
+			words[i] = secret.Blot
 		case userFlag.MatchString(words[i-1]):
 			if user, password, _ := strings.Cut(words[i], ":"); password != "" {
-				words[i] = user + ":" + Blot
+				words[i] = user + ":" + secret.Blot
 			}
 		case strings.HasPrefix(w, "-p") && len(w) > len("-p") && slices.ContainsFunc(words, mysqlClient.MatchString):
-			words[i] = "-p" + Blot
+			words[i] = "-p" + secret.Blot
 		}
 	}
 }

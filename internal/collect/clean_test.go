@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/maek-dev/maek/internal/secret"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -169,7 +170,7 @@ func TestWhatIsNoCredentialStays(t *testing.T) {
 	d := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: leaky()}}}
 	Clean(d)
 	c := d.Spec.Template.Spec.Containers[0]
-	want := []string{"--port", "80", "--db-password", Blot, "--token=" + Blot, "--secret-name=" + Blot}
+	want := []string{"--port", "80", "--db-password", secret.Blot, "--token=" + secret.Blot, "--secret-name=" + secret.Blot}
 	if diff := cmp.Diff(want, c.Args); diff != "" {
 		t.Errorf("arguments (-want +got):\n%s", diff)
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/maek-dev/maek/internal/secret"
 )
 
 // The bounds of a ContainerLog answer.
@@ -26,7 +28,7 @@ func LogTail(r io.Reader) (string, error) { return Tail(r, LogLines, LogBytes) }
 // Tail is LogTail with other bounds.
 func Tail(r io.Reader, lines, limit int) (string, error) {
 	tail, err := lastLines(r, lines, limit)
-	text := Redact(validUTF8(tail))
+	text := secret.Redact(validUTF8(tail))
 	if len(text) > limit {
 		// What stands for a stray byte or a credential can be longer than that was.
 		text = validUTF8([]byte(text[len(text)-limit:]))

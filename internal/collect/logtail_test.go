@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"unicode/utf8"
+
+	"github.com/maek-dev/maek/internal/secret"
 )
 
 func TestLogTail(t *testing.T) {
@@ -24,8 +26,8 @@ func TestLogTail(t *testing.T) {
 		"one line longer than an answer":    {"first\n" + strings.Repeat("x", 3*LogBytes) + "end\n", strings.Repeat("x", LogBytes-3) + "end"},
 		"text that is no UTF-8":             {"caf\xe9\n", "caf\uFFFD"},
 		"a tail cut inside a character":     {strings.Repeat("가", LogBytes), strings.Repeat("가", LogBytes/3)},
-		"a credential":                      {"password=hunter2\n", "password=" + Blot},
-		"a credential on a line cut before": {many + "token=abc\n", strings.Repeat("line\n", LogLines-1) + "token=" + Blot},
+		"a credential":                      {"password=hunter2\n", "password=" + secret.Blot},
+		"a credential on a line cut before": {many + "token=abc\n", strings.Repeat("line\n", LogLines-1) + "token=" + secret.Blot},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -51,18 +53,18 @@ func TestRedact(t *testing.T) {
 		text string
 		want string
 	}{
-		"a pair":                         {"--db-password=hunter2 --port=80", "--db-password=" + Blot + " --port=80"},
-		"a pair in capitals and quotes":  {`DB_PASSWORD="hunter2"`, `DB_PASSWORD="` + Blot + `"`},
-		"JSON":                           {`{"user":"app","apiKey":"abc","clientSecret":"d e f"}`, `{"user":"app","apiKey":"` + Blot + `","clientSecret":"` + Blot + `"}`},
-		"YAML":                           {"password: hunter2", "password: " + Blot},
-		"an address":                     {"dial postgres://app:hunter2@db:5432/shop", "dial postgres://app:" + Blot + "@db:5432/shop"},
+		"a pair":                         {"--db-password=hunter2 --port=80", "--db-password=" + secret.Blot + " --port=80"},
+		"a pair in capitals and quotes":  {`DB_PASSWORD="hunter2"`, `DB_PASSWORD="` + secret.Blot + `"`},
+		"JSON":                           {`{"user":"app","apiKey":"abc","clientSecret":"d e f"}`, `{"user":"app","apiKey":"` + secret.Blot + `","clientSecret":"` + secret.Blot + `"}`},
+		"YAML":                           {"password: hunter2", "password: " + secret.Blot},
+		"an address":                     {"dial postgres://app:hunter2@db:5432/shop", "dial postgres://app:" + secret.Blot + "@db:5432/shop"},
 		"the path of a key":              {"--service-account-key-file=/etc/kubernetes/pki/sa.pub --cluster-signing-key-file=/etc/kubernetes/pki/ca.key", "--service-account-key-file=/etc/kubernetes/pki/sa.pub --cluster-signing-key-file=/etc/kubernetes/pki/ca.key"},
 		"a choice":                       {"--enable-bootstrap-token-auth=true", "--enable-bootstrap-token-auth=true"},
-		"a header":                       {"Authorization: Bearer abcdefghijklmnop", "Authorization: Bearer " + Blot},
-		"a token":                        {"using " + jwt, "using " + Blot},
-		"a query":                        {"GET /?access_token=abc&page=2", "GET /?access_token=" + Blot + "&page=2"},
-		"a private key":                  {"-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nnext", Blot + "\nnext"},
-		"a private key that is cut off":  {"-----BEGIN PRIVATE KEY-----\nabc", Blot},
+		"a header":                       {"Authorization: Bearer abcdefghijklmnop", "Authorization: Bearer " + secret.Blot},
+		"a token":                        {"using " + jwt, "using " + secret.Blot},
+		"a query":                        {"GET /?access_token=abc&page=2", "GET /?access_token=" + secret.Blot + "&page=2"},
+		"a private key":                  {"-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nnext", secret.Blot + "\nnext"},
+		"a private key that is cut off":  {"-----BEGIN PRIVATE KEY-----\nabc", secret.Blot},
 		"words that say what went wrong": {"invalid token: expired", "invalid token: expired"},
 		"an authentication that failed":  {`password authentication failed for user "app"`, `password authentication failed for user "app"`},
 		"a Secret's name":                {`secret "db-credentials" not found`, `secret "db-credentials" not found`},
@@ -72,10 +74,10 @@ func TestRedact(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := Redact(tc.text); got != tc.want {
+			if got := secret.Redact(tc.text); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
-			if got := Redact(Redact(tc.text)); got != Redact(tc.text) {
+			if got := secret.Redact(secret.Redact(tc.text)); got != secret.Redact(tc.text) {
 				t.Errorf("redacted twice %q", got)
 			}
 		})

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
+	"github.com/maek-dev/maek/internal/secret"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -133,4 +134,4 @@ func cleanConditions(conditions []metav1.Condition) {
 	redactEach(conditions, func(c *metav1.Condition) *string { return &c.Reason })
 }
 
-func redact(text *string) { *text = Redact(*text) }
+func redact(text *string) { *text = secret.Redact(*text) }

@@ -13,6 +13,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
+	"github.com/maek-dev/maek/internal/secret"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -103,7 +104,7 @@ func cleanPodVolumes(volumes []corev1.Volume) {
 func cleanParameters(parameters map[string]string) {
 	for key, value := range parameters {
 		if plainParameter.MatchString(key) {
-			parameters[key] = Redact(value)
+			parameters[key] = secret.Redact(value)
 		} else {
 			parameters[key] = fingerprint(value)
 		}
@@ -122,11 +123,11 @@ func cleanAddress(address *string) {
 	}
 	u, err := url.Parse(*address)
 	if err != nil {
-		*address = Blot
+		*address = secret.Blot
 		return
 	}
 	u.User, u.RawQuery, u.Fragment, u.RawFragment = nil, "", "", ""
-	*address = Redact(u.String())
+	*address = secret.Redact(u.String())
 }
 
 // CleanCustom redacts what people and controllers say about a custom resource.

@@ -11,8 +11,8 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/maek-dev/maek/internal/collect"
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/secret"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -172,12 +172,9 @@ func (c *cleaner) clean(r *snapshot.MachineReport) {
 }
 
 func (c *cleaner) shared(text string, redact bool) string {
-	if redact && !mayHide(text) {
-		redact = false
-	}
 	if len(text) > maxShared {
 		if redact {
-			return collect.Redact(text)
+			return secret.Redact(text)
 		}
 		return text
 	}
@@ -186,22 +183,10 @@ func (c *cleaner) shared(text string, redact bool) string {
 	}
 	clean := text
 	if redact {
-		clean = collect.Redact(text)
+		clean = secret.Redact(text)
 	}
 	if len(c.texts) < maxTexts {
 		c.texts[text] = clean
 	}
 	return clean
-}
-
-// mayHide tells whether a text has letters enough to name a credential: numbers and times have not, and
-// they are most of what machines say.
-func mayHide(text string) bool {
-	letters := 0
-	for i := range len(text) {
-		if c := text[i] | 0x20; c >= 'a' && c <= 'z' || text[i] >= 0x80 {
-			letters++
-		}
-	}
-	return letters > 3
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/maek-dev/maek/internal/collect"
 	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/secret"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -258,7 +259,7 @@ func (r *reader) build() *snapshot.Snapshot {
 			name = m.Cluster
 		}
 		for node, reason := range m.UnreportedMachines {
-			r.builder.AddUnreported(node, collect.Redact(reason))
+			r.builder.AddUnreported(node, secret.Redact(reason))
 		}
 	}
 	r.cover()
@@ -280,9 +281,9 @@ func (r *reader) build() *snapshot.Snapshot {
 // cleanReport redacts what an agent read, which may be the words of any program.
 func cleanReport(r snapshot.MachineReport) {
 	for i := range r.Evidence {
-		r.Evidence[i].Value = collect.Redact(r.Evidence[i].Value)
+		r.Evidence[i].Value = secret.Redact(r.Evidence[i].Value)
 	}
 	for i := range r.Gaps {
-		r.Gaps[i].Reason = collect.Redact(r.Gaps[i].Reason)
+		r.Gaps[i].Reason = secret.Redact(r.Gaps[i].Reason)
 	}
 }

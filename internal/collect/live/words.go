@@ -8,7 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/maek-dev/maek/internal/collect"
+	"github.com/maek-dev/maek/internal/secret"
 )
 
 // maxWords bounds a quoted message, in bytes: a proxy may answer with a whole page.
@@ -45,7 +45,7 @@ func bodyOf(status *apierrors.StatusError) string {
 }
 
 func oneLine(text string) string {
-	text = collect.Redact(strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " "))
+	text = secret.Redact(strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " "))
 	if len(text) > maxWords {
 		text = strings.ToValidUTF8(text[:maxWords], "") + " …"
 	}
