@@ -3,21 +3,17 @@ package show
 // network is what ip address, ip route and /etc/resolv.conf tell, and how other machines are reached.
 var network = part{
 	name: "network", prefixes: []string{"interface", "route", "resolver", "sysctl", "filter", "mesh", "dns", "service"},
-	monitors: []string{"interfaces", "routes", "resolver", "sysctl", "filter", "network", "mesh"},
-	tables: []table{
-		listed(label("Interfaces", "인터페이스"), "interface"),
-		listed(label("Routes", "경로"), "route"),
-		listed(label("Name servers of the machine", "머신의 name server"), "resolver"),
-		listed(label("Kernel settings", "kernel 설정"), "sysctl"),
-		listed(label("Packet filter", "패킷 필터"), "filter"),
+	monitors: []string{"interfaces", "routes", "resolver", "sysctls", "packetfilter", "mesh"},
+	tables: append(interfaces, []table{
 		{
 			title: label("Other machines, as this one reaches them", "이 머신에서 본 다른 머신"), names: under("mesh/peer/*/address", "mesh/peer/*/expected"),
 			columns: []column{
 				itself(headNode), text(headAddress, "mesh/peer/*/address"),
 				text(label("MACHINES", "머신 간"), "mesh/peer/*/host-tcp"), seconds(label("RTT", "왕복"), "mesh/peer/*/host-rtt"),
-				lost(label("LOST IN", "수신 손실"), "mesh/peer/*/host-small-in-loss"), lost(label("LOST OUT", "송신 손실"), "mesh/peer/*/host-small-out-loss"),
+				lostBothWays(label("LOST IN, OUT", "손실 수신, 송신"), "mesh/peer/*/host-in-loss", "mesh/peer/*/host-out-loss"),
 				text(label("PODS", "Pod 간"), "mesh/peer/*/pod-tcp"), seconds(label("RTT", "왕복"), "mesh/peer/*/pod-rtt"),
-				lost(label("FULL SIZE IN", "큰 패킷 수신 손실"), "mesh/peer/*/pod-big-in-loss"), lost(label("FULL SIZE OUT", "큰 패킷 송신 손실"), "mesh/peer/*/pod-big-out-loss"),
+				lostBothWays(label("LOST IN, OUT", "손실 수신, 송신"), "mesh/peer/*/pod-in-loss", "mesh/peer/*/pod-out-loss"),
+				lostBothWays(label("LARGE LOST IN, OUT", "큰 패킷 손실 수신, 송신"), "mesh/peer/*/pod-big-in-loss", "mesh/peer/*/pod-big-out-loss"),
 				seconds(label("CLOCK AHEAD", "시계 차이"), "mesh/peer/*/clock-offset"),
 				firstOf(headError, "mesh/peer/*/host-tcp-error", "mesh/peer/*/pod-tcp-error"),
 			},
@@ -37,5 +33,5 @@ var network = part{
 				text(headError, "service/kubernetes/*/error"),
 			},
 		},
-	},
+	}...),
 }

@@ -1,6 +1,10 @@
 package show
 
-import "github.com/maek-dev/maek/internal/finding"
+import (
+	"time"
+
+	"github.com/maek-dev/maek/internal/finding"
+)
 
 // overlay is the overlay network on this machine: devices, and where each of them sends what.
 var overlay = part{
@@ -41,7 +45,7 @@ var overlay = part{
 			title: label("Leases in flannel's store", "flannel 저장소의 lease"), names: under("flannel/lease/*/public-ip", "flannel/lease/*/broken"),
 			columns: []column{
 				itself(label("SUBNET", "subnet")), text(label("MACHINE", "머신"), "flannel/lease/*/public-ip"), text(label("BACKEND", "backend"), "flannel/lease/*/backend"),
-				text(label("MAC", "MAC"), "flannel/lease/*/mac"), text(label("VNI", "VNI"), "flannel/lease/*/vni"), seconds(label("ENDS IN", "남은 시간"), "flannel/lease/*/ttl"),
+				text(label("MAC", "MAC"), "flannel/lease/*/mac"), text(label("VNI", "VNI"), "flannel/lease/*/vni"), {label("ENDS", "만료"), leaseEnd},
 				text(label("RESERVED", "예약"), "flannel/lease/*/reserved"), text(headError, "flannel/lease/*/broken"),
 			},
 		},
@@ -61,6 +65,15 @@ var overlay = part{
 			},
 		},
 	},
+}
+
+// leaseEnd is when a lease ends unless it is renewed.
+func leaseEnd(v *view, subnet string) string {
+	left, ok := v.m.Float(at("flannel/lease/*/ttl", subnet))
+	if !ok {
+		return ""
+	}
+	return v.o.Moment(v.now.Add(time.Duration(left*float64(time.Second))), v.now)
 }
 
 // upDown is a column of whether something is switched on.

@@ -45,31 +45,3 @@ func settings(title finding.Text, pattern string) table {
 		columns: []column{itself(headName), text(headValue, pattern)},
 	}
 }
-
-// listed is a table of all values below prefixes by their keys, for what has no table of its own.
-func listed(title finding.Text, prefixes ...string) table {
-	return table{
-		title: title,
-		names: func(v *view) []string {
-			var out []string
-			for _, e := range v.evidence {
-				for _, p := range prefixes {
-					if strings.HasPrefix(string(e.Key), p+"/") {
-						out = append(out, string(e.Key))
-					}
-				}
-			}
-			return out
-		},
-		columns: []column{
-			{headKey, func(_ *view, key string) string { return joined(snapshot.EvidenceKey(key).Segments()[1:]) }},
-			{headValue, func(v *view, key string) string { return v.m.Value(snapshot.EvidenceKey(key)) }},
-			{headSince, func(v *view, key string) string {
-				if at := v.m.Since(snapshot.EvidenceKey(key)); !at.IsZero() {
-					return v.o.Moment(at, v.now)
-				}
-				return ""
-			}},
-		},
-	}
-}

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/report"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -150,14 +151,22 @@ func share(head finding.Text, pattern string) column {
 	}}
 }
 
-// lost is a column of parts of one, as percentages.
-func lost(head finding.Text, pattern string) column {
+// lostBothWays is a column of the parts of packets that did not come, and of those that did not arrive
+// there.
+func lostBothWays(head finding.Text, in, out string) column {
 	return column{head, func(v *view, name string) string {
-		f, ok := v.m.Float(at(pattern, name))
-		if !ok {
+		received, come := v.m.Float(at(in, name))
+		sent, gone := v.m.Float(at(out, name))
+		switch {
+		case come && gone:
+			return percentOf(received, 1) + ", " + percentOf(sent, 1)
+		case come:
+			return percentOf(received, 1) + ", " + report.Unknown
+		case gone:
+			return report.Unknown + ", " + percentOf(sent, 1)
+		default:
 			return ""
 		}
-		return percentOf(f, 1)
 	}}
 }
 

@@ -3,6 +3,8 @@
 package show
 
 import (
+	"cmp"
+	"fmt"
 	"io"
 	"slices"
 
@@ -64,6 +66,11 @@ func Print(w io.Writer, m snapshot.Machine, r snapshot.MachineReport, name strin
 	}
 	if name == All {
 		tables = append(tables, rest(r, shown, o))
+	}
+	if len(gaps) == 0 && !slices.ContainsFunc(tables, func(t report.Table) bool { return len(t.Rows) > 0 }) {
+		// Nothing printed looks like a failure of the program.
+		_, err := fmt.Fprintln(w, report.Clean(finding.Textf("nothing of this is on %s", "%s: 해당하는 항목이 없습니다", cmp.Or(r.Node, r.Machine)).In(o.Language)))
+		return err
 	}
 	return report.Tables(w, tables, gaps, o)
 }

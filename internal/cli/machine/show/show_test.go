@@ -85,7 +85,7 @@ func TestNothingIsKeptBack(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", want, got)
 		}
 	}
-	if got := printed(t, r, "disks", report.Options{}); got != "" {
+	if got := printed(t, r, "disks", report.Options{}); got != "nothing of this is on w1\n" {
 		t.Errorf("of disks nothing is known, and yet:\n%s", got)
 	}
 	if got := printed(t, r, "units", report.Options{}); !strings.Contains(got, "no system bus") {
@@ -133,12 +133,103 @@ SERVER    STUCK            SINCE
 	}
 }
 
+// TestNetwork holds what no machine of the lab has: bonds, dead routes, servers of names that are silent,
+// filters, and paths that lose packets.
+func TestNetwork(t *testing.T) {
+	at := metav1.NewTime(time.Date(2026, 3, 2, 2, 20, 0, 0, time.UTC))
+	rule := func(value string) snapshot.EvidenceKey {
+		return snapshot.KeyOf("filter", "rule", "inet filter", "input", "7", value)
+	}
+	r := snapshot.MachineReport{Node: "w1", ObservedAt: at, Evidence: []snapshot.MachineEvidence{
+		{Key: "interface/bond0/type", Value: "bond"},
+		{Key: "interface/bond0/state", Value: "up"},
+		{Key: "interface/bond0/mtu", Value: "9000"},
+		{Key: "interface/bond0/bond-member/eth0", Value: "up"},
+		{Key: "interface/bond0/bond-member/eth1", Value: "down"},
+		{Key: "interface/bond0/carrier-losses", Value: "4"},
+		{Key: "interface/bond0/rx-errors", Value: "12"},
+		{Key: "interface/eth1/type", Value: "device"},
+		{Key: "interface/eth1/state", Value: "down"},
+		{Key: "interface/eth1/carrier", Value: "false"},
+		{Key: "interface/eth1/enabled", Value: "true"},
+		{Key: "interface/eth2/state", Value: "down"},
+		{Key: "interface/eth2/enabled", Value: "false"},
+		{Key: "route/default/10.0.0.1/device", Value: "eth1"},
+		{Key: "route/default/10.0.0.1/dead", Value: "true"},
+		{Key: snapshot.KeyOf("resolver", "file", "/etc/resolv.conf", "error"), Value: "it is not there"},
+		{Key: "resolver/server/10.0.0.2/outcome", Value: "timed-out"},
+		{Key: "filter/readable", Value: "true"},
+		{Key: rule("text"), Value: "tcp dport 6443 drop"},
+		{Key: rule("hooks"), Value: "input"},
+		{Key: snapshot.KeyOf("filter", "chain", "inet filter", "forward", "policy"), Value: "drop"},
+		{Key: snapshot.KeyOf("filter", "chain", "inet filter", "forward", "hook"), Value: "forward"},
+		{Key: "mesh/peer/w2/address", Value: "10.0.0.12"},
+		{Key: "mesh/peer/w2/host-in-loss", Value: "0.25"},
+		{Key: "mesh/peer/w2/host-out-loss", Value: "0"},
+		{Key: "mesh/peer/w2/pod-big-in-loss", Value: "1"},
+	}}
+	want := `Interfaces
+NAME   TYPE    STATE          MTU   MEMBERS             LOST LINK  ERROR
+bond0  bond    up             9000  eth0 up, eth1 down  4          in 12
+eth1   device  down, no link  -     -                   -          -
+eth2   -       switched off   -     -                   -          -
+
+Default routes
+BY        DEVICE  DEAD
+10.0.0.1  eth1    yes
+
+Files that name the name servers
+FILE              ERROR
+/etc/resolv.conf  it is not there
+
+Name servers of the machine
+ADDRESS   ANSWER
+10.0.0.2  timed-out
+
+Packet filter
+READABLE
+yes
+
+Chains that drop what no rule lets pass
+TABLE        CHAIN    HOOK     POLICY
+inet filter  forward  forward  drop
+
+Rules that drop or reject
+TABLE        CHAIN  HOOKS  RULE
+inet filter  input  input  tcp dport 6443 drop
+
+Other machines, as this one reaches them
+NODE  ADDRESS    LOST IN, OUT  LARGE LOST IN, OUT
+w2    10.0.0.12  25%, 0%       100%, -
+`
+	if diff := cmp.Diff(want, printed(t, r, "network", report.Options{})); diff != "" {
+		t.Errorf("network (-want +got):\n%s", diff)
+	}
+}
+
+// TestLeaseEnd holds that people read when a lease ends, not how many seconds it has.
+func TestLeaseEnd(t *testing.T) {
+	at := metav1.NewTime(time.Date(2026, 3, 2, 2, 20, 0, 0, time.UTC))
+	subnet := "10.244.1.0/24"
+	r := snapshot.MachineReport{Node: "w1", ObservedAt: at, Evidence: []snapshot.MachineEvidence{
+		{Key: snapshot.KeyOf("flannel", "lease", subnet, "public-ip"), Value: "10.0.0.11"},
+		{Key: snapshot.KeyOf("flannel", "lease", subnet, "ttl"), Value: "82800"},
+	}}
+	want := `Leases in flannel's store
+SUBNET         MACHINE    ENDS
+10.244.1.0/24  10.0.0.11  2026-03-03 01:20 (+23 h)
+`
+	if diff := cmp.Diff(want, printed(t, r, "overlay", report.Options{})); diff != "" {
+		t.Errorf("overlay (-want +got):\n%s", diff)
+	}
+}
+
 // TestEveryPartHasTables holds that each name of --show prints something of a whole machine, but for
 // those of devices that the recorded one has not.
 func TestEveryPartHasTables(t *testing.T) {
 	r := recorded(t)
 	for _, name := range Parts() {
-		if got := printed(t, r, name, report.Options{}); (got == "") != (name == "storage") {
+		if got := printed(t, r, name, report.Options{}); strings.HasPrefix(got, "nothing") != (name == "storage") {
 			t.Errorf("%s prints %d bytes", name, len(got))
 		}
 	}
