@@ -22,7 +22,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/reference/using-api/health-checks/",
 	Severity: finding.Critical,
 	Machine: append(append(manifestKeys(), addressKeys()...), "component/*/outcome", "component/*/status", "component/*/body", "component/*/error", "component/*/ready-status", "component/*/ready-body",
-		"component/*/processes", "component/*/last-error", "static-pod/*/argument/*"),
+		"component/*/processes", "component/*/last-error", "static-pod/*/argument/*", "unit/*/file-state"),
 	For: 20 * time.Second,
 	Causes: []rule.Cause{
 		{Code: "StaticPodManifestInvalid", Via: rule.Claimed},
@@ -58,7 +58,7 @@ func detectComponentNotAnswering(p *rule.Pass) {
 			status, _ := m.Int(c.key("status"))
 			ready, _ := m.Int(c.key("ready-status"))
 			switch {
-			case c.value("outcome") == "":
+			case c.value("outcome") == "", c.unwanted():
 			case c.value("outcome") != "answered", status >= 500, ready >= 500:
 				p.Report(notAnswering(p, c, status, ready))
 			}
@@ -77,6 +77,13 @@ func (c component) key(what string) snapshot.EvidenceKey {
 }
 
 func (c component) value(what string) string { return c.machine.Value(c.key(what)) }
+
+// unwanted tells whether a unit of it is installed, and neither runs nor is to run here.
+func (c component) unwanted() bool {
+	processes, _ := c.machine.Int(c.key("processes"))
+	state, ok := c.machine.Find(snapshot.KeyOf("unit", c.value("from"), "file-state"))
+	return ok && processes == 0 && state.Value != "enabled"
+}
 
 // takingUp is how long after a change of its manifest a component may take to answer again.
 const takingUp = time.Minute

@@ -21,7 +21,12 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    optionalNodes,
 	Machine:  machineKeys,
-	Detect:   detectEtcdSlowDisk,
+	Causes: []rule.Cause{
+		{Code: "DiskErrors", Via: rule.OnMachine},
+		{Code: "MachineUnderPressure", Via: rule.OnMachine},
+		{Code: "MachineMemoryExhausted", Via: rule.OnMachine},
+	},
+	Detect: detectEtcdSlowDisk,
 })
 
 // The bounds in seconds (go.etcd.io/etcd/contrib/mixin: etcdHighFsyncDurations,

@@ -23,13 +23,13 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link: "https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/network-plugins/", Severity: finding.Warning,
 	Needs:   []rule.Need{rule.Optional[*corev1.Node]()},
-	Machine: []snapshot.EvidenceKey{"cni/folder", "cni/configurations", "cluster/node/*/ready", "cluster/api"}, For: time.Minute, Detect: cniConfigMissing,
+	Machine: []snapshot.EvidenceKey{"cni/folder", "cni/configurations", "cluster/node/*/ready", "cluster/api", "cri/condition/NetworkReady/status"}, For: time.Minute, Detect: cniConfigMissing,
 })
 
 func cniConfigMissing(p *rule.Pass) {
 	for _, m := range p.Machines() {
 		count, ok := m.Int("cni/configurations")
-		if !ok || count > 0 || !m.Looked("cni") || readyNode(p, m) {
+		if !ok || count > 0 || !m.Looked("cni") || readyNode(p, m) || m.True("cri/condition/NetworkReady/status") {
 			continue
 		}
 		folder := m.Value("cni/folder")

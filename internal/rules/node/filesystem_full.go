@@ -27,7 +27,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning, Gravest: finding.Critical,
 	Machine: []snapshot.EvidenceKey{
 		"filesystem/*/type", "filesystem/*/device", "filesystem/*/holds/*", "filesystem/*/used-bytes", "filesystem/*/free-bytes", "filesystem/*/bytes-per-hour",
-		"kubelet/setting/evictionHard",
+		"filesystem/*/read-only", "kubelet/setting/evictionHard", "etcd/local/answer",
 	},
 	Detect: detectFilesystemFull,
 })
@@ -40,6 +40,8 @@ const (
 	// of a large disk is still plenty.
 	fullShare = 0.05
 	fullBytes = 10 << 30
+	// emptyShare is how little is too little although the kubelet is told to evict nothing.
+	emptyShare = 0.01
 	// walBytes is twice what etcd must be able to set aside for its next log file
 	// (go.etcd.io/etcd/server/v3/storage/wal, SegmentSizeBytes of 64 MB).
 	walBytes = 128 << 20
@@ -48,8 +50,9 @@ const (
 func detectFilesystemFull(p *rule.Pass) {
 	for _, m := range p.Machines() {
 		for _, f := range filesystemsOf(m) {
-			if used, free, ok := f.space(); ok && f.full(used, free) {
-				p.Report(filesystemFull(f, used, free))
+			// What takes no writes is full by design (the root of Bottlerocket), or has a finding of its own.
+			if used, free, ok := f.space(); ok && f.full(used, free) && !f.True(f.key("read-only")) {
+				p.Report(filesystemFull(p, f, used, free))
 			}
 		}
 	}
@@ -59,7 +62,7 @@ func detectFilesystemFull(p *rule.Pass) {
 func (f filesystem) full(used, free uint64) bool {
 	left := float64(free) / float64(used+free)
 	if f.has(roleKubelet, roleImages) {
-		return left < f.evictionShare(used+free)
+		return left < max(f.evictionShare(used+free), emptyShare)
 	}
 	if f.has(roleEtcd) {
 		return left < evictionShare
@@ -90,7 +93,7 @@ func (f filesystem) evictionShare(total uint64) float64 {
 	return evictionShare
 }
 
-func filesystemFull(f filesystem, used, free uint64) finding.Finding {
+func filesystemFull(p *rule.Pass, f filesystem, used, free uint64) finding.Finding {
 	percent := used * 100 / (used + free)
 	out := finding.Finding{
 		Subject: f.subject(), Mechanism: v1alpha1.MechanismExhausted, Field: f.point,
@@ -107,7 +110,7 @@ func filesystemFull(f filesystem, used, free uint64) finding.Finding {
 		},
 	}
 	switch {
-	case f.has(roleEtcd) && free < walBytes:
+	case f.has(roleEtcd) && free < walBytes && !etcdElsewhere(p, f.Machine):
 		out.Severity = finding.Critical
 	case !f.has(roleEtcd, roleKubelet, roleImages, roleRun, roleLogs, roleTmp, roleRoot):
 		out.Severity = finding.Info

@@ -22,6 +22,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning, Gravest: finding.Critical,
 	Machine: []snapshot.EvidenceKey{
 		"filesystem/*/type", "filesystem/*/device", "filesystem/*/holds/*", "filesystem/*/inodes", "filesystem/*/inodes-free",
+		"filesystem/*/read-only", "etcd/local/answer",
 	},
 	Detect: detectInodesExhausted,
 })
@@ -45,7 +46,7 @@ func detectInodesExhausted(p *rule.Pass) {
 			if f.has(roleKubelet, roleImages, roleEtcd) {
 				least = evictionInodes
 			}
-			if !ok1 || !ok2 || all <= 0 || float64(free) >= least*float64(all) {
+			if !ok1 || !ok2 || all <= 0 || f.True(f.key("read-only")) || float64(free) >= least*float64(all) {
 				continue
 			}
 			out := finding.Finding{
@@ -66,7 +67,7 @@ func detectInodesExhausted(p *rule.Pass) {
 				},
 			}
 			switch {
-			case f.has(roleEtcd) && free < etcdInodes:
+			case f.has(roleEtcd) && free < etcdInodes && !etcdElsewhere(p, m):
 				out.Severity = finding.Critical
 			case !f.has(roleEtcd, roleKubelet, roleImages, roleRun, roleLogs, roleTmp, roleRoot):
 				out.Severity = finding.Info

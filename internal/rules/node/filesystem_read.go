@@ -108,6 +108,19 @@ func (f filesystem) device() string {
 	return fmt.Sprintf("%s (%s)", f.Value(f.key("device")), f.Value(f.key("type")))
 }
 
+// etcdElsewhere tells whether etcd goes on without this machine: at least two of its members answer on others,
+// which of three is a majority.
+func etcdElsewhere(p *rule.Pass, m snapshot.Machine) bool {
+	const majority = 2
+	answer := 0
+	for _, other := range p.Machines() {
+		if other.Node() != m.Node() && other.Value("etcd/local/answer") == "yes" {
+			answer++
+		}
+	}
+	return answer >= majority
+}
+
 // storageGone are the causes, found on a machine, of programs there that wait for what they read or write.
 func storageGone() []rule.Cause {
 	var out []rule.Cause

@@ -22,6 +22,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning, Gravest: finding.Critical,
 	Machine: []snapshot.EvidenceKey{
 		"filesystem/*/type", "filesystem/*/device", "filesystem/*/holds/*", "filesystem/*/read-only", "filesystem/*/read-only-configured", "filesystem/*/errors",
+		"etcd/local/answer",
 	},
 	Causes: []rule.Cause{
 		{Code: "DiskErrors", Via: rule.OnMachine},
@@ -63,7 +64,7 @@ func detectFilesystemReadOnly(p *rule.Pass) {
 				out.Why = finding.Join(" ", out.Why, finding.Textf("ext4 has noted %d errors.", "ext4가 기록한 오류는 %d건입니다.", errors))
 				out.Evidence = append(out.Evidence, f.Evidence(f.key("errors")))
 			}
-			if f.has(roleEtcd) {
+			if f.has(roleEtcd) && !etcdElsewhere(p, m) {
 				out.Severity = finding.Critical
 			}
 			p.Report(out)

@@ -23,7 +23,7 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link:     "https://kubernetes.io/docs/concepts/storage/volumes/",
 	Severity: finding.Warning, Gravest: finding.Critical,
-	Machine: []snapshot.EvidenceKey{"filesystem/*/type", "filesystem/*/device", "filesystem/*/holds/*", "filesystem/*/stuck", "filesystem/*/error"},
+	Machine: []snapshot.EvidenceKey{"filesystem/*/type", "filesystem/*/device", "filesystem/*/holds/*", "filesystem/*/stuck", "filesystem/*/error", "etcd/local/answer"},
 	Causes: []rule.Cause{
 		{Code: "DiskErrors", Via: rule.OnMachine},
 		{Code: "MultipathNoPath", Via: rule.OnMachine, Holds: behindMount},
@@ -90,7 +90,7 @@ func detectMountHangs(p *rule.Pass) {
 				},
 				Later: []finding.Remedy{{Text: finding.Text{EN: "give remote storage more than one path, and mount with a timeout where data may be lost rather than waited for", KO: "원격 스토리지에 경로를 둘 이상 두고, 기다리기보다 잃어도 되는 데이터는 timeout을 두어 mount합니다"}}},
 			}
-			if f.has(roleEtcd) {
+			if f.has(roleEtcd) && !etcdElsewhere(p, m) {
 				out.Severity = finding.Critical
 			}
 			p.Report(out)
