@@ -70,7 +70,10 @@ func (h Host) Load(name string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return data, err
+	if err != nil {
+		return nil, fmt.Errorf("loading what was kept as %s: %w", name, err)
+	}
+	return data, nil
 }
 
 // Save keeps a value under a name, where anything is kept.

@@ -3,15 +3,12 @@ package monitor
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -98,13 +95,7 @@ func (r *Runner) repeat(ctx context.Context, m *watched, n int) {
 // watch waits for changes, and once more after each failure.
 func (r *Runner) watch(ctx context.Context, m *watched) {
 	for ctx.Err() == nil {
-		// Why it failed is what the next look says.
-		_ = m.Watch(ctx, func() {
-			select {
-			case m.wake <- struct{}{}:
-			default:
-			}
-		})
+		m.await(ctx)
 		timer := time.NewTimer(m.Interval)
 		select {
 		case <-ctx.Done():
@@ -112,6 +103,18 @@ func (r *Runner) watch(ctx context.Context, m *watched) {
 		}
 		timer.Stop()
 	}
+}
+
+// await waits for changes until the context ends or the monitor fails, or breaks. Why it failed is what
+// the next look says.
+func (m *watched) await(ctx context.Context) {
+	defer func() { _ = recover() }()
+	_ = m.Watch(ctx, func() {
+		select {
+		case m.wake <- struct{}{}:
+		default:
+		}
+	})
 }
 
 // look asks a monitor, unless it is still at the last look, and waits until it answers or its time is up.
@@ -165,50 +168,6 @@ func observe(ctx context.Context, m Monitor) (s seen) {
 	}()
 	evidence, err := m.Observe(ctx)
 	return seen{evidence, err}
-}
-
-// keep takes in what a look gave. A key that is not the monitor's own is a gap.
-func (m *watched) keep(now func() time.Time, s seen) {
-	var (
-		evidence []snapshot.MachineEvidence
-		gaps     []string
-	)
-	for _, e := range s.evidence {
-		if !slices.ContainsFunc(m.Keys, func(k Key) bool { return e.Key.Fits(k.Pattern) }) {
-			gaps = append(gaps, fmt.Sprintf("key %s is not among its own", e.Key))
-			continue
-		}
-		e.Value = finding.Line(e.Value, valueRunes)
-		evidence = append(evidence, e)
-	}
-	gaps = append(gaps, reasons(s.err)...)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.looking, m.read = false, now()
-	m.looks++
-	m.spent += m.read.Sub(m.began)
-	m.evidence, m.gaps = evidence, gaps
-}
-
-// valueRunes bounds a value: what a log says is anybody's to write.
-const valueRunes = 2000
-
-// reasons takes joined errors apart.
-func reasons(err error) []string {
-	if err == nil {
-		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only what was joined at the top is taken apart
-		var out []string
-		for _, e := range joined.Unwrap() {
-			out = append(out, reasons(e)...)
-		}
-		return out
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return []string{"it took too long: " + err.Error()}
-	}
-	return []string{err.Error()}
 }
 
 // Report puts together what every monitor saw last.

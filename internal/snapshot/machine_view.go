@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,10 +68,11 @@ func (m Machine) Int(key EvidenceKey) (int64, bool) {
 	return n, err == nil
 }
 
-// Float is the value under a key as a number; false where there is none.
+// Float is the value under a key as a number; false where there is none. What is infinite, or no number
+// in spite of its name, is none: no comparison would hold of it.
 func (m Machine) Float(key EvidenceKey) (float64, bool) {
 	f, err := strconv.ParseFloat(m.Value(key), 64)
-	return f, err == nil
+	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
 }
 
 // True tells whether the value under a key is "true".

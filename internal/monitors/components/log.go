@@ -101,7 +101,7 @@ func readTail(host monitor.Host, name string) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(at)
+	f, err := monitor.Open(at)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // Rotated away meanwhile.
 	}

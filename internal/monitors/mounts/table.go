@@ -4,7 +4,6 @@ package mounts
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/moby/sys/mountinfo"
 
@@ -22,7 +21,7 @@ func Table(host monitor.Host, skip func(*mountinfo.Info) bool) ([]*mountinfo.Inf
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path)
+	f, err := monitor.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is mounted: %w", err)
 	}

@@ -4,7 +4,6 @@
 package reboots
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -103,9 +102,10 @@ func (m *monitoring) present() (boot, error) {
 	if err != nil {
 		return b, fmt.Errorf("reading when the machine was started: %w", err)
 	}
-	for lines := bufio.NewScanner(bytes.NewReader(stat)); lines.Scan(); {
-		if seconds, ok := strings.CutPrefix(lines.Text(), "btime "); ok {
-			n, err := strconv.ParseInt(seconds, 10, 64)
+	// Before it comes the line of interrupts, which is as long as the machine is large.
+	for line := range bytes.Lines(stat) {
+		if seconds, ok := bytes.CutPrefix(line, []byte("btime ")); ok {
+			n, err := strconv.ParseInt(string(bytes.TrimSpace(seconds)), 10, 64)
 			if err != nil {
 				return b, fmt.Errorf("reading when the machine was started: %w", err)
 			}

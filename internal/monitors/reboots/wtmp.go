@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/maek-dev/maek/internal/monitor"
 )
 
 // Types of records of wtmp (utmp(5)).
@@ -39,7 +40,7 @@ type mark struct {
 // readWtmp reads the marks in the last records of a wtmp file, oldest first. What is no record is
 // passed over; a last record that is cut short is left out.
 func readWtmp(path string) ([]mark, error) {
-	f, err := os.Open(path)
+	f, err := monitor.Open(path)
 	if err != nil {
 		return nil, err
 	}

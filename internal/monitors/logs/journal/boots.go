@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/maek-dev/maek/internal/monitor"
 )
 
 // Boot is a boot of the machine, as far as the journal reaches back.
@@ -42,7 +44,7 @@ func (j *Journal) Boots() ([]Boot, error) {
 }
 
 func bootsOf(path string, boots map[ID]*Boot) error {
-	opened, err := os.Open(path)
+	opened, err := monitor.Open(path)
 	if err != nil {
 		return err
 	}

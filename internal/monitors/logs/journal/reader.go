@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/maek-dev/maek/internal/monitor"
 )
 
 // Reader reads the entries of a journal that fit a query, from all its files in the order of time.
@@ -84,7 +86,7 @@ func (s *source) unchanged(f found) bool {
 // look reads the header of a file; nil where it is gone.
 func (r *Reader) look(f found) *source {
 	s := &source{found: f}
-	opened, err := os.Open(f.path)
+	opened, err := monitor.Open(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // vacuumed meanwhile
 	}
@@ -256,7 +258,7 @@ func (r *Reader) before(s *source, a entryHead, t *source, b entryHead) bool {
 }
 
 func (r *Reader) open(s *source) error {
-	opened, err := os.Open(s.path)
+	opened, err := monitor.Open(s.path)
 	if err != nil {
 		s.done = true
 		if errors.Is(err, fs.ErrNotExist) {

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/maek-dev/maek/internal/monitor"
 )
 
 // MaxLine bounds a line, in bytes; the rest of a longer one is left out.
@@ -46,7 +48,7 @@ func From(path string, at *Checkpoint, back int64) (*File, error) {
 		return nil, err
 	}
 	if number(f.info) == at.File {
-		f.offset = min(at.Offset, f.info.Size())
+		f.offset = min(max(0, at.Offset), f.info.Size())
 		return f, nil
 	}
 	// It was rotated while nobody looked: what follows the checkpoint is in the renamed file.
@@ -55,7 +57,7 @@ func From(path string, at *Checkpoint, back int64) (*File, error) {
 		if err := f.reopen(old); err != nil {
 			return nil, err
 		}
-		f.offset = min(at.Offset, f.info.Size())
+		f.offset = min(max(0, at.Offset), f.info.Size())
 		return f, nil
 	}
 	f.lost++
@@ -76,13 +78,7 @@ func (f *File) begin(back int64) error {
 }
 
 func (f *File) reopen(path string) error {
-	// A pipe would block its opener, a device gives no lines: only files are opened.
-	if info, err := os.Stat(path); err != nil {
-		return err
-	} else if !info.Mode().IsRegular() {
-		return fmt.Errorf("reading %s: it is no file", path)
-	}
-	open, err := os.Open(path)
+	open, err := monitor.Open(path)
 	if err != nil {
 		return err
 	}
