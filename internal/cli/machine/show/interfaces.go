@@ -13,10 +13,12 @@ var interfaces = []table{
 	{
 		title: label("Interfaces", "인터페이스"), names: under("interface/*/type", "interface/*/state"),
 		columns: []column{
-			itself(headName), text(headType, "interface/*/type"), {headState, linkState},
+			itself(headName), text(headType, "interface/*/type"),
+			{headState, linkState},
 			text(label("MTU", "MTU"), "interface/*/mtu"), text(headAddress, "interface/*/addresses"), text(label("MAC", "MAC"), "interface/*/mac"),
 			text(label("MBIT/S", "Mbit/s"), "interface/*/speed"), text(label("DUPLEX", "duplex"), "interface/*/duplex"),
-			text(label("PART OF", "소속"), "interface/*/master"), {label("MEMBERS", "구성원"), states("interface/*/bond-member")},
+			text(label("PART OF", "소속"), "interface/*/master"),
+			{label("MEMBERS", "구성원"), states("interface/*/bond-member")},
 			nonzero(label("LOST LINK", "링크 끊김"), "interface/*/carrier-losses"), nonzero(label("IN 10 MIN", "최근 10분"), "interface/*/carrier-losses-recent"),
 			notes(headError,
 				nonzero(label("in", "수신"), "interface/*/rx-errors"), nonzero(label("out", "송신"), "interface/*/tx-errors"),

@@ -45,7 +45,8 @@ var overlay = part{
 			title: label("Leases in flannel's store", "flannel 저장소의 lease"), names: under("flannel/lease/*/public-ip", "flannel/lease/*/broken"),
 			columns: []column{
 				itself(label("SUBNET", "subnet")), text(label("MACHINE", "머신"), "flannel/lease/*/public-ip"), text(label("BACKEND", "backend"), "flannel/lease/*/backend"),
-				text(label("MAC", "MAC"), "flannel/lease/*/mac"), text(label("VNI", "VNI"), "flannel/lease/*/vni"), {label("ENDS", "만료"), leaseEnd},
+				text(label("MAC", "MAC"), "flannel/lease/*/mac"), text(label("VNI", "VNI"), "flannel/lease/*/vni"),
+				{label("ENDS", "만료"), leaseEnd},
 				text(label("RESERVED", "예약"), "flannel/lease/*/reserved"), text(headError, "flannel/lease/*/broken"),
 			},
 		},
