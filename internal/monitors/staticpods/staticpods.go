@@ -15,6 +15,7 @@ import (
 
 	"github.com/maek-dev/maek/internal/monitor"
 	"github.com/maek-dev/maek/internal/monitors/kubelet"
+	"github.com/maek-dev/maek/internal/secret"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -81,7 +82,9 @@ func (m Manifest) evidence() []snapshot.MachineEvidence {
 	if m.Component() {
 		flags := m.Flags()
 		for name, value := range flags {
-			out = append(out, monitor.Value(key("argument", name), value))
+			// What a value is, its name tells.
+			told := strings.TrimPrefix(secret.Redact(name+"="+value), name+"=")
+			out = append(out, monitor.Value(key("argument", name), told))
 		}
 	}
 	return out

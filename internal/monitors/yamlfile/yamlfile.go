@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/maek-dev/maek/internal/secret"
 )
 
 // Mistake is something wrong with a file.
@@ -16,7 +18,7 @@ type Mistake struct {
 	Text string
 	// Line is where, counted from 1; zero where it cannot be told.
 	Line int
-	// Quote is that line, without the space around it.
+	// Quote is that line, without the space around it and without the value of an environment variable.
 	Quote string
 }
 
@@ -25,6 +27,9 @@ var (
 	// ofField are the decoders' words for a field of the wrong type, and for one that they do not know
 	// (encoding/json, UnmarshalTypeError; sigs.k8s.io/json, strict errors).
 	ofField = regexp.MustCompile(`(?:struct field [^ ]*?|unknown field "|duplicate field "|key ")([A-Za-z0-9_-]+)(?:"| of type)`)
+	// variable is an environment variable's value in a Pod. It may be a secret, and its name, which could
+	// tell, stands on another line.
+	variable = regexp.MustCompile(`(\bvalue["']?:\s*).+`)
 )
 
 // Decode reads data as the kubelet does. What is refused keeps the file from being used at all; what is
@@ -60,7 +65,7 @@ func mistake(data []byte, err error) *Mistake {
 		m.Line-- // The decoder misses something only once it has read on.
 	}
 	if m.Line > 0 {
-		m.Quote = strings.TrimSpace(lines[m.Line-1])
+		m.Quote = variable.ReplaceAllString(strings.TrimSpace(lines[m.Line-1]), "${1}"+secret.Blot)
 	}
 	m.Text = strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(text, "yaml: "), "unmarshal errors: "))
 	return m

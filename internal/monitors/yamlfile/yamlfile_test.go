@@ -30,6 +30,10 @@ func TestDecode(t *testing.T) {
 				Text: "json: cannot unmarshal string into Go struct field PodSpec.spec.hostNetwork of type bool", Line: 6, Quote: "hostNetwork: always",
 			},
 		},
+		"the value of an environment variable, which may be a secret": {
+			data:    head + "spec:\n  containers:\n  - env:\n    - name: A\n      value: b: c\n",
+			refused: &yamlfile.Mistake{Text: "mapping values are not allowed in this context", Line: 9, Quote: "value: [redacted]"},
+		},
 		"a field that nobody knows": {
 			data:    head + "spec:\n  hostNetworking: true\n",
 			ignored: &yamlfile.Mistake{Text: `json: unknown field "hostNetworking"`, Line: 6, Quote: "hostNetworking: true"},
