@@ -57,6 +57,9 @@ func detectEtcdMemberDown(p *rule.Pass) {
 		return
 	}
 	if !p.Coverage(snapshot.KindOf[*corev1.Pod]()).Readable() {
+		if !p.API().Asked {
+			return // A machine that was looked at by itself, and has no etcd.
+		}
 		p.Skip(finding.Text{EN: "no machine reports on etcd, and its pods could not be read", KO: "etcd를 보고하는 머신이 없고 Pod도 읽을 수 없습니다"})
 		return
 	}

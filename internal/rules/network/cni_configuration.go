@@ -23,13 +23,13 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link: "https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/network-plugins/", Severity: finding.Warning,
 	Needs:   []rule.Need{rule.Optional[*corev1.Node]()},
-	Machine: []snapshot.EvidenceKey{"cni/folder", "cni/configurations", "cluster/node/*/ready", "cluster/api", "cri/condition/NetworkReady/status"}, For: time.Minute, Detect: cniConfigMissing,
+	Machine: []snapshot.EvidenceKey{"cni/folder", "cni/configurations", "cluster/node/*/ready", "cluster/api", "cri/condition/NetworkReady/status", "kubelet/kubeconfig/path"}, For: time.Minute, Detect: cniConfigMissing,
 })
 
 func cniConfigMissing(p *rule.Pass) {
 	for _, m := range p.Machines() {
 		count, ok := m.Int("cni/configurations")
-		if !ok || count > 0 || !m.Looked("cni") || readyNode(p, m) || m.True("cri/condition/NetworkReady/status") {
+		if !ok || count > 0 || !m.Looked("cni") || readyNode(p, m) || m.True("cri/condition/NetworkReady/status") || !joined(p, m) {
 			continue
 		}
 		folder := m.Value("cni/folder")
@@ -51,6 +51,12 @@ func cniConfigMissing(p *rule.Pass) {
 			},
 		})
 	}
+}
+
+// joined tells whether a machine is part of a cluster; an image on which all is installed is not yet.
+func joined(p *rule.Pass, m snapshot.Machine) bool {
+	_, known := snapshot.Get[*corev1.Node](p.Snapshot, "", m.Node())
+	return known || m.Value("kubelet/kubeconfig/path") != "" || m.Value(snapshot.KeyOf("cluster", "node", m.Node(), "ready")) != ""
 }
 
 // readyNode tells whether the kubelet says that the node is ready: then the runtime has found a network
