@@ -40,6 +40,8 @@ func run() int {
 	flags.StringVar(&o.SocketPath, "socket", monitor.SocketPath, "the socket for root on this machine")
 	flags.Uint16Var(&o.Port, "port", monitor.Port, "port of all agents")
 	flags.BoolVar(&o.NodeConditions, "node-conditions", false, "write conditions of the own Node, and events")
+	flags.StringVar(&o.Logs.ProblemDetector, "node-problem-detector-config", "", "a folder of the host with node-problem-detector's configuration files, to read logs by them too")
+	flags.BoolVar(&o.Logs.RunPlugins, "run-plugins", false, "run the custom plugins that those files name, in the agent's own file system")
 	kubeconfig := flags.String("kubeconfig", "", "how to reach the API server; without it, as a pod does")
 	verbose := flags.Bool("verbose", false, "log requests too")
 	switch err := flags.Parse(os.Args[1:]); {
@@ -49,6 +51,9 @@ func run() int {
 		return misused(err)
 	case o.Node == "":
 		return misused(errors.New("--node is missing, and NODE_NAME is not set"))
+	}
+	if err := o.Validate(); err != nil {
+		return misused(err)
 	}
 
 	level := slog.LevelInfo

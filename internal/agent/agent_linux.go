@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -31,6 +32,7 @@ import (
 	"github.com/maek-dev/maek/internal/diagnosis"
 	"github.com/maek-dev/maek/internal/monitor"
 	"github.com/maek-dev/maek/internal/monitors"
+	"github.com/maek-dev/maek/internal/monitors/logs"
 	"github.com/maek-dev/maek/internal/rule"
 )
 
@@ -52,6 +54,8 @@ type Options struct {
 	Config *rest.Config
 	// NodeConditions tells whether to write conditions and events.
 	NodeConditions bool
+	// Logs says what the monitor of logs does beyond its own catalogue.
+	Logs logs.Options
 	// Rules that judge.
 	Rules []rule.Rule
 	// Clock of the machine.
@@ -62,6 +66,25 @@ type Options struct {
 
 // aliveFor is how old the newest look of any monitor may be: all look more often.
 const aliveFor = 3 * time.Minute
+
+// Validate says in a sentence what of the options cannot be.
+func (o Options) Validate() error {
+	folder := o.Logs.ProblemDetector
+	if folder == "" {
+		if o.Logs.RunPlugins {
+			return errors.New("--run-plugins runs those of node-problem-detector's files: name their folder with --node-problem-detector-config")
+		}
+		return nil
+	}
+	_, err := monitor.Host{Root: o.Root}.ReadDir(folder)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("--node-problem-detector-config: there is no folder %s on this machine", folder)
+	case err != nil:
+		return fmt.Errorf("--node-problem-detector-config: the folder %s of this machine cannot be read: %w", folder, err)
+	}
+	return nil
+}
 
 // Run is an agent's life, until the context ends. An error says why it cannot be one.
 func Run(ctx context.Context, o Options) error {
@@ -106,7 +129,7 @@ func assemble(ctx context.Context, o Options, folder *state.Folder) (*agent, err
 	if err := a.join(host); err != nil {
 		return nil, err
 	}
-	watched := append(monitors.All(host), a.view.Monitor(), a.mesh.Monitor())
+	watched := append(monitors.All(host, o.Logs), a.view.Monitor(), a.mesh.Monitor())
 	lookTogether(watched, "units", "kubelet", "cri")
 	var diagnoser *diagnose.Diagnoser
 	a.runner = monitor.NewRunner(id, watched, o.Clock.Now, func() { diagnoser.Looked() })

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/maek-dev/maek/internal/agent/cluster"
 	"github.com/maek-dev/maek/internal/agent/state"
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/logs"
 )
 
 func TestLookTogether(t *testing.T) {
@@ -164,5 +166,35 @@ func TestTheAPIServerIsReachedWithoutItsService(t *testing.T) {
 	}
 	if _, err := a.dial(t.Context(), "tcp", "127.0.0.8:1"); err == nil {
 		t.Error("another address led to the API server")
+	}
+}
+
+func TestOptionsThatCannotBe(t *testing.T) {
+	root := t.TempDir()
+	for name, write := range map[string]func(string) error{
+		"folder": func(at string) error { return os.Mkdir(at, 0o700) },
+		"file":   func(at string) error { return os.WriteFile(at, nil, 0o600) },
+	} {
+		if err := write(filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := map[string]struct {
+		logs logs.Options
+		want string
+	}{
+		"nothing is asked for":               {},
+		"a folder that is there":             {logs: logs.Options{ProblemDetector: "/folder", RunPlugins: true}},
+		"a folder that is not there":         {logs: logs.Options{ProblemDetector: "/absent"}, want: "--node-problem-detector-config: there is no folder /absent on this machine"},
+		"a file":                             {logs: logs.Options{ProblemDetector: "/file"}, want: "--node-problem-detector-config: the folder /file of this machine cannot be read"},
+		"plugins of files that nobody named": {logs: logs.Options{RunPlugins: true}, want: "name their folder with --node-problem-detector-config"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := Options{Root: root, Logs: tc.logs}.Validate()
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
 	}
 }

@@ -29,8 +29,9 @@ import (
 	"github.com/maek-dev/maek/internal/monitors/units"
 )
 
-// All returns every monitor of a host, by name. Only a new monitor is a reason to edit it.
-func All(host monitor.Host) []monitor.Monitor {
+// All returns every monitor of a host, by name; ofLogs are options of the one that reads logs. Only a new
+// monitor is a reason to edit it.
+func All(host monitor.Host, ofLogs ...logs.Options) []monitor.Monitor {
 	return []monitor.Monitor{
 		certificates.New(host),
 		clock.New(host),
@@ -44,7 +45,7 @@ func All(host monitor.Host) []monitor.Monitor {
 		iscsi.New(host),
 		kubelet.New(host),
 		limits.New(host),
-		logs.New(host),
+		logs.New(host, ofLogs...),
 		multipath.New(host),
 		nfs.New(host),
 		oom.New(host),
