@@ -20,6 +20,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Info,
 	Needs:    meshNeeds(),
 	Machine:  meshKeys,
+	Causes:   []rule.Cause{{Code: "PacketFilterBlocksCluster", Via: rule.Claimed}},
 	Detect:   detectMeshPortBlocked,
 })
 

@@ -19,7 +19,7 @@ var _ = Catalog.Add(rule.Rule{
 			"연결은 맺어지지만 멈추고 probe는 정상입니다. 오버레이의 MTU가 대부분의 머신과 다르기만 하면 TCP는 작은 쪽에 맞추므로 참고로 알립니다. 필요보다 작은 값은 모든 머신이 같다면 대상이 아닙니다.",
 	},
 	Link: "https://github.com/flannel-io/flannel/blob/master/Documentation/troubleshooting.md", Severity: finding.Warning,
-	Needs: flannelNeeds(), Machine: flannelEvidence, Detect: overlayMtuMismatch,
+	Needs: flannelNeeds(), Machine: flannelEvidence, Causes: []rule.Cause{{Code: "MtuDiffers", Via: rule.OnMachine}}, Detect: overlayMtuMismatch,
 })
 
 // overheads are what overlays add to a packet, in bytes: VXLAN over IPv4 an outer Ethernet header (14), IP

@@ -22,8 +22,12 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:    meshNeeds(),
 	Machine:  meshKeys,
 	For:      pathLasts,
-	Causes:   []rule.Cause{{Code: "LinkFlapping", Via: rule.OnMachine}},
-	Detect:   detectHostPathBroken,
+	Causes: []rule.Cause{
+		{Code: "LinkFlapping", Via: rule.OnMachine},
+		{Code: "DuplicateAddress", Via: rule.OnMachine},
+		{Code: "PacketFilterBlocksCluster", Via: rule.OnMachine, Holds: filtersAll},
+	},
+	Detect: detectHostPathBroken,
 })
 
 func detectHostPathBroken(p *rule.Pass) {

@@ -25,7 +25,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:   meshNeeds(),
 	Machine: meshKeys,
 	For:     pathLasts,
-	Causes:  []rule.Cause{{Code: "OverlayMtuMismatch", Via: rule.OnMachine}, {Code: "OverlayMtuMismatch", Via: rule.Claimed}},
+	Causes:  []rule.Cause{{Code: "OverlayMtuMismatch", Via: rule.OnMachine}, {Code: "OverlayMtuMismatch", Via: rule.Claimed}, {Code: "MtuDiffers", Via: rule.OnMachine}},
 	Detect:  detectPathMtuTooSmall,
 })
 

@@ -41,6 +41,10 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "FlannelAnnotationsMissing", Via: rule.Claimed},
 		{Code: "FlannelConfigMismatch", Via: rule.Claimed},
 		{Code: "PodBridgeOutsideSubnet", Via: rule.OnMachine},
+		{Code: "ForwardingDisabled", Via: rule.OnMachine},
+		{Code: "ForwardingDisabled", Via: rule.Claimed},
+		{Code: "PacketFilterBlocksCluster", Via: rule.Claimed},
+		{Code: "PacketFilterBlocksCluster", Via: rule.OnMachine, Holds: filtersOverlay},
 	},
 	Detect: detectPodNetworkBroken,
 })

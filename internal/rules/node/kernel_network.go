@@ -1,6 +1,9 @@
 package node
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
@@ -20,21 +23,60 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Link:     "https://docs.kernel.org/networking/operstates.html",
 	Severity: finding.Warning,
-	Machine:  logKeys(linkFaults...),
-	Detect: detectLogged(linkFaults, func(m snapshot.Machine, all []logged) finding.Finding {
-		f := logFinding(m, all, v1alpha1.MechanismDegraded,
-			finding.Format("machine %s: %s loses its link again and again", "머신 %s: %s 링크가 거듭 끊깁니다", finding.Verbatim(m.Node()), named(all, finding.Text{EN: "a network interface", KO: "네트워크 인터페이스"})),
-			finding.Text{EN: "Each time the machine is cut off for seconds, and connections break.", KO: "그때마다 머신이 몇 초씩 단절되고 연결이 끊깁니다."})
-		f.Remedies = finding.Remedies{
-			Now: []finding.Remedy{{
-				Text: finding.Text{EN: "how often, and what the card counts", KO: "횟수와 카드의 오류 수를 확인합니다"}, Machine: m.Node(),
-				Command: "grep . /sys/class/net/*/carrier_changes; ip -s link; dmesg -T | grep -iE 'link is|link down|WATCHDOG' | tail -20",
-			}},
-			Later: []finding.Remedy{{Text: finding.Text{EN: "change the cable, the transceiver or the switch's port; update the card's driver", KO: "케이블, 트랜시버, 스위치 포트를 바꾸고 카드 드라이버를 업데이트합니다"}}},
+	Machine:  append(logKeys(linkFaults...), "interface/*/carrier-losses-recent"),
+	Detect: func(p *rule.Pass) {
+		for _, m := range p.Machines() {
+			if all := loggedOn(m, linkFaults...); len(all) > 0 {
+				p.Report(linkLogged(m, all))
+				continue
+			}
+			lost := slices.DeleteFunc(m.Names("interface/*/carrier-losses-recent"), func(name string) bool {
+				losses, _ := m.Int(snapshot.KeyOf("interface", name, "carrier-losses-recent"))
+				return losses < manyLosses
+			})
+			if len(lost) > 0 {
+				p.Report(linksCounted(m, lost))
+			}
 		}
-		return f
-	}),
+	},
 })
+
+// manyLosses of a link within ten minutes are no cable that is moved (as the logs' pattern has it).
+const manyLosses = 3
+
+func linkLogged(m snapshot.Machine, all []logged) finding.Finding {
+	f := logFinding(m, all, v1alpha1.MechanismDegraded,
+		finding.Format("machine %s: %s loses its link again and again", "머신 %s: %s 링크가 거듭 끊깁니다", finding.Verbatim(m.Node()), named(all, finding.Text{EN: "a network interface", KO: "네트워크 인터페이스"})),
+		finding.Text{EN: "Each time the machine is cut off for seconds, and connections break.", KO: "그때마다 머신이 몇 초씩 단절되고 연결이 끊깁니다."})
+	f.Remedies = mendFlapping(m)
+	return f
+}
+
+// linksCounted are interfaces whose counters alone tell: where the kernel's log is not kept, or their drivers
+// are silent.
+func linksCounted(m snapshot.Machine, names []string) finding.Finding {
+	f := finding.Finding{
+		Subject: m.Subject("Machine", m.Node()), Mechanism: v1alpha1.MechanismDegraded, Field: strings.Join(names, ","),
+		Title: finding.Format("machine %s: %s loses its link again and again", "머신 %s: %s 링크가 거듭 끊깁니다", finding.Verbatim(m.Node()), finding.List(names)),
+		Why: finding.Textf("It was lost %s times within ten minutes. Each time the machine is cut off for seconds, and connections break.",
+			"10분 동안 %s번 끊겼습니다. 그때마다 머신이 몇 초씩 단절되고 연결이 끊깁니다.", m.Value(snapshot.KeyOf("interface", names[0], "carrier-losses-recent"))),
+		Remedies: mendFlapping(m),
+	}
+	for _, name := range names {
+		f.Evidence = append(f.Evidence, m.Evidence(snapshot.KeyOf("interface", name, "carrier-losses-recent")))
+	}
+	return f
+}
+
+func mendFlapping(m snapshot.Machine) finding.Remedies {
+	return finding.Remedies{
+		Now: []finding.Remedy{{
+			Text: finding.Text{EN: "how often, and what the card counts", KO: "횟수와 카드의 오류 수를 확인합니다"}, Machine: m.Node(),
+			Command: "grep . /sys/class/net/*/carrier_changes; ip -s link; dmesg -T | grep -iE 'link is|link down|WATCHDOG' | tail -20",
+		}},
+		Later: []finding.Remedy{{Text: finding.Text{EN: "change the cable, the transceiver or the switch's port; update the card's driver", KO: "케이블, 트랜시버, 스위치 포트를 바꾸고 카드 드라이버를 업데이트합니다"}}},
+	}
+}
 
 var _ = Catalog.Add(rule.Rule{
 	Code:  "ConntrackOverflowed",

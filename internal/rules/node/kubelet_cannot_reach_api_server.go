@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/url"
+	"slices"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -31,6 +32,9 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "HostPathBroken", Via: rule.OnMachine},
 		{Code: "MachineUnreachable", Via: rule.OnMachine},
 		{Code: "NetworkPartitioned", Via: rule.Cluster},
+		{Code: "PacketFilterBlocksCluster", Via: rule.Claimed},
+		{Code: "DefaultRouteMissing", Via: rule.OnMachine, Holds: saysNoRoute},
+		{Code: "InterfaceDown", Via: rule.OnMachine},
 	},
 	Detect: detectKubeletCannotReachAPIServer,
 })
@@ -56,6 +60,11 @@ func detectKubeletCannotReachAPIServer(p *rule.Pass) {
 			p.Report(cutFromAPIServer(m, outcome, t.through))
 		}
 	}
+}
+
+// saysNoRoute tells whether the machine itself has no way to the API server.
+func saysNoRoute(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
+	return slices.ContainsFunc(effect.Evidence, func(e finding.Evidence) bool { return e.Value == "no-route" })
 }
 
 func cutFromAPIServer(m snapshot.Machine, outcome string, through int) finding.Finding {

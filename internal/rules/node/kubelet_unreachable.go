@@ -32,7 +32,13 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/architecture/control-plane-node-communication/#apiserver-to-kubelet",
 	Severity: finding.Warning,
 	Needs:    []rule.Need{rule.Any[*corev1.Node](), rule.Optional[*coordinationv1.Lease](), rule.Optional[*corev1.Pod]()},
-	Detect:   detectKubeletUnreachable,
+	Causes: []rule.Cause{{
+		Code: "PacketFilterBlocksCluster", Via: rule.OnMachine,
+		Holds: func(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
+			return cause.Field == "TCP 10250" || cause.Field == "all"
+		},
+	}},
+	Detect: detectKubeletUnreachable,
 })
 
 // doubtsAsked bounds how many nodes are asked to confirm a doubt.

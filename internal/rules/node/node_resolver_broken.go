@@ -31,6 +31,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    []rule.Need{rule.Whole[*corev1.Pod](), rule.Optional[*corev1.Event]()},
 	For:      30 * time.Second,
+	Causes:   []rule.Cause{{Code: "ResolverBroken", Via: rule.OnMachine}},
 	Detect:   detectNodeResolverBroken,
 })
 
