@@ -2,6 +2,7 @@ package install
 
 import (
 	"bytes"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -111,5 +112,19 @@ func TestNothingIsWrittenUnlessToldTo(t *testing.T) {
 				t.Errorf("the right to create events: %v", has)
 			}
 		})
+	}
+}
+
+// TestThePolicyKnowsTheWholeStatus holds that a field which a new version brings is thought of.
+func TestThePolicyKnowsTheWholeStatus(t *testing.T) {
+	var want []string
+	for field := range reflect.TypeFor[corev1.NodeStatus]().Fields() {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "conditions" {
+			want = append(want, name)
+		}
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, statusFields); diff != "" {
+		t.Errorf("fields of a Node's status (-want +got):\n%s", diff)
 	}
 }

@@ -2,6 +2,7 @@ package install
 
 import (
 	"encoding/json"
+	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,6 +15,17 @@ var conditionTypes = []string{
 	"KernelDeadlock", "ReadonlyFilesystem", "KubeletUnhealthy", "ContainerRuntimeUnhealthy",
 	"FrequentKubeletRestart", "FrequentContainerdRestart", "FrequentDockerRestart",
 }
+
+// statusFields are all of a Node's status that an agent leaves alone. A test holds them against the type.
+var statusFields = []string{
+	"addresses", "allocatable", "capacity", "config", "daemonEndpoints", "declaredFeatures", "features", "images", "nodeInfo",
+	"phase", "runtimeHandlers", "volumesAttached", "volumesInUse",
+}
+
+// metadataFields can be written through the status too: an owner that is not there has the garbage
+// collector delete the Node, and a finalizer keeps it (kubernetes/pkg/registry/core/node/strategy.go,
+// nodeStatusStrategy).
+var metadataFields = []string{"finalizers", "labels", "ownerReferences"}
 
 // ownNodePolicy confines what an agent writes to its own Node, and there to its key and its conditions. A
 // token that was stolen from one machine is worth no more than that. The name of the Node is in every
@@ -52,15 +64,15 @@ func ownNodePolicy(namespace string) *admissionregistrationv1.ValidatingAdmissio
 					Message:    "an agent tells of its Node only",
 				},
 				{
-					Expression: "variables.event || (has(object.metadata.labels) ? object.metadata.labels : {}) == (has(oldObject.metadata.labels) ? oldObject.metadata.labels : {})",
-					Message:    "an agent leaves labels alone",
+					Expression: "variables.event || (" + unchanged("metadata", metadataFields) + ")",
+					Message:    "an agent leaves labels, owners and finalizers alone",
 				},
 				{
 					Expression: "variables.event || " + same("object", "oldObject", key) + " && " + same("oldObject", "object", key),
 					Message:    "of all annotations an agent writes its key only",
 				},
 				{
-					Expression: "variables.event || (" + unchanged("addresses") + " && " + unchanged("allocatable") + " && " + unchanged("capacity") + " && " + unchanged("nodeInfo") + " && " + unchanged("daemonEndpoints") + ")",
+					Expression: "variables.event || (" + unchanged("status", statusFields) + ")",
 					Message:    "an agent writes conditions only",
 				},
 				{
@@ -82,10 +94,14 @@ func same(one, other, key string) string {
 		".metadata.annotations && " + other + ".metadata.annotations[k] == " + one + ".metadata.annotations[k])))"
 }
 
-// unchanged is an expression for: a field of the status is as it was.
-func unchanged(field string) string {
-	now, was := "object.status."+field, "oldObject.status."+field
-	return "(has(" + now + ") == has(" + was + ") && (!has(" + now + ") || " + now + " == " + was + "))"
+// unchanged is an expression for: these fields of a part of the Node are as they were.
+func unchanged(part string, fields []string) string {
+	var out []string
+	for _, field := range fields {
+		now, was := "object."+part+"."+field, "oldObject."+part+"."+field
+		out = append(out, "(has("+now+") == has("+was+") && (!has("+now+") || "+now+" == "+was+"))")
+	}
+	return strings.Join(out, " && ")
 }
 
 func matching(resource string, operation admissionregistrationv1.OperationType) admissionregistrationv1.NamedRuleWithOperations {
