@@ -1,6 +1,7 @@
 package network
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -26,7 +27,7 @@ func flannelDeviceMissing(p *rule.Pass) {
 	v := readFlannel(p)
 	for _, m := range p.Machines() {
 		o := v.of(m)
-		if !m.Looked("overlay") {
+		if !m.Looked("overlay") || movedAway(m) {
 			continue
 		}
 		switch {
@@ -38,6 +39,14 @@ func flannelDeviceMissing(p *rule.Pass) {
 			p.Report(deviceMissing(m, o, "flannel.1"))
 		}
 	}
+}
+
+// movedAway tells whether a machine has another network plugin now, and nothing of flannel but what it once wrote
+// to the Node.
+func movedAway(m snapshot.Machine) bool {
+	first := m.Value("cni/first")
+	plugins := strings.Fields(m.Value(snapshot.KeyOf("cni", "configuration", first, "plugins")))
+	return m.Looked("flannel") && first != "" && !slices.Contains(plugins, "flannel") && !m.True("flannel/running") && m.Value("flannel/unit-file") == ""
 }
 
 // expectsVXLAN tells whether a machine's own files say that flannel is to have a VXLAN device there, where
