@@ -1,6 +1,7 @@
 package finding
 
 import (
+	"regexp"
 	"strings"
 	"time"
 )
@@ -28,4 +29,16 @@ func Clock(now, t time.Time) string {
 		return t.Format("15:04 UTC")
 	}
 	return t.Format("2006-01-02 15:04 UTC")
+}
+
+// plainWord is what a shell takes as it is.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// ShellWord makes one word of a command of a name that others gave: what a shell would take for more than a
+// name is quoted, so that a command that is pasted does nothing else than it says.
+func ShellWord(name string) string {
+	if plainWord.MatchString(name) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(Line(name, quoteRunes), "'", `'\''`) + "'"
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -40,18 +41,22 @@ func (k EvidenceKey) Segments() []string {
 
 // Fits tells whether a key fits a pattern, in which "*" stands for one segment.
 func (k EvidenceKey) Fits(pattern EvidenceKey) bool {
-	key, want := string(k), string(pattern)
-	for {
-		k, keyRest, keyMore := strings.Cut(key, "/")
-		w, wantRest, wantMore := strings.Cut(want, "/")
-		if w != "*" && w != k || keyMore != wantMore {
+	at := 0
+	for i := 0; i < len(pattern); i++ {
+		if pattern[i] == '*' && (i == 0 || pattern[i-1] == '/') && (i+1 == len(pattern) || pattern[i+1] == '/') {
+			if end := strings.IndexByte(string(k[at:]), '/'); end >= 0 {
+				at += end
+			} else {
+				at = len(k)
+			}
+			continue
+		}
+		if at == len(k) || k[at] != pattern[i] {
 			return false
 		}
-		if !keyMore {
-			return true
-		}
-		key, want = keyRest, wantRest
+		at++
 	}
+	return at == len(k)
 }
 
 // MachineEvidence is one value read on a machine.
@@ -151,12 +156,41 @@ func (s *Snapshot) MachineReports() []MachineReport {
 // Unreported are the nodes whose machines were asked for a report and gave none, and why.
 func (s *Snapshot) Unreported() map[string]string { return maps.Clone(s.unreported) }
 
-// AddMachine takes in an agent's report.
+// AddMachine takes in an agent's report. What no monitor gives (internal/monitor bounds what it keeps) is a
+// lie or a mishap: names that are longer are left out, and other texts are cut.
 func (b *Builder) AddMachine(r MachineReport) {
-	r.Evidence = slices.Clone(r.Evidence)
+	r.Evidence = slices.DeleteFunc(slices.Clone(r.Evidence), func(e MachineEvidence) bool { return len(e.Key) > maxKey })
+	for i := range r.Evidence {
+		r.Evidence[i].Value = cut(r.Evidence[i].Value, maxValue)
+	}
+	r.Gaps = slices.Clone(r.Gaps)
+	for i := range r.Gaps {
+		r.Gaps[i].Reason = cut(r.Gaps[i].Reason, maxReason)
+	}
 	r.Sort()
 	b.state.machines[r.Node] = &r
 	delete(b.state.unreported, r.Node)
+}
+
+// Bounds of what is taken in of a report: of a key in bytes, of a value and of a gap's reason in characters.
+const (
+	maxKey    = 4 << 10
+	maxValue  = 2001
+	maxReason = 501
+)
+
+// cut leaves the first characters of a text.
+func cut(text string, runes int) string {
+	if len(text) <= runes {
+		return text
+	}
+	for i := range text {
+		if runes == 0 {
+			return text[:i]
+		}
+		runes--
+	}
+	return text
 }
 
 // AddUnreported records that the machine under a node gave no report, and why.
@@ -171,6 +205,7 @@ func (b *Builder) AddUnreported(node, reason string) {
 func (s *Snapshot) WithMachines(reports []MachineReport, unreported map[string]string) *Snapshot {
 	next := *s.state
 	next.machines, next.unreported = maps.Clone(s.machines), maps.Clone(s.unreported)
+	next.derived = &sync.Map{}
 	b := &Builder{state: next}
 	for _, r := range reports {
 		b.AddMachine(r)
