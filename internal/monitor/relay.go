@@ -24,6 +24,11 @@ const (
 	// KeyAnnotation on a Node holds the fingerprint of its agent's public key, by which its peers and the
 	// command line know it: "sha256:" and the hexadecimal digest of its SubjectPublicKeyInfo.
 	KeyAnnotation = "maek.dev/agent-key"
+	// Audience of the tokens that callers show agents, and of none that the API server itself accepts: an
+	// agent that was taken over gains nothing by one.
+	Audience = "maek-agent"
+	// ReaderAccount is the ServiceAccount in the agents' namespace that may ask them.
+	ReaderAccount = "maek"
 	// Component is the value of the label app.kubernetes.io/component of the agent's pods, beside
 	// app.kubernetes.io/name=maek.
 	Component = "agent"

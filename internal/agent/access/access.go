@@ -7,6 +7,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,6 +24,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/maek-dev/maek/internal/agent/apiserver"
+	"github.com/maek-dev/maek/internal/monitor"
 )
 
 // Groups whose members may ask everything, also while there is no API server: the first is above all
@@ -56,8 +59,9 @@ var (
 
 // Reviewer is who decides what cannot be decided here. It is the API server.
 type Reviewer interface {
-	// ReviewToken tells whose a token is.
-	ReviewToken(ctx context.Context, token string) (authenticationv1.TokenReviewStatus, error)
+	// ReviewToken tells whose a token is that is meant for one of the audiences; none stands for the API
+	// server's own.
+	ReviewToken(ctx context.Context, token string, audiences []string) (authenticationv1.TokenReviewStatus, error)
 	// ReviewAccess tells whether somebody may do something.
 	ReviewAccess(ctx context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, error)
 }
@@ -178,11 +182,14 @@ func (g *Guard) trusted() *x509.CertPool {
 // review asks the API server. What it does not answer is not remembered.
 func (g *Guard) review(ctx context.Context, path string, spec *authorizationv1.SubjectAccessReviewSpec, token string) (d decision, keep time.Duration) {
 	if spec == nil {
-		status, err := g.reviewer.ReviewToken(ctx, token)
+		audiences := audiencesOf(token)
+		status, err := g.reviewer.ReviewToken(ctx, token, audiences)
 		if err != nil {
 			return decision{err: fmt.Errorf("%w: %w", ErrUnreachable, err)}, 0
 		}
-		if !status.Authenticated {
+		// An API server whose authenticator knows no audiences leaves them out, and the token may be meant for
+		// anybody (https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/).
+		if !status.Authenticated || len(audiences) > 0 && !slices.Contains(status.Audiences, monitor.Audience) {
 			return decision{err: fmt.Errorf("%w: the token is nobody's", ErrNobody)}, deniedFor
 		}
 		spec = &authorizationv1.SubjectAccessReviewSpec{User: status.User.Username, UID: status.User.UID, Groups: status.User.Groups, Extra: extra(status.User.Extra)}
@@ -196,6 +203,26 @@ func (g *Guard) review(ctx context.Context, path string, spec *authorizationv1.S
 		return decision{user: spec.User, err: fmt.Errorf("%w: %s needs the right to get the non-resource URL %s", ErrForbidden, spec.User, path)}, deniedFor
 	}
 	return decision{user: spec.User}, allowedFor
+}
+
+// audiencesOf are those to ask the API server about: agents, where a token says that it is meant for them.
+// Whether it says the truth is what the API server is asked.
+func audiencesOf(token string) []string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return nil
+	}
+	data, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return nil
+	}
+	var claims struct {
+		Audience []string `json:"aud"`
+	}
+	if json.Unmarshal(data, &claims) != nil || !slices.Contains(claims.Audience, monitor.Audience) {
+		return nil
+	}
+	return []string{monitor.Audience}
 }
 
 func extra(in map[string]authenticationv1.ExtraValue) map[string]authorizationv1.ExtraValue {

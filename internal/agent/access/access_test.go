@@ -8,11 +8,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -20,6 +22,8 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	testingclock "k8s.io/utils/clock/testing"
+
+	"github.com/maek-dev/maek/internal/monitor"
 )
 
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
@@ -75,15 +79,24 @@ func (a authorities) sign(t *testing.T, user string, groups []string, until time
 
 // server answers reviews as an API server with one token and one permission would.
 type server struct {
-	down   bool
-	tokens int
-	access int
+	down bool
+	// unaware of audiences: it takes a token for whomever it is meant.
+	unaware bool
+	tokens  int
+	access  int
 }
 
-func (s *server) ReviewToken(_ context.Context, token string) (authenticationv1.TokenReviewStatus, error) {
+func (s *server) ReviewToken(_ context.Context, token string, audiences []string) (authenticationv1.TokenReviewStatus, error) {
 	s.tokens++
 	if s.down {
 		return authenticationv1.TokenReviewStatus{}, errors.New("connection refused")
+	}
+	if token == meantFor(monitor.Audience) && (s.unaware || slices.Equal(audiences, []string{monitor.Audience})) {
+		status := authenticationv1.TokenReviewStatus{Authenticated: true, User: authenticationv1.UserInfo{Username: "operator"}}
+		if !s.unaware {
+			status.Audiences = audiences
+		}
+		return status, nil
 	}
 	if token != "prometheus" && token != "guest" {
 		return authenticationv1.TokenReviewStatus{}, nil
@@ -97,6 +110,11 @@ func (s *server) ReviewAccess(_ context.Context, spec authorizationv1.SubjectAcc
 		return false, errors.New("connection refused")
 	}
 	return (spec.User == "prometheus" || spec.User == "operator") && spec.NonResourceAttributes.Path == "/metrics" && spec.NonResourceAttributes.Verb == "get", nil
+}
+
+// meantFor is a token for an audience.
+func meantFor(audience string) string {
+	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"aud":["`+audience+`"]}`)) + ".signature"
 }
 
 func request(t *testing.T, path, token string, state *tls.ConnectionState) *http.Request {
@@ -118,13 +136,17 @@ func TestWhoMayAsk(t *testing.T) {
 		tls         *tls.ConnectionState
 		down        bool
 		unknownCA   bool
+		unaware     bool
 		wantUser    string
 		wantErr     error
 	}{
-		"nobody":                                          {path: "/report", wantErr: ErrNobody},
-		"a token that may":                                {path: "/metrics", token: "prometheus", wantUser: "prometheus"},
-		"a token that may not":                            {path: "/report", token: "prometheus", wantUser: "prometheus", wantErr: ErrForbidden},
-		"a token of nobody":                               {path: "/metrics", token: "guessed", wantErr: ErrNobody},
+		"nobody":               {path: "/report", wantErr: ErrNobody},
+		"a token that may":     {path: "/metrics", token: "prometheus", wantUser: "prometheus"},
+		"a token that may not": {path: "/report", token: "prometheus", wantUser: "prometheus", wantErr: ErrForbidden},
+		"a token of nobody":    {path: "/metrics", token: "guessed", wantErr: ErrNobody},
+		"a token for agents":   {path: "/metrics", token: meantFor(monitor.Audience), wantUser: "operator"},
+		"a token for others":   {path: "/metrics", token: meantFor("vault"), wantErr: ErrNobody},
+		"a token for agents, and nobody to check that":    {path: "/metrics", token: meantFor(monitor.Audience), unaware: true, wantErr: ErrNobody},
 		"a token and no API server":                       {path: "/metrics", token: "prometheus", down: true, wantErr: ErrUnreachable},
 		"an administrator":                                {path: "/report", tls: cluster.sign(t, "kubernetes-admin", []string{"kubeadm:cluster-admins"}, hour, client), wantUser: "kubernetes-admin"},
 		"an administrator and no API server":              {path: "/report", tls: cluster.sign(t, "root", []string{"system:masters"}, hour, client), down: true, wantUser: "root"},
@@ -143,7 +165,7 @@ func TestWhoMayAsk(t *testing.T) {
 			if tc.unknownCA {
 				bundle = ""
 			}
-			g := New(&server{down: tc.down}, func() string { return bundle }, testingclock.NewFakePassiveClock(noon))
+			g := New(&server{down: tc.down, unaware: tc.unaware}, func() string { return bundle }, testingclock.NewFakePassiveClock(noon))
 			user, err := g.Check(request(t, tc.path, tc.token, tc.tls))
 			if !errors.Is(err, tc.wantErr) || user != tc.wantUser {
 				t.Errorf("Check = %q, %v, want %q, %v", user, err, tc.wantUser, tc.wantErr)

@@ -120,12 +120,13 @@ func (c *Client) CreateEvent(ctx context.Context, e *corev1.Event) error {
 	return nil
 }
 
-// ReviewToken asks whose a bearer token is.
-func (c *Client) ReviewToken(ctx context.Context, token string) (authenticationv1.TokenReviewStatus, error) {
+// ReviewToken asks whose a bearer token is, which must be meant for one of the audiences; none stands for
+// the API server's own.
+func (c *Client) ReviewToken(ctx context.Context, token string, audiences []string) (authenticationv1.TokenReviewStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var out authenticationv1.TokenReview
-	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}
+	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: audiences}}
 	if err := c.authentication.Post().Resource("tokenreviews").Body(review).Do(ctx).Into(&out); err != nil {
 		return out.Status, fmt.Errorf("reviewing a token: %w", err)
 	}

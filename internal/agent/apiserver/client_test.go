@@ -72,7 +72,7 @@ func TestErrorsSayWhatWasTried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, tokenErr := c.ReviewToken(t.Context(), "secret-token")
+	_, tokenErr := c.ReviewToken(t.Context(), "secret-token", nil)
 	_, accessErr := c.ReviewAccess(t.Context(), authorizationv1.SubjectAccessReviewSpec{User: "jane"})
 	for want, err := range map[string]error{
 		"reviewing a token":        tokenErr,

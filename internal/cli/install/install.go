@@ -21,6 +21,7 @@ import (
 	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/cli/invocation"
 	"github.com/maek-dev/maek/internal/cli/source"
+	"github.com/maek-dev/maek/internal/monitor"
 	"github.com/maek-dev/maek/internal/rule"
 )
 
@@ -28,7 +29,7 @@ const (
 	// defaultNamespace is where things are installed without -n.
 	defaultNamespace = "maek-system"
 	// serviceAccount that has the read-only role.
-	serviceAccount = "maek"
+	serviceAccount = monitor.ReaderAccount
 )
 
 // New makes the command.
