@@ -76,7 +76,7 @@ func Collect(ctx context.Context, cfg *rest.Config, s *snapshot.Snapshot, o Opti
 			return Reports{Looked: len(found.nodes) > 0}
 		}
 		o.Memory.save(found)
-		c = newCollector(cfg, o.Keys, found, forward(cfg))
+		c = newCollector(cfg, unlessKnown(o.Keys, s), found, forward(cfg))
 	} else {
 		known := o.Memory.load()
 		if len(known.agents) == 0 {

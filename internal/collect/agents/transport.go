@@ -10,16 +10,24 @@ import (
 	"net"
 	"net/http"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
+
+	"github.com/maek-dev/maek/internal/monitor"
 )
 
 // dialer opens a connection to an agent.
 type dialer func(ctx context.Context, a Agent) (net.Conn, error)
 
-// clientFor makes a client of one agent, with the credentials that the API server is shown: the client
-// certificate, or else the bearer token. Neither is sent before the agent has proven its key. Its
-// connections end with ctx.
+// clientFor makes a client of one agent. It shows the kubeconfig's client certificate, of which nobody
+// learns the key, or else a token that is good for asking agents and for nothing else. The kubeconfig's
+// own token is not shown: an agent is no more to be trusted than the machine that it runs on, and whoever
+// took one over would have the token of every administrator who asks. Nothing is sent before the agent has
+// proven its key. Connections end with ctx.
 func clientFor(ctx context.Context, cfg *rest.Config, a Agent, dial dialer) (*http.Client, error) {
 	settings, err := cfg.TransportConfig()
 	if err != nil {
@@ -37,7 +45,7 @@ func clientFor(ctx context.Context, cfg *rest.Config, a Agent, dial dialer) (*ht
 	secure.MinVersion = tls.VersionTLS13
 	secure.InsecureSkipVerify = true
 	secure.VerifyConnection = func(state tls.ConnectionState) error { return proven(state, a.Key) }
-	base := &http.Transport{
+	var shown http.RoundTripper = &http.Transport{
 		// The transport's own context ends once the connection is there.
 		DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
 			raw, err := dial(ctx, a)
@@ -53,15 +61,49 @@ func clientFor(ctx context.Context, cfg *rest.Config, a Agent, dial dialer) (*ht
 		},
 		DisableKeepAlives: true,
 	}
-	wrapped, err := transport.HTTPWrappersForConfig(settings, base)
-	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig's credentials: %w", err)
+	if !settings.HasCertAuth() && a.namespace != "" {
+		token, err := narrowToken(ctx, cfg, a.namespace)
+		switch {
+		case err == nil:
+			shown = transport.NewBearerAuthRoundTripper(token, shown)
+		case settings.HasCertCallback():
+			// The kubeconfig's plugin may have a certificate.
+		default:
+			return nil, err
+		}
 	}
 	return &http.Client{
-		Transport:     wrapped,
+		Transport:     shown,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
+
+// tokenSeconds is how long a token lasts: the least that the API server gives
+// (kubernetes/pkg/apis/authentication/validation/validation.go).
+const tokenSeconds = 600
+
+// narrowToken is one with which agents can be asked, and nothing else.
+func narrowToken(ctx context.Context, cfg *rest.Config, namespace string) (string, error) {
+	client, err := corev1client.NewForConfig(cfg)
+	if err != nil {
+		return "", fmt.Errorf("reading the kubeconfig's credentials: %w", err)
+	}
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		Audiences: []string{monitor.Audience}, ExpirationSeconds: new(int64(tokenSeconds)),
+	}}
+	given, err := client.ServiceAccounts(namespace).CreateToken(ctx, monitor.ReaderAccount, request, metav1.CreateOptions{})
+	switch {
+	case apierrors.IsForbidden(err):
+		return "", fmt.Errorf("%w (forbidden: needs a client certificate, or create on serviceaccounts/token of %s in namespace %s)", errNoToken, monitor.ReaderAccount, namespace)
+	case err != nil:
+		return "", fmt.Errorf("getting a token for agents: %w", err)
+	default:
+		return given.Status.Token, nil
+	}
+}
+
+// errNoToken is the error of a user who has nothing to show to agents.
+var errNoToken = errors.New("there is no token for agents")
 
 // errOtherKey is the error of an agent that has another key than its Node says.
 var errOtherKey = errors.New("whoever answers has another key than the Node names for its agent")
