@@ -88,6 +88,9 @@ func (w *watch) observe(ctx context.Context) ([]snapshot.MachineEvidence, error)
 	var gaps []error
 	present, seen := map[device]*growth{}, map[string]state{}
 	for _, f := range all {
+		if errors.Is(answers[f.Mountpoint].Err, unix.EACCES) && strings.HasPrefix(f.FSType, "fuse") {
+			continue // It answers nobody but the user who mounted it (fuse(8), allow_other).
+		}
 		if errors.Is(answers[f.Mountpoint].Err, unix.EACCES) || errors.Is(answers[f.Mountpoint].Err, unix.ENOENT) {
 			gaps = append(gaps, fmt.Errorf("%w: the host's file systems must be reachable, with those mounted later (mountPropagation: HostToContainer)", answers[f.Mountpoint].Err))
 			continue

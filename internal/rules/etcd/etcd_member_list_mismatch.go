@@ -81,9 +81,14 @@ func (c *etcdCluster) strangers(urls []string) []string {
 		for _, m := range c.members {
 			for _, what := range []string{"client-urls", "peer-urls"} {
 				for raw := range strings.SplitSeq(on.Value(c.key(on, m, what)), ",") {
-					if u, err := url.Parse(raw); err == nil {
-						known = append(known, u.Hostname())
+					u, err := url.Parse(raw)
+					if err != nil || u.Hostname() == "" {
+						continue
 					}
+					if _, err := netip.ParseAddr(u.Hostname()); err != nil {
+						return nil // A member that goes by a name has addresses that nobody tells.
+					}
+					known = append(known, u.Hostname())
 				}
 			}
 		}

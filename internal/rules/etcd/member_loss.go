@@ -58,7 +58,7 @@ func lossAtHome(now time.Time, on snapshot.Machine) loss {
 		l.on = []finding.Subject{on.Subject("Path", full.path)}
 		l.remedies = []finding.Remedy{{
 			Text:    finding.Text{EN: "see what fills it and free space there", KO: "무엇이 채우고 있는지 확인하고 공간을 확보합니다"},
-			Command: "df -h " + full.path + "; du -xh --max-depth=2 " + full.path + " | sort -h | tail -n 20", Machine: on.Node(),
+			Command: "df -h " + finding.ShellWord(full.path) + "; du -xh --max-depth=2 " + finding.ShellWord(full.path) + " | sort -h | tail -n 20", Machine: on.Node(),
 		}}
 		return l
 	}
@@ -68,7 +68,7 @@ func lossAtHome(now time.Time, on snapshot.Machine) loss {
 		l.on = []finding.Subject{on.Subject("File", manifest), on.Subject("Unit", "etcd.service")}
 		l.remedies = []finding.Remedy{{
 			Text:    finding.Text{EN: "put the manifest back; the kubelet starts it by itself", KO: "manifest를 되돌립니다. kubelet이 바로 시작합니다"},
-			Command: "ls -l " + manifest + " /etc/kubernetes/", Machine: on.Node(),
+			Command: "ls -l " + finding.ShellWord(manifest) + " /etc/kubernetes/", Machine: on.Node(),
 		}}
 		return l
 	}

@@ -110,7 +110,9 @@ func filesystemFull(p *rule.Pass, f filesystem, used, free uint64) finding.Findi
 		},
 	}
 	switch {
-	case f.has(roleEtcd) && free < walBytes && !etcdElsewhere(p, f.Machine):
+	case f.has(roleEtcd) && etcdElsewhere(p, f.Machine):
+		out.Why = finding.Join(" ", out.Why, othersGoOn)
+	case f.has(roleEtcd) && free < walBytes:
 		out.Severity = finding.Critical
 	case !f.has(roleEtcd, roleKubelet, roleImages, roleRun, roleLogs, roleTmp, roleRoot):
 		out.Severity = finding.Info
@@ -132,7 +134,7 @@ func (f filesystem) grown() finding.Text {
 func (f filesystem) findWhatTakesSpace() []finding.Remedy {
 	out := []finding.Remedy{{
 		Text:    finding.Text{EN: "what takes the space", KO: "공간을 차지하는 것을 확인합니다"},
-		Command: fmt.Sprintf("df -h %s; du -xhd2 %s 2>/dev/null | sort -h | tail -15", f.point, f.folders()), Machine: f.Node(),
+		Command: fmt.Sprintf("df -h %s; du -xhd2 %s 2>/dev/null | sort -h | tail -15", finding.ShellWord(f.point), f.folders()), Machine: f.Node(),
 	}}
 	if f.has(roleImages) {
 		out = append(out, finding.Remedy{Text: finding.Text{EN: "images that no container uses can go", KO: "컨테이너가 쓰지 않는 이미지를 지웁니다"}, Command: "crictl rmi --prune", Machine: f.Node()})

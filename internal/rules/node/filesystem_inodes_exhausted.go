@@ -58,7 +58,7 @@ func detectInodesExhausted(p *rule.Pass) {
 				Remedies: finding.Remedies{
 					Now: []finding.Remedy{{
 						Text:    finding.Text{EN: "which folders hold most files", KO: "파일이 가장 많은 디렉터리를 확인합니다"},
-						Command: fmt.Sprintf("df -i %s; du -xd3 --inodes %s 2>/dev/null | sort -n | tail -15", f.point, f.folders()), Machine: m.Node(),
+						Command: fmt.Sprintf("df -i %s; du -xd3 --inodes %s 2>/dev/null | sort -n | tail -15", finding.ShellWord(f.point), f.folders()), Machine: m.Node(),
 					}},
 					Later: []finding.Remedy{{Text: finding.Text{
 						EN: "remove what makes the files, or make the file system anew with more inodes (mkfs.ext4 -i) or as XFS",
@@ -67,7 +67,9 @@ func detectInodesExhausted(p *rule.Pass) {
 				},
 			}
 			switch {
-			case f.has(roleEtcd) && free < etcdInodes && !etcdElsewhere(p, m):
+			case f.has(roleEtcd) && etcdElsewhere(p, m):
+				out.Why = finding.Join(" ", out.Why, othersGoOn)
+			case f.has(roleEtcd) && free < etcdInodes:
 				out.Severity = finding.Critical
 			case !f.has(roleEtcd, roleKubelet, roleImages, roleRun, roleLogs, roleTmp, roleRoot):
 				out.Severity = finding.Info

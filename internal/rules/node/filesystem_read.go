@@ -97,9 +97,12 @@ func (f filesystem) folders() string {
 		out = append(out, f.holds[role]...)
 	}
 	if len(out) == 0 {
-		return f.point
+		return finding.ShellWord(f.point)
 	}
 	slices.Sort(out)
+	for i := range out {
+		out[i] = finding.ShellWord(out[i])
+	}
 	return strings.Join(out, " ")
 }
 
@@ -119,6 +122,12 @@ func etcdElsewhere(p *rule.Pass, m snapshot.Machine) bool {
 		}
 	}
 	return answer >= majority
+}
+
+// othersGoOn is what it means that etcd is elsewhere too.
+var othersGoOn = finding.Text{
+	EN: "Other members of etcd answer, and the cluster goes on with them.",
+	KO: "다른 etcd member가 응답하므로 클러스터는 계속 동작합니다.",
 }
 
 // storageGone are the causes, found on a machine, of programs there that wait for what they read or write.

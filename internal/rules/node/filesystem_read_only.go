@@ -64,7 +64,11 @@ func detectFilesystemReadOnly(p *rule.Pass) {
 				out.Why = finding.Join(" ", out.Why, finding.Textf("ext4 has noted %d errors.", "ext4가 기록한 오류는 %d건입니다.", errors))
 				out.Evidence = append(out.Evidence, f.Evidence(f.key("errors")))
 			}
-			if f.has(roleEtcd) && !etcdElsewhere(p, m) {
+			switch {
+			case !f.has(roleEtcd):
+			case etcdElsewhere(p, m):
+				out.Why = finding.Join(" ", out.Why, othersGoOn)
+			default:
 				out.Severity = finding.Critical
 			}
 			p.Report(out)

@@ -111,7 +111,7 @@ func cutFromAPIServer(m snapshot.Machine, outcome string, through int) finding.F
 	})
 	f.Remedies = finding.Remedies{
 		Now: []finding.Remedy{
-			{Text: finding.Text{EN: "how far the way goes", KO: "경로가 어디까지 이어지는지 확인합니다"}, Command: "ip route get " + host + "; ping -c 3 " + host + "; curl -sk -m 5 " + address + "/livez", Machine: m.Node()},
+			{Text: finding.Text{EN: "how far the way goes", KO: "경로가 어디까지 이어지는지 확인합니다"}, Command: "ip route get " + finding.ShellWord(host) + "; ping -c 3 " + finding.ShellWord(host) + "; curl -sk -m 5 " + finding.ShellWord(address+"/livez"), Machine: m.Node()},
 			{Text: finding.Text{EN: "is it filtered here", KO: "이 머신에서 막고 있는지 확인합니다"}, Command: "nft list ruleset | grep -nE 'drop|reject'; iptables-save | grep -E 'DROP|REJECT'", Machine: m.Node()},
 		},
 		Later: []finding.Remedy{{Text: finding.Textf("keep TCP %s from every node to the control plane open in firewalls", "방화벽에서 모든 노드에서 control plane으로 가는 TCP %s를 열어 둡니다", orDefault(port))}},

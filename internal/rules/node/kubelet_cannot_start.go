@@ -176,7 +176,7 @@ func badConfig(m snapshot.Machine, u unit, wrong string) refusal {
 		why:      finding.Textf("%s cannot be read: %s.", "%s 파일을 읽을 수 없습니다: %s.", path, finding.Quote(wrong)),
 		now: []finding.Remedy{{
 			Text:    finding.Text{EN: "mend the file", KO: "파일을 고칩니다"},
-			Command: "cat " + path, Machine: m.Node(),
+			Command: "cat " + finding.ShellWord(path), Machine: m.Node(),
 		}},
 	}
 	if line, ok := m.Int("kubelet/config/error-line"); ok {
@@ -185,7 +185,7 @@ func badConfig(m snapshot.Machine, u unit, wrong string) refusal {
 		r.why = finding.Textf("%s cannot be read. Line %d is \"%s\": %s.", "%s 파일을 읽을 수 없습니다. %d번째 줄(\"%s\"): %s.", path, line, finding.Quote(m.Value("kubelet/config/error-text")), finding.Quote(wrong))
 		r.now = []finding.Remedy{{
 			Text:    finding.Textf("mend line %d", "%d번째 줄을 고칩니다", line),
-			Command: fmt.Sprintf("sed -n '%d,%dp' %s", max(1, line-3), line+3, path), Machine: m.Node(),
+			Command: fmt.Sprintf("sed -n '%d,%dp' %s", max(1, line-3), line+3, finding.ShellWord(path)), Machine: m.Node(),
 		}}
 	}
 	if r.since.IsZero() {

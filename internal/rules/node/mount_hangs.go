@@ -85,12 +85,16 @@ func detectMountHangs(p *rule.Pass) {
 					{
 						Text: finding.Text{EN: "bring its disk, path or server back; where that cannot be, detach it, and restart what still waits", KO: "디스크, 경로, 서버를 되살립니다. 불가능하면 mount를 분리하고 기다리는 프로그램을 다시 시작합니다"},
 						// A lazy unmount does not touch the file system itself.
-						Command: "umount -l " + f.point, Machine: m.Node(),
+						Command: "umount -l " + finding.ShellWord(f.point), Machine: m.Node(),
 					},
 				},
 				Later: []finding.Remedy{{Text: finding.Text{EN: "give remote storage more than one path, and mount with a timeout where data may be lost rather than waited for", KO: "원격 스토리지에 경로를 둘 이상 두고, 기다리기보다 잃어도 되는 데이터는 timeout을 두어 mount합니다"}}},
 			}
-			if f.has(roleEtcd) && !etcdElsewhere(p, m) {
+			switch {
+			case !f.has(roleEtcd):
+			case etcdElsewhere(p, m):
+				out.Why = finding.Join(" ", out.Why, othersGoOn)
+			default:
 				out.Severity = finding.Critical
 			}
 			p.Report(out)

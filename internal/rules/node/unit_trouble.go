@@ -3,6 +3,9 @@ package node
 import (
 	"slices"
 	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
@@ -63,14 +66,15 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Doc: finding.Text{
 		EN: "The kubelet, the container runtime, flanneld, kube-proxy or etcd runs now as a unit that is not enabled: after the next reboot the node does not come back. " +
-			"Units that something else starts (static, indirect, generated) are left alone.",
+			"Units that something else starts (static, indirect, generated, or a script that did so at the last boot) are left alone.",
 		KO: "kubelet, 컨테이너 런타임, flanneld, kube-proxy, etcd가 지금은 실행 중이지만 enable되지 않은 유닛입니다. 다음 재부팅 후 노드가 복구되지 않습니다. " +
-			"다른 것이 시작하는 유닛(static, indirect, generated)은 대상이 아닙니다.",
+			"다른 것이 시작하는 유닛(static, indirect, generated, 지난 부팅 때 스크립트가 시작한 유닛)은 대상이 아닙니다.",
 	},
 	Link:     "https://www.freedesktop.org/software/systemd/man/latest/systemctl.html#enable%20UNIT%E2%80%A6",
 	Severity: finding.Warning,
 	Risk:     true,
-	Machine:  append(unitKeys(), "kubelet/setting/containerRuntimeEndpoint"),
+	Needs:    []rule.Need{rule.Optional[*corev1.Node]()},
+	Machine:  append(unitKeys(), "kubelet/setting/containerRuntimeEndpoint", "boot/started"),
 	Detect:   detectUnitNotEnabled,
 })
 
@@ -160,11 +164,24 @@ func consequence(name string) finding.Text {
 	return finding.Text{}
 }
 
+// cameBack tells whether something else than systemd starts a unit at boot, as scripts of cloud providers' images do:
+// it has run since shortly after a boot that the node went through, or the image is known to do so (GKE's).
+func cameBack(p *rule.Pass, u unit) bool {
+	const soon = 10 * time.Minute
+	n, ok := snapshot.Get[*corev1.Node](p.Snapshot, "", u.machine.Node())
+	if !ok {
+		return false
+	}
+	booted, started := u.machine.Time("boot/started"), u.machine.Time(u.key("started"))
+	again := n.CreationTimestamp.Time.Before(booted) && !started.IsZero() && started.Sub(booted) < soon
+	return again || strings.HasPrefix(n.Spec.ProviderID, "gce://")
+}
+
 func detectUnitNotEnabled(p *rule.Pass) {
 	for _, m := range p.Machines() {
 		for _, name := range slices.Concat([]string{kubeletUnit}, runtimesInUse(m), carriers) {
 			u, ok := unitOn(m, name)
-			if !ok || u.value("active-state") != "active" || u.value("file-state") != "disabled" {
+			if !ok || u.value("active-state") != "active" || u.value("file-state") != "disabled" || cameBack(p, u) {
 				continue
 			}
 			p.Report(finding.Finding{

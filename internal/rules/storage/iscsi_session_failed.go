@@ -81,7 +81,7 @@ func iscsiSessionFailed(s iscsiSession, others int) finding.Finding {
 		Remedies: finding.Remedies{
 			Now: []finding.Remedy{
 				{Text: finding.Text{EN: "what the initiator says, and whether the portal answers", KO: "initiator의 상태와 portal의 응답을 확인합니다"}, Command: "iscsiadm -m session -P 1; nc -zvw3 " + hostAndPort(portal), Machine: s.Node()},
-				{Text: finding.Text{EN: "the way there: its interface and MTU", KO: "경로의 인터페이스와 MTU를 확인합니다"}, Command: "ip route get " + hostOf(portal) + "; ip -s link", Machine: s.Node()},
+				{Text: finding.Text{EN: "the way there: its interface and MTU", KO: "경로의 인터페이스와 MTU를 확인합니다"}, Command: "ip route get " + finding.ShellWord(hostOf(portal)) + "; ip -s link", Machine: s.Node()},
 			},
 			Later: []finding.Remedy{{Text: finding.Text{EN: "reach every target through two portals over two networks, with multipath", KO: "모든 target을 두 네트워크의 두 portal로 연결하고 multipath를 사용합니다"}}},
 		},

@@ -131,7 +131,7 @@ func (s *nfsServer) report(p *rule.Pass, name string) finding.Finding {
 	first := s.failing[0].Node()
 	f.Remedies = finding.Remedies{
 		Now: []finding.Remedy{
-			{Text: finding.Text{EN: "does the server answer from there", KO: "머신에서 서버가 응답하는지 확인합니다"}, Command: fmt.Sprintf("nc -zvw3 %s 2049; rpcinfo -p %s; dmesg -T | grep -i nfs | tail", name, name), Machine: first},
+			{Text: finding.Text{EN: "does the server answer from there", KO: "머신에서 서버가 응답하는지 확인합니다"}, Command: fmt.Sprintf("nc -zvw3 %s 2049; rpcinfo -p %s; dmesg -T | grep -i nfs | tail", finding.ShellWord(name), finding.ShellWord(name)), Machine: first},
 			{Text: finding.Text{EN: "who waits", KO: "기다리는 프로세스를 확인합니다"}, Command: "ps -eo pid,stat,wchan:30,args | awk '$2~/D/'", Machine: first},
 			{Text: finding.Text{EN: "bring the server or the way to it back: waits then end by themselves. After a stale handle, pods are made anew", KO: "서버 또는 경로를 되살리면 기다림이 끝납니다. stale handle이면 Pod를 다시 만듭니다"}},
 		},
