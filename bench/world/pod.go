@@ -36,7 +36,7 @@ func (w *World) pod(i int) *corev1.Pod {
 	deployment, n := i/w.size.PodsPerDeployment, i%w.size.PodsPerDeployment
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: w.namespaceOf(deployment), Name: podName(deployment, n), Labels: labels(deployment), CreationTimestamp: w.began,
+			Namespace: w.namespaceOf(deployment), Name: podName(deployment, n), UID: podUID(i), Labels: labels(deployment), CreationTimestamp: w.began,
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: replicaSetName(deployment), UID: replicaSetUID(deployment), Controller: new(true),
 			}},
@@ -48,7 +48,7 @@ func (w *World) pod(i int) *corev1.Pod {
 		return corev1.PodCondition{Type: t, Status: corev1.ConditionTrue, LastTransitionTime: w.began}
 	}
 	pod.Status = corev1.PodStatus{
-		Phase: corev1.PodRunning, PodIP: podIP(i), PodIPs: []corev1.PodIP{{IP: podIP(i)}}, StartTime: &w.began, QOSClass: corev1.PodQOSBurstable,
+		Phase: corev1.PodRunning, PodIP: w.podIP(i), PodIPs: []corev1.PodIP{{IP: w.podIP(i)}}, StartTime: &w.began, QOSClass: corev1.PodQOSBurstable,
 		Conditions: []corev1.PodCondition{
 			condition(corev1.PodScheduled), condition(corev1.PodInitialized), condition(corev1.ContainersReady), condition(corev1.PodReady),
 		},

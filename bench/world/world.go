@@ -5,6 +5,7 @@ package world
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -29,6 +30,9 @@ type Size struct {
 	Namespaces int
 	// Sick makes every third Deployment fail, for one of Ailments reasons.
 	Sick bool
+	// Flannel makes flannel the pod network, which Nodes and pods then show. Worlds whose machines report
+	// need it.
+	Flannel bool
 }
 
 // World is a cluster to be made.
@@ -113,6 +117,9 @@ func (w *World) node(i int) *corev1.Node {
 			NodeInfo: corev1.NodeSystemInfo{KubeletVersion: "v1.36.3", OperatingSystem: "linux", Architecture: "amd64"},
 		},
 	}
+	if w.size.Flannel {
+		announce(node, i)
+	}
 	for n := range 40 {
 		node.Status.Images = append(node.Status.Images, corev1.ContainerImage{
 			Names: []string{fmt.Sprintf("registry.example/team/service-%05d:1.0.%d", n, n)}, SizeBytes: 64 << 20,
@@ -187,7 +194,7 @@ func (w *World) endpointSlice(i int) *discoveryv1.EndpointSlice {
 	slice.Ports = []discoveryv1.EndpointPort{{Name: new("http"), Port: new(int32(8080)), Protocol: new(corev1.ProtocolTCP)}}
 	for n := range w.size.PodsPerDeployment {
 		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
-			Addresses: []string{podIP(i*w.size.PodsPerDeployment + n)}, Conditions: discoveryv1.EndpointConditions{Ready: new(!w.ails(i))},
+			Addresses: []string{w.podIP(i*w.size.PodsPerDeployment + n)}, Conditions: discoveryv1.EndpointConditions{Ready: new(!w.ails(i))},
 			TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: w.namespaceOf(i), Name: podName(i, n)},
 		})
 	}
@@ -198,6 +205,14 @@ func podName(deployment, n int) string {
 	return fmt.Sprintf("service-%05d-6d8f7c9b5-%05d", deployment, n)
 }
 
-func podIP(n int) string {
+// podUID tells pods apart, as an API server does.
+func podUID(i int) types.UID {
+	return types.UID(fmt.Sprintf("20000000-0000-0000-0000-%012d", i))
+}
+
+func (w *World) podIP(n int) string {
+	if w.size.Flannel {
+		return nodeSubnet(n%w.size.Nodes) + strconv.Itoa(n/w.size.Nodes+2)
+	}
 	return fmt.Sprintf("10.%d.%d.%d", 64+n/60000, n%60000/250, n%250+1)
 }

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"fmt"
 	"math"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,7 +122,20 @@ func (m Machine) Names(pattern EvidenceKey) []string {
 	}
 	var out []string
 	for _, e := range m.Select(pattern) {
-		out = append(out, e.Key.Segments()[at])
+		name := string(e.Key)
+		for range at {
+			_, name, _ = strings.Cut(name, "/")
+		}
+		name, _, _ = strings.Cut(name, "/")
+		// What is told of one thing stands together, mostly.
+		if n := len(out); n == 0 || out[n-1] != name {
+			out = append(out, name)
+		}
+	}
+	for i, escaped := range out {
+		if name, err := url.PathUnescape(escaped); err == nil {
+			out[i] = name
+		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

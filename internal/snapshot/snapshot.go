@@ -37,6 +37,8 @@ type state struct {
 	custom     customResources
 	expected   []ExpectedNode
 	index      *index
+	// derived is what Derived keeps, by type.
+	derived *sync.Map
 }
 
 // Source says where a snapshot comes from.
@@ -154,7 +156,7 @@ type Builder struct {
 func NewBuilder(at time.Time, source Source) *Builder {
 	return &Builder{state: state{
 		at: at, source: source,
-		tables: map[Kind]*table{}, answers: map[Question]Answer{}, machines: map[string]*MachineReport{}, unreported: map[string]string{}, index: &index{},
+		tables: map[Kind]*table{}, answers: map[Question]Answer{}, machines: map[string]*MachineReport{}, unreported: map[string]string{}, index: &index{}, derived: &sync.Map{},
 	}}
 }
 
@@ -227,7 +229,7 @@ func (t *table) seal() {
 func (s *Snapshot) With(answers map[Question]Answer) *Snapshot {
 	next := &state{
 		at: s.at, source: s.source, api: s.api, tables: s.tables, machines: s.machines, unreported: s.unreported,
-		custom: s.custom, expected: s.expected, answers: maps.Clone(s.answers), index: s.index,
+		custom: s.custom, expected: s.expected, answers: maps.Clone(s.answers), index: s.index, derived: s.derived,
 	}
 	maps.Copy(next.answers, answers)
 	return &Snapshot{state: next, allowed: s.allowed, allowedKeys: s.allowedKeys, customAllowed: s.customAllowed}

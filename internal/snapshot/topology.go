@@ -40,7 +40,6 @@ type index struct {
 	pulls    sync.Once
 	failed   []PullFailure
 	writers  sync.Map // Freshness by Writer
-	derived  sync.Map // what Derived keeps, by type
 }
 
 // podRun is a part of the sorted pods whose labels are all alike: those of one ReplicaSet, mostly.

@@ -86,8 +86,15 @@ func (o overlay) peers() []holder {
 // flannelView reads who holds which subnet: from the Nodes once for all machines, from a machine's own
 // evidence where it must.
 type flannelView struct {
-	pass    *rule.Pass
-	nodes   []holder
+	pass *rule.Pass
+	*announcements
+}
+
+// announcements are what is the same for all rules about flannel, and made once for them.
+type announcements struct {
+	nodes []holder
+	// at is where a node's own is among them.
+	at      map[string]int
 	whole   bool
 	byIP    map[string]string
 	created map[string]time.Time
@@ -98,9 +105,16 @@ type flannelView struct {
 const settlingTime = 90 * time.Second
 
 func readFlannel(p *rule.Pass) *flannelView {
-	v := &flannelView{pass: p, byIP: map[string]string{}, created: map[string]time.Time{}}
+	return &flannelView{p, snapshot.Derived(p.Snapshot, func() *announcements { return readAnnouncements(p) })}
+}
+
+func readAnnouncements(p *rule.Pass) *announcements {
+	v := &announcements{at: map[string]int{}, byIP: map[string]string{}, created: map[string]time.Time{}}
 	v.whole = p.Coverage(snapshot.KindOf[*corev1.Node]()).Known()
 	v.nodes = announcedHolders(p)
+	for i, h := range v.nodes {
+		v.at[h.node] = i
+	}
 	for _, n := range snapshot.List[*corev1.Node](p.Snapshot) {
 		for _, a := range n.Status.Addresses {
 			if a.Type == corev1.NodeInternalIP || a.Type == corev1.NodeExternalIP {
@@ -120,20 +134,28 @@ func readFlannel(p *rule.Pass) *flannelView {
 	return v
 }
 
+// holders is a type of its own for what is kept of a snapshot.
+type holders []holder
+
 // announcedHolders are the nodes that flannel has announced in annotations.
 func announcedHolders(p *rule.Pass) []holder {
-	var out []holder
-	for _, n := range snapshot.List[*corev1.Node](p.Snapshot) {
-		if h, ok := holderOf(p.Now(), n); ok {
-			out = append(out, h)
+	return snapshot.Derived(p.Snapshot, func() holders {
+		var out holders
+		for _, n := range snapshot.List[*corev1.Node](p.Snapshot) {
+			if h, ok := holderOf(p.Now(), n); ok {
+				out = append(out, h)
+			}
 		}
-	}
-	sortHolders(out)
-	return out
+		sortHolders(out)
+		return out
+	})
 }
 
 // holderOf reads a Node's annotations; false where flannel has not announced it whole.
 func holderOf(now time.Time, n *corev1.Node) (holder, bool) {
+	if n.Annotations[flannelPrefix+"kube-subnet-manager"] != "true" {
+		return holder{}, false
+	}
 	cidr := n.Spec.PodCIDR
 	if cidr == "" && len(n.Spec.PodCIDRs) > 0 {
 		cidr = n.Spec.PodCIDRs[0]
@@ -147,7 +169,7 @@ func holderOf(now time.Time, n *corev1.Node) (holder, bool) {
 	h, ok := announced(n.Name, cidr, n.Annotations[flannelPrefix+"public-ip"], n.Annotations[flannelPrefix+"backend-type"], n.Annotations[flannelPrefix+"backend-data"])
 	h.changing = now.Sub(written) < settlingTime || n.DeletionTimestamp != nil
 	h.said = finding.Evidence{Source: "Node " + n.Name, Path: ".metadata.annotations[" + flannelPrefix + "backend-data]", Value: n.Annotations[flannelPrefix+"backend-data"]}
-	return h, ok && n.Annotations[flannelPrefix+"kube-subnet-manager"] == "true"
+	return h, ok
 }
 
 // announced reads what flanneld announces of a node.
@@ -180,11 +202,20 @@ func (v *flannelView) of(m snapshot.Machine) overlay {
 		o.holders, o.whole = v.leases(m), m.True("flannel/etcd/all-leases")
 	case len(v.nodes) > 0:
 		o.holders, o.whole = v.nodes, v.whole
+		if i, ok := v.at[m.Node()]; ok {
+			o.own = &o.holders[i]
+		}
+		return o
 	default:
 		o.holders = remembered(m)
 	}
+	return o.of(m.Node())
+}
+
+// of is the same network as a node sees it.
+func (o overlay) of(node string) overlay {
 	for i, h := range o.holders {
-		if h.node == m.Node() {
+		if h.node == node {
 			o.own = &o.holders[i]
 		}
 	}

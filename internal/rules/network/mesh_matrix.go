@@ -2,6 +2,7 @@ package network
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -92,10 +93,16 @@ type crossing struct {
 	smallKey, bigKey snapshot.EvidenceKey
 }
 
-// matrix is what all reports together say about the paths between machines.
+// matrix is what all reports together say about the paths between machines. It is made once for all
+// rules on paths, which all read the same keys: no one writes to it.
 type matrix struct {
-	pass    *rule.Pass
 	reports map[string]snapshot.Machine
+	// by are the reports in the order of their nodes.
+	by []snapshot.Machine
+	// peers that each machine expects to hear.
+	peers map[string][]string
+	// leaving are the nodes that are drained or about to go.
+	leaving map[string]bool
 	// nodes that reported, or are expected by one that did, sorted.
 	nodes []string
 	// absent are nodes whose agent does not run while their machine answers.
@@ -105,8 +112,12 @@ type matrix struct {
 
 // readMatrix puts the reports together. Machines that are drained or about to go are left out.
 func readMatrix(p *rule.Pass) *matrix {
+	return snapshot.Derived(p.Snapshot, func() *matrix { return newMatrix(p) })
+}
+
+func newMatrix(p *rule.Pass) *matrix {
 	m := &matrix{
-		pass: p, reports: map[string]snapshot.Machine{}, absent: map[string]bool{},
+		reports: map[string]snapshot.Machine{}, peers: map[string][]string{}, leaving: map[string]bool{}, absent: map[string]bool{},
 		ways: map[pathNetwork]map[way]crossing{hostNetwork: {}, podNetwork: {}},
 	}
 	nodes := map[string]bool{}
@@ -115,15 +126,18 @@ func readMatrix(p *rule.Pass) *matrix {
 			continue
 		}
 		m.reports[machine.Node()] = machine
+		m.by = append(m.by, machine)
+		m.peers[machine.Node()] = expectedBy(machine)
 	}
-	for _, by := range m.sources() {
+	m.findLeaving(p)
+	for _, by := range m.by {
 		for _, peer := range m.peersOf(by) {
 			if by.Value(snapshot.KeyOf("mesh", "peer", peer, "host-tcp")) == answerRefused {
 				m.absent[peer] = true
 			}
 		}
 	}
-	for _, by := range m.sources() {
+	for _, by := range m.by {
 		if m.excused(by.Node()) {
 			continue
 		}
@@ -141,40 +155,42 @@ func readMatrix(p *rule.Pass) *matrix {
 			}
 		}
 	}
-	for n := range nodes {
-		m.nodes = append(m.nodes, n)
-	}
-	slices.Sort(m.nodes)
+	m.nodes = slices.Sorted(maps.Keys(nodes))
 	return m
 }
 
 // sources are the reports by node.
-func (m *matrix) sources() []snapshot.Machine {
-	out := make([]snapshot.Machine, 0, len(m.reports))
-	for _, r := range m.reports {
-		out = append(out, r)
-	}
-	slices.SortFunc(out, func(a, b snapshot.Machine) int { return cmp.Compare(a.Node(), b.Node()) })
-	return out
-}
+func (m *matrix) sources() []snapshot.Machine { return m.by }
 
 // peersOf are the peers that a machine expects to hear.
-func (m *matrix) peersOf(by snapshot.Machine) []string {
-	return slices.DeleteFunc(by.Names("mesh/peer/*/expected"), func(peer string) bool {
-		_, foreign := by.Find(snapshot.KeyOf("mesh", "peer", peer, "version"))
-		return foreign || !by.True(snapshot.KeyOf("mesh", "peer", peer, "expected"))
+func (m *matrix) peersOf(by snapshot.Machine) []string { return m.peers[by.Node()] }
+
+func expectedBy(machine snapshot.Machine) []string {
+	return slices.DeleteFunc(machine.Names("mesh/peer/*/expected"), func(peer string) bool {
+		_, foreign := machine.Find(snapshot.KeyOf("mesh", "peer", peer, "version"))
+		return foreign || !machine.True(snapshot.KeyOf("mesh", "peer", peer, "expected"))
 	})
 }
 
 // excused tells whether nobody should wonder when a machine is gone: it is drained, or its node is
 // about to go, or gone.
-func (m *matrix) excused(node string) bool {
-	if n, ok := snapshot.Get[*corev1.Node](m.pass.Snapshot, "", node); ok && (n.Spec.Unschedulable || n.DeletionTimestamp != nil) {
-		return true
+func (m *matrix) excused(node string) bool { return m.leaving[node] }
+
+func (m *matrix) findLeaving(p *rule.Pass) {
+	for _, n := range snapshot.List[*corev1.Node](p.Snapshot) {
+		if n.Spec.Unschedulable || n.DeletionTimestamp != nil {
+			m.leaving[n.Name] = true
+		}
 	}
-	return slices.ContainsFunc(m.sources(), func(by snapshot.Machine) bool {
-		return by.True(snapshot.KeyOf("cluster", "node", node, "unschedulable")) || by.True(snapshot.KeyOf("cluster", "node", node, "deleting"))
-	})
+	for _, by := range m.by {
+		for _, pattern := range []snapshot.EvidenceKey{"cluster/node/*/unschedulable", "cluster/node/*/deleting"} {
+			for _, e := range by.Select(pattern) {
+				if e.Value == "true" {
+					m.leaving[e.Key.Segments()[2]] = true
+				}
+			}
+		}
+	}
 }
 
 func read(by snapshot.Machine, peer string, network pathNetwork, direction string) crossing {

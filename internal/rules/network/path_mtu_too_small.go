@@ -32,10 +32,10 @@ var _ = Catalog.Add(rule.Rule{
 func detectPathMtuTooSmall(p *rule.Pass) {
 	m := readMatrix(p)
 	host := tooLarge(m, hostNetwork)
-	reportMtu(m, hostNetwork, host)
+	reportMtu(p, m, hostNetwork, host)
 	// What the machines' network does not carry, the pod network on top of it cannot carry either.
 	if len(host.nodes)+len(host.single) == 0 {
-		reportMtu(m, podNetwork, tooLarge(m, podNetwork))
+		reportMtu(p, m, podNetwork, tooLarge(m, podNetwork))
 	}
 }
 
@@ -55,12 +55,12 @@ func tooLarge(m *matrix, network pathNetwork) blamed {
 	return shareOut(good, bad)
 }
 
-func reportMtu(m *matrix, network pathNetwork, found blamed) {
+func reportMtu(p *rule.Pass, m *matrix, network pathNetwork, found blamed) {
 	if found.everywhere {
 		f := mtuFinding(m, network, finding.Subject{Kind: "Network", Name: map[pathNetwork]string{hostNetwork: "machines", podNetwork: "pods"}[network]}, found.single)
 		f.Severity = finding.Critical
 		f.Title = finding.Format("large packets are lost between all machines over %s", "모든 머신 사이에서 %s의 큰 패킷이 손실됩니다", networkName(network))
-		m.pass.Report(f)
+		p.Report(f)
 		return
 	}
 	for _, b := range found.nodes {
@@ -68,13 +68,13 @@ func reportMtu(m *matrix, network pathNetwork, found blamed) {
 		f.Severity = finding.Critical
 		f.Title = finding.Format("machine %s: packets of %s bytes are lost over %s %s, small ones arrive", "머신 %s: %[3]s에서 %[4]s %[2]s바이트 패킷이 손실되고 작은 패킷은 도착합니다",
 			finding.Verbatim(b.node), finding.Verbatim(m.sizeOf(network, b.ways)), networkName(network), directionName(b))
-		m.pass.Report(f)
+		p.Report(f)
 	}
 	for _, w := range found.single {
 		f := mtuFinding(m, network, pathSubject(w), []way{w})
 		f.Title = finding.Format("%s -> %s: packets of %s bytes are lost over %s, small ones arrive", "%s -> %s: %[4]s에서 %[3]s바이트 패킷이 손실되고 작은 패킷은 도착합니다",
 			finding.Verbatim(w.from), finding.Verbatim(w.to), finding.Verbatim(m.sizeOf(network, []way{w})), networkName(network))
-		m.pass.Report(f)
+		p.Report(f)
 	}
 }
 
