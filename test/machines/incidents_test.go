@@ -1,6 +1,7 @@
 package machines
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -309,10 +310,7 @@ func threeMembers(c cluster) {
 	first := c["cp1"]
 	own := snapshot.EvidenceKey("etcd/member/2f79956f264cfa13")
 	for id, node := range map[string]string{"second": "cp2", "third": "cp3"} {
-		m := &machine{node: node, values: map[snapshot.EvidenceKey]snapshot.MachineEvidence{}, original: first.original}
-		for k, e := range first.values {
-			m.values[k] = e
-		}
+		m := &machine{node: node, values: maps.Clone(first.values), original: first.original}
 		m.drop("mesh/*/*/*", "flannel/*/*", "overlay/*/*/*", "overlay/*/*", "kubelet/*/*", "cluster/*/*/*", "cluster/*/*", "flannel/*")
 		m.state("etcd/local/member", id)
 		m.state("etcd/local/name", node)

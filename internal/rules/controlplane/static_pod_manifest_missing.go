@@ -36,14 +36,7 @@ func detectStaticPodManifestMissing(p *rule.Pass) {
 		if !m.Looked("staticpods") || !m.Looked("components") {
 			continue
 		}
-		defined := map[string]bool{}
-		for _, file := range manifestsOn(m) {
-			// One that cannot be read is there: another rule tells of it. Other installers have other names for
-			// some of their pods, and namespaces of their own (OpenShift).
-			if file.value("error") != "" || file.value("namespace") == "kube-system" {
-				defined[file.pod()] = true
-			}
-		}
+		defined := definedOn(m)
 		count := 0
 		for _, c := range trio {
 			// As a unit or another program's part it needs no manifest.
@@ -77,6 +70,19 @@ func detectStaticPodManifestMissing(p *rule.Pass) {
 			p.Report(missingManifest(p, m, "etcd"))
 		}
 	}
+}
+
+// definedOn are the pods that a machine's manifests define as kubeadm would. One that cannot be read is there:
+// another rule tells of it. Other installers have other names for some of their pods, and namespaces of their own
+// (OpenShift).
+func definedOn(m snapshot.Machine) map[string]bool {
+	out := map[string]bool{}
+	for _, file := range manifestsOn(m) {
+		if file.value("error") != "" || file.value("namespace") == "kube-system" {
+			out[file.pod()] = true
+		}
+	}
+	return out
 }
 
 func missingManifest(p *rule.Pass, m snapshot.Machine, component string) finding.Finding {
