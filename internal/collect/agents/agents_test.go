@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
@@ -208,27 +209,61 @@ func TestWhatAgentsTell(t *testing.T) {
 	}
 }
 
-// TestNobodyElseSeesTheToken holds that an agent with another key is told nothing.
-func TestNobodyElseSeesTheToken(t *testing.T) {
-	shown := make(chan string, 2)
-	answer := func(w http.ResponseWriter, r *http.Request) {
-		shown <- r.Header.Get("Authorization")
-		_, _ = io.WriteString(w, of(t, "w1"))
-	}
-	f, list := agents(t, map[string]http.HandlerFunc{"w1": answer})
-	c := newCollector(&rest.Config{BearerToken: "secret"}, nil, seen{agents: list, nodes: []string{"w1"}}, f.dial)
-	if c.run(t.Context()); <-shown != "Bearer secret" {
-		t.Error("the agent was not shown the token")
-	}
-	list[0].Key = "sha256:" + strings.Repeat("0", 64)
-	c = newCollector(&rest.Config{BearerToken: "secret"}, nil, seen{agents: list, nodes: []string{"w1"}}, f.dial)
-	c.run(t.Context())
-	want := map[string]string{"w1": "the agent of w1: " + errOtherKey.Error()}
-	if diff := cmp.Diff(want, c.result().Unreported); diff != "" {
-		t.Errorf("unreported (-want +got):\n%s", diff)
-	}
-	if len(shown) > 0 {
-		t.Errorf("somebody else was shown %q", <-shown)
+// TestAgentsNeverSeeTheKubeconfigsToken holds that an agent is shown a token that is good for nothing else,
+// and one with another key than its Node says nothing at all.
+func TestAgentsNeverSeeTheKubeconfigsToken(t *testing.T) {
+	const path = "/api/v1/namespaces/maek-system/serviceaccounts/maek/token"
+	refused := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var request authenticationv1.TokenRequest
+		if err := json.NewDecoder(r.Body).Decode(&request); err != nil || r.URL.Path != path || r.Header.Get("Authorization") != "Bearer secret" {
+			t.Errorf("the API server is asked %s %s: %v", r.Method, r.URL.Path, err)
+		}
+		if diff := cmp.Diff([]string{monitor.Audience}, request.Spec.Audiences); diff != "" {
+			t.Errorf("audiences (-want +got):\n%s", diff)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if refused {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"kind":"TokenRequest","apiVersion":"authentication.k8s.io/v1","status":{"token":"narrow"}}`)
+	}))
+	t.Cleanup(server.Close)
+	for name, tc := range map[string]struct {
+		refused  bool
+		otherKey bool
+		// want is what the agent is shown, and wantError why it is not asked.
+		want, wantError string
+	}{
+		"an agent is shown a token of its own": {want: "Bearer narrow"},
+		"another key is shown nothing":         {otherKey: true, wantError: errOtherKey.Error()},
+		"nothing takes the token's place":      {refused: true, wantError: "there is no token for agents (forbidden: needs a client certificate, or create on serviceaccounts/token of maek in namespace maek-system)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused = tc.refused
+			shown := make(chan string, 1)
+			f, list := agents(t, map[string]http.HandlerFunc{"w1": func(w http.ResponseWriter, r *http.Request) {
+				shown <- r.Header.Get("Authorization")
+				_, _ = io.WriteString(w, of(t, "w1"))
+			}})
+			list[0].namespace = "maek-system"
+			if tc.otherKey {
+				list[0].Key = "sha256:" + strings.Repeat("0", 64)
+			}
+			cfg := &rest.Config{Host: server.URL, BearerToken: "secret", ContentConfig: rest.ContentConfig{ContentType: "application/json"}}
+			c := newCollector(cfg, nil, seen{agents: list, nodes: []string{"w1"}}, f.dial)
+			c.run(t.Context())
+			var got, gotError string
+			if len(shown) > 0 {
+				got = <-shown
+			}
+			gotError = strings.TrimPrefix(c.result().Unreported["w1"], "the agent of w1: ")
+			if got != tc.want || gotError != tc.wantError {
+				t.Errorf("shown %q, error %q; want %q, %q", got, gotError, tc.want, tc.wantError)
+			}
+		})
 	}
 }
 

@@ -206,7 +206,7 @@ func (c *collector) begin(ctx context.Context) (<-chan struct{}, error) {
 		case err := <-failed:
 			failure = fmt.Errorf("the agent of %s: %w", a.Node, err)
 			c.note(a.Node, err)
-			if errors.Is(err, errForbidden) {
+			if errors.Is(err, errForbidden) || errors.Is(err, errNoToken) {
 				return nil, failure
 			}
 		}

@@ -61,13 +61,15 @@ func clientFor(ctx context.Context, cfg *rest.Config, a Agent, dial dialer) (*ht
 		},
 		DisableKeepAlives: true,
 	}
-	if !settings.HasCertAuth() && a.namespace != "" {
+	// A certificate beside a token may be for a proxy before the cluster.
+	certificateAlone := settings.HasCertAuth() && !settings.HasTokenAuth() && cfg.ExecProvider == nil
+	if !certificateAlone && a.namespace != "" {
 		token, err := narrowToken(ctx, cfg, a.namespace)
 		switch {
 		case err == nil:
 			shown = transport.NewBearerAuthRoundTripper(token, shown)
-		case settings.HasCertCallback():
-			// The kubeconfig's plugin may have a certificate.
+		case settings.HasCertAuth() || settings.HasCertCallback() || !settings.HasTokenAuth():
+			// A certificate, which a plugin may have too, can do without; who has nothing is told so by the agent.
 		default:
 			return nil, err
 		}
