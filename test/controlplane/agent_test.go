@@ -11,9 +11,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -25,6 +27,8 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/maek-dev/maek/internal/agent"
+	"github.com/maek-dev/maek/internal/agent/access"
+	"github.com/maek-dev/maek/internal/agent/apiserver"
 	"github.com/maek-dev/maek/internal/agent/condition"
 	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/finding"
@@ -163,6 +167,46 @@ func TestAnAgentWritesItsOwnNodeOnly(t *testing.T) {
 		if _, err := own.CoreV1().Secrets(secret).List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 			t.Errorf("listing Secrets of %s: %v, want forbidden", secret, err)
 		}
+	}
+}
+
+// TestATokenForAgentsIsGoodForNothingElse shows the token that the command line shows agents to an agent's
+// guard, and to the API server.
+func TestATokenForAgentsIsGoodForNothingElse(t *testing.T) {
+	client, configs := installAgent(t, "token-1")
+	tokenFor := func(audience string) string {
+		request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{audience}}}
+		token, err := client.CoreV1().ServiceAccounts(agentNamespace).CreateToken(t.Context(), monitor.ReaderAccount, request, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token.Status.Token
+	}
+	reviewer, err := apiserver.New(configs["token-1"], time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard := access.New(reviewer, func() string { return "" }, clock.RealClock{})
+	check := func(path, token string) error {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+token)
+		_, err := guard.Check(r)
+		return err
+	}
+	token := tokenFor(monitor.Audience)
+	if err := check(monitor.ReportsPath, token); err != nil {
+		t.Errorf("an agent refuses it: %v", err)
+	}
+	if err := check("/secrets", token); !errors.Is(err, access.ErrForbidden) {
+		t.Errorf("of another path an agent says %v", err)
+	}
+	if err := check(monitor.ReportsPath, tokenFor("vault")); !errors.Is(err, access.ErrNobody) {
+		t.Errorf("of a token for others an agent says %v", err)
+	}
+	anybody := rest.AnonymousClientConfig(admin)
+	anybody.BearerToken = token
+	if _, err := kubernetes.NewForConfigOrDie(anybody).CoreV1().Nodes().List(t.Context(), metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
+		t.Errorf("the API server says %v, want that it knows nobody", err)
 	}
 }
 
