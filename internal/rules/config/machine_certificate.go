@@ -143,7 +143,7 @@ func (c machineCertificate) renew() finding.Remedies {
 	case c.True(c.key("authority")):
 		r.Now = append(r.Now, finding.Remedy{
 			Text: finding.Text{EN: "authorities are replaced by hand, in the order that the documentation gives", KO: "CA는 문서의 순서대로 직접 교체합니다"}, Machine: c.Node(),
-			Command: "openssl x509 -noout -subject -dates -in " + c.file,
+			Command: "openssl x509 -noout -subject -dates -in " + finding.ShellWord(c.file),
 		})
 	case strings.HasPrefix(c.file, "/var/lib/rancher/"):
 		r.Now = append(r.Now, finding.Remedy{
@@ -158,7 +158,7 @@ func (c machineCertificate) renew() finding.Remedies {
 	default:
 		r.Now = append(r.Now, finding.Remedy{
 			Text: finding.Text{EN: "have whoever made it make a new one", KO: "발급한 도구로 새로 발급합니다"}, Machine: c.Node(),
-			Command: "openssl x509 -noout -subject -issuer -dates -in " + c.file,
+			Command: "openssl x509 -noout -subject -issuer -dates -in " + finding.ShellWord(c.file),
 		})
 	}
 	if c.use.restart != "" {

@@ -66,7 +66,7 @@ func detectApiServerCertificateExpiring(p *rule.Pass) {
 				EN: "see the certificate that is shown, and ask whoever runs this control plane why it was not renewed yet",
 				KO: "제시되는 인증서를 확인하고, control plane을 운영하는 쪽에 갱신되지 않은 이유를 확인합니다",
 			},
-			Command: "openssl s_client -connect " + endpoint(api).Name + " </dev/null 2>/dev/null | openssl x509 -noout -subject -issuer -dates",
+			Command: "openssl s_client -connect " + finding.ShellWord(endpoint(api).Name) + " </dev/null 2>/dev/null | openssl x509 -noout -subject -issuer -dates",
 		}}
 		f.Remedies.Later = nil
 	}

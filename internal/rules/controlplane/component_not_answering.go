@@ -187,7 +187,7 @@ func (c component) remedies() finding.Remedies {
 	if strings.HasSuffix(c.value("from"), ".yaml") {
 		out.Now = append(out.Now, finding.Remedy{
 			Text:    finding.Text{EN: "mend its manifest; the kubelet starts it anew by itself", KO: "manifest를 고칩니다. kubelet이 자동으로 다시 시작합니다"},
-			Command: "grep -n -- '- --' " + c.value("from"), Machine: m.Node(),
+			Command: "grep -n -- '- --' " + finding.ShellWord(c.value("from")), Machine: m.Node(),
 		})
 	}
 	return out

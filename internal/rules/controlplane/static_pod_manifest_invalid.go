@@ -46,13 +46,13 @@ func invalidManifest(p *rule.Pass, file manifest) finding.Finding {
 	}
 	mend := finding.Remedy{
 		Text:    finding.Text{EN: "mend the file; the kubelet takes it up within 20 s, without a restart", KO: "파일을 고칩니다. kubelet이 재시작 없이 20초 안에 반영합니다"},
-		Command: "cat " + file.path, Machine: m.Node(),
+		Command: "cat " + finding.ShellWord(file.path), Machine: m.Node(),
 	}
 	if line, ok := m.Int(file.key("error-line")); ok {
 		f.Title = finding.Textf("machine %s: the kubelet cannot read %s, line %d", "머신 %s: kubelet이 %s 파일을 읽지 못합니다(%d번째 줄)", m.Node(), file.path, line)
 		f.Why = finding.Textf("The file is no Pod that the kubelet can use. Line %d is \"%s\": %s.", "kubelet이 사용할 수 있는 Pod가 아닙니다. %d번째 줄(\"%s\"): %s.", line, finding.Quote(file.value("error-text")), finding.Quote(file.value("error")))
 		f.Evidence = append(f.Evidence, m.Evidence(file.key("error-line")), m.Evidence(file.key("error-text")))
-		mend.Command = fmt.Sprintf("sed -n '%d,%dp' %s", max(1, line-3), line+3, file.path)
+		mend.Command = fmt.Sprintf("sed -n '%d,%dp' %s", max(1, line-3), line+3, finding.ShellWord(file.path))
 	}
 	if !f.Since.IsZero() {
 		f.Evidence = append(f.Evidence, m.Evidence(file.key("modified")))
@@ -63,7 +63,7 @@ func invalidManifest(p *rule.Pass, file manifest) finding.Finding {
 	f.Severity, f.Why = severity, finding.Join(" ", f.Why, effect)
 	f.Remedies = finding.Remedies{
 		Now: []finding.Remedy{mend, {
-			Text: finding.Text{EN: "see that its container comes up", KO: "컨테이너가 시작되는지 확인합니다"}, Command: "crictl ps --name " + component, Machine: m.Node(),
+			Text: finding.Text{EN: "see that its container comes up", KO: "컨테이너가 시작되는지 확인합니다"}, Command: "crictl ps --name " + finding.ShellWord(component), Machine: m.Node(),
 		}},
 		Later: []finding.Remedy{{Text: finding.Text{
 			EN: "edit a copy outside the folder, check it with kubectl apply --dry-run=client -f, and move it in; or change it with kubeadm",

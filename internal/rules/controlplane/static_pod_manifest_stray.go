@@ -79,7 +79,7 @@ func strayManifest(stray, kept manifest) finding.Finding {
 		Evidence: []finding.Evidence{m.Evidence(stray.key("modified"))},
 		Remedies: finding.Remedies{
 			Now: []finding.Remedy{{
-				Text: finding.Text{EN: "move it out of the folder", KO: "폴더 밖으로 옮깁니다"}, Command: "mkdir -p /root/manifests-backup && mv " + stray.path + " /root/manifests-backup/", Machine: m.Node(),
+				Text: finding.Text{EN: "move it out of the folder", KO: "폴더 밖으로 옮깁니다"}, Command: "mkdir -p /root/manifests-backup && mv " + finding.ShellWord(stray.path) + " /root/manifests-backup/", Machine: m.Node(),
 			}},
 			Later: []finding.Remedy{{Text: finding.Text{EN: "keep copies of manifests outside the folder", KO: "manifest 사본은 폴더 밖에 보관합니다"}}},
 		},

@@ -64,7 +64,7 @@ func silentServers(file resolverFile, silent []string) finding.Finding {
 	}
 	f.Remedies = finding.Remedies{
 		Now: []finding.Remedy{
-			{Text: finding.Text{EN: "what the file says, who writes it, and the way to the server", KO: "파일의 내용과 작성하는 도구, 서버까지의 경로를 확인합니다"}, Command: "ls -l " + file.name + "; cat " + file.name + "; ip route get " + silent[0], Machine: m.Node()},
+			{Text: finding.Text{EN: "what the file says, who writes it, and the way to the server", KO: "파일의 내용과 작성하는 도구, 서버까지의 경로를 확인합니다"}, Command: "ls -l " + finding.ShellWord(file.name) + "; cat " + finding.ShellWord(file.name) + "; ip route get " + finding.ShellWord(silent[0]), Machine: m.Node()},
 			{Text: finding.Text{EN: "name a server that answers, where the file is written: netplan, NetworkManager, systemd-resolved or DHCP", KO: "파일을 작성하는 도구(netplan, NetworkManager, systemd-resolved, DHCP)에서 응답하는 서버를 지정합니다"}},
 		},
 		Later: []finding.Remedy{{Text: finding.Text{EN: "name two servers on every machine, and let one tool write the file", KO: "모든 머신에 서버를 2개 이상 지정하고 한 도구로만 파일을 관리합니다"}}},

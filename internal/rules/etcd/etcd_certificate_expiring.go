@@ -54,7 +54,7 @@ func expiring(p *rule.Pass, m etcdMember, on snapshot.Machine, k snapshot.Eviden
 		Why:   finding.Textf("It showed it to %s. Once it has expired, kube-apiserver trusts the member no more.", "%s에서 확인했습니다. 만료되면 kube-apiserver가 이 member를 신뢰하지 않습니다.", on.Node()),
 		Remedies: finding.Remedies{Now: []finding.Remedy{{
 			Text:    finding.Text{EN: "see when it ends, and renew it where etcd runs", KO: "만료 시각을 확인하고 etcd가 있는 머신에서 갱신합니다"},
-			Command: "openssl s_client -connect " + m.host + ":2379 </dev/null 2>/dev/null | openssl x509 -noout -subject -enddate", Machine: on.Node(),
+			Command: "openssl s_client -connect " + finding.ShellWord(m.host+":2379") + " </dev/null 2>/dev/null | openssl x509 -noout -subject -enddate", Machine: on.Node(),
 		}}},
 	}
 	if end.Before(on.ObservedAt()) {

@@ -44,7 +44,7 @@ func cniConfigMissing(p *rule.Pass) {
 			Explains: []finding.Subject{{Kind: "Node", Name: m.Node()}},
 			Remedies: finding.Remedies{
 				Now: []finding.Remedy{
-					{Text: finding.Text{EN: "see whether the file was moved or renamed", KO: "파일이 옮겨졌거나 이름이 바뀌었는지 확인합니다"}, Command: "ls -la " + folder + " /etc/cni", Machine: m.Node()},
+					{Text: finding.Text{EN: "see whether the file was moved or renamed", KO: "파일이 옮겨졌거나 이름이 바뀌었는지 확인합니다"}, Command: "ls -la " + finding.ShellWord(folder) + " /etc/cni", Machine: m.Node()},
 					{Text: finding.Text{EN: "have the network plugin write it again: start its pod or daemon on the machine anew", KO: "네트워크 플러그인의 Pod나 데몬을 이 머신에서 다시 시작하여 파일을 다시 기록하게 합니다"}, Command: "kubectl -n kube-system get pods -o wide --field-selector spec.nodeName=" + m.Node()},
 				},
 				Later: []finding.Remedy{{Text: finding.Text{EN: "put the file under the care of whatever installs machines, and let nothing else clean up /etc/cni", KO: "머신을 설치하는 도구가 이 파일을 관리하게 하고 다른 작업이 /etc/cni를 정리하지 않게 합니다"}}},
@@ -94,7 +94,7 @@ func cniConfigInvalid(p *rule.Pass) {
 			Subject: m.Subject("File", file), Mechanism: v1alpha1.MechanismMisconfigured, Field: file, Since: m.Since("cni/first"),
 			Explains: []finding.Subject{{Kind: "Node", Name: m.Node()}},
 			Remedies: finding.Remedies{
-				Now: []finding.Remedy{{Text: finding.Text{EN: "see the file, and which others there are", KO: "파일과 다른 설정 파일을 확인합니다"}, Command: "ls -l " + m.Value("cni/folder") + " /opt/cni/bin; cat " + file, Machine: m.Node()}},
+				Now: []finding.Remedy{{Text: finding.Text{EN: "see the file, and which others there are", KO: "파일과 다른 설정 파일을 확인합니다"}, Command: "ls -l " + finding.ShellWord(m.Value("cni/folder")) + " /opt/cni/bin; cat " + finding.ShellWord(file), Machine: m.Node()}},
 				Later: []finding.Remedy{{Text: finding.Text{
 					EN: "write such files whole and then rename them, and remove a plugin's file when the plugin goes", KO: "파일을 완전히 쓴 뒤 이름을 바꾸는 방식으로 기록하고, 플러그인을 제거할 때 그 파일도 지웁니다",
 				}}},
@@ -173,7 +173,7 @@ func podAddressesLeaked(p *rule.Pass) {
 				Remedies: finding.Remedies{
 					Now: []finding.Remedy{{
 						Text: finding.Text{EN: "give back the addresses of sandboxes that do not run", KO: "실행되지 않는 sandbox의 주소를 반환합니다"}, Machine: m.Node(),
-						Command: "cd /var/lib/cni/networks/" + network + " && for f in *.*.*.*; do id=$(head -1 $f | tr -d '\\r'); [ -d /run/containerd/io.containerd.runtime.v2.task/k8s.io/$id ] || rm -v $f; done",
+						Command: "cd " + finding.ShellWord("/var/lib/cni/networks/"+network) + " && for f in *.*.*.*; do id=$(head -1 $f | tr -d '\\r'); [ -d /run/containerd/io.containerd.runtime.v2.task/k8s.io/$id ] || rm -v $f; done",
 					}},
 					Later: []finding.Remedy{{Text: finding.Text{EN: "drain machines before they are switched off, and give nodes a larger range where pods come and go often", KO: "머신을 끄기 전에 drain하고, Pod가 자주 바뀌면 노드의 주소 범위를 넓힙니다"}}},
 				},

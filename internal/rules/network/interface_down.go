@@ -23,12 +23,17 @@ var _ = Catalog.Add(rule.Rule{
 func interfaceDown(p *rule.Pass) {
 	nodes := nodeAddresses(p)
 	for _, m := range p.Machines() {
-		for _, i := range interfacesOf(m, nodes) {
+		told, interfaces := map[string]bool{}, interfacesOf(m, nodes)
+		for _, i := range interfaces {
 			if (i.node || i.storage != "") && (i.value("enabled") == "false" || i.value("carrier") == "false") {
+				told[i.name] = true
 				p.Report(downInterface(i))
 			}
+		}
+		for _, i := range interfaces {
 			for _, member := range m.Names(snapshot.EvidenceKey(string(snapshot.KeyOf("interface", i.name, "bond-member")) + "/*")) {
-				if state := m.Value(snapshot.KeyOf("interface", i.name, "bond-member", member)); state != "up" {
+				if state := m.Value(snapshot.KeyOf("interface", i.name, "bond-member", member)); state != "up" && !told[member] {
+					told[member] = true
 					p.Report(downMember(i, member, state))
 				}
 			}
@@ -38,10 +43,11 @@ func interfaceDown(p *rule.Pass) {
 
 // mendLink are the steps at a link.
 func mendLink(m snapshot.Machine, name string) finding.Remedies {
+	word := finding.ShellWord(name)
 	return finding.Remedies{
 		Now: []finding.Remedy{
-			{Text: finding.Text{EN: "what the card says", KO: "카드의 상태를 확인합니다"}, Command: "ip -s link show " + name + "; ethtool " + name + "; dmesg -T | grep " + name + " | tail", Machine: m.Node()},
-			{Text: finding.Text{EN: "switch it on, where somebody switched it off; else look at the cable and the switch's port", KO: "꺼져 있으면 켜고, 아니면 케이블과 스위치 포트를 확인합니다"}, Command: "ip link set " + name + " up", Machine: m.Node()},
+			{Text: finding.Text{EN: "what the card says", KO: "카드의 상태를 확인합니다"}, Command: "ip -s link show " + word + "; ethtool " + word + "; dmesg -T | grep " + word + " | tail", Machine: m.Node()},
+			{Text: finding.Text{EN: "switch it on, where somebody switched it off; else look at the cable and the switch's port", KO: "꺼져 있으면 켜고, 아니면 케이블과 스위치 포트를 확인합니다"}, Command: "ip link set " + word + " up", Machine: m.Node()},
 		},
 		Later: []finding.Remedy{{Text: finding.Text{EN: "give each machine a bond over two switches", KO: "각 머신에 두 스위치에 걸친 bond를 구성합니다"}}},
 	}

@@ -43,7 +43,7 @@ func interfaceErrors(p *rule.Pass) {
 				Remedies: finding.Remedies{
 					Now: []finding.Remedy{{
 						Text:    finding.Text{EN: "which errors, and do speed and duplex agree with the switch's port", KO: "오류 종류와, 속도와 duplex가 스위치 포트와 같은지 확인합니다"},
-						Command: "ip -s -s link show " + i.name + "; ethtool " + i.name + "; ethtool -S " + i.name + " | grep -E 'err|crc|drop'", Machine: m.Node(),
+						Command: "ip -s -s link show " + finding.ShellWord(i.name) + "; ethtool " + finding.ShellWord(i.name) + "; ethtool -S " + finding.ShellWord(i.name) + " | grep -E 'err|crc|drop'", Machine: m.Node(),
 					}},
 					Later: []finding.Remedy{{Text: finding.Text{EN: "change the cable or the transceiver", KO: "케이블이나 트랜시버를 바꿉니다"}}},
 				},

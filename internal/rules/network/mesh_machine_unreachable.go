@@ -58,7 +58,7 @@ func machineUnreachable(m *matrix, l lostMachine) finding.Finding {
 			Now: []finding.Remedy{
 				{
 					Text:    finding.Text{EN: "an answer means that the machine runs and its agent's port is cut; none means power, a hang or the cable", KO: "응답이 있으면 머신은 켜져 있고 agent 포트만 끊긴 것이며, 없으면 전원, 멈춤, 케이블을 확인합니다"},
-					Command: "ping -c 3 " + address, Machine: by.Node(),
+					Command: "ping -c 3 " + finding.ShellWord(address), Machine: by.Node(),
 				},
 				{Text: finding.Text{EN: "switch it on, or look at its console", KO: "전원을 켜거나 콘솔을 확인합니다"}},
 				{

@@ -89,7 +89,7 @@ func otherMTU(i hostInterface, network netip.Prefix, mtu, most int64) finding.Fi
 			"%s에 사용됩니다. 작은 패킷은 통과하므로 ping과 probe는 정상이지만, overlay처럼 크기를 미리 맞추지 않는 큰 패킷은 유실됩니다.", i.role()),
 		Evidence: []finding.Evidence{i.m.Evidence(i.key("mtu")), i.m.Evidence(i.key("addresses"))},
 		Remedies: finding.Remedies{
-			Now:   []finding.Remedy{{Text: finding.Text{EN: "set it until the next start, and look whether transfers flow", KO: "다음 부팅까지 값을 바꾸고 전송이 되는지 확인합니다"}, Command: "ip link set dev " + i.name + " mtu " + itoa(most), Machine: i.m.Node()}},
+			Now:   []finding.Remedy{{Text: finding.Text{EN: "set it until the next start, and look whether transfers flow", KO: "다음 부팅까지 값을 바꾸고 전송이 되는지 확인합니다"}, Command: "ip link set dev " + finding.ShellWord(i.name) + " mtu " + itoa(most), Machine: i.m.Node()}},
 			Later: []finding.Remedy{{Text: finding.Textf("set %d in the machine's network configuration (netplan, NetworkManager, ifcfg, systemd-networkd), and on its switch port and hypervisor", "머신의 네트워크 설정(netplan, NetworkManager, ifcfg, systemd-networkd)과 스위치 포트, 하이퍼바이저에 %d로 설정합니다", most)}},
 		},
 	}

@@ -141,7 +141,7 @@ func machineCutOff(m *matrix, node string, bad []asked, reached int, alone bool)
 			Now: []finding.Remedy{
 				{
 					Text:    finding.Text{EN: "the way there, and filters on it", KO: "경로와 패킷 필터를 확인합니다"},
-					Command: "curl -ks -m 3 https://" + bad[0].address + "/livez; nft list ruleset | grep -nE 'drop|reject'; iptables-save | grep -nE 'DROP|REJECT'", Machine: node,
+					Command: "curl -ks -m 3 " + finding.ShellWord("https://"+bad[0].address+"/livez") + "; nft list ruleset | grep -nE 'drop|reject'; iptables-save | grep -nE 'DROP|REJECT'", Machine: node,
 				},
 				{Text: finding.Text{
 					EN: "do not drain or delete the node: its pods run, and would run twice", KO: "노드를 drain하거나 삭제하지 않습니다. Pod가 실행 중이므로 이중으로 실행될 수 있습니다",
@@ -222,7 +222,7 @@ func machineServer(address, node string, bad []asked) finding.Finding {
 		Remedies: finding.Remedies{
 			Now: []finding.Remedy{{
 				Text:    finding.Text{EN: "does it run, does it answer there, what filters it", KO: "실행 중인지, 그 머신에서 응답하는지, 차단하는 필터가 있는지 확인합니다"},
-				Command: "crictl ps -a --name kube-apiserver; curl -ks -m 3 https://" + address + "/livez; nft list ruleset | grep -nE 'drop|reject'; iptables-save | grep -nE 'DROP|REJECT'", Machine: node,
+				Command: "crictl ps -a --name kube-apiserver; curl -ks -m 3 " + finding.ShellWord("https://"+address+"/livez") + "; nft list ruleset | grep -nE 'drop|reject'; iptables-save | grep -nE 'DROP|REJECT'", Machine: node,
 			}},
 			Later: []finding.Remedy{{Text: finding.Text{
 				EN: "three API servers behind one address that leaves out those that do not answer", KO: "API server 3개를 두고, 응답하지 않는 서버를 제외하는 하나의 주소로 제공합니다",

@@ -84,7 +84,7 @@ func gateway(hop string, machines []snapshot.Machine) finding.Finding {
 	f.Remedies = finding.Remedies{
 		Now: []finding.Remedy{{
 			Text:    finding.Text{EN: "does it answer, and is its address right", KO: "응답하는지, 주소가 맞는지 확인합니다"},
-			Command: "ip route show default; arping -c 3 -I " + device + " " + hop + "; ip neigh show " + hop, Machine: machines[0].Node(),
+			Command: "ip route show default; arping -c 3 -I " + finding.ShellWord(device) + " " + finding.ShellWord(hop) + "; ip neigh show " + finding.ShellWord(hop), Machine: machines[0].Node(),
 		}},
 		Later: []finding.Remedy{{Text: finding.Text{EN: "give the gateway a second router behind one address (VRRP)", KO: "gateway를 하나의 주소를 공유하는 두 라우터로 구성합니다(VRRP)"}}},
 	}

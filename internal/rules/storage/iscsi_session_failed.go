@@ -46,6 +46,9 @@ func (s iscsiSession) key(word string) snapshot.EvidenceKey {
 
 func (s iscsiSession) target() string { return s.Value(s.key("target")) }
 
+// place is what the session leads to.
+func (s iscsiSession) place() string { return s.target() + " " + s.Value(s.key("portal")) }
+
 // works tells whether the session is logged in and its connection is up.
 func (s iscsiSession) works() bool {
 	connection := s.Value(s.key("connection"))
@@ -55,10 +58,13 @@ func (s iscsiSession) works() bool {
 func detectIscsiSessionFailed(p *rule.Pass) {
 	for _, m := range p.Machines() {
 		all := iscsiSessions(m)
+		// Sessions to one portal, over one interface each, are told of together.
+		told := map[string]bool{}
 		for _, s := range all {
-			if s.works() {
+			if s.works() || told[s.place()] {
 				continue
 			}
+			told[s.place()] = true
 			others := 0
 			for _, o := range all {
 				if o.target() == s.target() && o.works() {
@@ -73,7 +79,7 @@ func detectIscsiSessionFailed(p *rule.Pass) {
 func iscsiSessionFailed(s iscsiSession, others int) finding.Finding {
 	portal := s.Value(s.key("portal"))
 	f := finding.Finding{
-		Subject: s.Subject("IscsiSession", s.target()+" "+portal), Mechanism: v1alpha1.MechanismUnreachable, Since: s.Since(s.key("state")),
+		Subject: s.Subject("IscsiSession", s.place()), Mechanism: v1alpha1.MechanismUnreachable, Since: s.Since(s.key("state")),
 		Title: finding.Textf("machine %s: the iSCSI session to %s at %s is broken", "머신 %s: %s target의 portal %s iSCSI session이 끊어졌습니다", s.Node(), s.target(), portal),
 		Why: finding.Textf("It is %s, its connection %s; reads and writes wait up to %s s for it.", "session 상태는 %s, 연결 상태는 %s이며 읽기와 쓰기가 최대 %s초 동안 기다립니다.",
 			s.Value(s.key("state")), s.Value(s.key("connection")), s.Value(s.key("recovery-seconds"))),
@@ -115,7 +121,7 @@ func hostOf(portal string) string {
 func hostAndPort(portal string) string {
 	i := strings.LastIndex(portal, ":")
 	if i < 0 {
-		return portal
+		return finding.ShellWord(portal)
 	}
-	return hostOf(portal) + " " + portal[i+1:]
+	return finding.ShellWord(hostOf(portal)) + " " + finding.ShellWord(portal[i+1:])
 }
