@@ -54,6 +54,7 @@ var outputOfValues = []string{diagnose.Terminal, "json", "yaml"}
 
 // New makes the command.
 func New(inv *invocation.Invocation, display *invocation.Display, rules []rule.Rule) *cobra.Command {
+	inv = typed(inv)
 	o := &Options{Output: diagnose.Options{Display: display, Rules: rules}, Rules: rules}
 	cmd := &cobra.Command{
 		Use:   "machine",
@@ -85,6 +86,16 @@ func New(inv *invocation.Invocation, display *invocation.Display, rules []rule.R
 	_ = cmd.RegisterFlagCompletionFunc("show", cobra.FixedCompletions(append(show.Parts(), show.All), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("repair", cobra.FixedCompletions(repairable, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// typed lets what is printed name the program as it can be typed on a machine: kubectl is on few of them,
+// and what it runs as "kubectl maek" is kubectl-maek on the same PATH.
+func typed(inv *invocation.Invocation) *invocation.Invocation {
+	here := *inv
+	if here.Program == "kubectl maek" {
+		here.Program = "kubectl-maek"
+	}
+	return &here
 }
 
 func (o *Options) validate() error {

@@ -206,14 +206,17 @@ func label(en, ko string) finding.Text { return finding.Text{EN: en, KO: ko} }
 
 // humanBytes writes a size as df -h does.
 func humanBytes(n int64) string {
-	f, units := float64(n), []string{"", "K", "M", "G", "T", "P"}
+	f, sign, units := float64(n), "", []string{"", "K", "M", "G", "T", "P"}
+	if f < 0 {
+		f, sign = -f, "-"
+	}
 	for len(units) > 1 && f >= 1024 {
 		f, units = f/1024, units[1:]
 	}
 	if f < 10 && units[0] != "" {
-		return strconv.FormatFloat(f, 'f', 1, 64) + units[0]
+		return sign + strconv.FormatFloat(f, 'f', 1, 64) + units[0]
 	}
-	return strconv.FormatFloat(f, 'f', 0, 64) + units[0]
+	return sign + strconv.FormatFloat(f, 'f', 0, 64) + units[0]
 }
 
 // short writes a few seconds in the unit that tells most.
