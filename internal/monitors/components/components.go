@@ -17,12 +17,13 @@ import (
 	"github.com/maek-dev/maek/internal/monitor"
 	"github.com/maek-dev/maek/internal/monitors/kubelet"
 	"github.com/maek-dev/maek/internal/monitors/reach"
+	"github.com/maek-dev/maek/internal/monitors/staticpods"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
 // New makes the monitor.
 func New(host monitor.Host) monitor.Monitor {
-	w := &watcher{host: host, folder: kubelet.StaticPodPath(host), since: map[string]first{}}
+	w := &watcher{host: host, folder: kubelet.StaticPodPath(host), manifests: staticpods.NewReader(host), since: map[string]first{}}
 	return monitor.Monitor{
 		Name: "components", Doc: "the parts of Kubernetes that this machine runs, asked at their own ports.",
 		Keys:     keys,
@@ -48,9 +49,10 @@ var keys = []monitor.Key{
 }
 
 type watcher struct {
-	host   monitor.Host
-	folder func() string
-	since  map[string]first
+	host      monitor.Host
+	folder    func() string
+	manifests *staticpods.Reader
+	since     map[string]first
 }
 
 // first is how a component answered at the last look, and since when; zero where it was so at the

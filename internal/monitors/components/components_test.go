@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/staticpods"
 )
 
 // now is the clock of the machines in these tests.
@@ -168,7 +169,7 @@ func TestWhatShouldRun(t *testing.T) {
 			for file, content := range tc.files {
 				write(t, host.Root, file, content)
 			}
-			w := &watcher{host: host, folder: func() string { return "/etc/kubernetes/manifests" }}
+			w := &watcher{host: host, manifests: staticpods.NewReader(host), folder: func() string { return "/etc/kubernetes/manifests" }}
 			parts, err := w.expected()
 			if err != nil {
 				t.Fatal(err)

@@ -2,7 +2,6 @@ package components
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/maek-dev/maek/internal/monitors/processes"
 	"github.com/maek-dev/maek/internal/monitors/staticpods"
 )
 
@@ -55,7 +55,7 @@ func (w *watcher) expected() ([]part, error) {
 	)
 	if folder := w.folder(); folder != "" {
 		var err error
-		if manifests, _, err = staticpods.Read(w.host, folder); err != nil {
+		if manifests, _, err = w.manifests.Read(folder); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -155,20 +155,17 @@ func comm(name string) string { return name[:min(len(name), 15)] }
 
 // processes counts the machine's processes by name.
 func (w *watcher) processes() (map[string]int, error) {
-	entries, err := w.host.ReadDir("/proc")
+	all, err := processes.All(w.host)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("listing processes: %w", err)
+		return nil, err
 	}
 	out := map[string]int{}
-	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
-			continue
-		}
-		if name, err := w.host.ReadFile(path.Join("/proc", e.Name(), "comm"), 64); err == nil {
-			out[strings.TrimSpace(string(name))]++
+	for p := range all {
+		if name := p.Name(); name != "" {
+			out[name]++
 		}
 	}
 	return out, nil

@@ -6,11 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/maek-dev/maek/internal/monitors/processes"
 )
 
 // The sources of a socket's path.
@@ -21,8 +22,7 @@ const (
 )
 
 const (
-	smallFile   = 256 << 10
-	commandLine = 64 << 10
+	smallFile = 256 << 10
 	// searchEvery is how often processes are looked through while files name no socket.
 	searchEvery = 5 * time.Minute
 )
@@ -121,20 +121,13 @@ func endpointFlag(args []string) (string, bool) {
 
 // kubeletArgument is the socket that a running kubelet was given; empty where there is none.
 func (w *watcher) kubeletArgument() (string, error) {
-	entries, err := w.host.ReadDir("/proc")
+	all, err := processes.All(w.host)
 	if err != nil {
-		return "", fmt.Errorf("listing processes: %w", err)
+		return "", err
 	}
-	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
-			continue
-		}
-		data, err := w.host.ReadFile(path.Join("/proc", e.Name(), "cmdline"), commandLine)
-		if err != nil {
-			continue // It ended meanwhile.
-		}
-		argv := strings.Split(string(data), "\x00")
-		if path.Base(argv[0]) != "kubelet" {
+	for p := range all {
+		argv := p.Command()
+		if len(argv) == 0 || path.Base(argv[0]) != "kubelet" {
 			continue
 		}
 		if socket, ok := endpointFlag(argv[1:]); ok {

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/processes"
 )
 
 // The places in which etcd is configured on a machine, in the words of the evidence.
@@ -28,8 +29,6 @@ const (
 const (
 	// smallFile bounds the manifests and settings that are read.
 	smallFile = 256 << 10
-	// commandLine bounds a process's arguments.
-	commandLine = 64 << 10
 )
 
 // manifests are where kubelets keep static pods: kubeadm's folder and RKE2's
@@ -204,62 +203,40 @@ func (p *program) readConfigFile(host monitor.Host) error {
 }
 
 func (f *found) readProcesses(host monitor.Host) error {
-	return eachProcess(host, func(pid int, argv []string) bool {
-		number := strconv.Itoa(pid)
+	all, err := processes.All(host)
+	if err != nil {
+		return err
+	}
+	for p := range all {
+		argv, number := p.Command(), strconv.Itoa(p.ID)
 		if got, ok := commandFlags(argv, "etcd"); ok && f.etcd == nil {
-			// Another user's environment cannot be read without CAP_SYS_PTRACE; flags are enough then.
-			if data, err := host.ReadFile("/proc/"+number+"/environ", commandLine); err == nil {
-				got = over(environmentFlags(strings.Split(string(data), "\x00")), got)
-			}
-			f.etcd = &program{fromProcess, number, got}
+			// Where its environment cannot be read, flags are enough.
+			f.etcd = &program{fromProcess, number, over(environmentFlags(p.Environment()), got)}
 		}
 		if got, ok := commandFlags(argv, "kube-apiserver"); ok && f.server == nil {
 			f.server = &program{fromProcess, number, got}
 		}
-		return f.etcd == nil || f.server == nil
-	})
-}
-
-// eachProcess calls see with each process until it returns false.
-func eachProcess(host monitor.Host, see func(pid int, argv []string) bool) error {
-	entries, err := host.ReadDir("/proc")
-	if err != nil {
-		return fmt.Errorf("listing processes: %w", err)
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		data, err := host.ReadFile(path.Join("/proc", e.Name(), "cmdline"), commandLine)
-		if err != nil || len(data) == 0 {
-			continue // It ended meanwhile, or is a thread of the kernel.
-		}
-		if !see(pid, strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")) {
-			return nil
+		if f.etcd != nil && f.server != nil {
+			break
 		}
 	}
 	return nil
 }
 
-// processState tells how the process of etcd is: "none", or the letter of its state in /proc: R runs, S
-// sleeps, D waits for a disk, T is stopped by a signal, Z has ended.
+// processState tells how the process of etcd is: "none", or the letter of its state (processes.Process).
 func processState(host monitor.Host, etcd *program) (string, error) {
-	state := "none"
-	err := eachProcess(host, func(pid int, argv []string) bool {
-		got, ok := commandFlags(argv, "etcd")
+	all, err := processes.All(host)
+	if err != nil {
+		return "", err
+	}
+	for p := range all {
+		got, ok := commandFlags(p.Command(), "etcd")
 		if !ok || cmp.Or(got["name"], etcd.flags["name"]) != etcd.flags["name"] {
-			return true
+			continue
 		}
-		data, err := host.ReadFile(fmt.Sprintf("/proc/%d/stat", pid), commandLine)
-		if err != nil {
-			return true
+		if state := p.State(); state != "" {
+			return state, nil
 		}
-		// The state follows the program's name, which is in parentheses and may hold any character.
-		if end := strings.LastIndexByte(string(data), ')'); end >= 0 && len(data) > end+2 {
-			state = string(data[end+2])
-		}
-		return false
-	})
-	return state, err
+	}
+	return "none", nil
 }

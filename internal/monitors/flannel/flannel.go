@@ -31,9 +31,9 @@ const (
 
 // watch is the monitor with what it remembers.
 type watch struct {
-	host      monitor.Host
-	processes processes
-	store     struct {
+	host     monitor.Host
+	programs programs
+	store    struct {
 		settings string
 		at       time.Time
 		answered bool
@@ -44,7 +44,7 @@ type watch struct {
 
 // New makes the monitor of a host.
 func New(host monitor.Host) monitor.Monitor {
-	w := &watch{host: host, processes: processes{host: host, pids: map[string]int{}}}
+	w := &watch{host: host, programs: programs{host: host}}
 	return monitor.Monitor{
 		Name:     "flannel",
 		Doc:      "flanneld's settings, its subnet file, Docker's part in it, and where subnets are kept in etcd, the stored configuration and all leases.",
@@ -57,7 +57,7 @@ func New(host monitor.Host) monitor.Monitor {
 }
 
 func (w *watch) observe(ctx context.Context) ([]snapshot.MachineEvidence, error) {
-	commands, pids, err := w.processes.find(program, "dockerd", "docker-current")
+	commands, pids, err := w.programs.find(program, "dockerd", "docker-current")
 	var errs []error
 	if err != nil {
 		errs = append(errs, fmt.Errorf("looking for flanneld among the host's processes: %w", err))

@@ -101,6 +101,26 @@ func (w *watcher) config() (settings, []snapshot.MachineEvidence, error) {
 		return s, nil, fmt.Errorf("reading the kubelet's configuration %s: %w", name, err)
 	}
 	out := []snapshot.MachineEvidence{monitor.Value("kubelet/config/path", name), monitor.Moment("kubelet/config/modified", info.ModTime())}
+	if last := w.loaded; last.path == path && os.SameFile(last.info, info) && last.info.ModTime().Equal(info.ModTime()) && last.info.Size() == info.Size() {
+		return last.settings, append(out, last.evidence...), nil
+	}
+	s, evidence, err := w.load(name)
+	if err == nil {
+		w.loaded = loaded{path, info, s, evidence}
+	}
+	return s, append(out, evidence...), err
+}
+
+// loaded is a configuration file as it was read, which is good until the file changes.
+type loaded struct {
+	path     string
+	info     fs.FileInfo
+	settings settings
+	evidence []snapshot.MachineEvidence
+}
+
+// load reads the configuration file, and tells what is wrong with it.
+func (w *watcher) load(name string) (s settings, out []snapshot.MachineEvidence, err error) {
 	data, err := w.host.ReadFile(name, fileLimit)
 	if err != nil {
 		return s, out, fmt.Errorf("reading the kubelet's configuration %s: %w", name, err)

@@ -6,13 +6,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"path"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/processes"
 	"github.com/maek-dev/maek/internal/monitors/reach"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -64,12 +63,13 @@ var keys = []monitor.Key{
 
 // watcher keeps what costs to find anew, and since when things are as they are.
 type watcher struct {
-	host monitor.Host
-	pid  int
+	host    monitor.Host
+	process processes.Process
 	// argv is that of the kubelet that ran last.
-	argv  []string
-	since map[snapshot.EvidenceKey]first
-	api   apiServer
+	argv   []string
+	loaded loaded
+	since  map[snapshot.EvidenceKey]first
+	api    apiServer
 }
 
 // first is the value that a key had at the last look, and since when; zero where it was so at the
@@ -85,16 +85,16 @@ func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, erro
 	errs := []error{err}
 	client, more := w.client()
 	out = append(out, more...)
-	if w.pid == 0 && len(out) == 0 {
+	if w.process.ID == 0 && len(out) == 0 {
 		return nil, errors.Join(errs...) // No node: it has neither a kubelet nor a file of one.
 	}
-	if w.pid != 0 {
-		out = append(out, monitor.Int("kubelet/process/pid", w.pid))
-		if state := w.state(); state != "" {
+	if w.process.ID != 0 {
+		out = append(out, monitor.Int("kubelet/process/pid", w.process.ID))
+		if state := w.process.State(); state != "" {
 			out = append(out, monitor.Value("kubelet/process/state", state))
 		}
 	}
-	out = append(out, w.from(monitor.Bool("kubelet/process/running", w.pid != 0)))
+	out = append(out, w.from(monitor.Bool("kubelet/process/running", w.process.ID != 0)))
 	out = append(out, w.kernel()...)
 
 	var wg sync.WaitGroup
@@ -127,43 +127,27 @@ func (w *watcher) from(e snapshot.MachineEvidence) snapshot.MachineEvidence {
 
 // find looks for the kubelet's process: first where it was, then among all.
 func (w *watcher) find() {
-	if w.pid != 0 && w.named(w.pid) {
+	if w.process.ID != 0 && w.process.Name() == program {
 		return
 	}
-	w.pid = 0
-	entries, err := w.host.ReadDir("/proc")
+	w.process = processes.Process{}
+	all, err := processes.All(w.host)
 	if err != nil {
 		return // Whether it answers is seen at its port as well.
 	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil || !w.named(pid) {
+	for p := range all {
+		if p.Name() != program {
 			continue
 		}
-		if line, err := w.host.ReadFile(path.Join("/proc", e.Name(), "cmdline"), 64<<10); err == nil && len(line) > 0 {
-			w.pid, w.argv = pid, strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
+		if argv := p.Command(); argv != nil {
+			w.process, w.argv = p, argv
 			return
 		}
 	}
 }
 
-func (w *watcher) named(pid int) bool {
-	name, err := w.host.ReadFile(path.Join("/proc", strconv.Itoa(pid), "comm"), 64)
-	return err == nil && strings.TrimSpace(string(name)) == "kubelet"
-}
-
-// state is the third field of the process's stat, after its name in parentheses (proc_pid_stat(5)).
-func (w *watcher) state() string {
-	stat, err := w.host.ReadFile(path.Join("/proc", strconv.Itoa(w.pid), "stat"), 4<<10)
-	if err != nil {
-		return ""
-	}
-	fields := strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))
-	if len(fields) == 0 {
-		return ""
-	}
-	return fields[0]
-}
+// program is the kubelet's name.
+const program = "kubelet"
 
 // flag returns the value of a flag of the kubelet's command line.
 func (w *watcher) flag(name, fallback string) string {

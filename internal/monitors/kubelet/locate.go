@@ -35,14 +35,18 @@ const defaultResolvConf = "/etc/resolv.conf"
 
 // ResolvConf returns a function that tells from which file the machine's kubelet takes the servers of names
 // for pods that use those of their node, as cluster DNS itself does: the one its configuration names, the
-// kubelet's default where that cannot be read; none where it is told to take none.
+// kubelet's default where that cannot be read; none where it is told to take none, and where no kubelet of its own
+// runs: k3s chooses the file by rules of its own.
 func ResolvConf(host monitor.Host) func() string {
 	w := &watcher{host: host}
 	return func() string {
 		w.find()
-		s, _, err := w.config()
-		if err == nil && s.ResolverConfig != nil {
+		s, evidence, err := w.config()
+		switch {
+		case err == nil && s.ResolverConfig != nil:
 			return *s.ResolverConfig
+		case err == nil && len(evidence) == 0 && len(w.argv) == 0:
+			return ""
 		}
 		return w.flag("resolv-conf", defaultResolvConf)
 	}

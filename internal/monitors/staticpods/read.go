@@ -37,11 +37,26 @@ const (
 	filesTold = 100
 )
 
+// Reader reads manifests, each anew only when its file has changed.
+type Reader struct {
+	host monitor.Host
+	seen map[string]seen
+}
+
+// seen is a file as it was read.
+type seen struct {
+	info     fs.FileInfo
+	manifest Manifest
+}
+
+// NewReader makes a reader of a host's manifests.
+func NewReader(host monitor.Host) *Reader { return &Reader{host: host} }
+
 // Read reads the manifests of a folder as the kubelet does: every file whose name does not begin with
 // a dot, whatever its ending, so that editors' copies are among them
 // (k8s.io/kubernetes/pkg/kubelet/config/file.go, extractFromDir). False tells that there is no such folder.
-func Read(host monitor.Host, folder string) (manifests []Manifest, there bool, err error) {
-	entries, err := host.ReadDir(folder)
+func (r *Reader) Read(folder string) (manifests []Manifest, there bool, err error) {
+	entries, err := r.host.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil
 	}
@@ -49,6 +64,8 @@ func Read(host monitor.Host, folder string) (manifests []Manifest, there bool, e
 		return nil, true, fmt.Errorf("listing static pod manifests in %s: %w", folder, err)
 	}
 	var errs []error
+	read := map[string]seen{}
+	defer func() { r.seen = read }()
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") || e.IsDir() {
 			continue
@@ -57,29 +74,38 @@ func Read(host monitor.Host, folder string) (manifests []Manifest, there bool, e
 			errs = append(errs, fmt.Errorf("reading static pod manifests: %s holds more than %d files; the rest is not read", folder, filesTold))
 			break
 		}
-		m, err := read(host, path.Join(folder, e.Name()))
+		name := path.Join(folder, e.Name())
+		s, err := r.file(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // It went away in between.
 		case err != nil:
 			errs = append(errs, fmt.Errorf("reading static pod manifest: %w", err))
 		default:
-			manifests = append(manifests, m)
+			read[name] = s
+			manifests = append(manifests, s.manifest)
 		}
 	}
 	return manifests, true, errors.Join(errs...)
 }
 
-func read(host monitor.Host, name string) (Manifest, error) {
-	m := Manifest{Path: name}
-	at, err := host.Path(name)
+func (r *Reader) file(name string) (seen, error) {
+	at, err := r.host.Path(name)
 	if err != nil {
-		return m, err
+		return seen{}, err
 	}
 	info, err := os.Stat(at)
 	if err != nil {
-		return m, err
+		return seen{}, err
 	}
-	m.Modified, m.Mode = info.ModTime(), info.Mode()
+	if last, ok := r.seen[name]; ok && os.SameFile(last.info, info) && last.info.ModTime().Equal(info.ModTime()) && last.info.Size() == info.Size() && last.info.Mode() == info.Mode() {
+		return last, nil
+	}
+	m, err := read(r.host, name, info)
+	return seen{info, m}, err
+}
+
+func read(host monitor.Host, name string, info fs.FileInfo) (Manifest, error) {
+	m := Manifest{Path: name, Modified: info.ModTime(), Mode: info.Mode()}
 	if !info.Mode().IsRegular() {
 		m.Refused = &yamlfile.Mistake{Text: "it is not a regular file"}
 		return m, nil

@@ -21,7 +21,7 @@ import (
 
 // New makes the monitor.
 func New(host monitor.Host) monitor.Monitor {
-	folder := kubelet.StaticPodPath(host)
+	folder, reader := kubelet.StaticPodPath(host), NewReader(host)
 	return monitor.Monitor{
 		Name: "staticpods", Doc: "manifests of static pods, in the folder that the kubelet's configuration names.",
 		Keys:     keys,
@@ -31,7 +31,7 @@ func New(host monitor.Host) monitor.Monitor {
 			if name == "" {
 				return nil, nil
 			}
-			manifests, there, err := Read(host, name)
+			manifests, there, err := reader.Read(name)
 			if !there {
 				return nil, err
 			}
