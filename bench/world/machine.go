@@ -29,21 +29,21 @@ const (
 
 // Machines calls f with the report of each machine, complete but for what the machines of a large
 // cluster tell alike: only in clusters of up to 50 nodes does each tell what it knows of all Nodes.
-// Where overlay is true, each has the entries of flannel's device for all others.
-func (w *World) Machines(overlay bool, f func(snapshot.MachineReport)) error {
+// Where the world has flannel, each has the entries of flannel's device for all others.
+func (w *World) Machines(f func(snapshot.MachineReport)) error {
 	var template snapshot.MachineReport
 	if err := json.Unmarshal(recorded, &template); err != nil {
 		return fmt.Errorf("reading the recorded report: %w", err)
 	}
 	later := w.now.Sub(template.ObservedAt.Time)
 	for i := range w.size.Nodes {
-		f(w.machine(template, i, later, overlay))
+		f(w.machine(template, i, later))
 	}
 	return nil
 }
 
 // machine is the recorded report as node i would give it.
-func (w *World) machine(template snapshot.MachineReport, i int, later time.Duration, overlay bool) snapshot.MachineReport {
+func (w *World) machine(template snapshot.MachineReport, i int, later time.Duration) snapshot.MachineReport {
 	rename := strings.NewReplacer("10.99.0.21", nodeIP(i), "10.244.0.0/16", podNetwork, "10.244.1.", nodeSubnet(i), "02:aa:bb:cc:dd:01", vtepMAC(i), "system:node:w1", "system:node:"+nodeName(i))
 	r := template
 	r.Machine, r.Node, r.ObservedAt = nodeName(i), nodeName(i), metav1.NewTime(w.now)
@@ -61,6 +61,8 @@ func (w *World) machine(template snapshot.MachineReport, i int, later time.Durat
 		}
 		segments := e.Key.Segments()
 		switch {
+		case !w.size.Flannel && (segments[0] == "overlay" || segments[0] == "cni" || strings.Contains(string(e.Key), "flannel")):
+			continue
 		case segments[0] == "mesh" && segments[1] == "peer":
 			if segments[2] == "w2" {
 				peer = append(peer, e)
@@ -92,7 +94,7 @@ func (w *World) machine(template snapshot.MachineReport, i int, later time.Durat
 				r.Evidence = append(r.Evidence, of(e, 2, nodeName(n), there))
 			}
 		}
-		if n != i && overlay {
+		if n != i && w.size.Flannel {
 			r.Evidence = append(r.Evidence, entries(n)...)
 		}
 	}

@@ -30,8 +30,7 @@ type Size struct {
 	Namespaces int
 	// Sick makes every third Deployment fail, for one of Ailments reasons.
 	Sick bool
-	// Flannel makes flannel the pod network, which Nodes and pods then show. Worlds whose machines report
-	// need it.
+	// Flannel makes flannel the pod network, which Nodes, pods and machines then show.
 	Flannel bool
 }
 

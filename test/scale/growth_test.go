@@ -3,6 +3,7 @@ package scale
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/maek-dev/maek/bench/world"
 	"github.com/maek-dev/maek/internal/diagnosis"
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/rules"
@@ -57,6 +59,8 @@ func TestGrowth(t *testing.T) {
 		"pods of one workload that nobody places":                                                   {3000, unplacedPods},
 		"Services that select the same pods, none of them ready":                                    {60, sameSelector},
 		"disruption budgets that nothing fits":                                                      {2000, budgets},
+		"machines whose agents report, all well":                                                    {100, machines},
+		"machines of which every tenth is cut off":                                                  {100, cutMachines},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -301,4 +305,43 @@ func budgets(b *snapshot.Builder, n int) {
 			Status:     policyv1.PodDisruptionBudgetStatus{ExpectedPods: 1, DesiredHealthy: 1},
 		})
 	}
+}
+
+// machines is a world of machines with 10 pods each, and all their agents' reports.
+func machines(b *snapshot.Builder, n int) { addMachines(b, n, func(*snapshot.MachineReport) {}) }
+
+// cutMachines is such a world in which nothing has come from every tenth machine for 40 minutes, as its
+// peers tell.
+func cutMachines(b *snapshot.Builder, n int) {
+	addMachines(b, n, func(r *snapshot.MachineReport) {
+		for i := range r.Evidence {
+			e := &r.Evidence[i]
+			segments := e.Key.Segments()
+			if len(segments) != 4 || segments[0] != "mesh" || !strings.HasSuffix(segments[2], "0") {
+				continue
+			}
+			switch at := then; {
+			case strings.HasSuffix(segments[3], "-loss"):
+				e.Value, e.At = "1", &at
+			case strings.HasSuffix(segments[3], "-tcp"):
+				e.Value, e.At = "timeout", &at
+			case strings.HasSuffix(segments[3], "-in-age"):
+				e.Value = "2400"
+			}
+		}
+	})
+}
+
+func addMachines(b *snapshot.Builder, n int, change func(*snapshot.MachineReport)) {
+	w := world.New(world.Size{Nodes: n, Deployments: n, PodsPerDeployment: 10, Namespaces: 10}, now)
+	w.Each(func(o metav1.Object) {
+		if obj, ok := o.(snapshot.Object); ok {
+			b.Add(obj)
+		}
+	})
+	// The recorded report is a part of this package's code.
+	_ = w.Machines(func(r snapshot.MachineReport) {
+		change(&r)
+		b.AddMachine(r)
+	})
 }

@@ -108,6 +108,8 @@ type matrix struct {
 	// absent are nodes whose agent does not run while their machine answers.
 	absent map[string]bool
 	ways   map[pathNetwork]map[way]crossing
+	// ordered are the directions of each network in order.
+	ordered map[pathNetwork][]way
 }
 
 // readMatrix puts the reports together. Machines that are drained or about to go are left out.
@@ -118,7 +120,7 @@ func readMatrix(p *rule.Pass) *matrix {
 func newMatrix(p *rule.Pass) *matrix {
 	m := &matrix{
 		reports: map[string]snapshot.Machine{}, peers: map[string][]string{}, leaving: map[string]bool{}, absent: map[string]bool{},
-		ways: map[pathNetwork]map[way]crossing{hostNetwork: {}, podNetwork: {}},
+		ways: map[pathNetwork]map[way]crossing{hostNetwork: {}, podNetwork: {}}, ordered: map[pathNetwork][]way{},
 	}
 	nodes := map[string]bool{}
 	for _, machine := range p.Machines() {
@@ -156,6 +158,9 @@ func newMatrix(p *rule.Pass) *matrix {
 		}
 	}
 	m.nodes = slices.Sorted(maps.Keys(nodes))
+	for network, ways := range m.ways {
+		m.ordered[network] = slices.SortedFunc(maps.Keys(ways), compareWays)
+	}
 	return m
 }
 
@@ -306,14 +311,7 @@ func (m *matrix) sort(network pathNetwork, asked func(way) bool) (good, bad []wa
 }
 
 // directions are all ways of which a verdict is known, in order.
-func (m *matrix) directions(network pathNetwork) []way {
-	out := make([]way, 0, len(m.ways[network]))
-	for w := range m.ways[network] {
-		out = append(out, w)
-	}
-	slices.SortFunc(out, compareWays)
-	return out
-}
+func (m *matrix) directions(network pathNetwork) []way { return m.ordered[network] }
 
 // evidence of directions, small or big, at most three.
 func (m *matrix) evidence(network pathNetwork, ways []way, big bool) []finding.Evidence {
