@@ -138,6 +138,67 @@ func TestOneFaultSeenInManyWays(t *testing.T) {
 			more: nodes("w2"),
 			want: []string{"LinkFlapping"},
 		},
+		"an interface is switched off": {
+			fault: func(c cluster) {
+				m := c["w2"]
+				m.set("interface/eth0/enabled", "false")
+				m.set("interface/eth0/carrier", "false")
+				m.set("interface/eth0/state", "down")
+				m.set("route/default/10.99.0.1/neighbour", "failed")
+				m.set("resolver/server/10.99.0.1/outcome", "timed-out")
+				for _, other := range []string{"cp1", "w1"} {
+					m.silent(other, "host", "pod")
+					c[other].silent("w2", "host", "pod")
+					c[other].set("dns/10.244.2.2:53/answer", "timeout")
+					c[other].set("dns/10.244.2.2:53/tcp-answer", "timeout")
+				}
+				m.set("service/kubernetes/10.96.0.1:443/answer", "timeout")
+				m.set("service/kubernetes/10.99.0.11:6443/answer", "timeout")
+				m.drop("kubelet/api-server/status")
+				m.set("kubelet/api-server/outcome", "timed-out")
+			},
+			want: []string{"InterfaceDown"},
+		},
+		"the default route was deleted": {
+			fault: func(c cluster) {
+				m := c["w2"]
+				m.drop("route/default/*/*")
+				m.set("resolver/server/10.99.0.1/outcome", "no-route")
+				m.set("service/kubernetes/10.96.0.1:443/answer", "unreachable")
+				m.set("dns/10.96.0.10:53/answer", "unreachable")
+				m.set("dns/10.96.0.10:53/tcp-answer", "unreachable")
+			},
+			want: []string{"DefaultRouteMissing"},
+		},
+		"a packet filter drops the overlay": {
+			fault: func(c cluster) {
+				m := c["w2"]
+				rule := func(word string) snapshot.EvidenceKey {
+					return snapshot.KeyOf("filter", "rule", "inet filter", "input", "7", word)
+				}
+				m.state(rule("text"), "udp dport 8472 drop")
+				m.state(rule("hooks"), "input")
+				m.state(rule("protocol"), "udp")
+				m.state(rule("ports"), "8472")
+				for _, other := range []string{"cp1", "w1"} {
+					m.silent(other, "pod")
+					c[other].silent("w2", "pod")
+					c[other].set("dns/10.244.2.2:53/answer", "timeout")
+					c[other].set("dns/10.244.2.2:53/tcp-answer", "timeout")
+				}
+			},
+			want: []string{"PacketFilterBlocksCluster"},
+		},
+		"a machine does not forward": {
+			fault: func(c cluster) {
+				c["w2"].set("sysctl/net.ipv4.ip_forward", "0")
+				for _, other := range []string{"cp1", "w1"} {
+					c[other].set("dns/10.244.2.2:53/answer", "timeout")
+					c[other].set("dns/10.244.2.2:53/tcp-answer", "timeout")
+				}
+			},
+			want: []string{"ForwardingDisabled"},
+		},
 		"chronyd has failed": {
 			fault: func(c cluster) {
 				m := c["w2"]

@@ -311,7 +311,7 @@ func threeMembers(c cluster) {
 	own := snapshot.EvidenceKey("etcd/member/2f79956f264cfa13")
 	for id, node := range map[string]string{"second": "cp2", "third": "cp3"} {
 		m := &machine{node: node, values: maps.Clone(first.values), original: first.original}
-		m.drop("mesh/*/*/*", "flannel/*/*", "overlay/*/*/*", "overlay/*/*", "kubelet/*/*", "cluster/*/*/*", "cluster/*/*", "flannel/*")
+		m.drop("mesh/*/*/*", "flannel/*/*", "overlay/*/*/*", "overlay/*/*", "kubelet/*/*", "cluster/*/*/*", "cluster/*/*", "flannel/*", "interface/*/*", "route/neighbour/*/*")
 		m.state("etcd/local/member", id)
 		m.state("etcd/local/name", node)
 		c[node] = m

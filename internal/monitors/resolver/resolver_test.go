@@ -94,20 +94,37 @@ func TestServersAreAskedFromHere(t *testing.T) {
 }
 
 func TestTheKubeletsFileIsTheMachinesUnlessItSaysOtherwise(t *testing.T) {
-	root := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o750); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(root, "etc/resolv.conf"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	all, err := New(monitor.Host{Root: root, Now: time.Now}).Observe(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range all {
-		if e.Key == "resolver/file/%2Fetc%2Fresolv.conf/used-by" && e.Value != "machine pods" {
-			t.Errorf("used by %q, want machine and pods", e.Value)
-		}
+	for name, tc := range map[string]struct{ config, want string }{
+		"a kubelet that is told nothing":                     {config: "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n", want: "machine pods"},
+		"no kubelet of its own, as k3s has it within itself": {want: "machine"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			files := map[string]string{"etc/resolv.conf": "search lab\n"}
+			if tc.config != "" {
+				files["var/lib/kubelet/config.yaml"] = tc.config
+			}
+			for file, text := range files {
+				if err := os.MkdirAll(filepath.Join(root, filepath.Dir(file)), 0o750); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(root, file), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all, err := New(monitor.Host{Root: root, Now: time.Now}).Observe(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, e := range all {
+				if e.Key == "resolver/file/%2Fetc%2Fresolv.conf/used-by" {
+					got = e.Value
+				}
+			}
+			if got != tc.want {
+				t.Errorf("used by %q, want %q", got, tc.want)
+			}
+		})
 	}
 }

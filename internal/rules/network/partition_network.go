@@ -24,7 +24,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Critical,
 	Needs:    meshNeeds(),
 	Machine:  meshKeys,
-	Causes:   []rule.Cause{{Code: "LinkFlapping", Via: rule.OnMachine}},
+	Causes:   []rule.Cause{{Code: "LinkFlapping", Via: rule.OnMachine}, {Code: "InterfaceDown", Via: rule.OnMachine}},
 	Detect:   detectNetworkPartitioned,
 })
 

@@ -24,6 +24,8 @@ var _ = Catalog.Add(rule.Rule{
 	For:      pathLasts,
 	Causes: []rule.Cause{
 		{Code: "LinkFlapping", Via: rule.OnMachine},
+		{Code: "InterfaceDown", Via: rule.OnMachine},
+		{Code: "InterfaceErrors", Via: rule.OnMachine},
 		{Code: "DuplicateAddress", Via: rule.OnMachine},
 		{Code: "PacketFilterBlocksCluster", Via: rule.OnMachine, Holds: filtersAll},
 	},

@@ -23,7 +23,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Critical,
 	Machine:  serverKeys("dns", "service/kubernetes"),
 	For:      30 * time.Second,
-	Causes:   []rule.Cause{{Code: "KubeProxyDown", Via: rule.OnMachine}},
+	Causes:   []rule.Cause{{Code: "KubeProxyDown", Via: rule.OnMachine}, {Code: "DefaultRouteMissing", Via: rule.OnMachine}},
 	Detect:   detectServiceAddressUnreachable,
 })
 

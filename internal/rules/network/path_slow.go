@@ -27,7 +27,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    meshNeeds(),
 	Machine:  meshKeys,
-	Causes:   []rule.Cause{{Code: "LinkFlapping", Via: rule.OnMachine}},
+	Causes:   []rule.Cause{{Code: "LinkFlapping", Via: rule.OnMachine}, {Code: "InterfaceErrors", Via: rule.OnMachine}, {Code: "InterfaceDown", Via: rule.OnMachine}},
 	Detect:   detectPathSlow,
 })
 
