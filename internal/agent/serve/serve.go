@@ -81,7 +81,7 @@ func New(o Options) *Server {
 func (s *Server) Outside() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+monitor.HealthPath, s.health)
-	s.routes(mux, s.authorized)
+	s.routes(mux, s.peersToo, s.authorized)
 	if s.o.Mesh != nil {
 		mux.Handle(peer.MeshPath, s.peersOnly(s.o.Mesh))
 	}
@@ -92,12 +92,14 @@ func (s *Server) Outside() http.Handler {
 func (s *Server) Inside() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+monitor.HealthPath, s.health)
-	s.routes(mux, func(h http.HandlerFunc) http.Handler { return h })
+	root := func(h http.HandlerFunc) http.Handler { return h }
+	s.routes(mux, root, root)
 	return mux
 }
 
-func (s *Server) routes(mux *http.ServeMux, guard func(http.HandlerFunc) http.Handler) {
-	mux.Handle("GET "+monitor.ReportPath, guard(atOnce(s.costly, s.report)))
+// routes has two guards: report is that of the own report, which peers pass on, and guard that of the rest.
+func (s *Server) routes(mux *http.ServeMux, report, guard func(http.HandlerFunc) http.Handler) {
+	mux.Handle("GET "+monitor.ReportPath, report(atOnce(s.costly, s.report)))
 	mux.Handle("GET "+monitor.ReportsPath, guard(atOnce(s.relays, s.relay)))
 	mux.Handle("GET "+monitor.DiagnosisPath, guard(atOnce(s.costly, s.diagnosis)))
 	mux.Handle("GET "+monitor.MetricsPath, guard(atOnce(s.costly, s.o.Metrics.ServeHTTP)))
@@ -152,13 +154,22 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintln(w, "ok")
 }
 
-// authorized lets peers in, and those whom the guard knows.
-func (s *Server) authorized(h http.HandlerFunc) http.Handler {
+// peersToo lets in peers and those whom the guard knows. A peer needs no more than the report: whoever
+// took over one machine must not have every other ask all of them.
+func (s *Server) peersToo(h http.HandlerFunc) http.Handler {
+	others := s.authorized(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p, ok := identity.Caller(r.TLS, s.o.Source); ok {
 			h(w, r.WithContext(peer.WithCaller(r.Context(), p)))
 			return
 		}
+		others.ServeHTTP(w, r)
+	})
+}
+
+// authorized lets in those whom the guard knows.
+func (s *Server) authorized(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := s.o.Check(r)
 		if err != nil {
 			refuse(w, err)

@@ -280,6 +280,8 @@ func TestDoors(t *testing.T) {
 		"who may is served":                  {monitor.MetricsPath, token("good"), http.StatusOK},
 		"a diagnosis is served":              {monitor.DiagnosisPath, token("good"), http.StatusOK},
 		"a peer is served":                   {monitor.ReportPath, with(known), http.StatusOK},
+		"a peer has nobody else asked":       {monitor.ReportsPath, with(known), http.StatusUnauthorized},
+		"a peer reads no metrics":            {monitor.MetricsPath, with(known), http.StatusUnauthorized},
 		"an agent that is no peer is not":    {monitor.ReportPath, with(identityOf(t, "w2")), http.StatusUnauthorized},
 		"the mesh is a peer's":               {peer.MeshPath + "hello", with(known), http.StatusOK},
 		"the mesh is not an administrator's": {peer.MeshPath + "hello", token("good"), http.StatusForbidden},
