@@ -23,9 +23,9 @@ var _ = Catalog.Add(rule.Rule{
 	Doc: finding.Text{
 		EN: "A condition that is not Kubernetes' own says that something is wrong with the machine: node-problem-detector's (KernelDeadlock, ReadonlyFilesystem, FrequentKubeletRestart, ...), a cloud's node " +
 			"agent's, a storage or network driver's. Whether True is good or bad is known for common types and judged by the name's ending for others (Ready, Healthy, Available against Problem, Failed, " +
-			"Deadlock, Unhealthy). A type that tells neither way, a status of Unknown, and informing conditions such as EtcdIsVoter=True are left alone. A condition that nobody has refreshed for an hour is said to be old.",
+			"Deadlock, Unhealthy). A type that tells neither way, a status of Unknown, informing conditions such as EtcdIsVoter=True, and what is said of units whose machine itself reports, are left alone. A condition that nobody has refreshed for an hour is said to be old.",
 		KO: "Kubernetes 자체의 것이 아닌 condition이 머신의 이상을 알립니다. node-problem-detector(KernelDeadlock, ReadonlyFilesystem, FrequentKubeletRestart 등), 클라우드의 node agent, 스토리지나 네트워크 driver가 씁니다. True가 정상인지 이상인지는 " +
-			"흔한 type이면 알려진 대로, 그 밖에는 이름의 끝으로 판단합니다(Ready, Healthy, Available과 Problem, Failed, Deadlock, Unhealthy). 이름으로 알 수 없는 type, Unknown 상태, EtcdIsVoter=True처럼 정보만 주는 condition은 대상이 아닙니다. " +
+			"흔한 type이면 알려진 대로, 그 밖에는 이름의 끝으로 판단합니다(Ready, Healthy, Available과 Problem, Failed, Deadlock, Unhealthy). 이름으로 알 수 없는 type, Unknown 상태, EtcdIsVoter=True처럼 정보만 주는 condition, 머신이 직접 보고하는 유닛에 대한 condition은 대상이 아닙니다. " +
 			"1시간 넘게 갱신되지 않은 condition은 오래된 값이라고 밝힙니다.",
 	},
 	Link:     "https://github.com/kubernetes/node-problem-detector",
@@ -107,7 +107,7 @@ func detectNodeProblem(p *rule.Pass) {
 		var bad []*corev1.NodeCondition
 		for i := range n.Status.Conditions {
 			c := &n.Status.Conditions[i]
-			if wrong := polarityOf(c.Type); !ownConditions[c.Type] && wrong != "" && c.Status == wrong {
+			if wrong := polarityOf(c.Type); !ownConditions[c.Type] && wrong != "" && c.Status == wrong && !seenOnMachine(p, n, c) {
 				bad = append(bad, c)
 			}
 		}
@@ -115,6 +115,20 @@ func detectNodeProblem(p *rule.Pass) {
 			p.Report(nodeProblem(p, n, bad))
 		}
 	}
+}
+
+// unitConditions say how the units of a machine are. Agents of this program write them, and take them
+// back a minute after the unit is well again (internal/agent/condition).
+var unitConditions = map[corev1.NodeConditionType]bool{
+	"KubeletUnhealthy": true, "ContainerRuntimeUnhealthy": true,
+	"FrequentKubeletRestart": true, "FrequentContainerdRestart": true, "FrequentDockerRestart": true,
+}
+
+// seenOnMachine tells of a condition whose cause the machine itself reports, or reports to be over:
+// rules on its units say more, and sooner.
+func seenOnMachine(p *rule.Pass, n *corev1.Node, c *corev1.NodeCondition) bool {
+	m, ok := p.Machine(n.Name)
+	return ok && unitConditions[c.Type] && m.Looked("units")
 }
 
 func nodeProblem(p *rule.Pass, n *corev1.Node, bad []*corev1.NodeCondition) finding.Finding {
