@@ -45,8 +45,9 @@ var layers = map[string]int{
 
 	"cmd": 5,
 
-	"test":  6,
 	"bench": 6,
+
+	"test": 7,
 }
 
 // otherModules are folders below this one that have a go.mod of their own.
