@@ -175,7 +175,7 @@ func (c component) remedies() finding.Remedies {
 	m := c.machine
 	look := "crictl ps -a --name " + c.name + "; crictl logs --tail 20 $(crictl ps -aq --name " + c.name + " | head -n 1)"
 	if strings.HasSuffix(c.value("from"), ".service") {
-		look = "systemctl status " + c.name + " --no-pager; journalctl -u " + c.name + " -n 50 --no-pager"
+		look = "systemctl status " + finding.ShellWord(c.name) + " --no-pager; journalctl -u " + finding.ShellWord(c.name) + " -n 50 --no-pager"
 	}
 	out := finding.Remedies{
 		Now: []finding.Remedy{{Text: finding.Text{EN: "what its container says", KO: "컨테이너의 상태와 로그를 확인합니다"}, Command: look, Machine: m.Node()}},

@@ -67,7 +67,7 @@ func (c *etcdCluster) reportUnstarted(p *rule.Pass) {
 			Evidence: []finding.Evidence{on.Evidence(c.key(on, m, "peer-urls"))},
 			Remedies: finding.Remedies{Now: []finding.Remedy{
 				{Text: finding.Text{EN: "start it, with --initial-cluster-state=existing", KO: "--initial-cluster-state=existing으로 시작합니다"}},
-				{Text: finding.Text{EN: "or take it out", KO: "또는 제거합니다"}, Command: etcdctl + "member remove " + m.id, Machine: on.Node()},
+				{Text: finding.Text{EN: "or take it out", KO: "또는 제거합니다"}, Command: etcdctl + "member remove " + finding.ShellWord(m.id), Machine: on.Node()},
 			}},
 		}
 		p.Report(f)

@@ -20,8 +20,14 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:    optionalNodes,
 	Machine:  machineKeys,
 	For:      electionTime,
+	Causes:   []rule.Cause{{Code: "MachineCertificateExpired", Via: rule.Cluster, Holds: ofEtcd}},
 	Detect:   detectEtcdNoLeader,
 })
+
+// ofEtcd tells whether a finding about certificates is about those that etcd's members show each other.
+func ofEtcd(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
+	return slices.ContainsFunc(cause.Evidence, func(e finding.Evidence) bool { return strings.Contains(e.Path, "/etcd/") })
+}
 
 func detectEtcdNoLeader(p *rule.Pass) {
 	for _, c := range clusters(p) {

@@ -24,6 +24,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:    optionalNodes,
 	Machine:  machineKeys,
 	For:      electionTime,
+	Causes:   []rule.Cause{{Code: "MachineCertificateExpired", Via: rule.Cluster, Holds: ofEtcd}},
 	Detect:   detectEtcdQuorumLost,
 })
 

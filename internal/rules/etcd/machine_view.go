@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -68,7 +69,10 @@ func (m etcdMember) subject() finding.Subject {
 func clusters(p *rule.Pass) []*etcdCluster {
 	var newest time.Time
 	for _, m := range p.Machines() {
-		newest = finding.Later(newest, m.ObservedAt())
+		// A machine whose clock is far ahead does not make the others' reports old.
+		if m.ObservedAt().Sub(p.Now()) <= staleReport {
+			newest = finding.Later(newest, m.ObservedAt())
+		}
 	}
 	byID := map[string]*etcdCluster{}
 	var out []*etcdCluster
@@ -112,7 +116,7 @@ func clusters(p *rule.Pass) []*etcdCluster {
 // store is the cluster as a whole.
 func (c *etcdCluster) store() finding.Subject {
 	if c.other {
-		return finding.Subject{Kind: store.Kind, Name: store.Name + " " + c.id}
+		return finding.Subject{Kind: store.Kind, Name: store.Name + " " + cmp.Or(c.id, "of "+c.from[0].Node())}
 	}
 	return store
 }

@@ -66,7 +66,7 @@ func machineUnreachable(m *matrix, l lostMachine) finding.Finding {
 						EN: "only once it is certain that it is off: lets its pods and volumes move to other nodes at once",
 						KO: "머신이 꺼진 것이 확실할 때만 실행합니다. Pod와 볼륨을 바로 다른 노드로 옮기게 합니다",
 					},
-					Command: fmt.Sprintf("kubectl taint nodes %s node.kubernetes.io/out-of-service=nodeshutdown:NoExecute", l.node),
+					Command: fmt.Sprintf("kubectl taint nodes %s node.kubernetes.io/out-of-service=nodeshutdown:NoExecute", finding.ShellWord(l.node)),
 				},
 			},
 			Later: []finding.Remedy{{Text: finding.Text{

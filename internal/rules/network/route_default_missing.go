@@ -80,7 +80,7 @@ func defaultRouteMissing(p *rule.Pass) {
 		}
 		for _, other := range p.Machines() {
 			if hops := defaultRoutes(other); len(hops) > 0 {
-				f.Remedies.Now[1].Command = "ip route add default via " + hops[0]
+				f.Remedies.Now[1].Command = "ip route add default via " + finding.ShellWord(hops[0])
 				f.Evidence = append(f.Evidence, other.Evidence(snapshot.KeyOf("route", "default", hops[0], "device")))
 				break
 			}

@@ -81,5 +81,5 @@ func (f filesystem) repair() string {
 	if f.Value(f.key("type")) == "xfs" {
 		return "xfs_repair " + f.Value(f.key("device"))
 	}
-	return "fsck -y " + f.Value(f.key("device"))
+	return "fsck -y " + finding.ShellWord(f.Value(f.key("device")))
 }

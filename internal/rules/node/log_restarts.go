@@ -35,7 +35,7 @@ var _ = Catalog.Add(rule.Rule{
 					finding.Text{EN: "It ends by itself, and nobody ordered it to.", KO: "종료 명령 없이 스스로 끝납니다."})
 				f.Subject = m.Subject("Unit", unit)
 				f.Remedies = finding.Remedies{
-					Now:   []finding.Remedy{{Text: finding.Text{EN: "what it says before it ends", KO: "끝나기 전의 메시지를 확인합니다"}, Command: "systemctl status " + unit + " --no-pager; journalctl -u " + unit + " -n 100 --no-pager", Machine: m.Node()}},
+					Now:   []finding.Remedy{{Text: finding.Text{EN: "what it says before it ends", KO: "끝나기 전의 메시지를 확인합니다"}, Command: "systemctl status " + finding.ShellWord(unit) + " --no-pager; journalctl -u " + finding.ShellWord(unit) + " -n 100 --no-pager", Machine: m.Node()}},
 					Later: []finding.Remedy{{Text: finding.Text{EN: "let Maek's agent reach the system bus, so that it knows the unit's own state", KO: "Maek agent가 system bus에 접근하게 하여 unit의 상태를 직접 알게 합니다"}}},
 				}
 				p.Report(f)

@@ -144,7 +144,7 @@ func (u unit) logs() string {
 	return fmt.Sprintf("systemctl status %s --no-pager; journalctl -u %s -n 50 --no-pager", u.short(), u.short())
 }
 
-func (u unit) short() string { return strings.TrimSuffix(u.name, ".service") }
+func (u unit) short() string { return finding.ShellWord(strings.TrimSuffix(u.name, ".service")) }
 
 // machineUp is what every report of a machine rules out.
 func machineUp(m snapshot.Machine) finding.Statement {

@@ -118,7 +118,7 @@ func (d multipathDevice) report(why ...finding.Text) finding.Finding {
 		Evidence: append([]finding.Evidence{d.Evidence(d.key("usable")), d.Evidence(d.key("paths-seen"))}, evidence...),
 		Remedies: finding.Remedies{
 			Now: []finding.Remedy{
-				{Text: finding.Text{EN: "which paths, and what the kernel says of them", KO: "경로의 상태와 커널 메시지를 확인합니다"}, Command: "multipath -ll " + d.name + "; iscsiadm -m session 2>/dev/null; dmesg -T | grep -iE 'multipath|iscsi|rport|sd ' | tail -20", Machine: d.Node()},
+				{Text: finding.Text{EN: "which paths, and what the kernel says of them", KO: "경로의 상태와 커널 메시지를 확인합니다"}, Command: "multipath -ll " + finding.ShellWord(d.name) + "; iscsiadm -m session 2>/dev/null; dmesg -T | grep -iE 'multipath|iscsi|rport|sd ' | tail -20", Machine: d.Node()},
 			},
 			Later: []finding.Remedy{{Text: finding.Text{EN: "take paths over separate adapters, switches and portals, and watch their number", KO: "경로를 서로 다른 어댑터, 스위치, portal로 나누고 그 수를 감시합니다"}}},
 		},
