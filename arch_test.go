@@ -22,6 +22,7 @@ var layers = map[string]int{
 	"config": 0,
 
 	"internal/finding":  1,
+	"internal/secret":   1,
 	"internal/snapshot": 1,
 
 	"internal/rule":    2,
