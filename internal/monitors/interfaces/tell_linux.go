@@ -112,14 +112,13 @@ func (w *watch) counted(link netlink.Link, key func(...string) snapshot.Evidence
 	name := link.Attrs().Name
 	now := count{at: w.host.Now(), packets: s.RxPackets + s.TxPackets, errors: s.RxErrors + s.TxErrors}
 	losses, err := strconv.ParseUint(w.attribute(name, "carrier_down_count"), 10, 64)
-	counts := append(w.counts[name], count{})
-	counts[len(counts)-1] = now
 	if err == nil {
-		counts[len(counts)-1].losses = losses
+		now.losses = losses
 		out = append(out, monitor.Int(key("carrier-losses"), losses))
 	}
+	counts := slices.Concat(w.counts[name], []count{now})
 	// An interface that is made anew under its name counts from zero.
-	if len(counts) > 1 && (now.packets < counts[len(counts)-2].packets || counts[len(counts)-1].losses < counts[len(counts)-2].losses) {
+	if len(counts) > 1 && (now.packets < counts[len(counts)-2].packets || now.losses < counts[len(counts)-2].losses) {
 		counts = counts[len(counts)-1:]
 	}
 	for len(counts) > 1 && now.at.Sub(counts[1].at) >= lossWindow {

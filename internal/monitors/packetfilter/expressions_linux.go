@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -74,11 +75,7 @@ func (r *reader) expression(e expr.Any) {
 	case *expr.Cmp:
 		r.compare(e)
 	case *expr.Range:
-		if r.fields[e.Register] == portField && e.Op == expr.CmpOpEq && len(e.FromData) == 2 && len(e.ToData) == 2 {
-			r.rule.ports = append(r.rule.ports, span{binary.BigEndian.Uint16(e.FromData), binary.BigEndian.Uint16(e.ToData)})
-			return
-		}
-		r.unread(string(r.fields[e.Register]))
+		r.between(e)
 	case *expr.Lookup:
 		r.lookup(e)
 	case *expr.Verdict:
@@ -95,6 +92,15 @@ func (r *reader) expression(e expr.Any) {
 	default:
 		r.unread(fmt.Sprintf("%T", e)[len("*expr."):])
 	}
+}
+
+// between reads a condition on a range.
+func (r *reader) between(e *expr.Range) {
+	if r.fields[e.Register] == portField && e.Op == expr.CmpOpEq && len(e.FromData) == 2 && len(e.ToData) == 2 {
+		r.rule.ports = append(r.rule.ports, span{binary.BigEndian.Uint16(e.FromData), binary.BigEndian.Uint16(e.ToData)})
+		return
+	}
+	r.unread(string(r.fields[e.Register]))
 }
 
 // payload names what is loaded of a packet.
@@ -147,14 +153,14 @@ func (r *reader) compare(e *expr.Cmp) {
 	if what == familyField {
 		return
 	}
-	if e.Op != expr.CmpOpEq || len(e.Data) == 0 {
+	if e.Op != expr.CmpOpEq || len(e.Data) == 0 || what == portField && len(e.Data) != 2 {
 		r.unread(string(what) + " !=")
 		return
 	}
 	switch what {
 	case protocolField:
 		if r.rule.protocol = protocols[e.Data[0]]; r.rule.protocol == "" {
-			r.rule.protocol = fmt.Sprint(e.Data[0])
+			r.rule.protocol = strconv.Itoa(int(e.Data[0]))
 		}
 	case portField:
 		r.rule.ports = append(r.rule.ports, span{binary.BigEndian.Uint16(e.Data), binary.BigEndian.Uint16(e.Data)})
@@ -227,13 +233,13 @@ func interfaceAt(data []byte) string {
 	index := int(binaryutil.NativeEndian.Uint32(data))
 	i, err := net.InterfaceByIndex(index)
 	if err != nil {
-		return fmt.Sprint(index)
+		return strconv.Itoa(index)
 	}
 	return i.Name
 }
 
 func (r *reader) verdict(e *expr.Verdict) {
-	switch e.Kind {
+	switch e.Kind { //nolint:exhaustive // the others end nothing, or queue packets for a program
 	case expr.VerdictAccept:
 		r.rule.verdict = "accept"
 	case expr.VerdictDrop:

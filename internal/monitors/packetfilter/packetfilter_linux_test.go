@@ -193,7 +193,7 @@ func BenchmarkKubeProxy(b *testing.B) {
 		for range 4 {
 			c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: join(protocol(unix.IPPROTO_TCP), port(443), drop)})
 		}
-		if i%100 == 99 {
+		if i%10 == 9 {
 			flush(b, c)
 		}
 	}

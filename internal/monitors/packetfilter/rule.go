@@ -3,6 +3,7 @@ package packetfilter
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -30,7 +31,7 @@ type span struct{ from, to uint16 }
 
 func (s span) String() string {
 	if s.from == s.to {
-		return fmt.Sprint(s.from)
+		return strconv.Itoa(int(s.from))
 	}
 	return fmt.Sprintf("%d-%d", s.from, s.to)
 }

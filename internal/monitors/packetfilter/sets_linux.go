@@ -31,8 +31,12 @@ func (r *reader) lookup(e *expr.Lookup) {
 		r.unread(string(what))
 		return
 	}
-	ranges := ranges(elements, set.Interval)
-	switch what {
+	r.among(what, ranges(elements, set.Interval))
+}
+
+// among reads that a field is in one of the ranges of a set.
+func (r *reader) among(what field, ranges []bounds) {
+	switch what { //nolint:exhaustive // sets of others are not looked into
 	case portField:
 		for _, g := range ranges {
 			if len(g.from) == 2 && len(g.to) == 2 {

@@ -19,8 +19,10 @@ func TestFilesAreReadAsTheLibraryDoes(t *testing.T) {
 		name, text string
 		want       config
 	}{
-		{"a usual one", "# by DHCP\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\nsearch a.example b.example\noptions ndots:2 edns0\n",
-			config{[]string{"10.0.0.1", "fe80::1%eth0"}, []string{"a.example", "b.example"}, []string{"ndots:2", "edns0"}}},
+		{
+			"a usual one", "# by DHCP\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\nsearch a.example b.example\noptions ndots:2 edns0\n",
+			config{[]string{"10.0.0.1", "fe80::1%eth0"}, []string{"a.example", "b.example"}, []string{"ndots:2", "edns0"}},
+		},
 		{"of search lines the last counts", "domain a.example\nsearch b.example\n", config{search: []string{"b.example"}}},
 		{"what is no address is passed over", "nameserver dns.example\nnameserver\n; nameserver 10.0.0.9\n", config{}},
 		{"cut short", "nameserver 10.0.0.1\nnamese", config{servers: []string{"10.0.0.1"}}},
@@ -112,7 +114,7 @@ func TestTheKubeletsFileIsTheMachinesUnlessItSaysOtherwise(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			all, err := New(monitor.Host{Root: root, Now: time.Now}).Observe(t.Context())
+			all, err := New(monitor.Host{Root: root, Now: noon}).Observe(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,3 +130,6 @@ func TestTheKubeletsFileIsTheMachinesUnlessItSaysOtherwise(t *testing.T) {
 		})
 	}
 }
+
+// noon is a clock that stands.
+func noon() time.Time { return time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC) }

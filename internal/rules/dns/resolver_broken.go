@@ -25,8 +25,12 @@ var _ = Catalog.Add(rule.Rule{
 	Machine:  resolverKeys,
 	For:      30 * time.Second,
 	Causes: []rule.Cause{
-		{Code: "GatewayUnreachable", Via: rule.OnMachine}, {Code: "DefaultRouteMissing", Via: rule.OnMachine}, {Code: "InterfaceDown", Via: rule.OnMachine},
-		{Code: "PacketFilterBlocksCluster", Via: rule.OnMachine, Holds: func(_ *snapshot.Snapshot, _, cause finding.Finding) bool { return cause.Field == "UDP 53" }},
+		{Code: "GatewayUnreachable", Via: rule.OnMachine},
+		{Code: "DefaultRouteMissing", Via: rule.OnMachine},
+		{Code: "InterfaceDown", Via: rule.OnMachine},
+		{Code: "PacketFilterBlocksCluster", Via: rule.OnMachine, Holds: func(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
+			return cause.Field == "UDP 53"
+		}},
 		{Code: "MachineUnreachable", Via: rule.OnMachine},
 	},
 	Detect: resolverBroken,
