@@ -32,7 +32,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs: append(rule.Owners(), rule.Any[*apiregistrationv1.APIService](), rule.Optional[*corev1.Service](), rule.Optional[*corev1.Pod](),
 		rule.Optional[*corev1.Namespace](), rule.Optional[*autoscalingv2.HorizontalPodAutoscaler]()),
 	For:    time.Minute,
-	Causes: []rule.Cause{{Code: "CertificateExpired", Via: rule.Itself}},
+	Causes: []rule.Cause{{Code: "CertificateExpired", Via: rule.Itself}, {Code: "PodNetworkBroken", Via: rule.Cluster, Holds: cutsFromBackend}},
 	Detect: detectAggregatedAPIUnavailable,
 })
 
@@ -122,6 +122,25 @@ func behindService(p *rule.Pass, service finding.Subject) []finding.Subject {
 	}
 	slices.SortFunc(out, finding.CompareSubjects)
 	return slices.Compact(out)
+}
+
+// cutsFromBackend tells whether a break of the pod network lies on a machine, or on a direction from or to
+// one, that runs a pod behind the Service: the API server asks such pods at their own addresses.
+func cutsFromBackend(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	if effect.Mechanism != v1alpha1.MechanismFailing {
+		return false // the Service or its endpoints are gone
+	}
+	if cause.Subject.Kind == "Network" {
+		return true
+	}
+	return slices.ContainsFunc(effect.WaitsFor, func(waited finding.Subject) bool {
+		pod, ok := snapshot.Get[*corev1.Pod](s, waited.Namespace, waited.Name)
+		if waited.Kind != "Pod" || !ok {
+			return false
+		}
+		from, to, _ := strings.Cut(cause.Subject.Name, " -> ")
+		return pod.Spec.NodeName == from || pod.Spec.NodeName == to
+	})
 }
 
 // stuckNamespaces claims the Namespaces whose deletion waits for discovery of the group
