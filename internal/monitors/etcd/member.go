@@ -76,14 +76,14 @@ func ask(ctx context.Context, clientURL string, config *tls.Config, now func() t
 	if err != nil {
 		return v, err
 	}
-	defer func() { _ = l.close() }()
+	defer func() { _ = l.Close() }()
 	began := now()
 	v.status, err = bounded(ctx, func(ctx context.Context) (*pb.StatusResponse, error) {
-		return pb.NewMaintenanceClient(l.conn).Status(ctx, &pb.StatusRequest{})
+		return pb.NewMaintenanceClient(l.ClientConn).Status(ctx, &pb.StatusRequest{})
 	})
 	v.took = now().Sub(began)
 	v.answer, v.reason = l.classify(err)
-	if c := l.shown(); c != nil {
+	if c := l.Shown(); c != nil {
 		v.certificate = certificate{c.Subject.CommonName, c.NotAfter}
 	}
 	if err != nil {
@@ -110,7 +110,7 @@ func (v *view) read(ctx context.Context, l *line, now func() time.Time) {
 				// So asked, a member that knows of no leader says so instead of waiting for one.
 				ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
 			}
-			return pb.NewKVClient(l.conn).Range(ctx, &pb.RangeRequest{Key: []byte(probe), Serializable: own})
+			return pb.NewKVClient(l.ClientConn).Range(ctx, &pb.RangeRequest{Key: []byte(probe), Serializable: own})
 		})
 		if errors.Is(rpctypes.Error(err), rpctypes.ErrPermissionDenied) || errors.Is(rpctypes.Error(err), rpctypes.ErrUserEmpty) {
 			return nil // It agreed on who may read: that takes a majority too.
@@ -130,7 +130,7 @@ func (v *view) read(ctx context.Context, l *line, now func() time.Time) {
 // listMembers is the member's own list, without asking the others. Servers before 3.5 know no other.
 func listMembers(ctx context.Context, l *line) []member {
 	r, err := bounded(ctx, func(ctx context.Context) (*pb.MemberListResponse, error) {
-		return pb.NewClusterClient(l.conn).MemberList(ctx, &pb.MemberListRequest{Linearizable: false})
+		return pb.NewClusterClient(l.ClientConn).MemberList(ctx, &pb.MemberListRequest{Linearizable: false})
 	})
 	if err != nil {
 		return nil
@@ -167,8 +167,8 @@ func hashOf(ctx context.Context, clientURL string, config *tls.Config, revision 
 	if err != nil {
 		return Hash{}, err
 	}
-	defer func() { _ = l.close() }()
-	r, err := pb.NewMaintenanceClient(l.conn).HashKV(ctx, &pb.HashKVRequest{Revision: revision})
+	defer func() { _ = l.Close() }()
+	r, err := pb.NewMaintenanceClient(l.ClientConn).HashKV(ctx, &pb.HashKVRequest{Revision: revision})
 	if err != nil {
 		return Hash{}, fmt.Errorf("asking %s for the hash of its keys: %w", clientURL, err)
 	}

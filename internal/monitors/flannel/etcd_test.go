@@ -3,6 +3,7 @@ package flannel
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,9 +14,10 @@ import (
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
 
+	"github.com/maek-dev/maek/internal/monitors/etcdconn"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -49,17 +51,23 @@ func startEtcd(t *testing.T, program, otherwise string, flags ...string) string 
 			t.Log(log.String())
 		}
 	})
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = client.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if _, err := client.Get(ctx, "ready"); err != nil {
+	if _, err := pb.NewKVClient(connect(t, endpoint).ClientConn).Range(ctx, &pb.RangeRequest{Key: []byte("ready")}, grpc.WaitForReady(true)); err != nil {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
 	return endpoint
+}
+
+// connect to an etcd for as long as the test lasts.
+func connect(t *testing.T, endpoint string) *etcdconn.Conn {
+	t.Helper()
+	conn, err := etcdconn.Dial(endpoint, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }
 
 // etcd3 is the program that the tests against a real API server use too.
@@ -77,22 +85,18 @@ func etcd3() string {
 func TestSubnetsInRealEtcdV3(t *testing.T) {
 	t.Parallel()
 	endpoint := startEtcd(t, etcd3(), "there is no etcd: make test-controlplane builds one")
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = client.Close() }()
+	conn := connect(t, endpoint)
 	put := func(key, value string, seconds int64) {
 		t.Helper()
-		var options []clientv3.OpOption
+		request := &pb.PutRequest{Key: []byte(key), Value: []byte(value)}
 		if seconds > 0 {
-			lease, err := client.Grant(t.Context(), seconds)
+			lease, err := pb.NewLeaseClient(conn.ClientConn).LeaseGrant(t.Context(), &pb.LeaseGrantRequest{TTL: seconds})
 			if err != nil {
 				t.Fatal(err)
 			}
-			options = append(options, clientv3.WithLease(lease.ID))
+			request.Lease = lease.ID
 		}
-		if _, err := client.Put(t.Context(), key, value, options...); err != nil {
+		if _, err := pb.NewKVClient(conn.ClientConn).Put(t.Context(), request); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -118,6 +122,37 @@ func TestSubnetsInRealEtcdV3(t *testing.T) {
 		if value := got[key]; value != want {
 			t.Errorf("%s is %q, want %q", key, value, want)
 		}
+	}
+}
+
+func TestEtcdV3ThatWantsAPassword(t *testing.T) {
+	t.Parallel()
+	endpoint := startEtcd(t, etcd3(), "there is no etcd: make test-controlplane builds one")
+	conn := connect(t, endpoint)
+	if _, err := pb.NewKVClient(conn.ClientConn).Put(t.Context(), &pb.PutRequest{Key: []byte("/coreos.com/network/config"), Value: []byte(`{"Network":"10.5.0.0/16"}`)}); err != nil {
+		t.Fatal(err)
+	}
+	users := pb.NewAuthClient(conn.ClientConn)
+	_, err1 := users.UserAdd(t.Context(), &pb.AuthUserAddRequest{Name: "root", Password: "open-sesame"})
+	_, err2 := users.RoleAdd(t.Context(), &pb.AuthRoleAddRequest{Name: "root"})
+	_, err3 := users.UserGrantRole(t.Context(), &pb.AuthUserGrantRoleRequest{User: "root", Role: "root"})
+	_, err4 := users.AuthEnable(t.Context(), &pb.AuthEnableRequest{})
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct{ flags, network, gap string }{
+		"the password is right": {flags: "-etcd-username=root\x00-etcd-password=open-sesame\x00", network: "10.5.0.0/16"},
+		"the password is wrong": {flags: "-etcd-username=root\x00-etcd-password=abracadabra\x00", gap: "authentication failed"},
+		"there is none":         {gap: "user name is empty"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			root := written(t, "testdata/kubernetes", map[string]string{"proc/206/cmdline": "flanneld\x00-etcd-endpoints=" + endpoint + "\x00" + tc.flags})
+			got, problem := see(t.Context(), t, New(hostAt(root)))
+			if got["flannel/config/network"] != tc.network || (tc.gap == "") != (problem == "") || !strings.Contains(problem, tc.gap) {
+				t.Errorf("the network is %q and the gap %q", got["flannel/config/network"], problem)
+			}
+		})
 	}
 }
 

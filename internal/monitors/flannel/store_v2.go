@@ -30,10 +30,10 @@ const keyNotFound = 100
 
 // readV2 reads a store over etcd's v2 interface, from the first endpoint that answers.
 func readV2(ctx context.Context, a access) (held, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*dialTime)
+	ctx, cancel := context.WithTimeout(ctx, 2*memberTime)
 	defer cancel()
 	transport := &http.Transport{TLSClientConfig: a.tls, DisableKeepAlives: true}
-	client := &http.Client{Transport: transport, Timeout: dialTime}
+	client := &http.Client{Transport: transport, Timeout: memberTime}
 	var errs []error
 	for _, endpoint := range a.endpoints {
 		h, err := readV2From(ctx, client, endpoint, a)

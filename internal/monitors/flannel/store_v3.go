@@ -2,42 +2,67 @@ package flannel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/maek-dev/maek/internal/monitors/etcdconn"
 )
 
-// dialTime bounds the wait for a connection to etcd.
-const dialTime = 2 * time.Second
+const (
+	// memberTime bounds what one member may take to answer.
+	memberTime = 3 * time.Second
+	// storeTime bounds all members together.
+	storeTime = 10 * time.Second
+)
 
-// readV3 reads a store over etcd's v3 interface.
+// readV3 reads a store over etcd's v3 interface, of the first member that answers.
 func readV3(ctx context.Context, a access) (held, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*dialTime)
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	client, err := clientv3.New(clientv3.Config{
-		Context: ctx, Endpoints: a.endpoints, TLS: a.tls, Username: a.username, Password: a.password, DialTimeout: dialTime, Logger: zap.NewNop(), MaxUnaryRetries: 1,
-	})
-	if err != nil {
-		return held{}, fmt.Errorf("connecting to etcd at %s: %w", strings.Join(a.endpoints, ", "), err)
+	var errs []error
+	for _, endpoint := range a.endpoints {
+		h, err := readMember(ctx, a, endpoint)
+		if err == nil {
+			return h, nil
+		}
+		errs = append(errs, err)
 	}
-	defer func() { _ = client.Close() }()
+	return held{}, errors.Join(errs...)
+}
 
-	h := held{api: "v3"}
-	config, err := client.Get(ctx, path.Join(a.prefix, "config"))
+func readMember(ctx context.Context, a access, endpoint string) (held, error) {
+	ctx, cancel := context.WithTimeout(ctx, memberTime)
+	defer cancel()
+	conn, err := etcdconn.Dial(endpoint, a.tls)
 	if err != nil {
-		return held{}, fmt.Errorf("reading %s/config from etcd at %s: %w", a.prefix, strings.Join(a.endpoints, ", "), err)
+		return held{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	if ctx, err = authenticated(ctx, conn, a, endpoint); err != nil {
+		return held{}, err
+	}
+	keys := pb.NewKVClient(conn.ClientConn)
+	h := held{api: "v3"}
+	config, err := keys.Range(ctx, &pb.RangeRequest{Key: []byte(path.Join(a.prefix, "config"))})
+	if err != nil {
+		return held{}, fmt.Errorf("reading %s/config from etcd at %s: %w", a.prefix, endpoint, why(conn, err))
 	}
 	if len(config.Kvs) > 0 {
 		h.config = config.Kvs[0].Value
 	}
 	folder := path.Join(a.prefix, "subnets") + "/"
-	subnets, err := client.Get(ctx, folder, clientv3.WithPrefix(), clientv3.WithLimit(maxLeases))
+	// Of all keys that begin with the folder, the end is the folder with its slash one greater.
+	end := strings.TrimSuffix(folder, "/") + string(rune('/'+1))
+	subnets, err := keys.Range(ctx, &pb.RangeRequest{Key: []byte(folder), RangeEnd: []byte(end), Limit: maxLeases})
 	if err != nil {
-		return held{}, fmt.Errorf("listing %s in etcd at %s: %w", folder, strings.Join(a.endpoints, ", "), err)
+		return held{}, fmt.Errorf("listing %s in etcd at %s: %w", folder, endpoint, why(conn, err))
 	}
 	h.cut = subnets.More
 	for _, kv := range subnets.Kvs {
@@ -50,17 +75,41 @@ func readV3(ctx context.Context, a access) (held, error) {
 		h.leases = append(h.leases, l)
 	}
 	inOrder(h.leases)
-	return h, lifetimes(ctx, client, &h, a)
+	return h, lifetimes(ctx, pb.NewLeaseClient(conn.ClientConn), &h, a)
+}
+
+// why is what the connection failed of where it did, of which gRPC has only the words.
+func why(conn *etcdconn.Conn, err error) error {
+	if dialled, _ := conn.Dialled(); dialled != nil {
+		return dialled
+	}
+	return err
+}
+
+// authenticated is a context with the token that etcd gives for the user's name and password, where there
+// are any (https://etcd.io/docs/latest/learning/design-auth-v3/).
+func authenticated(ctx context.Context, conn *etcdconn.Conn, a access, endpoint string) (context.Context, error) {
+	if a.username == "" {
+		return ctx, nil
+	}
+	answer, err := pb.NewAuthClient(conn.ClientConn).Authenticate(ctx, &pb.AuthenticateRequest{Name: a.username, Password: a.password})
+	switch {
+	case errors.Is(rpctypes.Error(err), rpctypes.ErrAuthNotEnabled):
+		return ctx, nil
+	case err != nil:
+		return nil, fmt.Errorf("logging in to etcd at %s: %w", endpoint, why(conn, err))
+	}
+	return metadata.AppendToOutgoingContext(ctx, rpctypes.TokenFieldNameGRPC, answer.Token), nil
 }
 
 // lifetimes asks how long leases last.
-func lifetimes(ctx context.Context, client *clientv3.Client, h *held, a access) error {
+func lifetimes(ctx context.Context, leases pb.LeaseClient, h *held, a access) error {
 	for _, i := range toAsk(h.leases, a.own) {
 		l := &h.leases[i]
 		if l.reserved {
 			continue
 		}
-		answer, err := client.TimeToLive(ctx, clientv3.LeaseID(l.id))
+		answer, err := leases.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: l.id})
 		if err != nil {
 			return fmt.Errorf("asking etcd how long the lease of %s lasts: %w", l.subnet, err)
 		}
