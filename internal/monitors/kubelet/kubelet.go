@@ -100,7 +100,7 @@ func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, erro
 	var wg sync.WaitGroup
 	var health, server, api []snapshot.MachineEvidence
 	wg.Go(func() { health = probeHealth(ctx, settings.healthz()) })
-	wg.Go(func() { server = evidence("server", reach.Connect(ctx, settings.server())) })
+	wg.Go(func() { server = evidence("server", reach.ConnectTLS(ctx, settings.server())) })
 	wg.Go(func() { api = w.api.probe(ctx, w.host.Now(), client) })
 	wg.Wait()
 	for _, e := range append(append(health, server...), api...) {

@@ -69,6 +69,23 @@ func Connect(ctx context.Context, address string) Answer {
 	return Answer{Outcome: Answered}
 }
 
+// ConnectTLS is Connect to a port that speaks TLS: it ends the connection after the handshake, for a
+// server notes each that is dropped before in its log. How the handshake goes does not count, and nobody's
+// certificate is believed.
+func ConnectTLS(ctx context.Context, address string) Answer {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return unanswered(err)
+	}
+	secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // nothing is sent or read
+	_ = secure.HandshakeContext(ctx)
+	_ = secure.Close()
+	return Answer{Outcome: Answered}
+}
+
 // Get asks for a page, by no proxy and over a connection of its own.
 func Get(ctx context.Context, url string, config *tls.Config) Answer {
 	ctx, cancel := context.WithTimeout(ctx, patience)

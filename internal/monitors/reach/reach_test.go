@@ -2,6 +2,7 @@ package reach_test
 
 import (
 	"crypto/tls"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -70,4 +71,42 @@ func TestConnect(t *testing.T) {
 	if got := reach.Connect(t.Context(), address); got.Outcome != reach.Refused {
 		t.Errorf("a shut port: %v", got)
 	}
+}
+
+func TestConnectTLSLeavesNothingInTheLog(t *testing.T) {
+	var noted strings.Builder
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(&noted, "", 0)
+	ended := make(chan struct{}, 1)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			ended <- struct{}{}
+		}
+	}
+	server.StartTLS()
+	address := server.Listener.Addr().String()
+	if got := reach.ConnectTLS(t.Context(), address); got.Outcome != reach.Answered {
+		t.Errorf("%+v", got)
+	}
+	<-ended
+	server.Close()
+	if noted.Len() > 0 {
+		t.Errorf("the server notes %q", noted.String())
+	}
+	if got := reach.ConnectTLS(t.Context(), address); got.Outcome != reach.Refused {
+		t.Errorf("%+v", got)
+	}
+	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		if conn, err := silent.Accept(); err == nil {
+			_ = conn.Close()
+		}
+	}()
+	if got := reach.ConnectTLS(t.Context(), silent.Addr().String()); got.Outcome != reach.Answered {
+		t.Errorf("a port that takes connections: %+v", got)
+	}
+	_ = silent.Close()
 }
