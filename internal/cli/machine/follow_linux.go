@@ -3,6 +3,7 @@ package machine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/maek-dev/maek/internal/cli/exit"
@@ -24,9 +25,19 @@ func (o *Options) follow(ctx context.Context, inv *invocation.Invocation, names 
 		// The lines that can be read go on.
 		_, _ = fmt.Fprintf(inv.ErrOut, "%s: %s\n", inv.Program, report.Clean(err.Error()))
 	}
+	picked := chosen{names: names}
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-inv.After(silentAfter):
+			if hint := picked.hint(); hint != "" {
+				tell(errors.New(hint))
+			}
+		}
+	}()
 	var failed error
 	err = logs.Follow(ctx, host, inv.Now().Add(-followBack), tell, func(l logs.Line) bool {
-		if wanted(names, l.Writer, l.Source) {
+		if picked.takes(l.Writer, l.Source) {
 			_, failed = inv.Out.Write(options.LogLine(l.At, cmp.Or(l.Writer, l.Source), l.Severity, l.Text))
 		}
 		return failed == nil

@@ -24,3 +24,25 @@ func TestWanted(t *testing.T) {
 		})
 	}
 }
+
+func TestAHintForWhoWaitsForNobody(t *testing.T) {
+	for name, tc := range map[string]struct {
+		names, writers []string
+		want           string
+	}{
+		"a name that is misspelt": {[]string{"kublet"}, []string{"kubelet", "kernel", "kubelet"}, "no line of kublet so far; there are lines of kernel, kubelet"},
+		"a machine that is quiet": {[]string{"etcd", "flanneld"}, nil, "no line of etcd, flanneld so far"},
+		"one that writes":         {[]string{"kubelet"}, []string{"kernel", "kubelet"}, ""},
+		"all are asked for":       {nil, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := chosen{names: tc.names}
+			for _, w := range tc.writers {
+				c.takes(w, "journal")
+			}
+			if got := c.hint(); got != tc.want {
+				t.Errorf("hint %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
