@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -137,6 +139,50 @@ func TestOneFaultSeenInManyWays(t *testing.T) {
 			},
 			more: nodes("w2"),
 			want: []string{"LinkFlapping"},
+		},
+		"the certificates of etcd's members have expired": {
+			fault: func(c cluster) {
+				threeMembers(c)
+				for _, node := range []string{"cp1", "cp2", "cp3"} {
+					m := c[node]
+					m.expire("/etc/kubernetes/pki/etcd/server.crt", "/etc/kubernetes/pki/etcd/peer.crt")
+					for _, id := range []string{"2f79956f264cfa13", "second", "third"} {
+						key := func(word string) snapshot.EvidenceKey { return snapshot.KeyOf("etcd", "member", id, word) }
+						m.set(key("quorum-read"), "hung")
+						m.state(key("leader"), "0")
+					}
+					m.drop("component/kube-apiserver/ready-status", "component/kube-apiserver/status")
+					m.set("component/kube-apiserver/outcome", "refused")
+					m.state("component/kube-apiserver/processes", "0")
+				}
+			},
+			want: []string{"MachineCertificateExpired", "MachineCertificateExpired", "MachineCertificateExpired"},
+		},
+		"containerd hangs, and the kubelet says so": {
+			fault: func(c cluster) {
+				m := c["w2"]
+				m.set("cri/answer", "hung")
+				m.drop("cri/condition/*/*", "cri/sandboxes/*", "sandbox/*/*")
+				m.logged("task-hung", "containerd:60", "INFO: task containerd:60 blocked for more than 120 seconds.")
+			},
+			more: func(b *snapshot.Builder) {
+				nodes()(b)
+				notReady(b, "[container runtime is down, PLEG is not healthy: pleg was last seen active 3m1s ago; threshold is 3m0s]")
+			},
+			want: []string{"KernelTaskHung"},
+		},
+		"nobody gets through to the API server's port": {
+			fault: func(c cluster) {
+				for _, node := range []string{"w1", "w2"} {
+					m := c[node]
+					m.set("cluster/api", "silent")
+					m.drop("kubelet/api-server/status")
+					m.set("kubelet/api-server/outcome", "timed-out")
+					m.set("service/kubernetes/10.96.0.1:443/answer", "timeout")
+					m.set("service/kubernetes/10.99.0.11:6443/answer", "timeout")
+				}
+			},
+			more: nodes("w1", "w2"), want: []string{"ApiServerUnreachableFromMachine"},
 		},
 		"an interface is switched off": {
 			fault: func(c cluster) {
@@ -309,4 +355,15 @@ func TestOneFaultSeenInManyWays(t *testing.T) {
 			}
 		})
 	}
+}
+
+// notReady is w2 as a kubelet has it that is not well.
+func notReady(b *snapshot.Builder, message string) {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "w2", UID: "1", CreationTimestamp: metav1.NewTime(readAt.Add(-24 * time.Hour))}}
+	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.99.0.22"}}
+	n.Status.Conditions = []corev1.NodeCondition{{
+		Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady", Message: message,
+		LastHeartbeatTime: metav1.NewTime(readAt), LastTransitionTime: metav1.NewTime(began),
+	}}
+	b.Add(n)
 }

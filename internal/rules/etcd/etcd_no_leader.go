@@ -1,9 +1,13 @@
 package etcd
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
 )
 
 var _ = Catalog.Add(rule.Rule{

@@ -23,7 +23,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/architecture/nodes/#rate-limits-on-eviction",
 	Severity: finding.Critical,
 	Needs:    meshNeeds(),
-	Machine:  meshKeys,
+	Machine:  append([]snapshot.EvidenceKey{"cluster/node/*/control-plane"}, meshKeys...),
 	Causes:   []rule.Cause{{Code: "LinkFlapping", Via: rule.OnMachine}, {Code: "InterfaceDown", Via: rule.OnMachine}},
 	Detect:   detectNetworkPartitioned,
 })
@@ -33,14 +33,14 @@ func detectNetworkPartitioned(p *rule.Pass) {
 	s := findSides(m)
 	switch {
 	case len(s.whole) > 1:
-		p.Report(partition(m, s))
+		p.Report(partition(p, m, s))
 	case len(s.group) > 1:
-		p.Report(lostAtOnce(m, s))
+		p.Report(lostAtOnce(p, m, s))
 	}
 }
 
 // partition is a cut that is seen from several sides.
-func partition(m *matrix, s sides) finding.Finding {
+func partition(p *rule.Pass, m *matrix, s sides) finding.Finding {
 	var names []finding.Text
 	for _, side := range s.whole {
 		names = append(names, finding.List(side))
@@ -65,13 +65,25 @@ func partition(m *matrix, s sides) finding.Finding {
 	}
 	if alone := s.whole[len(s.whole)-1]; len(s.whole) == 2 && len(alone) == 1 && len(s.whole[0]) > 1 {
 		f.Subject = machineSubject(alone[0])
+		f.Severity = lossOf(p, alone[0])
 		f.Title = finding.Format("machine %s is cut off from all others: %s", "머신 %s가 다른 모든 머신과 끊겼습니다: %s", finding.Verbatim(alone[0]), finding.List(s.whole[0]))
 	}
 	return f
 }
 
+// lossOf is how grave it is that one machine is cut off: as grave as the loss of its node, unless the cluster's control
+// plane is on it.
+func lossOf(p *rule.Pass, node string) finding.Severity {
+	for _, by := range p.Machines() {
+		if by.True(snapshot.KeyOf("cluster", "node", node, "control-plane")) {
+			return finding.Critical
+		}
+	}
+	return finding.Warning
+}
+
 // lostAtOnce is what one side sees of a cut, or of a power failure.
-func lostAtOnce(m *matrix, s sides) finding.Finding {
+func lostAtOnce(p *rule.Pass, m *matrix, s sides) finding.Finding {
 	var lost, seenBy []string
 	var ways []way
 	var last time.Time
@@ -103,6 +115,7 @@ func lostAtOnce(m *matrix, s sides) finding.Finding {
 		self := seenBy[0]
 		f.Subject = machineSubject(self)
 		f.Explains = []finding.Subject{{Kind: "Node", Name: self}}
+		f.Severity = lossOf(p, self)
 		f.Title = finding.Format("machine %s hears no other machine: %s", "머신 %s에서 다른 머신의 신호가 전혀 들리지 않습니다: %s", finding.Verbatim(self), finding.List(lost))
 		f.Why = finding.Join(" ", f.Why, finding.Format("Only %s reports, so its own connection is the first to be looked at.", "%s의 보고서만 있으므로 이 머신의 네트워크 연결을 먼저 확인해야 합니다.", finding.Verbatim(self)))
 	}

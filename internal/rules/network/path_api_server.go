@@ -154,7 +154,6 @@ func machineCutOff(m *matrix, node string, bad []asked, reached int, alone bool)
 	}
 	apiEvidence(&f, bad)
 	if reached > 0 {
-		f.Severity = finding.Warning
 		f.Explains = nil
 		f.Why = finding.Format("From %s %s does not answer, and from other machines it does: the path from this machine to it is cut. It reaches other API servers.",
 			"%s에서는 %s가 응답하지 않지만 다른 머신에서는 응답합니다. 이 머신에서 가는 경로가 끊겼습니다. 다른 API server에는 연결됩니다.", finding.Verbatim(node), list)
@@ -165,6 +164,8 @@ func machineCutOff(m *matrix, node string, bad []asked, reached int, alone bool)
 			"%s에서는 %s가 응답하지 않지만 그 머신의 beacon은 도착합니다. 포트가 차단되었거나 서버가 멈췄습니다. 이를 구분해 줄 다른 머신의 보고서가 없습니다.", finding.Verbatim(node), list)
 		return f
 	}
+	// It is one machine's loss, as that of a node is.
+	f.Severity = finding.Warning
 	if m.reachesMachine(bad[0]) {
 		f.RuledOut = []finding.Statement{{Text: finding.Format("the path between the machines: beacons of %s arrive, so it is the port that is cut", "머신 사이의 경로: %s의 beacon이 도착하므로 그 포트만 끊긴 것입니다", finding.Verbatim(bad[0].node))}}
 	}

@@ -29,6 +29,7 @@ var _ = Catalog.Add(rule.Rule{
 	Causes: []rule.Cause{
 		{Code: "ApiServerUnreachable", Via: rule.Claimed},
 		{Code: "ApiServerUnreachableFromMachine", Via: rule.OnMachine},
+		{Code: "ApiServerUnreachableFromMachine", Via: rule.Cluster, Holds: sameServer},
 		{Code: "HostPathBroken", Via: rule.OnMachine},
 		{Code: "MachineUnreachable", Via: rule.OnMachine},
 		{Code: "NetworkPartitioned", Via: rule.Cluster},
@@ -38,6 +39,12 @@ var _ = Catalog.Add(rule.Rule{
 	},
 	Detect: detectKubeletCannotReachAPIServer,
 })
+
+// sameServer tells whether the cause is about the server to which the effect's kubelet reports.
+func sameServer(_ *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	u, err := url.Parse(effect.Subject.Name)
+	return err == nil && u.Host != "" && u.Host == cause.Subject.Name
+}
 
 func detectKubeletCannotReachAPIServer(p *rule.Pass) {
 	type tally struct{ through, cut int }

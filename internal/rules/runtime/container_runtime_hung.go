@@ -22,7 +22,14 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Machine:  []snapshot.EvidenceKey{"cri/endpoint", "cri/answer", "cri/error"},
 	For:      10 * time.Second,
-	Causes:   []rule.Cause{{Code: "MountHangs", Via: rule.OnMachine}, {Code: "FilesystemReadOnly", Via: rule.OnMachine}},
+	Causes: []rule.Cause{
+		{Code: "MountHangs", Via: rule.OnMachine},
+		{Code: "FilesystemReadOnly", Via: rule.OnMachine},
+		{Code: "DiskErrors", Via: rule.OnMachine},
+		{Code: "KernelTaskHung", Via: rule.OnMachine},
+		{Code: "NfsServerNotResponding", Via: rule.OnMachine},
+		{Code: "MachineMemoryExhausted", Via: rule.OnMachine},
+	},
 	Detect:   detectContainerRuntimeHung,
 })
 
