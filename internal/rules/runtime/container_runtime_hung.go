@@ -30,7 +30,7 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "NfsServerNotResponding", Via: rule.OnMachine},
 		{Code: "MachineMemoryExhausted", Via: rule.OnMachine},
 	},
-	Detect:   detectContainerRuntimeHung,
+	Detect: detectContainerRuntimeHung,
 })
 
 func detectContainerRuntimeHung(p *rule.Pass) {
