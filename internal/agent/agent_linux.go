@@ -115,7 +115,10 @@ type agent struct {
 func assemble(ctx context.Context, o Options, folder *state.Folder) (*agent, error) {
 	a := &agent{o: o}
 	var err error
-	if a.own, err = identity.Load(folder, o.Node); err != nil {
+	a.own, err = identity.Load(folder, o.Node)
+	if errors.Is(err, identity.ErrUnkept) {
+		o.Log.Warn("after a restart, peers must ask the API server for another key", "error", err)
+	} else if err != nil {
 		return nil, err
 	}
 	if err := a.connect(folder); err != nil {

@@ -101,7 +101,7 @@ func New(o Options) (*View, error) {
 	}
 	data, err := o.Store.Load(stored)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("reading what was known of the cluster: %w", err)
+		o.Log.Warn("what was known of the cluster cannot be read; it is read anew", "error", err)
 	}
 	var k kept
 	if err == nil {

@@ -135,7 +135,7 @@ func New(o Options) (*Keeper, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return nil, fmt.Errorf("reading the account of conditions: %w", err)
+		o.Log.Warn("the account of conditions cannot be read; it begins anew", "error", err)
 	default:
 		if err := json.Unmarshal(data, &k.state); err != nil {
 			o.Log.Warn("the account of conditions cannot be read; it begins anew", "error", err)

@@ -15,7 +15,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
 	"time"
 
@@ -39,25 +38,30 @@ type Own struct {
 
 // Load returns the identity that is kept, and makes one where there is none. What is kept and cannot be
 // read is replaced: peers take the new key from the API server, as they do for a machine made anew. A
-// node that was renamed keeps its key.
+// node that was renamed keeps its key. An error that is ErrUnkept comes with an identity all the same.
 func Load(store monitor.Store, node string) (Own, error) {
 	data, err := store.Load(stored)
-	switch {
-	case err == nil:
+	if err == nil {
 		if own, err := parse(data); err == nil && own.Certificate.Leaf.Subject.CommonName == node {
 			return own, nil
 		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return Own{}, fmt.Errorf("reading the agent's key: %w", err)
 	}
 	if data, err = generate(node, data); err != nil {
 		return Own{}, err
 	}
-	if err := store.Save(stored, data); err != nil {
-		return Own{}, fmt.Errorf("keeping the agent's key: %w", err)
+	own, err := parse(data)
+	if err != nil {
+		return Own{}, err
 	}
-	return parse(data)
+	if err := store.Save(stored, data); err != nil {
+		return own, fmt.Errorf("%w: %w", ErrUnkept, err)
+	}
+	return own, nil
 }
+
+// ErrUnkept says that an identity holds until the process ends only, as where the disk is full: peers
+// that cannot ask the API server do not know the next.
+var ErrUnkept = errors.New("the agent's key could not be kept")
 
 // generate makes a certificate for a node, with the key of an earlier one where that can be read.
 func generate(node string, earlier []byte) ([]byte, error) {

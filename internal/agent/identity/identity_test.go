@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,6 +56,19 @@ func TestAKeyIsMadeOnce(t *testing.T) {
 	}
 	if years := first.Certificate.Leaf.NotAfter.Year() - time.Unix(0, 0).Year(); years < 100 {
 		t.Errorf("the certificate ends after %d years", years)
+	}
+}
+
+// broken is a store on a disk that neither gives nor takes.
+type broken struct{}
+
+func (broken) Load(string) ([]byte, error) { return nil, syscall.EIO }
+func (broken) Save(string, []byte) error   { return syscall.ENOSPC }
+
+func TestAKeyThatCannotBeKept(t *testing.T) {
+	own, err := Load(broken{}, "w1")
+	if !errors.Is(err, ErrUnkept) || own.Fingerprint == "" || own.Certificate.PrivateKey == nil {
+		t.Errorf("key %q, %v; want one, and %v", own.Fingerprint, err, ErrUnkept)
 	}
 }
 

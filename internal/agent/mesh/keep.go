@@ -37,7 +37,7 @@ func (m *Mesh) load() error {
 	if m.o.Store != nil {
 		data, err := m.o.Store.Load(keptAs)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("loading the keys of the mesh: %w", err)
+			m.o.Log.Warn("the keys of the mesh cannot be read; peers are greeted anew", "error", err)
 		}
 		var k kept
 		if err := json.Unmarshal(data, &k); err == nil && len(k.Secret) == secretSize {

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/maek-dev/maek/internal/monitor"
 )
 
 // ErrHeld says that another agent runs on the machine.
@@ -37,6 +39,14 @@ func Open(path, owner string) (*Folder, error) {
 		return nil, fmt.Errorf("making the agent's folder: %w", err)
 	}
 	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600) //nolint:gosec // the path is the operator's own
+	if errors.Is(err, unix.EROFS) {
+		// A disk with errors is made read-only, and an agent is needed there all the more: it remembers nothing.
+		lock, err = os.OpenFile(filepath.Join(path, lockFile), os.O_RDONLY|unix.O_CLOEXEC, 0) //nolint:gosec // the path is the operator's own
+	}
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, os.ErrNotExist) {
+		// There is no lock yet and none can be made: the folder itself is one.
+		lock, err = os.Open(path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock of the agent's folder: %w", err)
 	}
@@ -50,30 +60,20 @@ func Open(path, owner string) (*Folder, error) {
 		return nil, fmt.Errorf("%w: %s holds %s", ErrHeld, bytes.TrimSpace(holder), path)
 	}
 	f := &Folder{path: path, lock: lock}
-	if err := f.begin(owner); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
+	f.begin(owner)
 	return f, nil
 }
 
-// begin names the owner, and removes what an earlier process left half written.
-func (f *Folder) begin(owner string) error {
-	if err := f.lock.Truncate(0); err != nil {
-		return fmt.Errorf("naming the owner of the agent's folder: %w", err)
+// begin names the owner, and removes what an earlier process left half written. A disk that is full or
+// read-only lets it do neither, and is no reason not to run.
+func (f *Folder) begin(owner string) {
+	if f.lock.Truncate(0) == nil {
+		_, _ = f.lock.WriteAt([]byte(owner+"\n"), 0)
 	}
-	if _, err := f.lock.WriteAt([]byte(owner+"\n"), 0); err != nil {
-		return fmt.Errorf("naming the owner of the agent's folder: %w", err)
-	}
-	left, err := filepath.Glob(filepath.Join(f.path, temporary+"*"))
-	if err != nil {
-		return fmt.Errorf("looking for unfinished files: %w", err)
-	}
+	left, _ := filepath.Glob(filepath.Join(f.path, temporary+"*"))
 	for _, name := range left {
-		if err := os.Remove(name); err != nil {
-			return fmt.Errorf("removing an unfinished file: %w", err)
-		}
+		_ = os.Remove(name)
 	}
-	return nil
 }
 
 // Close gives the folder back.
@@ -85,12 +85,23 @@ func (f *Folder) Load(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(path)
+	file, err := monitor.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading what was kept: %w", err)
 	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, maxKept+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading what was kept: %w", err)
+	}
+	if len(data) > maxKept {
+		return nil, fmt.Errorf("reading what was kept as %s: it is longer than %d MiB", name, maxKept>>20)
+	}
 	return data, nil
 }
+
+// maxKept bounds what is read back under one name, in bytes: what is known of 5,000 nodes is below 4 MiB.
+const maxKept = 16 << 20
 
 // Save replaces what is kept under a name. Whenever the process ends, or the machine loses power, the
 // old or the new value is there, whole.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func open(t *testing.T, path string) *Folder {
@@ -124,6 +126,97 @@ func TestKilledWhileWriting(t *testing.T) {
 		}
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestADiskThatTakesNothing opens folders on disks that are full or read-only: an agent runs on them, and
+// a second one does not.
+func TestADiskThatTakesNothing(t *testing.T) {
+	disk := func(t *testing.T) string {
+		t.Helper()
+		path := t.TempDir()
+		if err := unix.Mount("tmpfs", path, "tmpfs", 0, "size=64k"); err != nil {
+			t.Skipf("file systems cannot be mounted here: %v", err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
+		return path
+	}
+	readOnly := func(t *testing.T, path string) {
+		t.Helper()
+		if err := unix.Mount("", path, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill := func(t *testing.T, path string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(path, "fill"), make([]byte, 1<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+			t.Fatalf("filling the disk: %v", err)
+		}
+	}
+	tests := map[string]struct {
+		before func(t *testing.T, path string)
+		breaks func(t *testing.T, path string)
+		want   string
+	}{
+		"read-only, after an agent ran": {before: keepOne, breaks: readOnly, want: "one"},
+		"read-only, at the first start": {breaks: readOnly},
+		"full, after an agent ran":      {before: keepOne, breaks: fill, want: "one"},
+		"full, at the first start":      {breaks: fill},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := disk(t)
+			if tc.before != nil {
+				tc.before(t, path)
+			}
+			tc.breaks(t, path)
+			f := open(t, path)
+			if got, _ := f.Load("value"); string(got) != tc.want {
+				t.Errorf("Load = %q, want %q", got, tc.want)
+			}
+			if err := f.Save("value", make([]byte, 1<<17)); err == nil {
+				t.Error("the disk took a value")
+			}
+			if got, _ := f.Load("value"); string(got) != tc.want {
+				t.Errorf("after a failed Save, Load = %q, want %q", got, tc.want)
+			}
+			if _, err := Open(path, "second"); !errors.Is(err, ErrHeld) {
+				t.Errorf("a second agent: %v, want ErrHeld", err)
+			}
+		})
+	}
+}
+
+func keepOne(t *testing.T, path string) {
+	t.Helper()
+	f := open(t, path)
+	if err := errors.Join(f.Save("value", []byte("one")), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatIsNoFileIsNotWaitedFor(t *testing.T) {
+	path := t.TempDir()
+	f := open(t, path)
+	if err := unix.Mkfifo(filepath.Join(path, "pipe"+suffix), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(path, "huge"+suffix), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(path, "huge"+suffix), 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"pipe", "huge"} {
+		if _, err := f.Load(name); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("Load(%s) = %v, want an error", name, err)
+		}
+		if err := f.Save(name, []byte("new")); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.Load(name); err != nil || string(got) != "new" {
+			t.Errorf("Load(%s) = %q, %v after it was saved anew", name, got, err)
 		}
 	}
 }
