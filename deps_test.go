@@ -21,6 +21,14 @@ var unwanted = map[string]map[string]string{
 		"sigs.k8s.io/controller-runtime/pkg/envtest": "test helpers are not for people's machines",
 		"k8s.io/client-go/informers":                 "the plugin lists once; it watches nothing",
 	},
+	"maek-agent": {
+		"testing":                     "test helpers are not for people's machines",
+		"html/template":               "templates call methods by name, so that the linker leaves none out: that is memory on every machine",
+		"text/template":               "templates call methods by name, so that the linker leaves none out: that is memory on every machine",
+		"k8s.io/client-go/informers":  "clients of all kinds come with it, and the agent reads three",
+		"k8s.io/client-go/kubernetes": "clients of all kinds come with it, and the agent reads three",
+		"go.uber.org/zap":             "slog is the only log",
+	},
 }
 
 // roles says which of the layer-4 trees each program may have in it.
@@ -44,7 +52,7 @@ func TestProgramsLinkOnlyWhatTheyNeed(t *testing.T) {
 				t.Fatalf("cmd/%s has no entry in the table of roles", name)
 			}
 			linked := map[string]bool{}
-			for dependency := range strings.Lines(goList(t, "-deps", "./cmd/"+name)) {
+			for dependency := range strings.Lines(goList(t, "-tags", tags(t), "-deps", "./cmd/"+name)) {
 				dependency = strings.TrimSpace(dependency)
 				linked[banOn(name, dependency)] = true
 				if folder, ours := strings.CutPrefix(dependency, module+"/"); ours {
@@ -75,6 +83,22 @@ func TestUnwantedPackagesExist(t *testing.T) {
 			}
 		}
 	}
+}
+
+// tags are those with which programs are built for people, as the Makefile has them.
+func tags(t *testing.T) string {
+	t.Helper()
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(makefile)) {
+		if value, ok := strings.CutPrefix(line, "TAGS := "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	t.Fatal("the Makefile names no TAGS")
+	return ""
 }
 
 // banOn returns the path in the program's table that a dependency is or lies below, or "".
