@@ -139,12 +139,12 @@ func assemble(ctx context.Context, o Options, folder *state.Folder) (*agent, err
 	diagnoser = diagnose.New(id, a.runner.Report, o.Rules, o.Clock.Now)
 
 	writer := condition.Writer(nil)
-	if o.NodeConditions && a.client != nil {
+	if a.client != nil {
 		writer = apiserver.Conditions{Client: a.client, Node: o.Node}
 	}
 	a.keeper, err = condition.New(condition.Options{
 		Node: o.Node, UID: func() string { return a.view.Self().UID }, Diagnose: diagnoser.Diagnose,
-		Writer: writer, Store: folder, Now: o.Clock.Now, Log: o.Log,
+		Writer: writer, Withdraw: !o.NodeConditions, Store: folder, Now: o.Clock.Now, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err

@@ -46,6 +46,8 @@ const maxMessage = 1000
 type Writer interface {
 	// PatchConditions writes conditions of the own Node.
 	PatchConditions(ctx context.Context, conditions []corev1.NodeCondition) error
+	// RemoveConditions takes conditions off the own Node; those that it does not have are no error.
+	RemoveConditions(ctx context.Context, types []corev1.NodeConditionType) error
 	// CreateEvent writes an event.
 	CreateEvent(ctx context.Context, e *corev1.Event) error
 }
@@ -60,6 +62,9 @@ type Options struct {
 	Diagnose func(context.Context) diagnosis.Diagnosis
 	// Writer writes; nil keeps account and writes nothing.
 	Writer Writer
+	// Withdraw takes back the conditions that an earlier process wrote, and writes nothing else: a condition
+	// that nobody keeps any more would be believed for ever.
+	Withdraw bool
 	// Store keeps the account across restarts.
 	Store monitor.Store
 	// Now is the machine's clock.
@@ -91,6 +96,8 @@ type state struct {
 	// Counts of problems since the beginning, by reason.
 	Counts map[string]int64 `json:"counts"`
 	Queue  []corev1.Event   `json:"queue,omitempty"`
+	// OnNode tells that the Node has conditions that this keeper wrote.
+	OnNode bool `json:"onNode,omitempty"`
 }
 
 // held is a condition.
@@ -256,13 +263,13 @@ func (k *Keeper) tell(d diagnosis.Diagnosis) (changed bool) {
 		}
 		changed = true
 		k.state.Counts[string(f.Code)]++
-		k.events.add(k.event(corev1.EventTypeWarning, f.Code, message(f)))
+		k.say(corev1.EventTypeWarning, f.Code, message(f))
 	}
 	for id, a := range k.state.Active {
 		if now.Sub(a.Seen) >= clearAfter {
 			delete(k.state.Active, id)
 			changed = true
-			k.events.add(k.event(corev1.EventTypeNormal, a.Code, "no longer so: "+a.Title))
+			k.say(corev1.EventTypeNormal, a.Code, "no longer so: "+a.Title)
 		}
 	}
 	return changed
@@ -297,6 +304,13 @@ func message(f finding.Finding) string {
 		text = strings.ToValidUTF8(text[:maxMessage-3], "") + "..."
 	}
 	return text
+}
+
+// say queues an event, unless none are to be written.
+func (k *Keeper) say(kind string, code finding.Code, message string) {
+	if !k.o.Withdraw {
+		k.events.add(k.event(kind, code, message))
+	}
 }
 
 func (k *Keeper) event(kind string, code finding.Code, message string) corev1.Event {

@@ -46,7 +46,17 @@ type server struct {
 	down    bool
 	tries   int
 	patches [][]corev1.NodeCondition
+	removed [][]corev1.NodeConditionType
 	events  []*corev1.Event
+}
+
+func (s *server) RemoveConditions(_ context.Context, types []corev1.NodeConditionType) error {
+	s.tries++
+	if s.down {
+		return errors.New("connection refused")
+	}
+	s.removed = append(s.removed, types)
+	return nil
 }
 
 func (s *server) PatchConditions(_ context.Context, conditions []corev1.NodeCondition) error {
@@ -75,6 +85,8 @@ type machine struct {
 	blind []string
 	store memory
 	api   *server
+	// withdraw is how the next keeper is started.
+	withdraw bool
 	*Keeper
 }
 
@@ -88,7 +100,7 @@ func newMachine(t *testing.T) *machine {
 func (m *machine) restart(t *testing.T) {
 	t.Helper()
 	k, err := New(Options{
-		Node: "w1", UID: func() string { return "uid" }, Diagnose: m.diagnose, Writer: m.api, Store: m.store,
+		Node: "w1", UID: func() string { return "uid" }, Diagnose: m.diagnose, Writer: m.api, Withdraw: m.withdraw, Store: m.store,
 		Now: m.clock.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -273,6 +285,39 @@ func TestWhatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 	m.pass(t, time.Minute)
 	if len(m.api.events) != 1 {
 		t.Errorf("%d events after a restart: it is told twice", len(m.api.events))
+	}
+}
+
+func TestConditionsThatAreNotWantedAnyMoreAreTakenBack(t *testing.T) {
+	m := newMachine(t)
+	m.withdraw = true
+	m.restart(t)
+	m.findings = []finding.Finding{kubeletDown(v1alpha1.MechanismStopped)}
+	m.pass(t, time.Hour)
+	if m.api.tries != 0 {
+		t.Fatalf("%d requests of an agent that never was to write", m.api.tries)
+	}
+	m.withdraw = false
+	m.restart(t)
+	m.pass(t, time.Minute)
+	if got := m.api.last("KubeletUnhealthy"); !strings.HasPrefix(got, "True UnitDown") {
+		t.Fatalf("the condition is %q", got)
+	}
+	patches, events := len(m.api.patches), len(m.api.events)
+	m.withdraw, m.api.down = true, true
+	m.restart(t)
+	m.pass(t, time.Minute)
+	m.restart(t)
+	m.api.down = false
+	m.pass(t, time.Hour)
+	if len(m.api.removed) != 1 || len(m.api.removed[0]) != len(Types()) || len(m.api.patches) != patches || len(m.api.events) != events {
+		t.Errorf("%v was taken back, and %d patches and %d events written; want all once, and none", m.api.removed, len(m.api.patches)-patches, len(m.api.events)-events)
+	}
+	m.withdraw = false
+	m.restart(t)
+	m.pass(t, time.Minute)
+	if len(m.api.patches) == patches {
+		t.Error("conditions that are wanted again are not written")
 	}
 }
 

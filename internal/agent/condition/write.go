@@ -18,6 +18,9 @@ func (k *Keeper) write(ctx context.Context) (changed bool) {
 	if k.waits() {
 		return false
 	}
+	if k.o.Withdraw {
+		return k.withdraw(ctx)
+	}
 	if due := k.due(); len(due) > 0 {
 		if err := k.o.Writer.PatchConditions(ctx, due); err != nil {
 			k.note("the Node's conditions could not be written; it is tried again", err)
@@ -47,6 +50,32 @@ func (k *Keeper) write(ctx context.Context) (changed bool) {
 		}
 		changed = true
 	}
+}
+
+// withdraw takes all conditions off the Node, once, if any was ever written. It says whether it did.
+func (k *Keeper) withdraw(ctx context.Context) bool {
+	k.mu.Lock()
+	there := k.state.OnNode
+	k.mu.Unlock()
+	if !there {
+		return false
+	}
+	types := make([]corev1.NodeConditionType, 0, len(kinds))
+	for _, kind := range kinds {
+		types = append(types, kind.Type)
+	}
+	if err := k.o.Writer.RemoveConditions(ctx, types); err != nil {
+		k.note("the Node's conditions could not be taken back; it is tried again", err)
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.failed, k.state.OnNode = 0, false
+	for kind, h := range k.state.Conditions {
+		h.Written = time.Time{} // Should they be wanted again, they are all to be written.
+		k.state.Conditions[kind] = h
+	}
+	return true
 }
 
 // due are the conditions to write now: all of them where any is to be written, so that one patch does.
@@ -80,7 +109,7 @@ func (k *Keeper) due() []corev1.NodeCondition {
 func (k *Keeper) written(conditions []corev1.NodeCondition) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.failed = 0
+	k.failed, k.state.OnNode = 0, true
 	for _, c := range conditions {
 		h := k.state.Conditions[c.Type]
 		if h.Status == c.Status && h.Reason == c.Reason && h.Message == c.Message {
