@@ -25,6 +25,9 @@ func open(t *testing.T, path string) *Folder {
 
 func TestWhatIsSavedIsLoaded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent")
+	if err := os.Mkdir(path, 0o755); err != nil { //nolint:gosec // as the kubelet makes it
+		t.Fatal(err)
+	}
 	f := open(t, path)
 	if _, err := f.Load("peers"); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("before anything is saved: %v, want fs.ErrNotExist", err)
