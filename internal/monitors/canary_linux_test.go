@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/maek-dev/maek/internal/monitor"
 	"github.com/maek-dev/maek/internal/monitors"
+	"github.com/maek-dev/maek/internal/snapshot"
 )
 
 // canary is a secret that must come out nowhere.
@@ -102,13 +104,47 @@ func TestNoSecretLeavesTheMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	at := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
-	host := monitor.Host{Root: root, Node: "w1", Store: &nothing{}, Now: func() time.Time { return at }}
-	report := monitor.NewRunner(monitor.Identity{Machine: "w1", Node: "w1"}, monitors.All(host), host.Now, nil).Once(t.Context())
+	report := discreet(t, root)
 	read := map[string]int{}
 	for _, e := range report.Evidence {
 		first, _, _ := strings.Cut(string(e.Key), "/")
 		read[first]++
+	}
+	// Nothing is proven of what was not read.
+	for _, first := range []string{"kubelet", "static-pod", "flannel", "etcd", "component", "log", "cni", "certificate"} {
+		if read[first] == 0 {
+			t.Errorf("nothing was read below %s/; gaps: %v", first, report.Gaps)
+		}
+	}
+}
+
+// TestNoLineOfAnyFileIsASecret writes lines with a secret into every file that monitors know, where a
+// program may quote what it does not understand.
+func TestNoLineOfAnyFileIsASecret(t *testing.T) {
+	lines := strings.Join([]string{
+		"token: " + canary + ": oops", "password=" + canary, "Authorization: Bearer " + canary, "    value: " + canary + ": oops",
+		`{"password":"` + canary + `",}`, "https://root:" + canary + "@127.0.0.1:1", "--token=" + canary, "client-key-data: LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQo" + canary,
+		"Nov 21 09:59:59 w1 kubelet[1]: E1121 09:59:59.000000 1 a.go:1] dial https://root:" + canary + "@127.0.0.1:1: token=" + canary,
+		"-----BEGIN PRIVATE KEY-----", canary, "-----END PRIVATE KEY-----",
+	}, "\n") + "\n"
+	// The kernel tells of itself there: single words, and no secrets.
+	paths := slices.DeleteFunc(pathsRead(t), func(path string) bool {
+		return strings.HasPrefix(path, "/proc/net/") || strings.HasPrefix(path, "/sys/")
+	})
+	for name, root := range map[string]string{
+		"files":   grow(t, paths, true, file([]byte(lines))),
+		"folders": grow(t, paths, true, folder(file([]byte(lines)))),
+	} {
+		t.Run(name, func(t *testing.T) { discreet(t, root) })
+	}
+}
+
+// discreet lets all monitors look at a machine, and holds that their report does not hold the secret.
+func discreet(t *testing.T, root string) snapshot.MachineReport {
+	t.Helper()
+	host := monitor.Host{Root: root, Node: "w1", Store: &nothing{}, Now: func() time.Time { return moment }}
+	report := monitor.NewRunner(monitor.Identity{Machine: "w1", Node: "w1"}, monitors.All(host), host.Now, nil).Once(t.Context())
+	for _, e := range report.Evidence {
 		if strings.Contains(string(e.Key)+e.Value, canary) {
 			t.Errorf("%s is %q", e.Key, e.Value)
 		}
@@ -118,15 +154,10 @@ func TestNoSecretLeavesTheMachine(t *testing.T) {
 			t.Errorf("%s says %q", g.Monitor, g.Reason)
 		}
 	}
-	// Nothing is proven of what was not read.
-	for _, first := range []string{"kubelet", "static-pod", "flannel", "etcd", "component", "log", "cni", "certificate"} {
-		if read[first] == 0 {
-			t.Errorf("nothing was read below %s/; gaps: %v", first, report.Gaps)
-		}
-	}
 	if data, err := json.Marshal(report); err != nil || strings.Contains(string(data), canary) {
 		t.Errorf("the report holds the secret, or is none: %v", err)
 	}
+	return report
 }
 
 // nothing keeps nothing.
