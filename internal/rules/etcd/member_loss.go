@@ -63,7 +63,7 @@ func lossAtHome(now time.Time, on snapshot.Machine) loss {
 		return l
 	}
 	if on.Value("etcd/local/source") == "kube-apiserver" {
-		l.why, l.mechanism = finding.Text{EN: "no etcd is configured there any more: its manifest or unit is gone", KO: "etcd의 manifest 또는 unit이 없어 더 이상 구성되어 있지 않습니다"}, "missing"
+		l.why, l.mechanism = finding.Text{EN: "no etcd is configured there any more: its manifest or unit is gone", KO: "etcd의 manifest 또는 유닛이 없어 더 이상 구성되어 있지 않습니다"}, "missing"
 		l.evidence = append(l.evidence, on.Evidence("etcd/local/source"))
 		l.on = []finding.Subject{on.Subject("File", manifest), on.Subject("Unit", "etcd.service")}
 		l.remedies = []finding.Remedy{{
@@ -144,7 +144,7 @@ func diskOf(on snapshot.Machine) (disk, bool) {
 		key := func(what string) snapshot.EvidenceKey { return snapshot.KeyOf("filesystem", mount, what) }
 		if on.True(key("read-only")) {
 			return disk{
-				mount, finding.Textf("etcd cannot write, %s is mounted read-only", "%s 파일 시스템이 read-only여서 etcd가 쓸 수 없습니다", mount), "failing",
+				mount, finding.Textf("etcd cannot write, %s is mounted read-only", "%s 파일시스템이 read-only여서 etcd가 쓸 수 없습니다", mount), "failing",
 				[]finding.Evidence{on.Evidence(key("read-only"))},
 			}, true
 		}
@@ -154,7 +154,7 @@ func diskOf(on snapshot.Machine) (disk, bool) {
 		if known && total > fullDisk && free < fullDisk {
 			const whole = 100
 			return disk{
-				mount, finding.Textf("etcd cannot write, %s is full (%d %%)", "%s 파일 시스템이 가득 차서(%d %%) etcd가 쓸 수 없습니다", mount, whole-free*whole/total), "exhausted",
+				mount, finding.Textf("etcd cannot write, %s is full (%d %%)", "%s 파일시스템이 가득 차서(%d %%) etcd가 쓸 수 없습니다", mount, whole-free*whole/total), "exhausted",
 				[]finding.Evidence{on.Evidence(key("free-bytes"))},
 			}, true
 		}

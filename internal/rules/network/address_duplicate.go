@@ -14,7 +14,7 @@ import (
 
 var _ = Catalog.Add(rule.Rule{
 	Code:  "DuplicateAddress",
-	Title: finding.Text{EN: "address is on two machines", KO: "한 주소를 두 머신이 사용합니다"},
+	Title: finding.Text{EN: "address is on two machines", KO: "두 머신이 같은 주소를 사용합니다"},
 	Doc: finding.Text{
 		EN: "Two machines of one network have the same address, or a machine is answered for another's address from a hardware address that is not the other's. Packets go now to one, now to the other: connections break at random, nodes flap. " +
 			"Left alone: networks that every machine has for itself alone with the same addresses (as bridges of containers and of virtual machines, or NAT of a hypervisor), one hardware address that answers for many (a router, a cloud), and entries that nobody has confirmed lately.",
@@ -72,7 +72,7 @@ func duplicateAddress(p *rule.Pass) {
 
 func onTwoMachines(a netip.Addr, first, second place) finding.Finding {
 	f := duplicate(a, first)
-	f.Title = finding.Textf("address %s is on two machines: %s (%s) and %s (%s)", "주소 %s를 두 머신이 사용합니다: %s(%s), %s(%s)", a, first.i.m.Node(), first.i.name, second.i.m.Node(), second.i.name)
+	f.Title = finding.Textf("address %s is on two machines: %s (%s) and %s (%s)", "두 머신이 같은 주소(%s)를 사용합니다: %s(%s), %s(%s)", a, first.i.m.Node(), first.i.name, second.i.m.Node(), second.i.name)
 	f.Why = finding.Text{
 		EN: "Both interfaces have it, in one network. Packets go now to the one, now to the other.",
 		KO: "같은 네트워크에서 두 인터페이스에 모두 설정되어 있습니다. 패킷이 번갈아 다른 쪽으로 갑니다.",

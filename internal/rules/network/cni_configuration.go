@@ -104,7 +104,7 @@ func cniConfigInvalid(p *rule.Pass) {
 		broken := snapshot.KeyOf("cni", "configuration", first, "broken")
 		switch {
 		case m.Value(broken) != "":
-			f.Title = finding.Textf("node %s: the network plugin configuration %s is not valid", "노드 %s: 네트워크 플러그인 설정 %s가 올바르지 않습니다", m.Node(), file)
+			f.Title = finding.Textf("node %s: the network plugin configuration %s is not valid", "노드 %s: 네트워크 플러그인 설정(%s)이 올바르지 않습니다", m.Node(), file)
 			f.Why = finding.Textf("The runtime takes this file, for it is the first by name, and cannot use it: %s.", "이름순으로 첫 번째이므로 런타임이 이 파일을 사용하는데 읽을 수 없습니다: %s.", m.Value(broken))
 			f.Evidence = []finding.Evidence{m.Evidence(broken)}
 		case len(missing) > 0:

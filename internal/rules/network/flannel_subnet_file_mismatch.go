@@ -76,7 +76,7 @@ func subnetFileFinding(m snapshot.Machine, own holder) (finding.Finding, bool) {
 	if len(says) == 0 {
 		return f, false
 	}
-	f.Title = finding.Textf("node %s: %s does not fit the node", "노드 %s: %s가 노드와 맞지 않습니다", m.Node(), path)
+	f.Title = finding.Textf("node %s: %s does not fit the node", "노드 %s: %s 파일이 노드와 맞지 않습니다", m.Node(), path)
 	f.Why = finding.Join(" ", append(says, finding.Text{EN: "New pods get addresses after it, to which the other nodes do not send.", KO: "새 Pod가 이 파일에 따라 주소를 받지만 다른 노드는 그 주소로 보내지 않습니다."})...)
 	return f, true
 }

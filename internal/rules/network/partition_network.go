@@ -66,7 +66,7 @@ func partition(p *rule.Pass, m *matrix, s sides) finding.Finding {
 	if alone := s.whole[len(s.whole)-1]; len(s.whole) == 2 && len(alone) == 1 && len(s.whole[0]) > 1 {
 		f.Subject = machineSubject(alone[0])
 		f.Severity = lossOf(p, alone[0])
-		f.Title = finding.Format("machine %s is cut off from all others: %s", "머신 %s가 다른 모든 머신과 끊겼습니다: %s", finding.Verbatim(alone[0]), finding.List(s.whole[0]))
+		f.Title = finding.Format("machine %s is cut off from all others: %s", "머신 %s: 다른 모든 머신과 연결이 끊겼습니다(%s)", finding.Verbatim(alone[0]), finding.List(s.whole[0]))
 	}
 	return f
 }

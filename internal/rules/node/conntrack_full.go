@@ -14,7 +14,7 @@ const droppedShare = 0.75
 
 var _ = Catalog.Add(rule.Rule{
 	Code:  "ConntrackFull",
-	Title: finding.Text{EN: "machine can track hardly any more connections", KO: "머신이 연결을 더 추적할 수 없습니다"},
+	Title: finding.Text{EN: "machine can track hardly any more connections", KO: "머신의 연결 추적(conntrack) 테이블이 거의 가득 찼습니다"},
 	Doc: finding.Text{
 		EN: "The kernel's table of connections is nine tenths full, or three quarters full with packets dropped within the last ten minutes. New connections through Services then fail at random on this machine, with timeouts and " +
 			"no error anywhere but in the kernel's log. Many short connections, or a limit that is too small for the machine, are the cause. Drops that are longer ago are left alone.",
@@ -37,7 +37,7 @@ var _ = Catalog.Add(rule.Rule{
 			}
 			f := finding.Finding{
 				Subject: m.Subject("Machine", m.Node()), Mechanism: v1alpha1.MechanismExhausted, Field: "net.netfilter.nf_conntrack_max",
-				Title: finding.Textf("machine %s can track hardly any more connections, %d of %d are tracked", "머신 %s: 연결을 더 추적할 수 없습니다(%[3]d개 중 %[2]d개 사용)", m.Node(), used, most),
+				Title: finding.Textf("machine %s can track hardly any more connections, %d of %d are tracked", "머신 %s: 연결 추적(conntrack) 테이블이 거의 가득 찼습니다(%[3]d개 중 %[2]d개 사용)", m.Node(), used, most),
 				Why: finding.Text{
 					EN: "What does not fit into the table is dropped: new connections, also to Services, time out at random.",
 					KO: "테이블에 들어가지 못하는 것은 버려지므로 Service를 포함한 새 연결이 무작위로 timeout됩니다.",

@@ -12,7 +12,7 @@ var kernelFaults = []string{"kernel-oops", "kernel-panic", "hard-lockup", "soft-
 
 var _ = Catalog.Add(rule.Rule{
 	Code:  "KernelFault",
-	Title: finding.Text{EN: "kernel hit an error of its own", KO: "커널 자체에서 오류가 났습니다"},
+	Title: finding.Text{EN: "kernel hit an error of its own", KO: "커널 내부 오류가 발생했습니다"},
 	Doc: finding.Text{
 		EN: "The kernel of the running boot reported an error of its own: an oops or BUG, after which it goes on with part of it broken until it is started again; or a CPU that was stuck in it (soft or hard lockup, RCU stall) within the last minutes. " +
 			"Crashes of programs (segfault, traps) and errors of earlier boots are left alone.",
@@ -24,7 +24,7 @@ var _ = Catalog.Add(rule.Rule{
 	Machine:  logKeys(kernelFaults...),
 	Causes:   []rule.Cause{{Code: "HardwareErrors", Via: rule.OnMachine}},
 	Detect: detectLogged(kernelFaults, func(m snapshot.Machine, all []logged) finding.Finding {
-		title := finding.Textf("machine %s: its kernel hit an error of its own", "머신 %s: 커널 자체에서 오류가 났습니다", m.Node())
+		title := finding.Textf("machine %s: its kernel hit an error of its own", "머신 %s: 커널 내부 오류가 발생했습니다", m.Node())
 		why := finding.Text{
 			EN: "It goes on, but what it was doing is broken until the machine is started again.",
 			KO: "커널은 계속 돌지만 하던 일은 머신을 다시 시작할 때까지 망가진 채로 남습니다.",

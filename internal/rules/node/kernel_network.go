@@ -15,7 +15,7 @@ var linkFaults = []string{"link-down", "transmit-timeout"}
 
 var _ = Catalog.Add(rule.Rule{
 	Code:  "LinkFlapping",
-	Title: finding.Text{EN: "network interface loses its link again and again", KO: "네트워크 인터페이스의 링크가 거듭 끊깁니다"},
+	Title: finding.Text{EN: "network interface loses its link again and again", KO: "네트워크 인터페이스의 링크가 반복해서 끊깁니다"},
 	Doc: finding.Text{
 		EN: "Within ten minutes a network interface lost its link three times or more, or its card stopped sending. The machine is cut off for seconds each time: probes fail, heartbeats are late, connections break. A single loss, as when a cable is " +
 			"moved or a machine starts, is left alone.",
@@ -46,7 +46,7 @@ const manyLosses = 3
 
 func linkLogged(m snapshot.Machine, all []logged) finding.Finding {
 	f := logFinding(m, all, v1alpha1.MechanismDegraded,
-		finding.Format("machine %s: %s loses its link again and again", "머신 %s: %s 링크가 거듭 끊깁니다", finding.Verbatim(m.Node()), named(all, finding.Text{EN: "a network interface", KO: "네트워크 인터페이스"})),
+		finding.Format("machine %s: %s loses its link again and again", "머신 %s: %s 링크가 반복해서 끊깁니다", finding.Verbatim(m.Node()), named(all, finding.Text{EN: "a network interface", KO: "네트워크 인터페이스"})),
 		finding.Text{EN: "Each time the machine is cut off for seconds, and connections break.", KO: "그때마다 머신이 몇 초씩 단절되고 연결이 끊깁니다."})
 	f.Remedies = mendFlapping(m)
 	return f
@@ -57,7 +57,7 @@ func linkLogged(m snapshot.Machine, all []logged) finding.Finding {
 func linksCounted(m snapshot.Machine, names []string) finding.Finding {
 	f := finding.Finding{
 		Subject: m.Subject("Machine", m.Node()), Mechanism: v1alpha1.MechanismDegraded, Field: strings.Join(names, ","),
-		Title: finding.Format("machine %s: %s loses its link again and again", "머신 %s: %s 링크가 거듭 끊깁니다", finding.Verbatim(m.Node()), finding.List(names)),
+		Title: finding.Format("machine %s: %s loses its link again and again", "머신 %s: %s 링크가 반복해서 끊깁니다", finding.Verbatim(m.Node()), finding.List(names)),
 		Why: finding.Textf("It was lost %s times within ten minutes. Each time the machine is cut off for seconds, and connections break.",
 			"10분 동안 %s번 끊겼습니다. 그때마다 머신이 몇 초씩 단절되고 연결이 끊깁니다.", m.Value(snapshot.KeyOf("interface", names[0], "carrier-losses-recent"))),
 		Remedies: mendFlapping(m),
@@ -115,18 +115,18 @@ var _ = Catalog.Add(rule.Rule{
 
 var _ = Catalog.Add(rule.Rule{
 	Code:  "NeighbourTableFull",
-	Title: finding.Text{EN: "table of neighbours is full", KO: "이웃 테이블이 가득 찼습니다"},
+	Title: finding.Text{EN: "table of neighbours is full", KO: "neighbor(ARP) 테이블이 가득 찼습니다"},
 	Doc: finding.Text{
 		EN: "Within the last ten minutes the kernel could not remember another host of its own networks (neighbour table overflow). Connections to such hosts fail at random. Large flat networks, and overlays with an entry for each node, need a larger " +
 			"table than the default of 1024.",
-		KO: "최근 10분 안에 커널이 같은 네트워크의 다른 호스트를 이웃 테이블에 넣지 못했습니다(neighbour table overflow). 그런 호스트로 가는 연결이 무작위로 실패합니다. 큰 단일 네트워크나 노드마다 항목을 두는 overlay에는 기본값 1024보다 큰 테이블이 필요합니다.",
+		KO: "최근 10분 안에 커널이 같은 네트워크의 다른 호스트를 neighbor(ARP) 테이블에 넣지 못했습니다(neighbour table overflow). 그런 호스트로 가는 연결이 무작위로 실패합니다. 큰 단일 네트워크나 노드마다 항목을 두는 overlay에는 기본값 1024보다 큰 테이블이 필요합니다.",
 	},
 	Link:     "https://docs.kernel.org/networking/ip-sysctl.html",
 	Severity: finding.Warning,
 	Machine:  logKeys("neighbour-table-full"),
 	Detect: detectLogged([]string{"neighbour-table-full"}, func(m snapshot.Machine, all []logged) finding.Finding {
 		f := logFinding(m, all, v1alpha1.MechanismExhausted,
-			finding.Textf("machine %s: its table of neighbours is full", "머신 %s: 이웃 테이블이 가득 찼습니다", m.Node()),
+			finding.Textf("machine %s: its table of neighbours is full", "머신 %s: neighbor(ARP) 테이블이 가득 찼습니다", m.Node()),
 			finding.Text{EN: "Connections to hosts that do not fit into it fail at random.", KO: "테이블에 들어가지 못한 호스트로 가는 연결이 무작위로 실패합니다."})
 		f.Field = "net.ipv4.neigh.default.gc_thresh3"
 		f.Remedies = finding.Remedies{

@@ -23,7 +23,7 @@ var _ = Catalog.Add(rule.Rule{
 	Detect: detectLogged([]string{"task-hung"}, func(m snapshot.Machine, all []logged) finding.Finding {
 		tasks := named(all, finding.Text{EN: "processes", KO: "일부"})
 		f := logFinding(m, all, v1alpha1.MechanismHung,
-			finding.Format("machine %s: %s hang in the kernel", "머신 %s: %s 프로세스가 커널 안에서 멈춰 있습니다", finding.Verbatim(m.Node()), tasks),
+			finding.Format("machine %s: processes hang in the kernel: %s", "머신 %s: 프로세스가 커널 안에서 멈춰 있습니다: %s", finding.Verbatim(m.Node()), tasks),
 			finding.Text{
 				EN: "They wait for something that does not come, mostly a disk or a network file system, and no signal ends that.",
 				KO: "오지 않는 응답(대부분 디스크나 네트워크 파일시스템)을 기다리며 signal로도 끝낼 수 없습니다.",

@@ -13,7 +13,7 @@ var restartPatterns = []string{"kubelet-restarts", "containerd-restarts", "docke
 
 var _ = Catalog.Add(rule.Rule{
 	Code:  "UnitRestartsOften",
-	Title: finding.Text{EN: "unit is started again and again, by its log", KO: "로그에서 unit이 거듭 다시 시작됩니다"},
+	Title: finding.Text{EN: "unit is started again and again, by its log", KO: "로그를 보면 유닛이 반복해서 재시작됩니다"},
 	Doc: finding.Text{
 		EN: "Where systemd itself could not be asked: its log tells that the kubelet or the container runtime was started five times or more within 20 minutes, the last time within 5, and that nobody ordered it to stop before. Where systemd was asked, " +
 			"its own answer holds (UnitCrashLooping, KubeletCannotStart). Restarts by an administrator are left alone.",
@@ -31,7 +31,7 @@ var _ = Catalog.Add(rule.Rule{
 			for _, l := range loggedOn(m, restartPatterns...) {
 				unit := strings.TrimSuffix(l.pattern, "-restarts") + ".service"
 				f := logFinding(m, []logged{l}, v1alpha1.MechanismCrashing,
-					finding.Textf("machine %s: %s is started again and again", "머신 %s: %s unit이 거듭 다시 시작됩니다", m.Node(), unit),
+					finding.Textf("machine %s: %s is started again and again", "머신 %s: %s 유닛이 반복해서 재시작됩니다", m.Node(), unit),
 					finding.Text{EN: "It ends by itself, and nobody ordered it to.", KO: "종료 명령 없이 스스로 끝납니다."})
 				f.Subject = m.Subject("Unit", unit)
 				f.Remedies = finding.Remedies{

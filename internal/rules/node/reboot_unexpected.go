@@ -27,7 +27,7 @@ var _ = Catalog.Add(rule.Rule{
 		EN: "Within the last six hours the machine started, and the boot before did not end with an order to stop: it crashed, was reset, or lost its power. Everything on it was killed at once. What it logged last, and what the crash left " +
 			"(pstore, kdump), are shown. Reboots that were ordered, first boots, and machines that nothing is known of before, are left alone; so is what happens again and again (MachineRebootsRepeatedly).",
 		KO: "최근 6시간 안에 머신이 시작됐는데 이전 boot가 종료 명령으로 끝나지 않았습니다. 비정상 종료, reset, 전원 차단 중 하나이며 그 위의 모든 것이 한꺼번에 종료됐습니다. 마지막으로 남긴 로그와 비정상 종료가 남긴 것(pstore, kdump)을 보여 줍니다. " +
-			"명령에 따른 reboot, 첫 boot, 이전 기록이 없는 머신은 대상이 아닙니다. 거듭되는 것은 MachineRebootsRepeatedly에서 다룹니다.",
+			"명령에 따른 재부팅, 첫 부팅, 이전 기록이 없는 머신은 대상이 아닙니다. 반복되는 것은 MachineRebootsRepeatedly에서 다룹니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#non-graceful-node-shutdown",
 	Severity: finding.Info,
@@ -47,10 +47,10 @@ var _ = Catalog.Add(rule.Rule{
 
 var _ = Catalog.Add(rule.Rule{
 	Code:  "MachineRebootsRepeatedly",
-	Title: finding.Text{EN: "machine goes down again and again", KO: "머신이 거듭 꺼졌다 켜집니다"},
+	Title: finding.Text{EN: "machine goes down again and again", KO: "머신이 반복해서 꺼졌다 켜집니다"},
 	Doc: finding.Text{
 		EN: "Within 24 hours the machine was started at least twice without an order to stop before: it crashes or loses its power again and again, and takes everything on it down each time. Reboots that were ordered are not counted.",
-		KO: "24시간 안에 머신이 종료 명령 없이 두 번 이상 다시 시작됐습니다. 거듭 비정상 종료하거나 전원이 끊기며 그때마다 그 위의 모든 것이 종료됩니다. 명령에 따른 reboot는 세지 않습니다.",
+		KO: "24시간 안에 머신이 종료 명령 없이 두 번 이상 다시 시작됐습니다. 반복해서 비정상 종료하거나 전원이 끊기며 그때마다 그 위의 모든 것이 종료됩니다. 명령에 따른 재부팅는 세지 않습니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#non-graceful-node-shutdown",
 	Severity: finding.Warning,

@@ -159,7 +159,7 @@ func consequence(name string) finding.Text {
 	case name == "iscsid.service", name == "multipathd.service":
 		return finding.Text{EN: "Lost paths to storage are not restored on this machine.", KO: "이 머신에서 끊긴 스토리지 경로가 복구되지 않습니다."}
 	case strings.HasSuffix(name, ".mount"):
-		return finding.Text{EN: "What should be mounted there is not.", KO: "마운트되어야 할 파일 시스템이 없습니다."}
+		return finding.Text{EN: "What should be mounted there is not.", KO: "마운트되어야 할 파일시스템이 없습니다."}
 	}
 	return finding.Text{}
 }

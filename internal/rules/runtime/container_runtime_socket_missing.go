@@ -59,7 +59,7 @@ func detectContainerRuntimeSocketMissing(p *rule.Pass) {
 		}
 		if answer == "absent" {
 			f.Mechanism = v1alpha1.MechanismMissing
-			f.Title = finding.Textf("container runtime on %s: the socket %s does not exist", "%s의 컨테이너 런타임 소켓 %s이 없습니다", m.Node(), socket)
+			f.Title = finding.Textf("container runtime on %s: the socket %s does not exist", "%s의 컨테이너 런타임 소켓이 없습니다: %s", m.Node(), socket)
 			f.Why = finding.Textf("The kubelet is told to use it (%s). The runtime is stopped and took it along, or listens elsewhere.", "kubelet이 이 소켓을 사용하도록 설정되어 있습니다(%s). 런타임이 중지되면서 소켓도 없어졌거나 다른 위치에서 실행 중입니다.", m.Value("cri/source"))
 		} else {
 			f.Title = finding.Textf("container runtime on %s does not run: nobody is behind %s", "%s의 컨테이너 런타임이 실행되지 않습니다: %s 소켓을 받는 프로세스가 없습니다", m.Node(), socket)
