@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,6 +41,9 @@ const (
 	// of a large disk is still plenty.
 	fullShare = 0.05
 	fullBytes = 10 << 30
+	// rancherShare is what k3s and RKE2 tell their kubelets (github.com/k3s-io/k3s, pkg/daemons/agent/agent_linux.go,
+	// eviction-hard).
+	rancherShare = 0.05
 	// emptyShare is how little is too little although the kubelet is told to evict nothing.
 	emptyShare = 0.01
 	// walBytes is twice what etcd must be able to set aside for its next log file
@@ -89,6 +93,9 @@ func (f filesystem) evictionShare(total uint64) float64 {
 		} else if bytes, err := resource.ParseQuantity(value); err == nil {
 			return bytes.AsApproximateFloat64() / float64(total)
 		}
+	}
+	if slices.ContainsFunc(f.holds[roleImages], func(folder string) bool { return strings.HasPrefix(folder, "/var/lib/rancher/") }) {
+		return rancherShare
 	}
 	return evictionShare
 }
