@@ -21,11 +21,19 @@ type EvidenceKey string
 
 // KeyOf joins segments to a key.
 func KeyOf(segments ...string) EvidenceKey {
-	escaped := make([]string, len(segments))
-	for i, s := range segments {
-		escaped[i] = url.PathEscape(s)
+	var key strings.Builder
+	length := len(segments)
+	for _, s := range segments {
+		length += len(s)
 	}
-	return EvidenceKey(strings.Join(escaped, "/"))
+	key.Grow(length)
+	for i, s := range segments {
+		if i > 0 {
+			key.WriteByte('/')
+		}
+		key.WriteString(url.PathEscape(s))
+	}
+	return EvidenceKey(key.String())
 }
 
 // Segments of a key, as KeyOf took them.

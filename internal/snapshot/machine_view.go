@@ -96,16 +96,31 @@ func (m Machine) Since(key EvidenceKey) time.Time {
 	return time.Time{}
 }
 
-// Select returns the values whose keys fit a pattern, by key.
+// Select returns the values whose keys fit a pattern, by key. They may be shared: do not write to them.
 func (m Machine) Select(pattern EvidenceKey) []MachineEvidence {
 	m.check(pattern)
 	prefix, _, _ := strings.Cut(string(pattern), "*")
 	from, _ := slices.BinarySearchFunc(m.report.Evidence, EvidenceKey(prefix), compareKey)
-	var out []MachineEvidence
-	for _, e := range m.report.Evidence[from:] {
-		if !strings.HasPrefix(string(e.Key), prefix) {
-			break
+	rest := m.report.Evidence[from:]
+	end := slices.IndexFunc(rest, func(e MachineEvidence) bool { return !strings.HasPrefix(string(e.Key), prefix) })
+	if end >= 0 {
+		rest = rest[:end]
+	}
+	// Large tables are of one pattern, and nothing else is told below their prefix.
+	fits := 0
+	for _, e := range rest {
+		if e.Key.Fits(pattern) {
+			fits++
 		}
+	}
+	switch fits {
+	case 0:
+		return nil
+	case len(rest):
+		return slices.Clip(rest)
+	}
+	out := make([]MachineEvidence, 0, fits)
+	for _, e := range rest {
 		if e.Key.Fits(pattern) {
 			out = append(out, e)
 		}

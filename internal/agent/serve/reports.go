@@ -99,7 +99,7 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request) {
 			wg.Go(func() {
 				defer func() { <-slots }()
 				select {
-				case lines <- s.ask(ctx, p, patterns, len(peers) > maxKept):
+				case lines <- s.ask(ctx, p, wanted(p, patterns, len(peers)), len(peers) > maxKept):
 				case <-ctx.Done():
 				}
 			})
@@ -116,6 +116,24 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.o.Log.Debug("reports were not wholly sent", "error", err)
 	}
+}
+
+// everyNode begins the patterns of what an agent knows of all Nodes.
+const everyNode = "cluster/node/*/"
+
+// wanted is what is asked of a peer: in a large cluster it tells of its own Node only, for all know the
+// same of all of them, this agent too. Of a thousand machines it would be a million times the same.
+func wanted(p peer.Peer, patterns []string, peers int) []string {
+	if peers <= maxKept {
+		return patterns
+	}
+	own := slices.Clone(patterns)
+	for i, pattern := range own {
+		if last, ok := strings.CutPrefix(pattern, everyNode); ok {
+			own[i] = string(snapshot.KeyOf("cluster", "node", p.Node)) + "/" + last
+		}
+	}
+	return own
 }
 
 // ask fetches one peer's report.

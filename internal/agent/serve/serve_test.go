@@ -376,3 +376,21 @@ func TestServe(t *testing.T) {
 		t.Error("it still listens")
 	}
 }
+
+func TestWanted(t *testing.T) {
+	patterns := []string{"cluster/api", "cluster/node/*/ready", "unit/*/result"}
+	tests := map[string]struct {
+		peers int
+		want  []string
+	}{
+		"few peers tell of all Nodes":              {peers: maxKept, want: patterns},
+		"each of many peers tells of its own Node": {peers: maxKept + 1, want: []string{"cluster/api", "cluster/node/w%2F1/ready", "unit/*/result"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, wanted(peer.Peer{Node: "w/1"}, patterns, tc.peers)); diff != "" {
+				t.Errorf("what is asked (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -93,6 +93,9 @@ type flannelView struct {
 // announcements are what is the same for all rules about flannel, and made once for them.
 type announcements struct {
 	nodes []holder
+	// remembered are those that the machine that knows of most was told of, where no Node says anything. In
+	// large clusters the others tell of their own Nodes only.
+	remembered []holder
 	// at is where a node's own is among them.
 	at      map[string]int
 	whole   bool
@@ -114,6 +117,13 @@ func readAnnouncements(p *rule.Pass) *announcements {
 	v.nodes = announcedHolders(p)
 	for i, h := range v.nodes {
 		v.at[h.node] = i
+	}
+	if len(v.nodes) == 0 {
+		for _, m := range p.Machines() {
+			if told := remembered(m); len(told) > len(v.remembered) {
+				v.remembered = told
+			}
+		}
 	}
 	for _, n := range snapshot.List[*corev1.Node](p.Snapshot) {
 		for _, a := range n.Status.Addresses {
@@ -207,7 +217,9 @@ func (v *flannelView) of(m snapshot.Machine) overlay {
 		}
 		return o
 	default:
-		o.holders = remembered(m)
+		if o.holders = remembered(m); len(o.holders) == 1 {
+			o.holders = v.remembered
+		}
 	}
 	return o.of(m.Node())
 }
