@@ -40,7 +40,8 @@ func Open(path, owner string) (*Folder, error) {
 	}
 	// The kubelet makes it for all to see (kubernetes/pkg/volume/hostpath/host_path.go). Its files are for
 	// root alone all the same; a disk that is read-only stays as it is.
-	_ = os.Chmod(path, 0o700)                                                                            //nolint:gosec // a folder, for root alone
+	_ = os.Chmod(path, 0o700) //nolint:gosec // a folder, for root alone
+
 	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600) //nolint:gosec // the path is the operator's own
 	if errors.Is(err, unix.EROFS) {
 		// A disk with errors is made read-only, and an agent is needed there all the more: it remembers nothing.
