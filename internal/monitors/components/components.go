@@ -23,7 +23,7 @@ import (
 
 // New makes the monitor.
 func New(host monitor.Host) monitor.Monitor {
-	w := &watcher{host: host, folder: kubelet.StaticPodPath(host), manifests: staticpods.NewReader(host), since: map[string]first{}}
+	w := &watcher{host: host, folder: kubelet.StaticPodPath(host), manifests: staticpods.NewReader(host)}
 	return monitor.Monitor{
 		Name: "components", Doc: "the parts of Kubernetes that this machine runs, asked at their own ports.",
 		Keys:     keys,
@@ -52,14 +52,7 @@ type watcher struct {
 	host      monitor.Host
 	folder    func() string
 	manifests *staticpods.Reader
-	since     map[string]first
-}
-
-// first is how a component answered at the last look, and since when; zero where it was so at the
-// first look already.
-type first struct {
-	outcome reach.Outcome
-	at      time.Time
+	changes   monitor.Changes
 }
 
 func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, error) {
@@ -67,17 +60,11 @@ func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, erro
 	said := make([][]snapshot.MachineEvidence, len(parts))
 	errs := make([]error, len(parts)+1)
 	errs[len(parts)] = err
-	var (
-		wg sync.WaitGroup
-		mu sync.Mutex
-	)
+	var wg sync.WaitGroup
 	for i, p := range parts {
 		wg.Go(func() {
 			live, ready, took := p.ask(ctx, w.host.Now)
-			mu.Lock()
-			at := w.from(p.name, live.Outcome)
-			mu.Unlock()
-			said[i] = p.evidence(live, ready, took, at)
+			said[i] = p.evidence(live, ready, took)
 			if live.Status == http.StatusOK && (ready.Status == 0 || ready.Status == http.StatusOK) {
 				return
 			}
@@ -87,19 +74,14 @@ func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, erro
 		})
 	}
 	wg.Wait()
-	return slices.Concat(said...), errors.Join(errs...)
-}
-
-func (w *watcher) from(name string, outcome reach.Outcome) time.Time {
-	last, seen := w.since[name]
-	switch {
-	case !seen:
-		last = first{outcome: outcome}
-	case last.outcome != outcome:
-		last = first{outcome, w.host.Now()}
+	w.changes.Look(w.host.Now())
+	out := slices.Concat(said...)
+	for i, e := range out {
+		if strings.HasSuffix(string(e.Key), "/outcome") {
+			out[i] = w.changes.Since(e)
+		}
 	}
-	w.since[name] = last
-	return last.at
+	return out, errors.Join(errs...)
 }
 
 // anyCertificate is for programs on this very machine: who could answer in their place could read their
@@ -125,11 +107,11 @@ func (p part) ask(ctx context.Context, now func() time.Time) (live, ready reach.
 	return live, ready, took
 }
 
-func (p part) evidence(live, ready reach.Answer, took time.Duration, at time.Time) []snapshot.MachineEvidence {
+func (p part) evidence(live, ready reach.Answer, took time.Duration) []snapshot.MachineEvidence {
 	key := func(what string) snapshot.EvidenceKey { return snapshot.KeyOf("component", p.name, what) }
 	out := []snapshot.MachineEvidence{
 		monitor.Value(key("from"), p.from), monitor.Value(key("endpoint"), p.base+p.live), monitor.Int(key("processes"), p.processes),
-		monitor.Since(monitor.Value(key("outcome"), string(live.Outcome)), at),
+		monitor.Value(key("outcome"), string(live.Outcome)),
 	}
 	if live.Error != "" {
 		out = append(out, monitor.Value(key("error"), live.Error))

@@ -50,7 +50,7 @@ const (
 
 // New makes the monitor.
 func New(host monitor.Host) monitor.Monitor {
-	w := &watcher{host: host, since: map[snapshot.EvidenceKey]change{}, addresses: map[string]string{}}
+	w := &watcher{host: host, addresses: map[string]string{}}
 	return monitor.Monitor{
 		Name:     "cri",
 		Doc:      "asks the container runtime, through the socket that the kubelet uses, how it is and what it runs",
@@ -88,10 +88,9 @@ var keys = []monitor.Key{
 
 // watcher keeps what must be known from one look to the next.
 type watcher struct {
-	host  monitor.Host
-	since map[snapshot.EvidenceKey]change
-	now   time.Time
-	first bool
+	host    monitor.Host
+	changes monitor.Changes
+	now     time.Time
 	// searched is when processes were last looked through for a kubelet, and argument what it said.
 	searched time.Time
 	argument string
@@ -100,30 +99,14 @@ type watcher struct {
 	out       []snapshot.MachineEvidence
 }
 
-// change is a value and since when it is so.
-type change struct {
-	value string
-	at    time.Time
-}
-
 func (w *watcher) add(e snapshot.MachineEvidence) { w.out = append(w.out, e) }
 
 // track adds a value with since when it is so, as far as this process saw it change.
-func (w *watcher) track(e snapshot.MachineEvidence) {
-	old, ok := w.since[e.Key]
-	if !ok || old.value != e.Value {
-		next := change{value: e.Value}
-		if !w.first {
-			next.at = w.now
-		}
-		w.since[e.Key], old = next, next
-	}
-	w.add(monitor.Since(e, old.at))
-}
+func (w *watcher) track(e snapshot.MachineEvidence) { w.add(w.changes.Since(e)) }
 
 func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, error) {
-	w.first, w.out = w.now.IsZero(), nil
-	w.now = w.host.Now()
+	w.now, w.out = w.host.Now(), nil
+	w.changes.Look(w.now)
 	socket, source, err := w.endpoint()
 	if socket == "" {
 		return nil, err

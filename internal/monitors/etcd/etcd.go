@@ -36,7 +36,7 @@ func WithHash() Option { return func(w *watcher) { w.hash = true } }
 
 // New makes the monitor.
 func New(host monitor.Host, options ...Option) monitor.Monitor {
-	w := &watcher{host: host, since: map[snapshot.EvidenceKey]change{}}
+	w := &watcher{host: host}
 	for _, o := range options {
 		o(w)
 	}
@@ -64,20 +64,14 @@ type watcher struct {
 	own       uint64
 	samples   []*sample
 	compacted compaction
-	since     map[snapshot.EvidenceKey]change
+	changes   monitor.Changes
 	now       time.Time
-	first     bool
 	out       []snapshot.MachineEvidence
 }
 
-// change is a value and since when it is so.
-type change struct {
-	value string
-	at    time.Time
-}
-
 func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, error) {
-	w.now, w.out, w.first = w.host.Now(), nil, w.now.IsZero()
+	w.now, w.out = w.host.Now(), nil
+	w.changes.Look(w.now)
 	f, err := w.find()
 	if f.none() {
 		return nil, err
@@ -129,18 +123,7 @@ func (w *watcher) find() (found, error) {
 func (w *watcher) add(e snapshot.MachineEvidence) { w.out = append(w.out, e) }
 
 // track adds a value with since when it is so, as far as this process saw it change.
-func (w *watcher) track(e snapshot.MachineEvidence) {
-	old, ok := w.since[e.Key]
-	if !ok || old.value != e.Value {
-		next := change{value: e.Value}
-		if !w.first {
-			next.at = w.now
-		}
-		w.since[e.Key] = next
-		old = next
-	}
-	w.add(monitor.Since(e, old.at))
-}
+func (w *watcher) track(e snapshot.MachineEvidence) { w.add(w.changes.Since(e)) }
 
 // askAll asks the members that are known, all at once. The list is taken from whoever has one; where
 // nobody has, from what was seen before or what the member was started with.

@@ -9,15 +9,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/maek-dev/maek/internal/monitor"
-	"github.com/maek-dev/maek/internal/snapshot"
 )
 
 func TestSinceIsWhenAChangeWasSeen(t *testing.T) {
 	start := time.Date(2026, 3, 2, 2, 0, 0, 0, time.UTC)
-	w := &watcher{since: map[snapshot.EvidenceKey]change{}}
+	w := &watcher{}
 	var got []string
 	for i, answer := range []string{"yes", "yes", "refused", "refused", "yes"} {
-		w.now, w.first, w.out = start.Add(time.Duration(i)*interval), i == 0, nil
+		w.now, w.out = start.Add(time.Duration(i)*interval), nil
+		w.changes.Look(w.now)
 		w.track(monitor.Value("etcd/local/answer", answer))
 		at := "unknown"
 		if w.out[0].At != nil {
@@ -33,7 +33,7 @@ func TestSinceIsWhenAChangeWasSeen(t *testing.T) {
 
 func TestChangesAreCountedOverTheLastQuarterOfAnHour(t *testing.T) {
 	start := time.Date(2026, 3, 2, 2, 0, 0, 0, time.UTC)
-	w := &watcher{since: map[snapshot.EvidenceKey]change{}}
+	w := &watcher{}
 	look := func(after time.Duration, process, changes, compacted, revision float64) map[string]string {
 		w.now, w.out = start.Add(after), nil
 		w.tellMetrics(&sample{at: w.now, values: map[string]float64{

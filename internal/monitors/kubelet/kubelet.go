@@ -18,7 +18,7 @@ import (
 
 // New makes the monitor.
 func New(host monitor.Host) monitor.Monitor {
-	w := &watcher{host: host, since: map[snapshot.EvidenceKey]first{}}
+	w := &watcher{host: host}
 	return monitor.Monitor{
 		Name: "kubelet", Doc: "the machine's kubelet: its health endpoint, configuration, client certificate, and its way to the API server.",
 		Keys:     keys,
@@ -66,20 +66,14 @@ type watcher struct {
 	host    monitor.Host
 	process processes.Process
 	// argv is that of the kubelet that ran last.
-	argv   []string
-	loaded loaded
-	since  map[snapshot.EvidenceKey]first
-	api    apiServer
-}
-
-// first is the value that a key had at the last look, and since when; zero where it was so at the
-// first look already.
-type first struct {
-	value string
-	at    time.Time
+	argv    []string
+	loaded  loaded
+	changes monitor.Changes
+	api     apiServer
 }
 
 func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, error) {
+	w.changes.Look(w.host.Now())
 	w.find()
 	settings, out, err := w.config()
 	errs := []error{err}
@@ -94,7 +88,7 @@ func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, erro
 			out = append(out, monitor.Value("kubelet/process/state", state))
 		}
 	}
-	out = append(out, w.from(monitor.Bool("kubelet/process/running", w.process.ID != 0)))
+	out = append(out, w.changes.Since(monitor.Bool("kubelet/process/running", w.process.ID != 0)))
 	out = append(out, w.kernel()...)
 
 	var wg sync.WaitGroup
@@ -105,24 +99,11 @@ func (w *watcher) observe(ctx context.Context) ([]snapshot.MachineEvidence, erro
 	wg.Wait()
 	for _, e := range append(append(health, server...), api...) {
 		if strings.HasSuffix(string(e.Key), "/outcome") {
-			e = w.from(e)
+			e = w.changes.Since(e)
 		}
 		out = append(out, e)
 	}
 	return out, errors.Join(errs...)
-}
-
-// from tells since when a value is as it is.
-func (w *watcher) from(e snapshot.MachineEvidence) snapshot.MachineEvidence {
-	last, seen := w.since[e.Key]
-	switch {
-	case !seen:
-		last = first{value: e.Value}
-	case last.value != e.Value:
-		last = first{value: e.Value, at: w.host.Now()}
-	}
-	w.since[e.Key] = last
-	return monitor.Since(e, last.at)
 }
 
 // find looks for the kubelet's process: first where it was, then among all.
