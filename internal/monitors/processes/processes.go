@@ -33,15 +33,6 @@ type Process struct {
 	folder string
 }
 
-// At is the process of an ID, whether or not there is one.
-func At(host monitor.Host, id int) (Process, error) {
-	folder, err := host.Path("/proc")
-	if err != nil {
-		return Process{}, err
-	}
-	return Process{ID: id, folder: filepath.Join(folder, strconv.Itoa(id))}, nil
-}
-
 // All are the processes of a host, by ID.
 func All(host monitor.Host) (iter.Seq[Process], error) {
 	proc, err := host.Path("/proc")
