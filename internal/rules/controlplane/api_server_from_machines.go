@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"net/url"
 	"slices"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -97,4 +98,18 @@ func stillRunning(machines []snapshot.Machine, pods int) finding.Text {
 		return finding.Format("%s still run on this machine.", "이 머신에서는 %s가 계속 실행 중입니다.", finding.Pods(pods))
 	}
 	return finding.Format("%s still run on these machines.", "이 머신들에서는 %s가 계속 실행 중입니다.", finding.Pods(pods))
+}
+
+// lostOnTheWay is what agents know of the way to an API server that does not answer their machines.
+var lostOnTheWay = []rule.Cause{
+	{Code: "NetworkPartitioned", Via: rule.Cluster},
+	{Code: "MachineUnreachable", Via: rule.Cluster, Holds: behindAddress},
+}
+
+// behindAddress tells whether the address of an API server is that of a machine that is lost.
+func behindAddress(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	u, err := url.Parse(effect.Subject.Name)
+	return err == nil && u.Hostname() != "" && slices.ContainsFunc(s.Machines(), func(m snapshot.Machine) bool {
+		return m.Value(snapshot.KeyOf("cluster", "node", cause.Subject.Name, "internal-ip")) == u.Hostname()
+	})
 }

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -30,7 +31,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/tasks/debug/debug-cluster/",
 	Severity: finding.Critical,
 	Machine:  apiServerOnMachineKeys(),
-	Causes:   append(onMachine(), certificateOnMachine()...),
+	Causes:   slices.Concat(onMachine(), certificateOnMachine(), lostOnTheWay),
 	Detect:   detectAPIServerUnreachable,
 })
 

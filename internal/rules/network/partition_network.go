@@ -114,7 +114,7 @@ func lostAtOnce(p *rule.Pass, m *matrix, s sides) finding.Finding {
 	if len(seenBy) == 1 && len(lost)+1 >= len(m.nodes) {
 		self := seenBy[0]
 		f.Subject = machineSubject(self)
-		f.Explains = []finding.Subject{{Kind: "Node", Name: self}}
+		f.Explains = append(f.Explains, finding.Subject{Kind: "Node", Name: self})
 		f.Severity = lossOf(p, self)
 		f.Title = finding.Format("machine %s hears no other machine: %s", "머신 %s에서 다른 머신의 신호가 전혀 들리지 않습니다: %s", finding.Verbatim(self), finding.List(lost))
 		f.Why = finding.Join(" ", f.Why, finding.Format("Only %s reports, so its own connection is the first to be looked at.", "%s의 보고서만 있으므로 이 머신의 네트워크 연결을 먼저 확인해야 합니다.", finding.Verbatim(self)))
