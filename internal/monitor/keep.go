@@ -94,7 +94,7 @@ func reasons(err error) []string {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only what was joined at the top is taken apart
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var out, texts []string
 		for _, e := range joined.Unwrap() {
 			out, texts = append(out, reasons(e)...), append(texts, e.Error())

@@ -66,7 +66,7 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 		"more values than there is room for": {evidence: flood, wantKept: evidenceBytes / len("disk/root/used-percent41"), wantGaps: []string{"it gives 100000 values, which are more than 1024 KiB: 56310 of them are left out"}},
 		"a name without end":                 {evidence: []snapshot.MachineEvidence{Value(snapshot.KeyOf("disk", strings.Repeat("x", 5000), "used-percent"), "1")}, wantGaps: []string{"the name in key disk/" + strings.Repeat("x", 95) + "… is too long"}},
 		"a time that cannot be written":      {evidence: []snapshot.MachineEvidence{{Key: "disk/root/used-percent", Value: "1", At: new(metav1.NewTime(time.Unix(1<<40, 0)))}}, wantKept: 1},
-		"colours of a terminal":              {err: errFor("\x1b[31mred\x1b[0m"), wantGaps: []string{"\ufffd[31mred\ufffd[0m"}},
+		"colours of a terminal":              {err: plainError("\x1b[31mred\x1b[0m"), wantGaps: []string{"\ufffd[31mred\ufffd[0m"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -84,6 +84,6 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	}
 }
 
-type errFor string
+type plainError string
 
-func (e errFor) Error() string { return string(e) }
+func (e plainError) Error() string { return string(e) }

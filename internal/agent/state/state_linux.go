@@ -49,7 +49,7 @@ func Open(path, owner string) (*Folder, error) {
 	}
 	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, os.ErrNotExist) {
 		// There is no lock yet and none can be made: the folder itself is one.
-		lock, err = os.Open(path)
+		lock, err = os.Open(path) //nolint:gosec // the path is the operator's own
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock of the agent's folder: %w", err)

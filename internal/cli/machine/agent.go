@@ -24,6 +24,8 @@ const (
 	othersTime = 10 * time.Second
 	// maxOwn bounds the own report, in bytes.
 	maxOwn = 16 << 20
+	// maxOthers bounds the reports of all others together, in bytes: 5,000 of 25 KiB.
+	maxOthers = 128 << 20
 )
 
 // agent is the machine's own, behind its socket.
@@ -98,7 +100,8 @@ func (a agent) others(ctx context.Context, self string, keys []snapshot.Evidence
 	}
 	defer func() { _ = body.Close() }()
 	silent = map[string]string{}
-	err = agents.Read(body, func(node string, r *snapshot.MachineReport, why error) bool {
+	limited := &io.LimitedReader{R: body, N: maxOthers}
+	err = agents.Read(limited, func(node string, r *snapshot.MachineReport, why error) bool {
 		switch {
 		case node == self || node == "":
 		case why != nil:
@@ -108,6 +111,9 @@ func (a agent) others(ctx context.Context, self string, keys []snapshot.Evidence
 		}
 		return true
 	})
+	if err == nil && limited.N == 0 {
+		err = fmt.Errorf("they are larger than %d MiB together; the rest is left out", maxOthers>>20)
+	}
 	if err != nil {
 		err = fmt.Errorf("reading the reports of other agents: %w", err)
 	}

@@ -169,7 +169,7 @@ func (s *sources) openPods() error {
 	for _, pod := range pods {
 		// NAMESPACE_NAME_UID; a static Pod's UID is the hash of its manifest.
 		parts := strings.Split(pod.Name(), "_")
-		if len(parts) != 3 || !pod.IsDir() {
+		if len(parts) != 3 || !pod.IsDir() || !systemNamespace(parts[0]) {
 			continue
 		}
 		containers, err := s.host.ReadDir(podsFolder + "/" + pod.Name())
@@ -178,7 +178,7 @@ func (s *sources) openPods() error {
 		}
 		for _, c := range containers {
 			class := classOfWriter(c.Name())
-			if class == "" || !systemNamespace(parts[0]) || len(wanted) >= maxPodLogs {
+			if class == "" || len(wanted) >= maxPodLogs {
 				continue
 			}
 			folder := podsFolder + "/" + pod.Name() + "/" + c.Name()
