@@ -98,8 +98,27 @@ func (p *page) records(t Table) {
 				values = append(values, t.Headings[i+1]+" "+cell)
 			}
 		}
-		p.paragraph(line{{between, plain}}, strings.Join(values, " · "), plain)
+		for _, text := range fold(values, " ·", p.width-columns(between)) {
+			p.paragraph(line{{between, plain}}, text, plain)
+		}
 	}
+}
+
+// fold puts items on lines of at most limit columns, so that a heading stays with its value. An item that
+// is longer has a line of its own.
+func fold(items []string, mark string, limit int) []string {
+	var lines []string
+	for i, item := range items {
+		if i < len(items)-1 {
+			item += mark
+		}
+		if last := len(lines) - 1; last >= 0 && columns(lines[last])+1+columns(item) <= limit {
+			lines[last] += " " + item
+		} else {
+			lines = append(lines, item)
+		}
+	}
+	return lines
 }
 
 // filled leaves out columns without values, and puts Unknown where a cell is empty.

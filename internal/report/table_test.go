@@ -41,9 +41,10 @@ func TestTables(t *testing.T) {
 			tables: []Table{units}, width: 40,
 			want: "Units\n" +
 				"kubelet.service\n" +
-				"  STATE failed · ERROR failed to load\n" +
-				"  the configuration: line 41: did not\n" +
-				"  find expected key\n" +
+				"  STATE failed ·\n" +
+				"  ERROR failed to load the\n" +
+				"  configuration: line 41: did not find\n" +
+				"  expected key\n" +
 				"노드.service\n" +
 				"  STATE active\n",
 		},

@@ -25,7 +25,7 @@ func open(t *testing.T, path string) *Folder {
 
 func TestWhatIsSavedIsLoaded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent")
-	if err := os.Mkdir(path, 0o755); err != nil { //nolint:gosec // as the kubelet makes it
+	if err := os.Mkdir(path, 0o755); err != nil { // as the kubelet makes it
 		t.Fatal(err)
 	}
 	f := open(t, path)
