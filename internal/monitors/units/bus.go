@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
@@ -56,16 +57,23 @@ func dial(path string, bus bool) (*dbus.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))}); err != nil {
-		return nil, errors.Join(err, conn.Close())
+	// A bus that hangs takes a connection and says nothing.
+	late := time.AfterFunc(greetingTime, func() { _ = conn.Close() })
+	err = conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))})
+	if err == nil && bus {
+		err = conn.Hello()
 	}
-	if bus {
-		if err := conn.Hello(); err != nil {
-			return nil, errors.Join(err, conn.Close())
-		}
+	if !late.Stop() {
+		return nil, fmt.Errorf("it takes connections and has not answered in %s", greetingTime)
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
 }
+
+// greetingTime is how long either socket may take to greet.
+const greetingTime = 1500 * time.Millisecond
 
 // connection is a manager over D-Bus.
 type connection struct{ *systemd.Conn }
