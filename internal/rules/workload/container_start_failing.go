@@ -45,7 +45,7 @@ var startErrors = []string{
 // startClue is a way in which a container cannot be started, by the words of the kubelet, the
 // container runtime or runc.
 type startClue struct {
-	text      *regexp.Regexp
+	text      pattern
 	mechanism finding.Mechanism
 	field     string // of the container; empty where none is wrong
 	says      finding.Text
@@ -53,51 +53,51 @@ type startClue struct {
 
 var startClues = []startClue{
 	{
-		regexp.MustCompile(`executable file not found|no such file or directory: unknown$|stat \S+: no such file or directory|no command specified`), v1alpha1.MechanismMissing, ".command",
+		patterned(`executable file not found|no such file or directory: unknown$|stat \S+: no such file or directory|no command specified`), v1alpha1.MechanismMissing, ".command",
 		finding.Textf("its command is not in the image", "명령이 이미지에 없습니다"),
 	},
 	{
-		regexp.MustCompile(`exec: "[^"]*": permission denied|permission denied: unknown$|is a directory: unknown`), v1alpha1.MechanismMisconfigured, ".command",
+		patterned(`exec: "[^"]*": permission denied|permission denied: unknown$|is a directory: unknown`), v1alpha1.MechanismMisconfigured, ".command",
 		finding.Textf("its command may not be run: the file is not executable", "명령 파일에 실행 권한이 없습니다"),
 	},
 	{
-		regexp.MustCompile(`runAsNonRoot`), v1alpha1.MechanismMisconfigured, ".securityContext.runAsNonRoot",
+		patterned(`runAsNonRoot`), v1alpha1.MechanismMisconfigured, ".securityContext.runAsNonRoot",
 		finding.Textf("it must not run as root, and its image would, or does not say by number as whom", "root 실행이 금지되어 있으나 이미지가 root로 실행되거나 사용자를 숫자로 지정하지 않았습니다"),
 	},
 	{
-		regexp.MustCompile(`subPath|subpath`), v1alpha1.MechanismMisconfigured, ".volumeMounts",
+		patterned(`subPath|subpath`), v1alpha1.MechanismMisconfigured, ".volumeMounts",
 		finding.Textf("the subPath of a mount cannot be made in its volume", "volume 안에 mount의 subPath를 준비하지 못합니다"),
 	},
 	{
-		regexp.MustCompile(`error mounting|not a directory: unknown|Are you trying to mount a directory onto a file`), v1alpha1.MechanismMisconfigured, ".volumeMounts",
+		patterned(`error mounting|not a directory: unknown|Are you trying to mount a directory onto a file`), v1alpha1.MechanismMisconfigured, ".volumeMounts",
 		finding.Textf("a mount does not fit its image: a file over a folder, or over a path that it may not make", "mount가 이미지와 맞지 않습니다(파일과 디렉터리 불일치 등)"),
 	},
 	{
-		regexp.MustCompile(`unable to find user|no users found|no matching entries in passwd`), v1alpha1.MechanismMisconfigured, ".securityContext.runAsUser",
+		patterned(`unable to find user|no users found|no matching entries in passwd`), v1alpha1.MechanismMisconfigured, ".securityContext.runAsUser",
 		finding.Textf("the user that it is to run as is not in the image", "지정된 사용자가 이미지에 없습니다"),
 	},
 	{
-		regexp.MustCompile(`no space left on device`), v1alpha1.MechanismExhausted, "",
+		patterned(`no space left on device`), v1alpha1.MechanismExhausted, "",
 		finding.Textf("the node's disk is full", "노드의 디스크가 가득 찼습니다"),
 	},
 	{
-		regexp.MustCompile(`container init was OOM-killed|memory limit too low|possibly OOM|minimum memory limit`), v1alpha1.MechanismExhausted, ".resources.limits.memory",
+		patterned(`container init was OOM-killed|memory limit too low|possibly OOM|minimum memory limit`), v1alpha1.MechanismExhausted, ".resources.limits.memory",
 		finding.Textf("its memory limit is too small to start anything in it", "메모리 limit이 너무 작아 아무것도 시작할 수 없습니다"),
 	},
 	{
-		regexp.MustCompile(`apparmor|seccomp|selinux|capabilit`), v1alpha1.MechanismMisconfigured, ".securityContext",
+		patterned(`apparmor|seccomp|selinux|capabilit`), v1alpha1.MechanismMisconfigured, ".securityContext",
 		finding.Textf("a security profile or capability that it names is not there on the node, or refuses it", "지정된 보안 profile이나 capability가 노드에 없거나 실행을 거부합니다"),
 	},
 	{
-		regexp.MustCompile(`name "[^"]*" is reserved for|is already in use by`), v1alpha1.MechanismHung, "",
+		patterned(`name "[^"]*" is reserved for|is already in use by`), v1alpha1.MechanismHung, "",
 		finding.Textf("the runtime still holds an earlier try to make it", "runtime이 이전 생성 시도를 아직 놓아 주지 않았습니다"),
 	},
 	{
-		regexp.MustCompile(`context deadline exceeded|DeadlineExceeded`), v1alpha1.MechanismHung, "",
+		patterned(`context deadline exceeded|DeadlineExceeded`), v1alpha1.MechanismHung, "",
 		finding.Textf("the container runtime does not answer in time", "컨테이너 runtime이 제때 응답하지 않습니다"),
 	},
 	{
-		regexp.MustCompile(`[Rr]esource temporarily unavailable|[Cc]annot allocate memory|pids? limit`), v1alpha1.MechanismExhausted, "",
+		patterned(`[Rr]esource temporarily unavailable|[Cc]annot allocate memory|pids? limit`), v1alpha1.MechanismExhausted, "",
 		finding.Textf("the node can start no more processes", "노드에서 더 이상 프로세스를 시작할 수 없습니다"),
 	},
 }

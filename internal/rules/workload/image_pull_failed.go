@@ -33,7 +33,7 @@ var _ = Catalog.Add(rule.Rule{
 // storeClue is a way in which a node fails to take an image in, by the words of containerd, CRI-O
 // and the kubelet.
 type storeClue struct {
-	text      *regexp.Regexp
+	text      pattern
 	mechanism finding.Mechanism
 	// onNode tells that the node is the matter, and not the image.
 	onNode bool
@@ -43,35 +43,35 @@ type storeClue struct {
 
 var storeClues = []storeClue{
 	{
-		regexp.MustCompile(`no space left on device|[Dd]isk quota exceeded`), v1alpha1.MechanismExhausted, true,
+		patterned(`no space left on device|[Dd]isk quota exceeded`), v1alpha1.MechanismExhausted, true,
 		finding.Textf("the node's disk is full", "노드의 디스크가 가득 찼습니다"), "df -h /var/lib/containerd /var/lib/containers; df -i",
 	},
 	{
-		regexp.MustCompile(`SignatureValidationFailed|[Ss]ignature (?:validation|verification)|no signature|rejected by policy|Source image rejected`), v1alpha1.MechanismUnauthorized, false,
+		patterned(`SignatureValidationFailed|[Ss]ignature (?:validation|verification)|no signature|rejected by policy|Source image rejected`), v1alpha1.MechanismUnauthorized, false,
 		finding.Textf("its signature is not accepted by the policy of the node", "노드의 정책이 이미지 서명을 받아들이지 않습니다"), "cat /etc/containers/policy.json",
 	},
 	{
-		regexp.MustCompile(`read-only file system`), v1alpha1.MechanismFailing, true,
+		patterned(`read-only file system`), v1alpha1.MechanismFailing, true,
 		finding.Textf("the node's disk has become read-only", "노드의 디스크가 읽기 전용이 되었습니다"), "dmesg | tail -50",
 	},
 	{
-		regexp.MustCompile(`input/output error`), v1alpha1.MechanismFailing, true,
+		patterned(`input/output error`), v1alpha1.MechanismFailing, true,
 		finding.Textf("the node's disk fails", "노드의 디스크에 입출력 오류가 있습니다"), "dmesg | tail -50",
 	},
 	{
-		regexp.MustCompile(`failed commit on ref|unexpected commit digest|invalid checksum|digest mismatch|blob not found|content digest .* not found|unexpected EOF`), v1alpha1.MechanismFailing, false,
+		patterned(`failed commit on ref|unexpected commit digest|invalid checksum|digest mismatch|blob not found|content digest .* not found|unexpected EOF`), v1alpha1.MechanismFailing, false,
 		finding.Textf("a layer arrives damaged or cut off", "layer가 손상되거나 중간에 끊긴 채 도착합니다"), "",
 	},
 	{
-		regexp.MustCompile(`failed to extract layer|failed to unpack|unpigz|lchown|exit status .*unpack`), v1alpha1.MechanismFailing, false,
+		patterned(`failed to extract layer|failed to unpack|unpigz|lchown|exit status .*unpack`), v1alpha1.MechanismFailing, false,
 		finding.Textf("a layer cannot be unpacked", "layer의 압축을 풀지 못합니다"), "journalctl -u containerd -u crio --since -10min",
 	},
 	{
-		regexp.MustCompile(`media type .* is no longer supported|unsupported (?:manifest )?media type|schema ?1|schema version 1`), v1alpha1.MechanismMisconfigured, false,
+		patterned(`media type .* is no longer supported|unsupported (?:manifest )?media type|schema ?1|schema version 1`), v1alpha1.MechanismMisconfigured, false,
 		finding.Textf("its format is one that the container runtime does not take any more", "컨테이너 runtime이 더 이상 지원하지 않는 형식의 이미지입니다"), "",
 	},
 	{
-		regexp.MustCompile(`code = Unavailable|connect: no such file or directory|containerd\.sock|crio\.sock`), v1alpha1.MechanismUnreachable, true,
+		patterned(`code = Unavailable|connect: no such file or directory|containerd\.sock|crio\.sock`), v1alpha1.MechanismUnreachable, true,
 		finding.Textf("the node's container runtime does not answer", "노드의 컨테이너 runtime이 응답하지 않습니다"), "systemctl status containerd crio",
 	},
 }

@@ -9,13 +9,13 @@ import (
 
 var (
 	// troubled are the words in which programs say what ended them.
-	troubled = regexp.MustCompile(`(?i)\bpanic:|\bfatal\b|exception\b|error\b|\berr=|\bfail(?:ed|ure)?\b|cannot |can't |could not |couldn't |unable to|refused|denied|not found|no such|invalid|unknown|missing|required|timed? ?out|out of memory|not permitted|already in use|usage:`)
+	troubled = patterned(`(?i)\bpanic:|\bfatal\b|exception\b|error\b|\berr=|\bfail(?:ed|ure)?\b|cannot |can't |could not |couldn't |unable to|refused|denied|not found|no such|invalid|unknown|missing|required|timed? ?out|out of memory|not permitted|already in use|usage:`)
 	// frames are the lines of stack traces and dumped objects, which say where and not what.
-	frames = regexp.MustCompile(`^\s+(?:at |File ")|^\t|^goroutine \d+ |^exit status \d+|^created by |^\s*\.\.\. \d+ more|^stack traceback|^\s+\d+: +0x|^note: run with|^main\.main\(|^[\w./*()-]+\(0x[0-9a-f]|^npm (?:ERR|error|notice)|^Node\.js v\d|^\s+(?:errno|code|syscall|address|port|hostname): |^Traceback \(most recent|^\[signal SIG`)
+	frames = patterned(`^\s+(?:at |File ")|^\t|^goroutine \d+ |^exit status \d+|^created by |^\s*\.\.\. \d+ more|^stack traceback|^\s+\d+: +0x|^note: run with|^main\.main\(|^[\w./*()-]+\(0x[0-9a-f]|^npm (?:ERR|error|notice)|^Node\.js v\d|^\s+(?:errno|code|syscall|address|port|hostname): |^Traceback \(most recent|^\[signal SIG`)
 	// nameFailures are the words in which programs say that a name could not be resolved.
-	nameFailures = regexp.MustCompile(strings.Join(textsAbout(concernNoAnswer, concernUnknown, concernName), "|"))
+	nameFailures = patterned(strings.Join(textsAbout(concernNoAnswer, concernUnknown, concernName), "|"))
 	// noSpace are the words in which programs say that a file system is full.
-	noSpace = regexp.MustCompile(strings.Join(textsAbout(concernStore), "|"))
+	noSpace = patterned(strings.Join(textsAbout(concernStore), "|"))
 	// colours are what terminals make of emphasis (ECMA-48, SGR).
 	colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
 )
