@@ -147,6 +147,7 @@ func TestEtcdV3ThatWantsAPassword(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			root := written(t, "testdata/kubernetes", map[string]string{"proc/206/cmdline": "flanneld\x00-etcd-endpoints=" + endpoint + "\x00" + tc.flags})
 			got, problem := see(t.Context(), t, New(hostAt(root)))
 			if got["flannel/config/network"] != tc.network || (tc.gap == "") != (problem == "") || !strings.Contains(problem, tc.gap) {
