@@ -105,7 +105,7 @@ func (c *Conn) Shown() *x509.Certificate {
 
 // Dialled is why the last dial failed, which gRPC keeps only in words, and whether the member asked for a
 // client certificate.
-func (c *Conn) Dialled() (err error, asked bool) { //nolint:staticcheck // the error is what it tells, not how it went
+func (c *Conn) Dialled() (err error, asked bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.dialErr, c.asked
