@@ -25,9 +25,18 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Critical,
 	Machine:  []snapshot.EvidenceKey{"dns/*/role", "dns/*/node", "dns/*/answer", "dns/*/error"},
 	For:      30 * time.Second,
-	Causes:   []rule.Cause{{Code: "ClusterDNSDown", Via: rule.Cluster}, {Code: "MachineUnreachable", Via: rule.OnMachine}},
-	Detect:   detectDNSFromMachine,
+	Causes: []rule.Cause{
+		{Code: "ClusterDNSDown", Via: rule.Cluster},
+		{Code: "MachineUnreachable", Via: rule.OnMachine},
+		{Code: "NetworkPartitioned", Via: rule.Cluster, Holds: loses},
+	},
+	Detect: detectDNSFromMachine,
 })
+
+// loses tells whether a cut lies before the machine that a finding is about.
+func loses(_ *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	return slices.Contains(cause.Explains, finding.Subject{Kind: "Node", Name: effect.Subject.Machine})
+}
 
 // reportAge is how old a machine's report may be to tell of the present.
 const reportAge = 2 * time.Minute
