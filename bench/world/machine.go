@@ -53,27 +53,20 @@ func (w *World) machine(template snapshot.MachineReport, i int, later time.Durat
 	}
 	var peer, node []snapshot.MachineEvidence
 	for _, e := range template.Evidence {
-		if e.At != nil {
-			e.At = &metav1.Time{Time: e.At.Add(later)}
-		}
-		if at, err := time.Parse(time.RFC3339Nano, e.Value); err == nil {
-			e.Value = at.Add(later).Format(time.RFC3339Nano)
-		}
+		e = moved(e, later)
 		segments := e.Key.Segments()
-		switch {
-		case !w.size.Flannel && (segments[0] == "overlay" || segments[0] == "cni" || strings.Contains(string(e.Key), "flannel")):
-			continue
-		case segments[0] == "mesh" && segments[1] == "peer":
-			if segments[2] == "w2" {
-				peer = append(peer, e)
+		switch about, of := segments[0], segments[1]; {
+		case about == "mesh" && of == "peer", about == "cluster" && of == "node":
+			if segments[2] != "w2" {
+				continue
 			}
-			continue
-		case segments[0] == "cluster" && segments[1] == "node":
-			if segments[2] == "w2" {
+			if about == "mesh" {
+				peer = append(peer, e)
+			} else {
 				node = append(node, e)
 			}
 			continue
-		case segments[0] == "sandbox", segments[0] == "overlay" && segments[1] != "device" && !strings.HasPrefix(e.Value, "dev cni0"):
+		case w.leftOut(e, about, of):
 			continue
 		case segments[len(segments)-1] == "node":
 			e.Value = nodeName(0)
@@ -103,6 +96,25 @@ func (w *World) machine(template snapshot.MachineReport, i int, later time.Durat
 	}
 	r.Sort()
 	return r
+}
+
+// moved is evidence as it would be later.
+func moved(e snapshot.MachineEvidence, later time.Duration) snapshot.MachineEvidence {
+	if e.At != nil {
+		e.At = &metav1.Time{Time: e.At.Add(later)}
+	}
+	if at, err := time.Parse(time.RFC3339Nano, e.Value); err == nil {
+		e.Value = at.Add(later).Format(time.RFC3339Nano)
+	}
+	return e
+}
+
+// leftOut tells which recorded evidence a machine of this world does not have, or makes of its own.
+func (w *World) leftOut(e snapshot.MachineEvidence, about, of string) bool {
+	if !w.size.Flannel && (about == "overlay" || about == "cni" || strings.Contains(string(e.Key), "flannel")) {
+		return true
+	}
+	return about == "sandbox" || about == "overlay" && of != "device" && !strings.HasPrefix(e.Value, "dev cni0")
 }
 
 // peers of a machine in the mesh.

@@ -17,6 +17,12 @@ func gives(err error, evidence ...snapshot.MachineEvidence) func(context.Context
 	return func(context.Context) ([]snapshot.MachineEvidence, error) { return evidence, err }
 }
 
+// now and pass are the clock of a synctest bubble.
+var (
+	now  = time.Now   //nolint:forbidigo // see above
+	pass = time.Sleep //nolint:forbidigo // see above
+)
+
 var (
 	unitKeys = []Key{{Pattern: "unit/*/active-state"}}
 	diskKeys = []Key{{Pattern: "disk/*/used-percent"}}
@@ -62,7 +68,7 @@ func TestOnce(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := NewRunner(Identity{Machine: "w1.example", Node: "w1"}, tc.monitors, time.Now, nil).Once(t.Context())
+			got := NewRunner(Identity{Machine: "w1.example", Node: "w1"}, tc.monitors, now, nil).Once(t.Context())
 			if got.Machine != "w1.example" || got.Node != "w1" || got.APIVersion != snapshot.MachineReportVersion {
 				t.Errorf("the report is of %s %s in %s", got.Machine, got.Node, got.APIVersion)
 			}
@@ -88,13 +94,13 @@ func TestAMonitorThatHangs(t *testing.T) {
 			}
 			return []snapshot.MachineEvidence{rootDisk}, nil
 		}}
-		r := NewRunner(Identity{Node: "w1"}, []Monitor{m}, time.Now, nil)
+		r := NewRunner(Identity{Node: "w1"}, []Monitor{m}, now, nil)
 		go r.Run(ctx)
 		synctest.Wait()
 		if got := r.Report(); len(got.Evidence) != 1 || len(got.Gaps) != 0 {
 			t.Errorf("after the first look: %v, %v", got.Evidence, got.Gaps)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if got := r.Report(); len(got.Evidence) != 0 || len(got.Gaps) != 1 || asked != 2 {
 			t.Errorf("while it hangs: %v, %v, asked %d times; want a gap, and to have been asked twice", got.Evidence, got.Gaps, asked)
 		}
@@ -102,7 +108,7 @@ func TestAMonitorThatHangs(t *testing.T) {
 			t.Errorf("states %+v do not say that it hangs", states)
 		}
 		close(release)
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		if got := r.Report(); len(got.Evidence) != 1 || len(got.Gaps) != 0 {
 			t.Errorf("after it came back: %v, %v", got.Evidence, got.Gaps)
 		}
@@ -115,11 +121,11 @@ func TestAChangeIsSeenAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var looks []time.Duration
-		start, change := time.Now(), make(chan struct{})
+		start, change := now(), make(chan struct{})
 		m := Monitor{
 			Name: "disk", Keys: diskKeys, Interval: time.Minute,
 			Observe: func(context.Context) ([]snapshot.MachineEvidence, error) {
-				looks = append(looks, time.Since(start))
+				looks = append(looks, now().Sub(start))
 				return nil, nil
 			},
 			Watch: func(ctx context.Context, changed func()) error {
@@ -133,8 +139,8 @@ func TestAChangeIsSeenAtOnce(t *testing.T) {
 				}
 			},
 		}
-		go NewRunner(Identity{Node: "w1"}, []Monitor{m}, time.Now, nil).Run(ctx)
-		time.Sleep(2 * time.Second)
+		go NewRunner(Identity{Node: "w1"}, []Monitor{m}, now, nil).Run(ctx)
+		pass(2 * time.Second)
 		change <- struct{}{}
 		synctest.Wait()
 		cancel()

@@ -50,7 +50,7 @@ func (k EvidenceKey) Segments() []string {
 // Fits tells whether a key fits a pattern, in which "*" stands for one segment.
 func (k EvidenceKey) Fits(pattern EvidenceKey) bool {
 	at := 0
-	for i := 0; i < len(pattern); i++ {
+	for i := range len(pattern) {
 		if pattern[i] == '*' && (i == 0 || pattern[i-1] == '/') && (i+1 == len(pattern) || pattern[i+1] == '/') {
 			if end := strings.IndexByte(string(k[at:]), '/'); end >= 0 {
 				at += end

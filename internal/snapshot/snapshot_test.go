@@ -80,7 +80,8 @@ func TestMachineEvidence(t *testing.T) {
 		Reads: []MonitorRead{{Monitor: "filesystems"}, {Monitor: "units"}},
 		Gaps:  []MachineGap{{Monitor: "units", Reason: "no bus"}},
 		Evidence: []MachineEvidence{
-			{Key: KeyOf("filesystem", "/var/lib", "used-percent"), Value: "41"}, {Key: KeyOf("filesystem", "/", "used-percent"), Value: "97"},
+			{Key: KeyOf("filesystem", "/var/lib", "used-percent"), Value: "41"},
+			{Key: KeyOf("filesystem", "/", "used-percent"), Value: "97"},
 			{Key: "filesystems/1/used-percent", Value: "1"},
 		},
 	})
