@@ -46,6 +46,10 @@ const (
 	window = 15 * time.Minute
 	// telling is the number of such lines from which etcd is called slow.
 	telling = 5
+	// slowRequest is what a request must take to tell of trouble. etcd writes of all that take 100 ms
+	// (go.etcd.io/etcd/server/etcdserver/txn/util.go), which a busy machine does now and then and no
+	// leader minds.
+	slowRequest = 500 * time.Millisecond
 	// lately is how long ago a leader's end may be to be a reason to ask.
 	lately = 30 * time.Minute
 )
@@ -180,7 +184,8 @@ func slowLines(log string, now time.Time) (lines []string, first time.Time) {
 			continue
 		}
 		var entry struct {
-			TS time.Time `json:"ts"`
+			TS   time.Time `json:"ts"`
+			Took string    `json:"took"`
 		}
 		if start := strings.IndexByte(line, '{'); start >= 0 {
 			if err := json.Unmarshal([]byte(strings.TrimSpace(line[start:])), &entry); err != nil {
@@ -188,6 +193,9 @@ func slowLines(log string, now time.Time) (lines []string, first time.Time) {
 			}
 		}
 		if entry.TS.IsZero() || now.Sub(entry.TS) > window {
+			continue
+		}
+		if took, err := time.ParseDuration(entry.Took); err == nil && took < slowRequest {
 			continue
 		}
 		first = finding.Earlier(first, entry.TS)
