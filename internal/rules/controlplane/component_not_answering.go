@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,9 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "EtcdNoLeader", Via: rule.Cluster, Holds: forWantOfEtcd},
 		{Code: "EtcdMemberDown", Via: rule.OnMachine, Holds: forWantOfEtcd},
 		{Code: "ApiServerUnreachable", Via: rule.Cluster, Holds: forWantOfAPIServer},
+		// kubeadm has both ask the API server of their own machine, whatever others there are.
+		{Code: "ComponentNotAnswering", Via: rule.OnMachine, Holds: forWantOfOwnAPIServer},
+		{Code: "StaticPodManifestMissing", Via: rule.OnMachine, Holds: forWantOfOwnAPIServer},
 		{Code: "MachineCertificateExpired", Via: rule.OnMachine, Holds: stopsComponent},
 	},
 	Detect: detectComponentNotAnswering,
@@ -49,6 +53,12 @@ func stopsComponent(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
 // forWantOfAPIServer tells whether it is one of those that end where they cannot renew their Leases.
 func forWantOfAPIServer(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
 	return effect.Subject.Name != apiServerComponent
+}
+
+// forWantOfOwnAPIServer tells whether it is the API server of the same machine that fails or is gone.
+func forWantOfOwnAPIServer(s *snapshot.Snapshot, effect, cause finding.Finding) bool {
+	own := finding.Subject{Kind: "Endpoint", Name: apiServerComponent, Machine: effect.Subject.Machine}
+	return forWantOfAPIServer(s, effect, cause) && (cause.Subject == own || slices.Contains(cause.Explains, own))
 }
 
 func detectComponentNotAnswering(p *rule.Pass) {

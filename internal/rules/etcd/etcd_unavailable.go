@@ -36,9 +36,18 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "ContainerStartFailing", Via: rule.Cluster, Holds: isMember},
 		{Code: "LivenessProbeFailing", Via: rule.Cluster, Holds: isMember},
 		{Code: "ContainerOOMKilled", Via: rule.Cluster, Holds: isMember},
+		// An API server that asks only the member on its own machine fails with it, though others form a
+		// majority; a load balancer hands some requests to it.
+		{Code: "StaticPodManifestInvalid", Via: rule.Cluster, Holds: takesMember},
+		{Code: "StaticPodManifestMissing", Via: rule.Cluster, Holds: takesMember},
 	},
 	Detect: detectEtcdUnavailable,
 })
+
+// takesMember tells whether the cause takes a member of etcd away.
+func takesMember(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
+	return slices.ContainsFunc(cause.Explains, func(s finding.Subject) bool { return s.Kind == "EtcdMember" })
+}
 
 // isMember tells whether the cause is about a static pod of etcd.
 func isMember(s *snapshot.Snapshot, _, cause finding.Finding) bool {
