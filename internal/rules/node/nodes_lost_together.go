@@ -40,9 +40,19 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "ApiServerOverloaded", Via: rule.Cluster, Holds: critical},
 		{Code: "NetworkPartitioned", Via: rule.Cluster, Holds: harmsAll},
 		{Code: "ApiServerUnreachableFromMachine", Via: rule.Cluster, Holds: harmsAll},
+		// Kubelets stay with the API server to which a load balancer gave them, also with one that fails.
+		{Code: "StaticPodManifestInvalid", Via: rule.Cluster, Holds: failsAPIServer},
+		{Code: "StaticPodManifestMissing", Via: rule.Cluster, Holds: failsAPIServer},
 	},
 	Detect: detectNodesLostTogether,
 })
+
+// failsAPIServer tells whether the cause takes an API server away, or the etcd that one asks.
+func failsAPIServer(_ *snapshot.Snapshot, _, cause finding.Finding) bool {
+	return slices.ContainsFunc(cause.Explains, func(s finding.Subject) bool {
+		return s.Kind == "EtcdMember" || s.Kind == "Endpoint" && s.Name == "kube-apiserver"
+	})
+}
 
 // harmsAll tells whether a cause claims every node that an effect does.
 func harmsAll(_ *snapshot.Snapshot, effect, cause finding.Finding) bool {
