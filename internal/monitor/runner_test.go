@@ -101,6 +101,7 @@ func TestAMonitorThatHangs(t *testing.T) {
 			t.Errorf("after the first look: %v, %v", got.Evidence, got.Gaps)
 		}
 		pass(time.Minute)
+		synctest.Wait()
 		if got := r.Report(); len(got.Evidence) != 0 || len(got.Gaps) != 1 || asked != 2 {
 			t.Errorf("while it hangs: %v, %v, asked %d times; want a gap, and to have been asked twice", got.Evidence, got.Gaps, asked)
 		}
@@ -109,6 +110,7 @@ func TestAMonitorThatHangs(t *testing.T) {
 		}
 		close(release)
 		pass(30 * time.Second)
+		synctest.Wait()
 		if got := r.Report(); len(got.Evidence) != 1 || len(got.Gaps) != 0 {
 			t.Errorf("after it came back: %v, %v", got.Evidence, got.Gaps)
 		}
