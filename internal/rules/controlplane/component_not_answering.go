@@ -28,8 +28,8 @@ var _ = Catalog.Add(rule.Rule{
 	Causes: []rule.Cause{
 		{Code: "StaticPodManifestInvalid", Via: rule.Claimed},
 		{Code: "EtcdUnavailable", Via: rule.Cluster, Holds: forWantOfEtcd},
-		{Code: "EtcdQuorumLost", Via: rule.Cluster, Holds: forWantOfEtcd},
-		{Code: "EtcdNoLeader", Via: rule.Cluster, Holds: forWantOfEtcd},
+		{Code: "EtcdQuorumLost", Via: rule.Cluster},
+		{Code: "EtcdNoLeader", Via: rule.Cluster},
 		{Code: "EtcdMemberDown", Via: rule.OnMachine, Holds: forWantOfEtcd},
 		{Code: "ApiServerUnreachable", Via: rule.Cluster, Holds: forWantOfAPIServer},
 		// kubeadm has both ask the API server of their own machine, whatever others there are.
@@ -40,7 +40,8 @@ var _ = Catalog.Add(rule.Rule{
 	Detect: detectComponentNotAnswering,
 })
 
-// forWantOfEtcd tells whether it is the API server that does not answer: the others reach etcd only through it.
+// forWantOfEtcd tells whether it is the API server that does not answer: the others reach etcd only through
+// it, so that one member or one server's view of etcd says nothing of them.
 func forWantOfEtcd(_ *snapshot.Snapshot, effect, _ finding.Finding) bool {
 	return effect.Subject.Name == apiServerComponent
 }

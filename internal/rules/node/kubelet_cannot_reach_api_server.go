@@ -28,6 +28,9 @@ var _ = Catalog.Add(rule.Rule{
 	Machine:  append(pathKeys(), "kubelet/api-server/error"),
 	Causes: []rule.Cause{
 		{Code: "ApiServerUnreachable", Via: rule.Claimed},
+		// An API server without etcd takes connections and lets them wait.
+		{Code: "EtcdQuorumLost", Via: rule.Cluster},
+		{Code: "EtcdNoLeader", Via: rule.Cluster},
 		{Code: "ApiServerUnreachableFromMachine", Via: rule.OnMachine},
 		{Code: "ApiServerUnreachableFromMachine", Via: rule.Cluster, Holds: sameServer},
 		{Code: "HostPathBroken", Via: rule.OnMachine},
