@@ -297,7 +297,7 @@ func TestAProgramThatIsNotBuiltIsAnError(t *testing.T) {
 
 func TestMaeksImagesAreMadeOfTheProgramsThatWereBuilt(t *testing.T) {
 	file := program(t, "amd64", "kubectl-maek")
-	specs, err := Maek(filepath.Dir(file), "v0.1.0", MaekPrograms())
+	specs, err := Maek(filepath.Dir(file), "v0.1.0", []string{"kubectl-maek"})
 	if err != nil {
 		t.Fatal(err)
 	}
