@@ -15,6 +15,7 @@ type machineWords struct {
 	alone        func(seconds float64) string
 	silent       func(nodes string) string
 	down         func(server, message string) string
+	unready      func(server, message string) string
 	up           func(program string) string
 	running      func(pods int) string
 	more         func(n int) string
@@ -32,6 +33,9 @@ var machineEnglish = machineWords{
 	down: func(server, message string) string {
 		return "The API server " + server + " does not answer: " + message
 	},
+	unready: func(server, message string) string {
+		return "The API server " + server + " says that it is not ready: " + message
+	},
 	up:           func(program string) string { return "The API server answers: " + program + " shows the whole cluster." },
 	running:      func(pods int) string { return count(pods, "pod still runs here", "pods still run here") },
 	more:         func(n int) string { return fmt.Sprintf("and %s more", grouped(n)) },
@@ -48,6 +52,9 @@ var machineKorean = machineWords{
 	silent: func(nodes string) string { return "보고서를 받지 못한 노드: " + nodes },
 	down: func(server, message string) string {
 		return finding.Textf("", "API server %s가 응답하지 않습니다: %s", server, message).KO
+	},
+	unready: func(server, message string) string {
+		return finding.Textf("", "API server %s가 준비되지 않았다고 응답합니다: %s", server, message).KO
 	},
 	up: func(program string) string {
 		return "API server가 응답합니다. 클러스터 전체는 " + program + "으로 확인하십시오."
@@ -91,14 +98,18 @@ func (p *page) stillRuns(m *v1alpha1.Machine) {
 	}
 	w := p.words.machine
 	p.put()
-	if m.APIServer.Answers {
+	if m.APIServer.Answers && m.APIServer.Message == "" {
 		if p.options.Program != "" {
 			p.paragraph(line{}, w.up(p.options.Program), dim)
 		}
 		return
 	}
-	p.paragraph(line{}, w.down(clean(m.APIServer.Server), m.APIServer.Message), bold)
-	p.paragraph(line{{"  ", plain}}, w.consequences, plain)
+	if m.APIServer.Answers {
+		p.paragraph(line{}, w.unready(clean(m.APIServer.Server), m.APIServer.Message), bold)
+	} else {
+		p.paragraph(line{}, w.down(clean(m.APIServer.Server), m.APIServer.Message), bold)
+		p.paragraph(line{{"  ", plain}}, w.consequences, plain)
+	}
 	if len(m.Running) == 0 {
 		p.paragraph(line{{"  ", plain}}, w.noSandboxes, dim)
 		return

@@ -32,7 +32,7 @@ type APIServerSeen struct {
 	Server string `json:"server"`
 	// Answers tells whether it gave any HTTP answer.
 	Answers bool `json:"answers"`
-	// Message says why it does not; empty where it does.
+	// Message says why it does not, or how it says that it is not ready; empty where it is.
 	// +optional
 	Message string `json:"message,omitempty"`
 }

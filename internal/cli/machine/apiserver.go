@@ -62,7 +62,7 @@ func ask(ctx context.Context, cfg *rest.Config) *v1alpha1.APIServerSeen {
 		seen.Message = err.Error()
 		return seen
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base.JoinPath("livez").String(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base.JoinPath("readyz").String(), http.NoBody)
 	if err != nil {
 		return nil
 	}
@@ -72,8 +72,11 @@ func ask(ctx context.Context, cfg *rest.Config) *v1alpha1.APIServerSeen {
 		return seen
 	}
 	_ = resp.Body.Close()
-	// What answers with an error is there, and says more to kubectl maek.
+	// What refuses this machine is there, and says more to kubectl maek.
 	seen.Answers = true
+	if resp.StatusCode >= http.StatusInternalServerError {
+		seen.Message = resp.Status
+	}
 	return seen
 }
 

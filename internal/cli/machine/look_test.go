@@ -188,10 +188,15 @@ func TestAnAgentThatIsNoGood(t *testing.T) {
 func TestAskAPIServer(t *testing.T) {
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	t.Cleanup(up.Close)
+	ill := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
+	t.Cleanup(ill.Close)
 	down := httptest.NewServer(nil)
 	down.Close()
 	if got := ask(t.Context(), &rest.Config{Host: up.URL}); !got.Answers || got.Message != "" {
 		t.Errorf("one that refuses answers all the same: %+v", got)
+	}
+	if got := ask(t.Context(), &rest.Config{Host: ill.URL}); !got.Answers || got.Message != "500 Internal Server Error" {
+		t.Errorf("one that is not ready: %+v", got)
 	}
 	if got := ask(t.Context(), &rest.Config{Host: down.URL}); got.Answers || got.Message != "connection refused" {
 		t.Errorf("one that is down: %+v", got)
