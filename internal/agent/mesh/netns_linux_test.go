@@ -71,24 +71,24 @@ func newWires(t *testing.T) *wires {
 	if os.Geteuid() != 0 {
 		t.Skip("NOT RUN: network namespaces take root")
 	}
-	for _, program := range []string{"ip", "bridge", "nft"} {
+	for _, program := range []string{"ip", "bridge", "nft", "unshare"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("NOT RUN: %v", err)
 		}
 	}
 	w := &wires{prefix: fmt.Sprintf("maekmesh%d-%d-", os.Getpid(), networks.Add(1))}
 	sw := w.prefix + "sw"
-	if err := run("ip", "netns", "add", sw); err != nil {
+	if err := addNamespace(t, sw); err != nil {
 		t.Skipf("NOT RUN: %v", err)
 	}
-	t.Cleanup(func() { must(t, "ip netns del "+sw) })
 	must(t, "ip -n "+sw+" link add br0 type bridge")
 	must(t, "ip -n "+sw+" link set br0 up")
 	for i, name := range []string{"a", "b", "c"} {
 		m := &machine{wires: w, name: name, namespace: w.prefix + name, number: i + 1, mac: fmt.Sprintf("be:00:00:00:00:0%d", i+1)}
 		w.machines = append(w.machines, m)
-		must(t, "ip netns add "+m.namespace)
-		t.Cleanup(func() { must(t, "ip netns del "+m.namespace) })
+		if err := addNamespace(t, m.namespace); err != nil {
+			t.Fatal(err)
+		}
 		must(t, fmt.Sprintf("ip -n %s link add %sp type veth peer name eth0 netns %s", sw, name, m.namespace))
 		must(t, fmt.Sprintf("ip -n %s link set %sp master br0 up", sw, name))
 		m.ip(t, "link set lo up")
@@ -100,6 +100,29 @@ func newWires(t *testing.T) *wires {
 		m.entries(t)
 	}
 	return w
+}
+
+// namespaces is where ip(8) looks for those that have names.
+const namespaces = "/run/netns/"
+
+// addNamespace makes a named network namespace for the time of a test. "ip netns add" would leave its
+// folder a mount for ever, over the namespaces of whoever made his otherwise.
+func addNamespace(t *testing.T, name string) error {
+	t.Helper()
+	if err := os.MkdirAll(namespaces, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(namespaces+name, nil, 0o444); err != nil {
+		return err
+	}
+	if err := run("unshare", "--net="+namespaces+name, "true"); err != nil {
+		return errors.Join(err, os.Remove(namespaces+name))
+	}
+	t.Cleanup(func() {
+		must(t, "ip netns del "+name)
+		_ = os.Remove(namespaces) // unless others have theirs in it
+	})
+	return nil
 }
 
 func (w *wires) machine(name string) *machine { return w.machines[name[0]-'a'] }
@@ -163,7 +186,7 @@ func inside[T any](m *machine, do func() (T, error)) (T, error) {
 		// The thread is not given back: it ends with the goroutine.
 		runtime.LockOSThread()
 		var r result
-		f, err := os.Open("/run/netns/" + m.namespace)
+		f, err := os.Open(namespaces + m.namespace)
 		if err == nil {
 			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
 			err = errors.Join(err, f.Close())
