@@ -43,12 +43,14 @@ func TestWhatInstallPrintsIsAllThatADiagnosisNeeds(t *testing.T) {
 	if err := os.WriteFile(kubeconfig, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	diagnose := []string{"--kubeconfig", kubeconfig, "--as", "system:serviceaccount:maek-system:maek", "-o", "json"}
+	// Other tests install into the default namespace.
+	const namespace = "maek-alone"
+	diagnose := []string{"--kubeconfig", kubeconfig, "--as", "system:serviceaccount:" + namespace + ":maek", "-o", "json"}
 
 	if code, out := kubectlMaek(t, t.Context(), diagnose...); code != exit.Unknown {
 		t.Fatalf("before anything is installed: exit code %d, want %d\n%s", code, exit.Unknown, out)
 	}
-	code, manifests := kubectlMaek(t, t.Context(), "install")
+	code, manifests := kubectlMaek(t, t.Context(), "install", "-n", namespace)
 	if code != exit.OK {
 		t.Fatalf("install: exit code %d", code)
 	}

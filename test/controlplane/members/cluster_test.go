@@ -118,7 +118,7 @@ func (c *cluster) waitHealthy(p *process) {
 // wait polls a condition of another process, which tells nobody when it comes true.
 func (c *cluster) wait(what string, ok func() bool) {
 	c.t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for tick := time.NewTicker(50 * time.Millisecond); ; {
 		if ok() {
 			tick.Stop()
@@ -127,7 +127,7 @@ func (c *cluster) wait(what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			c.t.Fatalf("%s: not within 30 s", what)
+			c.t.Fatalf("%s: not within 2 min", what)
 		}
 	}
 }
