@@ -65,14 +65,25 @@ func (c *cluster) flags(p *process, members, state string) []string {
 	}
 }
 
+// ports counts those that were given out. They lie below the range from which the kernel takes ports for
+// connections (ip_local_port_range, from 32768): whoever dials an address before its server is there may
+// be given that very port, and the server then cannot have it.
+var ports atomic.Int32
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, many = 20000, 12000
+	for range many {
+		port := first + (os.Getpid()*100+int(ports.Add(1)))%many
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		defer func() { _ = l.Close() }()
+		return l.Addr().String()
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func (c *cluster) start(p *process) {
