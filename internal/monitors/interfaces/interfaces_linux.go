@@ -13,18 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/rtnetlink"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
-const (
-	// most is how many interfaces are told of a machine. One with more has them from something that makes
-	// interfaces by itself, and the first are those of the machine.
-	most = 64
-	// answerTime bounds the wait for one answer of the kernel.
-	answerTime = 2 * time.Second
-	// attempts is how often a table is listed that changes while it is listed.
-	attempts = 3
-)
+// most is how many interfaces are told of a machine. One with more has them from something that makes
+// interfaces by itself, and the first are those of the machine.
+const most = 64
 
 // New makes the monitor of a host. It sees the network namespace that the process is in, which is to
 // be the host's.
@@ -82,14 +77,11 @@ type look struct {
 }
 
 func (w *watch) observe() ([]snapshot.MachineEvidence, error) {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	h, err := rtnetlink.Open()
 	if err != nil {
-		return nil, fmt.Errorf("opening a netlink socket: %w", err)
+		return nil, err
 	}
 	defer h.Close()
-	if err := h.SetSocketTimeout(answerTime); err != nil {
-		return nil, fmt.Errorf("bounding a netlink socket: %w", err)
-	}
 	l, err := read(h)
 	if l == nil {
 		return nil, err
@@ -135,7 +127,7 @@ func (w *watch) forget(told map[string]bool) {
 
 // read lists what the kernel has. Without links there is nothing to tell.
 func read(h *netlink.Handle) (*look, error) {
-	links, err := whole(h.LinkList)
+	links, err := rtnetlink.Whole(h.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listing network interfaces: %w", err)
 	}
@@ -145,7 +137,7 @@ func read(h *netlink.Handle) (*look, error) {
 		l.names[link.Attrs().Index] = link.Attrs().Name
 	}
 	var gaps []error
-	addresses, err := whole(func() ([]netlink.Addr, error) { return h.AddrList(nil, unix.AF_UNSPEC) })
+	addresses, err := rtnetlink.Whole(func() ([]netlink.Addr, error) { return h.AddrList(nil, unix.AF_UNSPEC) })
 	if err != nil {
 		gaps = append(gaps, fmt.Errorf("listing addresses: %w", err))
 	}
@@ -155,7 +147,7 @@ func read(h *netlink.Handle) (*look, error) {
 		}
 	}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		routes, err := whole(func() ([]netlink.Route, error) {
+		routes, err := rtnetlink.Whole(func() ([]netlink.Route, error) {
 			return h.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN, Dst: nil}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_DST)
 		})
 		if err != nil {
@@ -169,18 +161,6 @@ func read(h *netlink.Handle) (*look, error) {
 		}
 	}
 	return l, errors.Join(gaps...)
-}
-
-// whole lists a table until a listing was not interrupted by a change.
-func whole[T any](list func() ([]T, error)) ([]T, error) {
-	var out []T
-	var err error
-	for range attempts {
-		if out, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return out, err
-		}
-	}
-	return out, err
 }
 
 // ofPod tells whether the other end of an interface is in a pod: it is half of a pair, leads no default

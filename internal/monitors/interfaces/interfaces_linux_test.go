@@ -1,36 +1,18 @@
 package interfaces
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/rtnetlink/netnstest"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
-
-// inNamespace runs a test in a network namespace of its own, which ends with the test.
-func inNamespace(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("making network namespaces takes root: run this test as root")
-	}
-	runtime.LockOSThread() // Never unlocked: the thread ends with the test's goroutine, and the namespace with it.
-	ns, err := netns.New()
-	if errors.Is(err, unix.EPERM) {
-		t.Skip("making network namespaces takes CAP_SYS_ADMIN: run this test with it")
-	}
-	must(t, err)
-	t.Cleanup(func() { _ = ns.Close() })
-}
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -65,7 +47,7 @@ func values(t *testing.T, m monitor.Monitor) map[snapshot.EvidenceKey]string {
 }
 
 func TestInterfacesOfAMachineAreTold(t *testing.T) {
-	inNamespace(t)
+	netnstest.Enter(t)
 	eth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0", MTU: 1400}, PeerName: "port"}
 	must(t, netlink.LinkAdd(eth))
 	address(t, eth, "192.168.77.1/24")
@@ -102,7 +84,7 @@ func TestInterfacesOfAMachineAreTold(t *testing.T) {
 }
 
 func TestLostLinksAreCountedOverTenMinutes(t *testing.T) {
-	inNamespace(t)
+	netnstest.Enter(t)
 	eth := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}}
 	must(t, netlink.LinkAdd(eth))
 	root := t.TempDir()

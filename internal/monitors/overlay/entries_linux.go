@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/rtnetlink"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -28,7 +29,7 @@ func (l *look) entries(t tables, d *netlink.Vxlan) error {
 			if n.IP == nil || n.IP.IsMulticast() || n.State&unix.NUD_NOARP != 0 {
 				continue
 			}
-			l.add(monitor.Value(snapshot.KeyOf("overlay", "neighbour", name, n.IP.String()), strings.TrimSpace(n.HardwareAddr.String()+" "+neighbourState(n.State))))
+			l.add(monitor.Value(snapshot.KeyOf("overlay", "neighbour", name, n.IP.String()), strings.TrimSpace(n.HardwareAddr.String()+" "+rtnetlink.NeighbourState(n.State))))
 		}
 	}
 	forwarding, err := t.Neighbours(index, unix.AF_BRIDGE)
@@ -47,28 +48,6 @@ func (l *look) entries(t tables, d *netlink.Vxlan) error {
 		l.add(monitor.Value(snapshot.KeyOf("overlay", "forwarding", name, mac), strings.Join(slices.Compact(to), " ")))
 	}
 	return errors.Join(errs...)
-}
-
-// neighbourState is a state's name as `ip neigh` prints it (uapi/linux/neighbour.h).
-func neighbourState(state int) string {
-	switch {
-	case state&unix.NUD_PERMANENT != 0:
-		return "permanent"
-	case state&unix.NUD_REACHABLE != 0:
-		return "reachable"
-	case state&unix.NUD_STALE != 0:
-		return "stale"
-	case state&unix.NUD_DELAY != 0:
-		return "delay"
-	case state&unix.NUD_PROBE != 0:
-		return "probe"
-	case state&unix.NUD_FAILED != 0:
-		return "failed"
-	case state&unix.NUD_INCOMPLETE != 0:
-		return "incomplete"
-	default:
-		return "none"
-	}
 }
 
 // routes tells of routes through the devices of pods, and of those that name another machine as the

@@ -43,7 +43,7 @@ func newMonitor(open func() (tables, error)) monitor.Monitor {
 			}
 			t, err := open()
 			if err != nil {
-				return nil, fmt.Errorf("opening a netlink socket: %w", err)
+				return nil, err
 			}
 			defer t.Close()
 			return observe(t)

@@ -3,36 +3,16 @@ package overlay
 import (
 	"errors"
 	"net"
-	"os"
-	"runtime"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/rtnetlink/netnstest"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
-
-// inNamespace runs a test in a network namespace of its own, which ends with the test.
-func inNamespace(t *testing.T) netns.NsHandle {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("making network namespaces takes root: run this test as root")
-	}
-	runtime.LockOSThread() // Never unlocked: the thread ends with the test's goroutine, and the namespace with it.
-	ns, err := netns.New()
-	if errors.Is(err, unix.EPERM) {
-		t.Skip("making network namespaces takes CAP_SYS_ADMIN: run this test with it")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ns.Close() })
-	return ns
-}
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -174,7 +154,7 @@ func TestOnRealDevices(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			inNamespace(t)
+			netnstest.Enter(t)
 			tc.fault(t, likeFlannel(t))
 			got, err := see(t, New(monitor.Host{}))
 			if err != nil {
@@ -279,19 +259,5 @@ func TestOfRecordedTables(t *testing.T) {
 				t.Errorf("error (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestListsAgainWhatChangedMeanwhile(t *testing.T) {
-	calls := 0
-	got, err := whole(func() ([]int, error) {
-		calls++
-		if calls < attempts {
-			return nil, netlink.ErrDumpInterrupted
-		}
-		return []int{calls}, nil
-	})
-	if err != nil || len(got) != 1 {
-		t.Errorf("got %v and %v after %d attempts", got, err, calls)
 	}
 }

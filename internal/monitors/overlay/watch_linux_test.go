@@ -13,10 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/rtnetlink/netnstest"
 )
 
 func TestWatchTellsOfWhatIsLost(t *testing.T) {
-	ns := inNamespace(t)
+	ns := netnstest.Enter(t)
 	v := likeFlannel(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
-	"os"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -13,28 +11,17 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/rtnetlink/netnstest"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
 // inNamespace runs a test in a network namespace of its own, which ends with the test.
 func inNamespace(t testing.TB) *nftables.Conn {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("making network namespaces takes root: run this test as root")
-	}
-	runtime.LockOSThread() // Never unlocked: the thread ends with the test's goroutine, and the namespace with it.
-	ns, err := netns.New()
-	if errors.Is(err, unix.EPERM) {
-		t.Skip("making network namespaces takes CAP_SYS_ADMIN: run this test with it")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ns.Close() })
+	netnstest.Enter(t)
 	c, err := nftables.New(nftables.AsLasting())
 	if err != nil {
 		t.Fatal(err)

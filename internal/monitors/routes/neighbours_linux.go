@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/rtnetlink"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -34,7 +35,7 @@ func (l *look) around() []snapshot.MachineEvidence {
 		if len(n.HardwareAddr) > 0 {
 			out = append(out, monitor.Value(key("mac"), n.HardwareAddr.String()))
 		}
-		out = append(out, monitor.Value(key("state"), stateOf(n.State)))
+		out = append(out, monitor.Value(key("state"), rtnetlink.NeighbourState(n.State)))
 	}
 	return out
 }
@@ -44,28 +45,4 @@ var pods = []string{"lo", "flannel", "cni0", "cbr0", "docker0", "kube-bridge", "
 
 func ofPods(name string) bool {
 	return slices.ContainsFunc(pods, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-}
-
-// stateOf is a state's name as ip neigh prints it (uapi/linux/neighbour.h).
-func stateOf(state int) string {
-	switch {
-	case state&unix.NUD_PERMANENT != 0:
-		return "permanent"
-	case state&unix.NUD_REACHABLE != 0:
-		return "reachable"
-	case state&unix.NUD_STALE != 0:
-		return "stale"
-	case state&unix.NUD_DELAY != 0:
-		return "delay"
-	case state&unix.NUD_PROBE != 0:
-		return "probe"
-	case state&unix.NUD_FAILED != 0:
-		return "failed"
-	case state&unix.NUD_INCOMPLETE != 0:
-		return "incomplete"
-	case state&unix.NUD_NOARP != 0:
-		return "noarp"
-	default:
-		return "none"
-	}
 }

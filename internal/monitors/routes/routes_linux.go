@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/rtnetlink"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -21,10 +22,6 @@ const (
 	// mostRoutes and mostNeighbours bound what is told: a machine with more has them from a routing daemon.
 	mostRoutes     = 200
 	mostNeighbours = 256
-	// answerTime bounds the wait for one answer of the kernel.
-	answerTime = 2 * time.Second
-	// attempts is how often a table is listed that changes while it is listed.
-	attempts = 3
 )
 
 // New makes the monitor of a host. It sees the network namespace that the process is in, which is to
@@ -65,14 +62,11 @@ type look struct {
 }
 
 func (w *watch) observe() ([]snapshot.MachineEvidence, error) {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	h, err := rtnetlink.Open()
 	if err != nil {
-		return nil, fmt.Errorf("opening a netlink socket: %w", err)
+		return nil, err
 	}
 	defer h.Close()
-	if err := h.SetSocketTimeout(answerTime); err != nil {
-		return nil, fmt.Errorf("bounding a netlink socket: %w", err)
-	}
 	l, err := read(h)
 	if l == nil {
 		return nil, err
@@ -89,7 +83,7 @@ func (w *watch) observe() ([]snapshot.MachineEvidence, error) {
 // read lists what the kernel has. Where routes cannot be listed nothing is told, so that nothing is
 // concluded from their absence.
 func read(h *netlink.Handle) (*look, error) {
-	links, err := whole(h.LinkList)
+	links, err := rtnetlink.Whole(h.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listing network interfaces: %w", err)
 	}
@@ -99,19 +93,19 @@ func read(h *netlink.Handle) (*look, error) {
 	}
 	var gaps []error
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		routes, err := whole(func() ([]netlink.Route, error) {
+		routes, err := rtnetlink.Whole(func() ([]netlink.Route, error) {
 			return h.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
 		})
 		if err != nil {
 			return nil, fmt.Errorf("listing routes: %w", err)
 		}
 		l.routes = append(l.routes, routes...)
-		neighbours, err := whole(func() ([]netlink.Neigh, error) { return h.NeighList(0, family) })
+		neighbours, err := rtnetlink.Whole(func() ([]netlink.Neigh, error) { return h.NeighList(0, family) })
 		if err != nil {
 			gaps = append(gaps, fmt.Errorf("listing neighbours: %w", err))
 		}
 		l.neighbours = append(l.neighbours, neighbours...)
-		rules, err := whole(func() ([]netlink.Rule, error) { return h.RuleList(family) })
+		rules, err := rtnetlink.Whole(func() ([]netlink.Rule, error) { return h.RuleList(family) })
 		if err != nil {
 			gaps = append(gaps, fmt.Errorf("listing the rules that choose a table: %w", err))
 		}
@@ -122,18 +116,6 @@ func read(h *netlink.Handle) (*look, error) {
 		}
 	}
 	return l, errors.Join(gaps...)
-}
-
-// whole lists a table until a listing was not interrupted by a change.
-func whole[T any](list func() ([]T, error)) ([]T, error) {
-	var out []T
-	var err error
-	for range attempts {
-		if out, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return out, err
-		}
-	}
-	return out, err
 }
 
 // hop is a way that a route takes.
@@ -215,7 +197,7 @@ func (w *watch) defaults(l *look) []snapshot.MachineEvidence {
 func (w *watch) nextHop(l *look, id string, h hop, key func(string) snapshot.EvidenceKey) []snapshot.MachineEvidence {
 	state, mac := "none", ""
 	if n := l.neighbour(h.gateway, h.link); n != nil {
-		state, mac = stateOf(n.State), n.HardwareAddr.String()
+		state, mac = rtnetlink.NeighbourState(n.State), n.HardwareAddr.String()
 	}
 	before, known := w.states[id]
 	now := before

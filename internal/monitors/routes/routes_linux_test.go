@@ -1,36 +1,18 @@
 package routes
 
 import (
-	"errors"
 	"net"
-	"os"
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/rtnetlink/netnstest"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
-
-// inNamespace runs a test in a network namespace of its own, which ends with the test.
-func inNamespace(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("making network namespaces takes root: run this test as root")
-	}
-	runtime.LockOSThread() // Never unlocked: the thread ends with the test's goroutine, and the namespace with it.
-	ns, err := netns.New()
-	if errors.Is(err, unix.EPERM) {
-		t.Skip("making network namespaces takes CAP_SYS_ADMIN: run this test with it")
-	}
-	must(t, err)
-	t.Cleanup(func() { _ = ns.Close() })
-}
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -47,7 +29,7 @@ func network(t *testing.T, text string) *net.IPNet {
 }
 
 func TestRoutesAndNextHopsAreTold(t *testing.T) {
-	inNamespace(t)
+	netnstest.Enter(t)
 	eth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "port"}
 	must(t, netlink.LinkAdd(eth))
 	must(t, netlink.LinkSetUp(eth))
@@ -103,7 +85,7 @@ func TestRoutesAndNextHopsAreTold(t *testing.T) {
 }
 
 func TestANamespaceWithoutRoutesHasNone(t *testing.T) {
-	inNamespace(t)
+	netnstest.Enter(t)
 	all, err := New(monitor.Host{Root: "/", Now: noon}).Observe(t.Context())
 	must(t, err)
 	for _, e := range all {
