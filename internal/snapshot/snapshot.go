@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -52,14 +51,11 @@ type Source struct {
 	Machine string `json:"machine,omitempty"`
 }
 
-// table holds the objects of one kind, sorted by namespace and name.
+// table holds what was read of one kind.
 type table struct {
-	coverage Coverage
-	objects  []Object
-	byName   map[types.NamespacedName]int
+	*rows
 
-	once  sync.Once
-	typed any // []T of the one Go type of the kind
+	coverage Coverage
 }
 
 // Now is the moment of the snapshot by the cluster's own clock (or the bundle's), never the
@@ -118,17 +114,7 @@ func List[T Object](s *Snapshot) []T {
 	if t == nil {
 		return nil
 	}
-	t.once.Do(func() {
-		typed := make([]T, 0, len(t.objects))
-		for _, o := range t.objects {
-			if v, ok := o.(T); ok {
-				typed = append(typed, v)
-			}
-		}
-		t.typed = typed
-	})
-	typed, _ := t.typed.([]T)
-	return typed
+	return typedRows[T](t.rows)
 }
 
 // Get returns an object by name; namespace is empty for cluster-scoped kinds. Whether absence
@@ -139,7 +125,7 @@ func Get[T Object](s *Snapshot, namespace, name string) (T, bool) {
 	if t == nil {
 		return zero, false
 	}
-	i, ok := t.byName[types.NamespacedName{Namespace: namespace, Name: name}]
+	i, ok := t.place(types.NamespacedName{Namespace: namespace, Name: name})
 	if !ok {
 		return zero, false
 	}
@@ -201,7 +187,7 @@ func (b *Builder) AddAnswer(q Question, a Answer) { b.state.answers[q] = a }
 func (b *Builder) tableOf(k Kind) *table {
 	t, ok := b.state.tables[k]
 	if !ok {
-		t = &table{byName: map[types.NamespacedName]int{}}
+		t = &table{rows: &rows{byName: map[types.NamespacedName]int{}}}
 		b.state.tables[k] = t
 	}
 	return t
@@ -214,15 +200,6 @@ func (b *Builder) Build() *Snapshot {
 	}
 	b.state.custom.seal()
 	return &Snapshot{state: &b.state}
-}
-
-func (t *table) seal() {
-	slices.SortStableFunc(t.objects, func(a, b Object) int {
-		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
-	})
-	for i, o := range t.objects {
-		t.byName[types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}] = i
-	}
 }
 
 // With returns a snapshot that also holds the given answers. The rest is shared.
