@@ -34,6 +34,7 @@ func Clean(o snapshot.Object) {
 	switch o := o.(type) {
 	case *corev1.Pod:
 		cleanPodSpec(&o.Spec)
+		cleanRun(o.Labels)
 	case *corev1.ReplicationController:
 		if o.Spec.Template != nil {
 			cleanTemplate(o.Spec.Template)
@@ -56,6 +57,8 @@ func Clean(o snapshot.Object) {
 	case *batchv1.CronJob:
 		cleanAnnotations(o.Spec.JobTemplate.Annotations)
 		cleanTemplate(&o.Spec.JobTemplate.Spec.Template)
+	default:
+		cleanCheck(o)
 	}
 }
 

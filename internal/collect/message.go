@@ -98,6 +98,8 @@ func cleanControlPlaneMessages(o snapshot.Object) {
 		redactEach(o.Status.Conditions, func(c *flowcontrolv1.PriorityLevelConfigurationCondition) *string { return &c.Message })
 	case *admissionregistrationv1.ValidatingAdmissionPolicy:
 		cleanConditions(o.Status.Conditions)
+	default:
+		cleanCheckMessages(o)
 	}
 }
 

@@ -27,6 +27,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+
+	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
 // Scheme knows every type that a snapshot can hold. It is complete when the program starts and is
@@ -40,6 +44,7 @@ func newScheme() *runtime.Scheme {
 		certificatesv1.AddToScheme, coordinationv1.AddToScheme, corev1.AddToScheme, discoveryv1.AddToScheme,
 		flowcontrolv1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme, rbacv1.AddToScheme,
 		schedulingv1.AddToScheme, storagev1.AddToScheme,
+		khv1.AddToScheme, khv2.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		utilruntime.Must(add(s))
 	}
@@ -116,9 +121,31 @@ func kindOfType(t reflect.Type) Kind {
 	return k
 }
 
+// plurals are the resources whose names do not follow from their kinds' (Kuberhealthy's definitions).
+var plurals = map[schema.GroupKind]string{
+	{Group: khv1.GroupVersion.Group, Kind: "KuberhealthyCheck"}: "khchecks",
+	{Group: khv1.GroupVersion.Group, Kind: "KuberhealthyJob"}:   "khjobs",
+	{Group: khv1.GroupVersion.Group, Kind: "KuberhealthyState"}: "khstates",
+}
+
 func kindFor(gvk schema.GroupVersionKind) Kind {
-	plural, _ := meta.UnsafeGuessKindToResource(gvk)
-	return Kind{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Resource: plural.Resource}
+	k := Kind{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Resource: plurals[gvk.GroupKind()]}
+	if k.Resource == "" {
+		plural, _ := meta.UnsafeGuessKindToResource(gvk)
+		k.Resource = plural.Resource
+	}
+	return k
+}
+
+// Defined tells whether a CustomResourceDefinition defines the kind, so that most clusters lack it. An API
+// server has no protobuf of such kinds.
+func (k Kind) Defined() bool {
+	switch k.Group {
+	case khv1.GroupVersion.Group, khv2.GroupVersion.Group, v1alpha1.GroupVersion.Group:
+		return true
+	default:
+		return false
+	}
 }
 
 // GroupVersionKind in apimachinery's form.
@@ -148,6 +175,7 @@ var clusterScoped = map[string]bool{
 	"PriorityLevelConfiguration": true, "ValidatingWebhookConfiguration": true, "MutatingWebhookConfiguration": true,
 	"ValidatingAdmissionPolicy": true, "ValidatingAdmissionPolicyBinding": true,
 	"MutatingAdmissionPolicy": true, "MutatingAdmissionPolicyBinding": true, "CustomResourceDefinition": true, "APIService": true,
+	"Incident": true,
 }
 
 // Namespaced tells whether objects of the kind live in namespaces.

@@ -56,6 +56,8 @@ func Trim(o Object) {
 		}
 	case *batchv1.CronJob:
 		o.Spec.JobTemplate.Annotations = trimAnnotations(o.Spec.JobTemplate.Annotations)
+	default:
+		trimCheck(o)
 	}
 }
 

@@ -98,6 +98,7 @@ func Collect(ctx context.Context, cfg *rest.Config, kinds []snapshot.Kind, o Opt
 	)
 	if listable(api.Failure) {
 		readings = c.readAll(ctx, kinds)
+		readings = append(readings, c.readDefined(ctx, kinds, readings)...)
 		if c.options.CustomResources {
 			custom = c.readCustom(ctx, readings)
 		}
@@ -160,11 +161,11 @@ func (c *Client) judge(ctx context.Context, api *snapshot.API, readings []readin
 	}
 }
 
-// readAll reads kinds, a few at once. Pods come first: they are the most, and the rest fits in
-// beside them.
+// readAll reads the kinds that every cluster has, a few at once. Pods come first: they are the most, and
+// the rest fits in beside them.
 func (c *Client) readAll(ctx context.Context, kinds []snapshot.Kind) []reading {
 	pods := snapshot.KindOf[*corev1.Pod]()
-	kinds = slices.Clone(kinds)
+	kinds = slices.DeleteFunc(slices.Clone(kinds), snapshot.Kind.Defined)
 	slices.SortFunc(kinds, func(a, b snapshot.Kind) int {
 		switch {
 		case a == b:
@@ -177,6 +178,11 @@ func (c *Client) readAll(ctx context.Context, kinds []snapshot.Kind) []reading {
 			return snapshot.CompareKinds(a, b)
 		}
 	})
+	return c.readEach(ctx, kinds)
+}
+
+// readEach reads kinds in their order, a few at once.
+func (c *Client) readEach(ctx context.Context, kinds []snapshot.Kind) []reading {
 	readings := make([]reading, len(kinds))
 	slots := make(chan struct{}, c.options.Parallel)
 	var wg sync.WaitGroup

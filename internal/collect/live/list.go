@@ -136,6 +136,9 @@ func (l *listing) page(ctx context.Context) error {
 	} else {
 		list = k.NewList()
 	}
+	if k.Defined() {
+		req.SetHeader("Accept", runtime.ContentTypeJSON)
+	}
 	if err := req.Do(ctx).Into(list); err != nil {
 		return err
 	}
