@@ -1,0 +1,144 @@
+package kuberhealthy
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// durationBuckets of runs, in seconds (main: internal/metrics/exporter.go, histogramBuckets).
+var durationBuckets = []float64{1, 5, 10, 30, 60, 120, 300}
+
+// Reaped is why a checker pod was deleted, in Kuberhealthy 3's words.
+type Reaped string
+
+// Why pods are deleted.
+const (
+	// ReapedTimeout: it still ran after its run was over.
+	ReapedTimeout Reaped = "timeout"
+	// ReapedCompleted: more pods that ended well were there than are kept.
+	ReapedCompleted Reaped = "completed"
+	// ReapedFailed: more pods that failed were there than are kept, or it was kept long enough.
+	ReapedFailed Reaped = "failed"
+	// ReapedExpired: it was older than any pod is kept.
+	ReapedExpired Reaped = "expired"
+)
+
+// RunMetrics counts what a replica does with runs, while it does it. It is the only thing in this
+// package with a memory: what has been counted is in no object. Register it where metrics are gathered.
+// It may be used by many at once.
+type RunMetrics struct {
+	histogram  prometheus.Histogram
+	durations  *prometheus.HistogramVec
+	ended      *prometheus.CounterVec
+	lag        *prometheus.HistogramVec
+	skipped    *prometheus.CounterVec
+	reaped     *prometheus.CounterVec
+	due        prometheus.Gauge
+	planned    prometheus.Gauge
+	sweep      prometheus.Gauge
+	collectors []prometheus.Collector
+}
+
+// NewRunMetrics makes a RunMetrics that has counted nothing yet.
+func NewRunMetrics() *RunMetrics {
+	m := &RunMetrics{
+		histogram: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "kuberhealthy_check_run_duration_seconds", Buckets: durationBuckets,
+			Help: "Bucketed distribution of check run durations",
+		}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "maek_check_run_duration_seconds", Buckets: durationBuckets,
+			Help: "How long runs took that ended on this replica, from their start to their report, by API.",
+		}, []string{"api"}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "maek_check_runs_total",
+			Help: "How many runs ended on this replica, by API, result (OK, Failed) and, of those that failed, the reason.",
+		}, []string{"api", "result", "reason"}),
+		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "maek_check_start_lag_seconds", Buckets: []float64{.01, .05, .1, .5, 1, 5, 15, 60, 300},
+			Help: "How long after they were due runs were begun on this replica, by API.",
+		}, []string{"api"}),
+		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "maek_check_runs_skipped_total",
+			Help: "How many runs were due on this replica and not begun, by API and reason.",
+		}, []string{"api", "reason"}),
+		reaped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kuberhealthy_reaper_deleted_pods_total",
+			Help: "Shows the total pods deleted by the reaper",
+		}, []string{"reason"}),
+		due: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "kuberhealthy_scheduler_due_checks",
+			Help: "Shows the number of checks that were due in the last scheduling loop",
+		}),
+		planned: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "kuberhealthy_scheduler_loop_duration_seconds",
+			Help: "Shows the duration of the last scheduling loop",
+		}),
+		sweep: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "kuberhealthy_reaper_last_sweep_duration_seconds",
+			Help: "Shows the duration of the last reaper sweep",
+		}),
+	}
+	m.collectors = []prometheus.Collector{m.histogram, m.durations, m.ended, m.lag, m.skipped, m.reaped, m.due, m.planned, m.sweep}
+	return m
+}
+
+// Began counts a run that was begun so long after it was due.
+func (m *RunMetrics) Began(api API, lag time.Duration) {
+	m.lag.WithLabelValues(short(api)).Observe(lag.Seconds())
+}
+
+// Ended counts a run that was reported or given up after so long. Reason is one word of a closed set that
+// says why it failed, such as Timeout or ImagePull; it is empty for a run that ended well.
+func (m *RunMetrics) Ended(api API, reason string, took time.Duration) {
+	result := "OK"
+	if reason != "" {
+		result = "Failed"
+	}
+	m.ended.WithLabelValues(short(api), result, reason).Inc()
+	m.durations.WithLabelValues(short(api)).Observe(took.Seconds())
+	if api == V3 {
+		m.histogram.Observe(took.Seconds())
+	}
+}
+
+// Skipped counts a run that was due and not begun. Reason is one word of a closed set.
+func (m *RunMetrics) Skipped(api API, reason string) {
+	m.skipped.WithLabelValues(short(api), reason).Inc()
+}
+
+// Reaped counts a deleted checker pod.
+func (m *RunMetrics) Reaped(reason Reaped) { m.reaped.WithLabelValues(string(reason)).Inc() }
+
+// Planned tells how many checks of this replica are due and not begun, and how long the last round of
+// working that out, or of one check's next step where there are no rounds, took.
+func (m *RunMetrics) Planned(due int, took time.Duration) {
+	m.due.Set(float64(due))
+	m.planned.Set(took.Seconds())
+}
+
+// Swept tells how long the last deletion of old pods took.
+func (m *RunMetrics) Swept(took time.Duration) { m.sweep.Set(took.Seconds()) }
+
+// Describe lists the metrics.
+func (m *RunMetrics) Describe(out chan<- *prometheus.Desc) {
+	for _, c := range m.collectors {
+		c.Describe(out)
+	}
+}
+
+// Collect gives the values.
+func (m *RunMetrics) Collect(out chan<- prometheus.Metric) {
+	for _, c := range m.collectors {
+		c.Collect(out)
+	}
+}
+
+// short is an API as a label of ours says it.
+func short(api API) string {
+	if api == V2 {
+		return "v2"
+	}
+	return "v3"
+}
