@@ -40,8 +40,13 @@ lab: bin/lab bin/kubectl-maek ## Make a real cluster on this machine (as root)
 
 .PHONY: lab-agents
 lab-agents: images ## Install agents on that cluster, or bring them up to date
-	eval "$$(bin/lab env)" && bin/kubectl-maek install --agent --image ghcr.io/maek-dev/maek-agent:$(VERSION) | kubectl apply -f - && \
+	eval "$$(bin/lab env)" && bin/kubectl-maek install --agent --operator=false --image ghcr.io/maek-dev/maek-agent:$(VERSION) | kubectl apply -f - && \
 		kubectl -n maek-system rollout restart daemonset/maek-agent && kubectl -n maek-system rollout status daemonset/maek-agent --timeout=180s
+
+.PHONY: lab-maek
+lab-maek: images ## Install everything on that cluster, or bring it up to date
+	eval "$$(bin/lab env)" && bin/kubectl-maek install --apply --force-conflicts --agent --image ghcr.io/maek-dev/maek-agent:$(VERSION) \
+		--operator-image ghcr.io/maek-dev/maek-operator:$(VERSION) --checker-image ghcr.io/maek-dev/maek-checker:$(VERSION)
 
 .PHONY: lab-down
 lab-down: bin/lab ## Take that cluster away

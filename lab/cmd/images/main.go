@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/maek-dev/maek/lab/internal/image"
 )
@@ -41,5 +42,17 @@ func run(bin, out, version string, programs []string) error {
 		}
 		fmt.Printf("%s\t%s\n", archive, spec.Reference)
 	}
+	if !slices.Contains(programs, image.Checker) {
+		return nil
+	}
+	checks, err := image.UpstreamChecks(bin, version)
+	if err != nil {
+		return err
+	}
+	archive := filepath.Join(out, "kuberhealthy-checks.tar")
+	if err := image.SaveTogether(archive, checks); err != nil {
+		return err
+	}
+	fmt.Printf("%s\t%d images of %s under the names of Kuberhealthy's\n", archive, len(checks), image.Checker)
 	return nil
 }

@@ -56,16 +56,15 @@ type Spec struct {
 // Build makes the image. All programs must be static and of one architecture,
 // which becomes the image's.
 func Build(spec Spec) (v1.Image, error) {
-	if _, err := name.NewTag(spec.Reference, name.StrictValidation); err != nil {
-		return nil, fmt.Errorf("reading image name: %w", err)
-	}
-	arch, err := architecture(spec.Programs)
+	layer, err := layerOf(spec)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkEntrypoint(spec); err != nil {
-		return nil, err
-	}
+	return configure(spec, layer)
+}
+
+// layerOf makes the one layer of an image, which depends on its programs alone.
+func layerOf(spec Spec) (v1.Layer, error) {
 	layer, err := tarball.LayerFromOpener(
 		func() (io.ReadCloser, error) { return layerContent(spec.Programs), nil },
 		// A program is read once to be unpacked on every machine: being quick
@@ -76,6 +75,21 @@ func Build(spec Spec) (v1.Image, error) {
 	)
 	if err != nil {
 		return nil, fmt.Errorf("writing the layer of %s: %w", spec.Reference, err)
+	}
+	return layer, nil
+}
+
+// configure makes an image of a layer.
+func configure(spec Spec, layer v1.Layer) (v1.Image, error) {
+	if _, err := name.NewTag(spec.Reference, name.StrictValidation); err != nil {
+		return nil, fmt.Errorf("reading image name: %w", err)
+	}
+	arch, err := architecture(spec.Programs)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkEntrypoint(spec); err != nil {
+		return nil, err
 	}
 	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	img, err := mutate.AppendLayers(base, layer)
@@ -129,21 +143,56 @@ func Save(archive string, spec Spec) error {
 	if err != nil {
 		return fmt.Errorf("reading image name: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(archive), 0o750); err != nil {
-		return fmt.Errorf("saving %s: %w", spec.Reference, err)
-	}
-	file, err := os.CreateTemp(filepath.Dir(archive), ".image-")
-	if err != nil {
-		return fmt.Errorf("saving %s: %w", spec.Reference, err)
-	}
-	defer func() { _ = os.Remove(file.Name()) }() // it is gone when all went well
-	if err := errors.Join(tarball.Write(tag, img, file), file.Chmod(0o644), file.Close()); err != nil {
-		return fmt.Errorf("saving %s: %w", spec.Reference, err)
-	}
-	if err := os.Rename(file.Name(), archive); err != nil {
+	if err := save(archive, map[name.Reference]v1.Image{tag: img}); err != nil {
 		return fmt.Errorf("saving %s: %w", spec.Reference, err)
 	}
 	return nil
+}
+
+// SaveTogether builds images of the same programs and writes them to one archive,
+// which holds the programs once.
+func SaveTogether(archive string, specs []Spec) error {
+	images := map[name.Reference]v1.Image{}
+	var layer v1.Layer
+	for _, spec := range specs {
+		if !slices.Equal(spec.Programs, specs[0].Programs) {
+			return fmt.Errorf("saving %s: it is not made of the same programs as %s", spec.Reference, specs[0].Reference)
+		}
+		if layer == nil {
+			var err error
+			if layer, err = layerOf(spec); err != nil {
+				return err
+			}
+		}
+		img, err := configure(spec, layer)
+		if err != nil {
+			return err
+		}
+		tag, err := name.NewTag(spec.Reference)
+		if err != nil {
+			return fmt.Errorf("reading image name: %w", err)
+		}
+		images[tag] = img
+	}
+	if err := save(archive, images); err != nil {
+		return fmt.Errorf("saving %s: %w", archive, err)
+	}
+	return nil
+}
+
+func save(archive string, images map[name.Reference]v1.Image) error {
+	if err := os.MkdirAll(filepath.Dir(archive), 0o750); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(archive), ".image-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // it is gone when all went well
+	if err := errors.Join(tarball.MultiRefWrite(images, file), file.Chmod(0o644), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), archive)
 }
 
 // layerContent streams the file system of an image as a tar archive.

@@ -317,3 +317,46 @@ func TestMaeksImagesAreMadeOfTheProgramsThatWereBuilt(t *testing.T) {
 		t.Errorf("err = %v, want one that says how to build it", err)
 	}
 }
+
+func TestKuberhealthysNamesShareTheCheckersOneLayer(t *testing.T) {
+	file := program(t, "amd64", Checker)
+	specs, err := UpstreamChecks(filepath.Dir(file), "v0.1.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := filepath.Join(t.TempDir(), "checks.tar")
+	if err := SaveTogether(archive, specs); err != nil {
+		t.Fatal(err)
+	}
+	layers := map[string]bool{}
+	for _, spec := range specs {
+		tag, err := name.NewTag(spec.Reference)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := tarball.ImageFromPath(archive, &tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := img.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		repository := strings.TrimPrefix(tag.Context().RepositoryStr(), "kuberhealthy/")
+		if diff := cmp.Diff([]string{"/usr/local/bin/maek-checker", "run", repository}, config.Config.Entrypoint); diff != "" {
+			t.Errorf("%s: entrypoint, -want +got:\n%s", spec.Reference, diff)
+		}
+		for _, layer := range config.RootFS.DiffIDs {
+			layers[layer.String()] = true
+		}
+	}
+	if len(layers) != 1 {
+		t.Errorf("%d layers, want 1", len(layers))
+	}
+
+	other := specs[0]
+	other.Programs = []string{program(t, "amd64", "other")}
+	if err := SaveTogether(archive, []Spec{specs[0], other}); err == nil {
+		t.Error("images of different programs were saved together")
+	}
+}
