@@ -86,7 +86,7 @@ func NewRunMetrics() *RunMetrics {
 
 // Began counts a run that was begun so long after it was due.
 func (m *RunMetrics) Began(api API, lag time.Duration) {
-	m.lag.WithLabelValues(short(api)).Observe(lag.Seconds())
+	m.lag.WithLabelValues(apiLabel(api)).Observe(lag.Seconds())
 }
 
 // Ended counts a run that was reported or given up after so long. Reason is one word of a closed set that
@@ -96,8 +96,8 @@ func (m *RunMetrics) Ended(api API, reason string, took time.Duration) {
 	if reason != "" {
 		result = "Failed"
 	}
-	m.ended.WithLabelValues(short(api), result, reason).Inc()
-	m.durations.WithLabelValues(short(api)).Observe(took.Seconds())
+	m.ended.WithLabelValues(apiLabel(api), result, reason).Inc()
+	m.durations.WithLabelValues(apiLabel(api)).Observe(took.Seconds())
 	if api == V3 {
 		m.histogram.Observe(took.Seconds())
 	}
@@ -105,7 +105,7 @@ func (m *RunMetrics) Ended(api API, reason string, took time.Duration) {
 
 // Skipped counts a run that was due and not begun. Reason is one word of a closed set.
 func (m *RunMetrics) Skipped(api API, reason string) {
-	m.skipped.WithLabelValues(short(api), reason).Inc()
+	m.skipped.WithLabelValues(apiLabel(api), reason).Inc()
 }
 
 // Reaped counts a deleted checker pod.
@@ -135,8 +135,8 @@ func (m *RunMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// short is an API as a label of ours says it.
-func short(api API) string {
+// apiLabel is an API as a label of ours says it.
+func apiLabel(api API) string {
 	if api == V2 {
 		return "v2"
 	}

@@ -1,14 +1,29 @@
 package kuberhealthy
 
-import "time"
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/maek-dev/maek/internal/secret"
+)
 
 // Status is what status documents and metrics tell of, at one moment.
+//
+// Details are told by API: version 2's document has checks and jobs of its objects, version 3's has
+// HealthChecks. Whether all is well, and what is not, is told of both in each: somebody who looks at one
+// address only must not be told that all is well by half of the checks. What belongs to the other
+// version's document is named with its kind, so that nobody looks for it in the details.
 type Status struct {
 	// Entries of all checks and jobs of both APIs, in any order.
 	Entries []Entry
 	// Standing of the replica that answers.
 	Standing Standing
-	// Metadata that the configuration adds to documents (stateMetadata).
+	// Metadata that the configuration adds to version 2's document (stateMetadata).
 	Metadata map[string]string
 	// Now is the time that verdicts are judged by.
 	Now time.Time
@@ -26,4 +41,116 @@ type Standing struct {
 	Able bool
 	// Notes say what keeps checks from being run, a sentence each: another operator runs them, say.
 	Notes []string
+}
+
+// metadataNotes is the key of a document's metadata under which the notes are. Kuberhealthy has no words
+// for them, and they do not make a check fail.
+const metadataNotes = "maek.dev/notes"
+
+// For returns the status of the checks in some namespaces; of all where none is named.
+func (s Status) For(namespaces []string) Status {
+	if len(namespaces) > 0 {
+		s.Entries = slices.DeleteFunc(slices.Clone(s.Entries), func(e Entry) bool {
+			return !slices.Contains(namespaces, e.Check.Namespace)
+		})
+	}
+	return s
+}
+
+// sorted are the entries by namespace and name.
+func (s Status) sorted() []Entry {
+	entries := slices.Clone(s.Entries)
+	slices.SortFunc(entries, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(a.Check.Namespace, b.Check.Namespace), cmp.Compare(a.Check.Name, b.Check.Name),
+			cmp.Compare(a.Check.API, b.Check.API), cmp.Compare(a.Check.Kind, b.Check.Kind))
+	})
+	return entries
+}
+
+// told is what a page says of a check.
+type told struct {
+	// hidden tells that its version leaves it out: version 2 does what has never run.
+	hidden bool
+	ok     bool
+	// errors of the newest run, and that it is too old.
+	errors []string
+	// failing are the errors that make the cluster's state not OK: there is one if and only if the check
+	// is not OK. Those that are not the checker's own words name the check.
+	failing []string
+}
+
+// tell judges an entry as its version does.
+func (s Status) tell(e Entry) told {
+	if !e.State.Ended {
+		if e.Check.API == V2 {
+			return told{hidden: true, ok: true, errors: []string{}}
+		}
+		return told{errors: []string{}, failing: []string{e.Check.String() + ": no run has ended yet"}}
+	}
+	t := told{ok: e.State.OK, errors: make([]string, 0, len(e.State.Errors)+1)}
+	for _, text := range e.State.Errors {
+		text = e.shown(text)
+		t.errors = append(t.errors, text)
+		if strings.TrimSpace(text) != "" {
+			t.failing = append(t.failing, text)
+			t.ok = false
+		}
+	}
+	if _, stale := e.Stale(s.Now); stale {
+		old := "no result since " + e.State.EndedAt.UTC().Format(time.RFC3339)
+		t.ok = false
+		t.errors = append(t.errors, old)
+		t.failing = append(t.failing, e.Check.String()+": "+old)
+	}
+	if !t.ok && len(t.failing) == 0 {
+		t.failing = []string{e.Check.String() + ": failed without an error"}
+	}
+	return t
+}
+
+// shown is a checker's text without credentials, its run's token among them. In version 2 that is worth
+// something until the next run begins: a run may report again.
+func (e Entry) shown(text string) string {
+	if e.State.Run.ID != "" {
+		text = strings.ReplaceAll(text, e.State.Run.ID, secret.Blot)
+	}
+	return secret.Redact(text)
+}
+
+// overall is what a document of one API says of all checks: whether they are OK, and the errors, those of
+// its own API first.
+func (s Status) overall(own API, entries []Entry) (ok bool, failing []string) {
+	failing = []string{}
+	var others []string
+	for _, e := range entries {
+		errors := s.tell(e).failing
+		if e.Check.API == own {
+			failing = append(failing, errors...)
+			continue
+		}
+		for _, text := range errors {
+			others = append(others, fmt.Sprintf("%s %s: %s", e.Check.Kind, e.Check, strings.TrimPrefix(text, e.Check.String()+": ")))
+		}
+	}
+	failing = append(failing, others...)
+	return len(failing) == 0, failing
+}
+
+// metadata adds the notes to what the configuration gives.
+func (s Status) metadata(configured map[string]string) map[string]string {
+	metadata := map[string]string{}
+	maps.Copy(metadata, configured)
+	if len(s.Standing.Notes) > 0 {
+		metadata[metadataNotes] = strings.Join(s.Standing.Notes, "; ")
+	}
+	return metadata
+}
+
+// document is JSON as both versions print it.
+func document(content any) ([]byte, error) {
+	text, err := json.MarshalIndent(content, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("printing the status: %w", err)
+	}
+	return text, nil
 }
