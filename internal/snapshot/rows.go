@@ -73,6 +73,11 @@ func compareNames(a, b types.NamespacedName) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
+// search finds where in sorted objects one of a name is, or would be.
+func search(sorted []Object, name types.NamespacedName) (int, bool) {
+	return slices.BinarySearchFunc(sorted, name, func(o Object, name types.NamespacedName) int { return compareNames(nameOf(o), name) })
+}
+
 // Table is an immutable set of objects of one kind, for whoever keeps them from one snapshot to the next:
 // what changed makes a new Table, and the rest is shared. The objects must be trimmed, and never be
 // written to. The zero Table is empty.
@@ -96,6 +101,16 @@ func (t Table) All() []Object {
 	return t.rows.objects
 }
 
+// Get returns the object of a name.
+func (t Table) Get(name types.NamespacedName) (Object, bool) {
+	all := t.All()
+	i, found := search(all, name)
+	if !found {
+		return nil, false
+	}
+	return all[i], true
+}
+
 // With returns a table in which the objects of the given names are as given, or gone where nil is given.
 // It costs one pass over the table, and no more than the changes where every name is there already.
 func (t Table) With(changes map[types.NamespacedName]Object) Table {
@@ -111,7 +126,7 @@ func (t Table) With(changes map[types.NamespacedName]Object) Table {
 	next := make([]Object, 0, len(old)+len(changes))
 	same := t.rows != nil
 	for _, name := range names {
-		n, found := slices.BinarySearchFunc(old, name, func(o Object, name types.NamespacedName) int { return compareNames(nameOf(o), name) })
+		n, found := search(old, name)
 		next = append(next, old[:n]...)
 		old = old[n:]
 		if found {

@@ -69,7 +69,7 @@ func newClient(cfg *rest.Config, o Options) (*Client, error) {
 	// sick cluster look slower than it is.
 	c.config.QPS = -1
 	c.config.Timeout = 0
-	c.config.UserAgent = fmt.Sprintf("kubectl-maek/%s (%s/%s)", o.Version, runtime.GOOS, runtime.GOARCH)
+	c.config.UserAgent = fmt.Sprintf("%s/%s (%s/%s)", o.Program, o.Version, runtime.GOOS, runtime.GOARCH)
 	c.config.WarningHandlerWithContext = rest.NoWarnings{}
 	c.config.WarningHandler = nil
 	c.config.AcceptContentTypes = accept
@@ -82,10 +82,10 @@ func newClient(cfg *rest.Config, o Options) (*Client, error) {
 		return nil, fmt.Errorf("reading the server's address: %w", err)
 	}
 	if c.http, err = rest.HTTPClientFor(c.config); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("preparing to read the cluster: %w", err)
 	}
 	if c.rest, err = rest.UnversionedRESTClientForConfigAndClient(c.config, c.http); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("preparing to read the cluster: %w", err)
 	}
 	return c, nil
 }

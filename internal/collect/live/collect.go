@@ -3,7 +3,6 @@ package live
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -47,6 +46,8 @@ type Options struct {
 	// CustomResources reads, beside the given kinds, the objects of all kinds that the
 	// CustomResourceDefinitions among them define.
 	CustomResources bool
+	// Program is the name of this program, for the User-Agent; empty means kubectl-maek.
+	Program string
 	// Version of this program, for the User-Agent.
 	Version string
 	// Now is this machine's clock. It is needed.
@@ -69,6 +70,9 @@ func (o Options) withDefaults() Options {
 	if o.Parallel == 0 {
 		o.Parallel = DefaultParallel
 	}
+	if o.Program == "" {
+		o.Program = "kubectl-maek"
+	}
 	if o.Progress == nil {
 		o.Progress = func(snapshot.Kind, int) {}
 	}
@@ -84,7 +88,7 @@ func Collect(ctx context.Context, cfg *rest.Config, kinds []snapshot.Kind, o Opt
 	}
 	c, err := newClient(cfg, o.withDefaults())
 	if err != nil {
-		return nil, nil, fmt.Errorf("preparing to read the cluster: %w", err)
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(quiet(ctx), c.options.Timeout)
 	defer cancel()

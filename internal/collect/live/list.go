@@ -130,7 +130,7 @@ func (l *listing) page(ctx context.Context) error {
 		req.Param("resourceVersion", "0")
 	}
 	var list runtime.Object
-	if metadataOnly(k) {
+	if MetadataOnly(k) {
 		list = &metav1.PartialObjectMetadataList{}
 		req.SetHeader("Accept", acceptMetadata)
 	} else {
@@ -158,7 +158,7 @@ func (l *listing) page(ctx context.Context) error {
 func (l *listing) take(list runtime.Object) error {
 	return meta.EachListItem(list, func(item runtime.Object) error {
 		if m, ok := item.(*metav1.PartialObjectMetadata); ok {
-			item = fromMetadata(l.reading.kind, m)
+			item = FromMetadata(l.reading.kind, m)
 		}
 		o, ok := item.(snapshot.Object)
 		if !ok {

@@ -13,14 +13,14 @@ import (
 const acceptMetadata = runtime.ContentTypeProtobuf + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1," +
 	runtime.ContentTypeJSON + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
-// metadataOnly tells for which kinds the contents never leave the API server: rules ask whether
+// MetadataOnly tells for which kinds the contents never leave the API server: rules ask whether
 // such an object exists and who wrote it, and its values are none of our business.
-func metadataOnly(k snapshot.Kind) bool {
+func MetadataOnly(k snapshot.Kind) bool {
 	return k == snapshot.KindOf[*corev1.ConfigMap]() || k == snapshot.KindOf[*corev1.Secret]()
 }
 
-// fromMetadata makes an object of a metadata-only kind that has nothing else.
-func fromMetadata(k snapshot.Kind, m *metav1.PartialObjectMetadata) runtime.Object {
+// FromMetadata makes an object of a metadata-only kind that has nothing else.
+func FromMetadata(k snapshot.Kind, m *metav1.PartialObjectMetadata) snapshot.Object {
 	if k == snapshot.KindOf[*corev1.Secret]() {
 		return &corev1.Secret{ObjectMeta: m.ObjectMeta}
 	}
