@@ -94,3 +94,9 @@ func transient(err error) bool {
 	return apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err) ||
 		apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err)
 }
+
+// Stopped tells that waiting ended because the run was stopped, and not because its time was over.
+func Stopped(err error) bool { return errors.Is(err, context.Canceled) }
+
+// Denied tells that something that is needed may not be read.
+func Denied(err error) bool { return apierrors.IsForbidden(err) }
