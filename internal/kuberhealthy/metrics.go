@@ -50,71 +50,68 @@ var furtherLabels = []struct{ metric, object string }{
 // is; kuberhealthy_running, which version 2's alert asks of each replica, is 0 on one that cannot do
 // its share.
 func (s Status) Metrics(labels MetricLabels) []*dto.MetricFamily {
-	entries := s.sorted()
-	ok, _ := s.overall(V2, entries)
-	m := newFamilies(len(entries))
-	m.running.gauge(truth(s.Standing.Able), pair("current_master", s.Standing.Master))
-	m.clusterState.gauge(truth(ok))
-	m.leader.gauge(truth(s.Standing.Leading))
-	for _, e := range entries {
-		t := s.tell(e)
+	all := s.tell()
+	ok, _ := overall(V2, all)
+	m := newFamilies(len(all))
+	m.running.gauge(metricTruth(s.Standing.Able), metricPair("current_master", s.Standing.Master))
+	m.clusterState.gauge(metricTruth(ok))
+	m.leader.gauge(metricTruth(s.Standing.Leading))
+	for _, t := range all {
 		switch {
 		case t.hidden:
-		case e.Check.API == V3:
-			m.addV3(e, t, labels, s.Now)
-		case e.Check.Once:
-			m.addV2(m.job, m.jobDuration, e, t, labels)
+		case t.Check.API == V3:
+			m.addV3(t, labels, s.Now)
+		case t.Check.Once:
+			m.addV2(m.job, m.jobDuration, t, labels)
 		default:
-			m.addV2(m.check, m.checkDuration, e, t, labels)
+			m.addV2(m.check, m.checkDuration, t, labels)
 		}
-		m.addOurs(s, e, t)
+		m.addOurs(t, s.Now)
 	}
 	return m.filled()
 }
 
 // addV2 adds what version 2 tells of a check or a job (master: pkg/metrics/exporter.go).
-func (m *families) addV2(state, duration *family, e Entry, t told, labels MetricLabels) {
-	base := []*dto.LabelPair{pair("check", e.Check.String()), pair("namespace", e.Check.Namespace)}
-	state.gauge(truth(t.ok), labels.withState(base, t)...)
-	duration.gauge(e.State.Duration.Seconds(), base...)
+func (m *families) addV2(state, duration *family, t told, labels MetricLabels) {
+	base := []*dto.LabelPair{metricPair("check", t.Check.String()), metricPair("namespace", t.Check.Namespace)}
+	state.gauge(metricTruth(t.ok), labels.withState(base, t)...)
+	duration.gauge(t.State.Duration.Seconds(), base...)
 }
 
 // addV3 adds what version 3 tells of a check (main: internal/metrics/exporter.go).
-func (m *families) addV3(e Entry, t told, labels MetricLabels, now time.Time) {
-	base := labels.further(e.Check.Labels)
-	base = append(base, pair("check", e.Check.Name), pair("namespace", e.Check.Namespace))
-	m.check.gauge(truth(t.ok), labels.withState(base, t)...)
-	m.checkDuration.gauge(e.State.Duration.Seconds(), base...)
-	m.consecutiveFailures.gauge(float64(e.State.ConsecutiveFailures), base...)
-	m.successes.counter(float64(e.State.Successes), base...)
-	m.failures.counter(float64(e.State.Failures), base...)
+func (m *families) addV3(t told, labels MetricLabels, now time.Time) {
+	base := labels.further(t.Check.Labels)
+	base = append(base, metricPair("check", t.Check.Name), metricPair("namespace", t.Check.Namespace))
+	m.check.gauge(metricTruth(t.ok), labels.withState(base, t)...)
+	m.checkDuration.gauge(t.State.Duration.Seconds(), base...)
+	m.consecutiveFailures.gauge(float64(t.State.ConsecutiveFailures), base...)
+	m.successes.counter(float64(t.State.Successes), base...)
+	m.failures.counter(float64(t.State.Failures), base...)
 	// Version 3 knows no other word for never.
 	since := -1.0
-	if !e.State.LastOK.IsZero() {
-		since = max(0, now.Sub(e.State.LastOK).Seconds())
+	if !t.State.LastOK.IsZero() {
+		since = max(0, now.Sub(t.State.LastOK).Seconds())
 	}
 	m.sinceSuccess.gauge(since, base...)
 }
 
 // addOurs adds what neither version has a word for.
-func (m *families) addOurs(s Status, e Entry, t told) {
+func (m *families) addOurs(t told, now time.Time) {
 	base := []*dto.LabelPair{
-		pair("kind", e.Check.Kind), pair("name", e.Check.Name), pair("namespace", e.Check.Namespace),
+		metricPair("kind", t.Check.Kind), metricPair("name", t.Check.Name), metricPair("namespace", t.Check.Namespace),
 	}
-	_, stale := e.Stale(s.Now)
-	switch {
-	case stale, !e.State.Ended:
-		m.verdict.gauge(-1, base...)
-	default:
-		m.verdict.gauge(truth(t.ok), base...)
+	verdict := -1.0
+	if t.known {
+		verdict = metricTruth(t.ok)
 	}
+	m.verdict.gauge(verdict, base...)
 	overdue := 0.0
-	if !e.State.Running && !e.Next.IsZero() {
-		overdue = max(0, s.Now.Sub(e.Next).Seconds())
+	if !t.State.Running && !t.Next.IsZero() {
+		overdue = max(0, now.Sub(t.Next).Seconds())
 	}
 	m.overdue.gauge(overdue, base...)
-	if e.State.Ended && !e.State.EndedAt.IsZero() {
-		m.lastResult.gauge(float64(e.State.EndedAt.UnixMilli())/1000, base...)
+	if t.State.Ended && !t.State.EndedAt.IsZero() {
+		m.lastResult.gauge(float64(t.State.EndedAt.UnixMilli())/1000, base...)
 	}
 }
 
@@ -124,9 +121,9 @@ func (l MetricLabels) withState(base []*dto.LabelPair, t told) []*dto.LabelPair 
 	if t.ok {
 		status = "1"
 	}
-	pairs := append(slices.Clone(base), pair("status", status))
+	pairs := append(slices.Clone(base), metricPair("status", status))
 	if !l.SuppressError {
-		pairs = append(pairs, pair("error", l.errorLabel(t.errors)))
+		pairs = append(pairs, metricPair("error", l.errorLabel(t.errors)))
 	}
 	slices.SortFunc(pairs, func(a, b *dto.LabelPair) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return pairs
@@ -140,7 +137,7 @@ func (l MetricLabels) further(object map[string]string) []*dto.LabelPair {
 		if value == "" || len(l.Allow) > 0 && !slices.Contains(l.Allow, label.metric) || slices.Contains(l.Deny, label.metric) {
 			continue
 		}
-		pairs = append(pairs, pair(label.metric, cut(clean(value), l.ValueMaxLength)))
+		pairs = append(pairs, metricPair(label.metric, metricCut(metricValue(value), l.ValueMaxLength)))
 	}
 	slices.SortFunc(pairs, func(a, b *dto.LabelPair) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return pairs
@@ -157,29 +154,29 @@ func (l MetricLabels) errorLabel(errors []string) string {
 		if i > 0 {
 			joined.WriteByte('|')
 		}
-		joined.WriteString(cut(clean(cut(text, limit)), limit))
+		joined.WriteString(metricCut(metricValue(metricCut(text, limit)), limit))
 		if joined.Len() > limit {
 			break
 		}
 	}
-	return cut(joined.String(), limit)
+	return metricCut(joined.String(), limit)
 }
 
-// cleaner does what version 3 does to values. What else the format does not bear, such as a backslash,
+// metricCleaner does what version 3 does to values. What else the format does not bear, such as a backslash,
 // is escaped when it is printed.
-var cleaner = strings.NewReplacer(`"`, "'", "\n", " ", "\r", " ")
+var metricCleaner = strings.NewReplacer(`"`, "'", "\n", " ", "\r", " ")
 
-func clean(value string) string { return strings.ToValidUTF8(cleaner.Replace(value), "\uFFFD") }
+func metricValue(value string) string { return strings.ToValidUTF8(metricCleaner.Replace(value), "\uFFFD") }
 
-// cut keeps at most so many bytes, and no part of a character; zero keeps all.
-func cut(value string, limit int) string {
+// metricCut keeps at most so many bytes, and no part of a character; zero keeps all.
+func metricCut(value string, limit int) string {
 	if limit <= 0 {
 		return value
 	}
 	return clip(value, limit)
 }
 
-func truth(is bool) float64 {
+func metricTruth(is bool) float64 {
 	if is {
 		return 1
 	}

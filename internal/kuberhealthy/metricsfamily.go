@@ -70,5 +70,5 @@ func (f *family) counter(value float64, labels ...*dto.LabelPair) {
 	f.Metric = append(f.Metric, &dto.Metric{Label: labels, Counter: &dto.Counter{Value: &value}})
 }
 
-// pair is a label. Names are ASCII; so are the names and namespaces of objects.
-func pair(name, value string) *dto.LabelPair { return &dto.LabelPair{Name: &name, Value: &value} }
+// metricPair is a label. Names are ASCII; so are the names and namespaces of objects.
+func metricPair(name, value string) *dto.LabelPair { return &dto.LabelPair{Name: &name, Value: &value} }

@@ -57,21 +57,14 @@ func (s Status) For(namespaces []string) Status {
 	return s
 }
 
-// sorted are the entries by namespace and name.
-func (s Status) sorted() []Entry {
-	entries := slices.Clone(s.Entries)
-	slices.SortFunc(entries, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(a.Check.Namespace, b.Check.Namespace), cmp.Compare(a.Check.Name, b.Check.Name),
-			cmp.Compare(a.Check.API, b.Check.API), cmp.Compare(a.Check.Kind, b.Check.Kind))
-	})
-	return entries
-}
-
-// told is what a page says of a check.
+// told is an entry and what a page says of it.
 type told struct {
+	Entry
 	// hidden tells that its version leaves it out: version 2 does what has never run.
 	hidden bool
-	ok     bool
+	// known tells that there is a result, and a fresh one.
+	known bool
+	ok    bool
 	// errors of the newest run, and that it is too old.
 	errors []string
 	// failing are the errors that make the cluster's state not OK: there is one if and only if the check
@@ -79,15 +72,31 @@ type told struct {
 	failing []string
 }
 
+// tell judges all entries, by namespace and name.
+func (s Status) tell() []told {
+	all := make([]told, 0, len(s.Entries))
+	for _, e := range s.Entries {
+		all = append(all, e.tell(s.Now))
+	}
+	slices.SortFunc(all, func(a, b told) int {
+		return cmp.Or(cmp.Compare(a.Check.Namespace, b.Check.Namespace), cmp.Compare(a.Check.Name, b.Check.Name),
+			cmp.Compare(a.Check.API, b.Check.API), cmp.Compare(a.Check.Kind, b.Check.Kind))
+	})
+	return all
+}
+
 // tell judges an entry as its version does.
-func (s Status) tell(e Entry) told {
+func (e Entry) tell(now time.Time) told {
+	t := told{Entry: e, errors: []string{}}
 	if !e.State.Ended {
 		if e.Check.API == V2 {
-			return told{hidden: true, ok: true, errors: []string{}}
+			t.hidden, t.ok = true, true
+		} else {
+			t.failing = []string{e.Check.String() + ": no run has ended yet"}
 		}
-		return told{errors: []string{}, failing: []string{e.Check.String() + ": no run has ended yet"}}
+		return t
 	}
-	t := told{ok: e.State.OK, errors: make([]string, 0, len(e.State.Errors)+1)}
+	t.ok, t.known = e.State.OK, true
 	for _, text := range e.State.Errors {
 		text = e.shown(text)
 		t.errors = append(t.errors, text)
@@ -96,11 +105,10 @@ func (s Status) tell(e Entry) told {
 			t.ok = false
 		}
 	}
-	if _, stale := e.Stale(s.Now); stale {
-		old := "no result since " + e.State.EndedAt.UTC().Format(time.RFC3339)
-		t.ok = false
-		t.errors = append(t.errors, old)
-		t.failing = append(t.failing, e.Check.String()+": "+old)
+	if _, stale := e.Stale(now); stale {
+		t.ok, t.known = false, false
+		t.errors = append(t.errors, e.StaleText())
+		t.failing = append(t.failing, e.StaleText())
 	}
 	if !t.ok && len(t.failing) == 0 {
 		t.failing = []string{e.Check.String() + ": failed without an error"}
@@ -119,17 +127,16 @@ func (e Entry) shown(text string) string {
 
 // overall is what a document of one API says of all checks: whether they are OK, and the errors, those of
 // its own API first.
-func (s Status) overall(own API, entries []Entry) (ok bool, failing []string) {
+func overall(own API, all []told) (ok bool, failing []string) {
 	failing = []string{}
 	var others []string
-	for _, e := range entries {
-		errors := s.tell(e).failing
-		if e.Check.API == own {
-			failing = append(failing, errors...)
+	for _, t := range all {
+		if t.Check.API == own {
+			failing = append(failing, t.failing...)
 			continue
 		}
-		for _, text := range errors {
-			others = append(others, fmt.Sprintf("%s %s: %s", e.Check.Kind, e.Check, strings.TrimPrefix(text, e.Check.String()+": ")))
+		for _, text := range t.failing {
+			others = append(others, fmt.Sprintf("%s %s: %s", t.Check.Kind, t.Check, strings.TrimPrefix(text, t.Check.String()+": ")))
 		}
 	}
 	failing = append(failing, others...)

@@ -23,34 +23,30 @@ type documentV2 struct {
 // DocumentV2 returns version 2's status document: what Kuberhealthy 2 serves at every path. Checks are
 // named namespace/name, and those that have never run are left out.
 func (s Status) DocumentV2() ([]byte, error) {
-	entries := s.sorted()
+	all := s.tell()
 	doc := documentV2{
 		CheckDetails:  map[string]kuberhealthyv1.State{},
 		JobDetails:    map[string]kuberhealthyv1.State{},
 		CurrentMaster: s.Standing.Master,
 		Metadata:      s.metadata(s.Metadata),
 	}
-	doc.OK, doc.Errors = s.overall(V2, entries)
-	for _, e := range entries {
-		t := s.tell(e)
-		if e.Check.API != V2 || t.hidden {
+	doc.OK, doc.Errors = overall(V2, all)
+	for _, t := range all {
+		if t.Check.API != V2 || t.hidden {
 			continue
 		}
 		details := kuberhealthyv1.State{
-			OK: t.ok, Errors: t.errors, Namespace: e.Check.Namespace, Node: e.State.Node,
-			AuthoritativePod: e.State.Writer,
+			OK: t.ok, Errors: t.errors, Namespace: t.Check.Namespace, Node: t.State.Node,
+			RunDuration: RunDurationV2(t.State), AuthoritativePod: t.State.Writer,
 			// CurrentUUID is a token that may still report, and so nobody's business.
 		}
-		if e.State.Duration > 0 {
-			details.RunDuration = e.State.Duration.String()
+		if !t.State.EndedAt.IsZero() {
+			details.LastRun = new(metav1.NewTime(t.State.EndedAt))
 		}
-		if !e.State.EndedAt.IsZero() {
-			details.LastRun = new(metav1.NewTime(e.State.EndedAt))
-		}
-		if e.Check.Once {
-			doc.JobDetails[e.Check.String()] = details
+		if t.Check.Once {
+			doc.JobDetails[t.Check.String()] = details
 		} else {
-			doc.CheckDetails[e.Check.String()] = details
+			doc.CheckDetails[t.Check.String()] = details
 		}
 	}
 	return document(doc)

@@ -33,59 +33,58 @@ type detailV3 struct {
 // named by their bare names; only where two of those in the document have the same one are these named
 // namespace/name, where Kuberhealthy loses all but one. What has never run is there, and is not OK.
 func (s Status) DocumentV3() ([]byte, error) {
-	entries := s.sorted()
+	all := s.tell()
 	doc := documentV3{CheckDetails: map[string]detailV3{}, Metadata: s.metadata(nil)}
-	doc.OK, doc.Errors = s.overall(V3, entries)
+	doc.OK, doc.Errors = overall(V3, all)
 	namesakes := map[string]int{}
-	for _, e := range entries {
-		if e.Check.API == V3 {
-			namesakes[e.Check.Name]++
+	for _, t := range all {
+		if t.Check.API == V3 {
+			namesakes[t.Check.Name]++
 		}
 	}
-	for _, e := range entries {
-		if e.Check.API != V3 {
+	for _, t := range all {
+		if t.Check.API != V3 {
 			continue
 		}
-		key := e.Check.Name
+		key := t.Check.Name
 		if namesakes[key] > 1 {
-			key = e.Check.String()
+			key = t.Check.String()
 		}
-		doc.CheckDetails[key] = s.detailV3(e)
+		doc.CheckDetails[key] = t.detailV3()
 	}
 	return document(doc)
 }
 
-func (s Status) detailV3(e Entry) detailV3 {
-	t := s.tell(e)
+func (t told) detailV3() detailV3 {
 	detail := detailV3{
 		HealthCheckStatus: kuberhealthyv2.HealthCheckStatus{
 			OK: t.ok, Errors: t.errors,
-			ConsecutiveFailures: e.State.ConsecutiveFailures,
-			RunDuration:         e.State.Duration.Nanoseconds(),
-			Namespace:           e.Check.Namespace,
+			ConsecutiveFailures: t.State.ConsecutiveFailures,
+			RunDuration:         t.State.Duration.Nanoseconds(),
+			Namespace:           t.Check.Namespace,
 			// CurrentUUID is a running run's, whose token is nobody's business, or empty.
-			LastRunUnix:     unix(e.State.Run.Started),
-			SuccessCount:    e.State.Successes,
-			FailureCount:    e.State.Failures,
-			LastOKUnix:      unix(e.State.LastOK),
-			LastFailureUnix: unix(e.State.LastFailure),
+			LastRunUnix:     statusUnix(t.State.Run.Started),
+			SuccessCount:    t.State.Successes,
+			FailureCount:    t.State.Failures,
+			LastOKUnix:      statusUnix(t.State.LastOK),
+			LastFailureUnix: statusUnix(t.State.LastFailure),
 		},
-		TimeoutSeconds:     int64(e.Check.Timeout.Seconds()),
-		RunIntervalSeconds: int64(e.Check.Interval.Seconds()),
+		TimeoutSeconds:     int64(t.Check.Timeout.Seconds()),
+		RunIntervalSeconds: int64(t.Check.Interval.Seconds()),
 	}
 	switch {
-	case e.State.Running:
-		detail.PodName = e.Pod
+	case t.State.Running:
+		detail.PodName = t.Pod
 	case detail.LastRunUnix != 0:
-		detail.NextRunUnix = unix(e.Next)
+		detail.NextRunUnix = statusUnix(t.Next)
 	}
 	return detail
 }
 
-// unix is a time in seconds since 1970, and zero for none.
-func unix(t time.Time) int64 {
-	if t.IsZero() {
+// statusUnix is a time in seconds since 1970, and zero for none.
+func statusUnix(at time.Time) int64 {
+	if at.IsZero() {
 		return 0
 	}
-	return t.Unix()
+	return at.Unix()
 }
