@@ -44,6 +44,8 @@ type Check struct {
 
 	// Once tells that it runs a single time: a KuberhealthyJob, or a HealthCheck with singleRunOnly.
 	Once bool
+	// Done tells that it has run and will not again: a KuberhealthyJob in phase Completed.
+	Done bool
 	// Interval from one start to the next. It is zero where Once is true.
 	Interval time.Duration
 	// Timeout of a run, from its start.

@@ -35,7 +35,7 @@ type Reporter interface {
 
 // Refusal is a report that is not taken, and the HTTP answer that the version gives for that.
 type Refusal struct {
-	// Status of the answer: 400, 405, 410 or 415.
+	// Status of the answer: 400, 405, 409, 410, 413 or 415.
 	Status int
 	// Message is its body: one sentence without a newline; it may be empty.
 	Message string
