@@ -103,6 +103,11 @@ bench-large: bin/kubectl-maek bin/barelist bin/controlplane ## Measure the same 
 	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/diagnose -nodes 1000 -deployments 2000 -namespaces 50 -pairs 5
 	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/diagnose -nodes 5000 -deployments 10000 -namespaces 200 -pairs 5
 
+.PHONY: bench-checks
+bench-checks: bin/maek-operator bin/controlplane ## Measure the operator running 10 to 2,000 checks as pods, and being killed meanwhile (takes most of an hour)
+	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/checks -checks 10,100,1000,2000
+	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/checks -checks 100 -kills 20
+
 ##@ Change
 .PHONY: generate
 generate: bin/controller-gen ## Write what is generated from the code
