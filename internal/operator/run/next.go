@@ -1,0 +1,428 @@
+package run
+
+import (
+	"hash/fnv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	"github.com/maek-dev/maek/internal/kuberhealthy"
+)
+
+const (
+	// reportGrace is for how long after a run's deadline, or after its pod has ended, a report that is on
+	// its way may still come in (Kuberhealthy 3 gives as long: main, internal/kuberhealthy/kuberhealthy.go,
+	// timeoutGracePeriod).
+	reportGrace = 2 * time.Second
+	// lateReport is the same after a pod has ended: it ends when its report has been answered, or has
+	// never been sent, so that only a report that this replica has not heard of yet can come.
+	lateReport = 5 * time.Second
+	// patience is for how long a run is not failed after this replica could not see it: checkers whose
+	// report was not answered try for 30 s (master: pkg/checks/external/checkclient/main.go).
+	patience = 35 * time.Second
+	// orphanAfter is at what age a pod of no known run is deleted that is newer than the record: until
+	// then it may be the record that has not arrived.
+	orphanAfter = 30 * time.Second
+	// vanishGrace is for how long after its grace period a deleted pod keeps the next run waiting: the
+	// kubelet of a node that is lost never lets it go.
+	vanishGrace = 10 * time.Second
+	// maxSpread bounds over what time overdue runs are spread.
+	maxSpread = time.Minute
+	// brandNew is up to what age a check that has never run starts at once, whoever else is due.
+	brandNew = 10 * time.Second
+	// maxRequestSkew is how far ahead of the clock a wish for a run may be: clocks of replicas differ.
+	maxRequestSkew = time.Minute
+)
+
+// view is all that a check's next step follows from.
+type view struct {
+	now   time.Time
+	check kuberhealthy.Check
+	// phase of a job.
+	phase khv1.JobPhase
+	// finalizer tells that the object still bears Kuberhealthy 3's finalizer.
+	finalizer bool
+	// requested is when somebody wished for a run; zero where nobody did.
+	requested time.Time
+	// state as recorded of this very object; zero where the record is another's, or there is none.
+	state kuberhealthy.State
+	// taken tells that the record holds a run that goes on of the object of the same name.
+	taken bool
+	// yield tells that a job of the same name comes first.
+	yield bool
+
+	// pods of this very object, oldest first.
+	pods []podView
+	// gone is how the pod of the recorded run was last seen; nil where it was never seen to go.
+	gone   *corev1.Pod
+	goneAt time.Time
+	// trouble with the pod of the recorded run that could not be made.
+	trouble trouble
+	// resumed is since when this replica has looked after the check without a break.
+	resumed time.Time
+	// reporting tells that a report on the recorded run is being stored.
+	reporting bool
+
+	// expired are pods that retention no longer keeps, and expiry when it will let go of more; zero for
+	// never.
+	expired []podView
+	expiry  time.Time
+	// reapAt is when a job that is completed is deleted; zero for never.
+	reapAt time.Time
+}
+
+// podView is a pod as the next step sees it.
+type podView struct {
+	*corev1.Pod
+
+	// run that it belongs to.
+	run string
+	// leaving tells that it was deleted and has not gone yet, and until when that is waited for.
+	leaving time.Time
+}
+
+// trouble is why a pod could not be made.
+type trouble struct {
+	// message of the API server; empty where there was no trouble.
+	message string
+	// refused tells that trying again is pointless.
+	refused bool
+	// again is when to try again.
+	again time.Time
+}
+
+// action is what is to be done for a check.
+type action int
+
+const (
+	// wait does nothing until a time, or until something changes.
+	wait action = iota
+	// begin records a new run.
+	begin
+	// create makes the pod of the recorded run.
+	create
+	// fail records that the run has failed.
+	fail
+	// remove deletes pods.
+	remove
+	// mark writes a job's phase.
+	mark
+	// release takes Kuberhealthy 3's finalizer off an object.
+	release
+	// reap deletes a job that was completed long ago.
+	reap
+)
+
+// step is the next thing to do for a check.
+type step struct {
+	action action
+	// until when to wait; zero is until something changes.
+	until time.Time
+	// pods to remove.
+	pods []podView
+	// phase to mark.
+	phase khv1.JobPhase
+	// failure of the run, and its pod if it had one.
+	failure failure
+	pod     *corev1.Pod
+}
+
+// next returns the next step for a check. It has no memory: a replica that has just taken the check
+// over comes to the same.
+func next(v view) step {
+	switch {
+	case v.check.Deleting && v.finalizer:
+		return step{action: release}
+	case v.check.Deleting:
+		// Its pods go with it, by their owner reference.
+		return step{}
+	case v.state.Running:
+		return v.running()
+	default:
+		return v.idle()
+	}
+}
+
+// running is the next step while the record tells of a run that goes on.
+func (v view) running() step {
+	orphans, wake := v.orphans()
+	if len(orphans) > 0 {
+		return step{action: remove, pods: orphans}
+	}
+	deadline := v.check.Deadline(v.state.Run)
+	pod := v.recorded()
+	if pod == nil {
+		return v.podless(deadline)
+	}
+	if v.job() && v.phase != khv1.JobRunning {
+		return step{action: mark, phase: khv1.JobRunning}
+	}
+	f := diagnose(pod, v.now)
+	at := deadline.Add(reportGrace)
+	switch {
+	case !f.over.IsZero():
+		at = earlier(at, f.over.Add(lateReport))
+	case f.hopeless && v.check.API == kuberhealthy.V2, f.hopeless && f.reason != ImagePullFailed:
+		at = earlier(at, v.now)
+	case f.reason == ImagePullFailed && v.check.API == kuberhealthy.V2 && pod.Status.StartTime != nil:
+		wake = soonest(wake, pod.Status.StartTime.Add(pullTries))
+	}
+	at = later(at, v.patience())
+	switch {
+	case v.reporting:
+		return step{}
+	case !v.now.Before(at):
+		return step{action: fail, failure: f, pod: pod}
+	}
+	return step{until: soonest(wake, at)}
+}
+
+// podless is the next step for a run that goes on without a pod: it has not been made yet, could not be
+// made, or has gone.
+func (v view) podless(deadline time.Time) step {
+	switch {
+	case v.reporting:
+		return step{}
+	case v.gone != nil:
+		at := later(v.goneAt.Add(reportGrace), v.patience())
+		if v.now.Before(at) {
+			return step{until: at}
+		}
+		return step{action: fail, failure: deleted(v.gone, v.goneAt), pod: v.gone}
+	case v.trouble.refused:
+		return step{action: fail, failure: failure{reason: PodRefused, message: v.trouble.message, over: v.now}}
+	case v.now.Before(deadline):
+		if v.now.Before(v.trouble.again) {
+			return step{until: v.trouble.again}
+		}
+		return step{action: create}
+	case v.trouble.message != "":
+		return step{action: fail, failure: failure{reason: PodRefused, message: v.trouble.message}}
+	case v.check.Once:
+		// It may have run, and have been deleted while no operator looked: what runs once is not run again.
+		return step{action: fail, failure: failure{
+			reason:  PodDeleted,
+			message: "no pod of the run was seen before its deadline: no operator was there to make it, or somebody deleted it",
+		}}
+	default:
+		// It was recorded and never made, as no operator was there: nothing is known of what it checks, and
+		// that is no failure.
+		return step{action: begin}
+	}
+}
+
+// idle is the next step while no run goes on.
+func (v view) idle() step {
+	if v.job() && v.phase != khv1.JobCompleted {
+		switch {
+		case v.state.Ended:
+			return step{action: mark, phase: khv1.JobCompleted}
+		case v.phase == khv1.JobRunning:
+			return v.foreign()
+		}
+	}
+	leftovers, wake := v.leftovers()
+	if pods := append(leftovers, v.expired...); len(pods) > 0 {
+		return step{action: remove, pods: pods}
+	}
+	wake = soonest(wake, v.expiry)
+	if !v.reapAt.IsZero() && v.phase == khv1.JobCompleted {
+		if !v.now.Before(v.reapAt) {
+			return step{action: reap}
+		}
+		wake = soonest(wake, v.reapAt)
+	}
+	due, again := v.due()
+	if !again || v.taken || v.yield {
+		return step{until: wake}
+	}
+	if v.now.Before(due) {
+		return step{until: soonest(wake, due)}
+	}
+	if at, busy := v.busy(); busy {
+		return step{until: soonest(wake, at)}
+	}
+	return step{action: begin}
+}
+
+// foreign is the next step for a job that runs by its phase and of which nothing is recorded: another
+// operator began it, or somebody deleted its state. It is not run again, and taken for completed when
+// its time is up.
+func (v view) foreign() step {
+	at := v.check.CreatedAt.Add(v.check.Timeout)
+	if v.now.Before(at) {
+		return step{until: at}
+	}
+	return step{action: mark, phase: khv1.JobCompleted}
+}
+
+// due returns when the next run is to begin, and whether there is one.
+func (v view) due() (time.Time, bool) {
+	if v.job() && v.phase != "" {
+		return time.Time{}, false
+	}
+	due, again := kuberhealthy.Next(v.check, v.state)
+	if !again {
+		return time.Time{}, false
+	}
+	started := v.state.Run.Started
+	if v.requested.After(started) && v.requested.Sub(v.now) < maxRequestSkew {
+		return v.now, true
+	}
+	never := started.IsZero() && !v.state.Ended
+	if never && v.now.Sub(v.check.CreatedAt) < brandNew {
+		return v.now, true
+	}
+	if started.After(v.now.Add(v.check.Interval)) {
+		// No clock is that wrong: somebody wrote it. It would keep the check from ever running again.
+		due = v.now
+	}
+	return spread(v.check, due, v.resumed), true
+}
+
+// spread returns when a run begins that should have begun at due, while nobody looked: some time after
+// that is over, each check at a time of its own, and none later than it is overdue already.
+func spread(check kuberhealthy.Check, due, resumed time.Time) time.Time {
+	overdue := resumed.Sub(due)
+	if overdue <= 0 {
+		return due
+	}
+	window := min(overdue, maxSpread)
+	if check.Interval > 0 {
+		window = min(window, check.Interval)
+	}
+	return resumed.Add(time.Duration(float64(window) * lot(check.UID)))
+}
+
+// lot draws a number in [0, 1) that is always the same for a UID.
+func lot(uid types.UID) float64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(uid)) // it never fails
+	const bits = 53             // of a float64's mantissa
+	// The low bits of FNV-1a are better mixed than the high ones.
+	return float64(h.Sum64()&(1<<bits-1)) / (1 << bits)
+}
+
+// patience is until when the run is not failed, as a report on it may be on its way that could not be
+// taken in before.
+func (v view) patience() time.Time {
+	if v.state.Run.Started.After(v.resumed) {
+		return time.Time{}
+	}
+	return v.resumed.Add(patience)
+}
+
+func (v view) job() bool { return v.check.Kind == kuberhealthy.KindJob }
+
+// recorded returns the pod of the recorded run.
+func (v view) recorded() *corev1.Pod {
+	for _, p := range v.pods {
+		if p.run == v.state.Run.ID {
+			return p.Pod
+		}
+	}
+	return nil
+}
+
+// orphans returns pods at work that are not of the run that goes on, and when there may be more.
+func (v view) orphans() (pods []podView, wake time.Time) {
+	for _, p := range v.pods {
+		if p.run == v.state.Run.ID || !p.atWork() {
+			continue
+		}
+		if old, at := v.settled(p, v.state.Run.Started); old {
+			pods = append(pods, p)
+		} else {
+			wake = soonest(wake, at)
+		}
+	}
+	return pods, wake
+}
+
+// leftovers returns pods at work whose run is over and that have no business any more, and when there
+// may be more. A checker that has reported may clear up after itself until its deadline, but is not
+// started again, and not for the first time either.
+func (v view) leftovers() (pods []podView, wake time.Time) {
+	deadline := v.check.Deadline(v.state.Run).Add(reportGrace)
+	for _, p := range v.pods {
+		if !p.atWork() {
+			continue
+		}
+		// What is newer than the end of the newest run that is known of may be the next one's.
+		if old, at := v.settled(p, v.state.EndedAt); !old {
+			wake = soonest(wake, at)
+			continue
+		}
+		if p.CreationTimestamp.Time.Before(v.state.Run.Started.Add(-time.Second)) || p.again() || !v.now.Before(deadline) {
+			pods = append(pods, p)
+			continue
+		}
+		wake = soonest(wake, deadline)
+	}
+	return pods, wake
+}
+
+// settled tells whether a pod cannot be of a run that is recorded after a time, and when it will be so
+// old that the record of such a run would have arrived.
+func (v view) settled(p podView, recorded time.Time) (bool, time.Time) {
+	created := p.CreationTimestamp.Time
+	at := created.Add(orphanAfter)
+	return created.Before(recorded) || !v.now.Before(at), at
+}
+
+// busy tells whether a pod of an earlier run keeps the next one waiting, and until when at most: two
+// checkers of one check would be in each other's way.
+func (v view) busy() (until time.Time, busy bool) {
+	for _, p := range v.pods {
+		switch {
+		case done(p.Pod):
+		case !p.leaving.IsZero():
+			if v.now.Before(p.leaving) {
+				until, busy = later(until, p.leaving), true
+			}
+		default:
+			busy = true // leftovers knows until when
+		}
+	}
+	return until, busy
+}
+
+// atWork tells that a pod runs, or will, and that nobody has deleted it.
+func (p podView) atWork() bool { return !done(p.Pod) && p.leaving.IsZero() }
+
+// again tells that a pod of a run that is over is still to start a container.
+func (p podView) again() bool {
+	if p.Status.Phase != corev1.PodRunning {
+		return true
+	}
+	for i := range p.Status.ContainerStatuses {
+		if lastExit(&p.Status.ContainerStatuses[i]) != nil && p.Spec.RestartPolicy != corev1.RestartPolicyNever {
+			return true
+		}
+	}
+	return false
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// soonest is earlier, where zero stands for never.
+func soonest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
