@@ -98,7 +98,7 @@ func (e Entry) tell(now time.Time) told {
 	}
 	t.ok, t.known = e.State.OK, true
 	for _, text := range e.State.Errors {
-		text = e.shown(text)
+		text = e.Shown(text)
 		t.errors = append(t.errors, text)
 		if strings.TrimSpace(text) != "" {
 			t.failing = append(t.failing, text)
@@ -116,9 +116,9 @@ func (e Entry) tell(now time.Time) told {
 	return t
 }
 
-// shown is a checker's text without credentials, its run's token among them. In version 2 that is worth
+// Shown is a checker's text without credentials, its run's token among them. In version 2 that is worth
 // something until the next run begins: a run may report again.
-func (e Entry) shown(text string) string {
+func (e Entry) Shown(text string) string {
 	if e.State.Run.ID != "" {
 		text = strings.ReplaceAll(text, e.State.Run.ID, secret.Blot)
 	}

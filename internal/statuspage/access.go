@@ -39,6 +39,28 @@ type Deed struct {
 	Path *authorizationv1.NonResourceAttributes
 }
 
+// String is what is done to what, as a person would be told.
+func (d Deed) String() string {
+	switch {
+	case d.Path != nil:
+		return d.Path.Verb + " " + d.Path.Path
+	case d.Resource == nil:
+		return "nothing"
+	}
+	what := d.Resource.Resource
+	if d.Resource.Subresource != "" {
+		what += "/" + d.Resource.Subresource
+	}
+	if d.Resource.Group != "" {
+		what += "." + d.Resource.Group
+	}
+	what = d.Resource.Verb + " " + what
+	if d.Resource.Name != "" {
+		what += " " + d.Resource.Name
+	}
+	return what + " in namespace " + d.Resource.Namespace
+}
+
 // How long answers of the API server are believed, as its own webhooks do at the shortest
 // (kube-apiserver --authorization-webhook-cache-unauthorized-ttl is 30s): somebody who has just been
 // given a right does not wait long, nor does somebody from whom it was taken keep it for long.

@@ -1,0 +1,67 @@
+package statuspage
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/maek-dev/maek/internal/kuberhealthy"
+)
+
+// document serves the status document of a version.
+func (p *Page) document(contentType string, render func(kuberhealthy.Status) ([]byte, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Both versions refuse a request with a body, so that a checker pod that reports to the wrong path
+		// hears of it.
+		if hasBody(r) {
+			answer(w, http.StatusBadRequest, "the request has a body: reports are sent to the path of KH_REPORTING_URL")
+			return
+		}
+		if !readOnly(w, r) || !p.open(w, r) {
+			return
+		}
+		text, err := render(p.status().For(namespaces(r)))
+		if err != nil {
+			p.Log.Error("the status could not be printed", "error", err)
+			answer(w, http.StatusInternalServerError, "the status could not be printed")
+			return
+		}
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(text) // whoever asked has gone: nobody is left to be told
+	})
+}
+
+// hasBody tells whether a request has a body with anything in it.
+func hasBody(r *http.Request) bool {
+	var first [1]byte
+	n, _ := io.ReadFull(r.Body, first[:]) // a body that cannot be read is none
+	return n > 0
+}
+
+// namespaces are those that a request names: ?namespace=a,b. Both versions drop blank ones.
+func namespaces(r *http.Request) []string {
+	named := strings.Split(r.URL.Query().Get("namespace"), ",")
+	return slices.DeleteFunc(named, func(name string) bool { return name == "" })
+}
+
+// metrics serves those of the checks, and those that the operator has beside them.
+func (p *Page) metrics() http.Handler {
+	gatherers := prometheus.Gatherers{prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		return p.status().Metrics(p.Settings().Labels), nil
+	})}
+	if p.Metrics != nil {
+		gatherers = append(gatherers, p.Metrics)
+	}
+	// What can be told is told, even where something cannot.
+	scrape := promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if readOnly(w, r) && p.open(w, r) {
+			scrape.ServeHTTP(w, r)
+		}
+	})
+}
