@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/maek-dev/maek/internal/cli/check"
 	"github.com/maek-dev/maek/internal/cli/demo"
 	"github.com/maek-dev/maek/internal/cli/diagnose"
 	"github.com/maek-dev/maek/internal/cli/dump"
@@ -27,8 +28,9 @@ import (
 
 const long = `Maek takes the pulse of a Kubernetes cluster: what is wrong, why, how far it reaches, and what to do.
 
-Without a command it diagnoses the cluster that kubectl talks to. It only reads; machine --repair alone
-changes something. All of kubectl's connection flags work, those not listed below too (--server, --token, ...).
+Without a command it diagnoses the cluster that kubectl talks to. It only reads; check,
+install --apply and machine --repair alone change something. All of kubectl's connection flags work, those not listed
+below too (--server, --token, ...).
 
 Exit codes: 0 nothing at or above --fail-on, 1 incidents, 2 too little could be checked to say, 64 wrong usage,
 70 Maek itself failed.`
@@ -88,6 +90,7 @@ func newCommand(inv *invocation.Invocation, rules []rule.Rule) *cobra.Command {
 		resilience.New(inv, &connection, &display, rules),
 		dump.New(inv, &connection, rules),
 		machine.New(inv, &display, rules),
+		check.New(inv, &connection),
 		listing.New(inv, &display, rules),
 		explain.New(inv, &display, rules),
 		demo.New(inv, &display, rules),

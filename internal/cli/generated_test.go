@@ -101,20 +101,56 @@ func TestInstallPrintsWhatCanBeApplied(t *testing.T) {
 			if err := yaml.UnmarshalStrict([]byte(doc), &binding); err != nil {
 				t.Fatal(err)
 			}
-			want := []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "ops", Name: "maek"}}
+			account := map[string]string{"maek-read-only": "maek", "maek-operator": "maek-operator"}[owner(head.Metadata.Name)]
+			if account == "" {
+				account = strings.TrimPrefix(head.Metadata.Name, "ops-")
+			}
+			want := []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "ops", Name: account}}
 			if diff := cmp.Diff(want, binding.Subjects); diff != "" {
 				t.Errorf("the role is bound to others (-want +got):\n%s", diff)
 			}
 		}
 	}
-	want := []string{
-		"Namespace /ops",
-		"CustomResourceDefinition /checkrecords.maek.dev", "CustomResourceDefinition /checks.maek.dev", "CustomResourceDefinition /incidents.maek.dev",
-		"ServiceAccount ops/maek", "ClusterRole /maek-read-only", "ClusterRoleBinding /maek-read-only",
-	}
+	role := func(name string) []string { return []string{"ClusterRole /" + name, "ClusterRoleBinding /" + name} }
+	want := slices.Concat(
+		[]string{
+			"Namespace /ops",
+			"CustomResourceDefinition /khchecks.comcast.github.io", "CustomResourceDefinition /khjobs.comcast.github.io",
+			"CustomResourceDefinition /khstates.comcast.github.io", "CustomResourceDefinition /healthchecks.kuberhealthy.github.io",
+			"CustomResourceDefinition /checkrecords.maek.dev", "CustomResourceDefinition /checks.maek.dev", "CustomResourceDefinition /incidents.maek.dev",
+			"ServiceAccount ops/maek",
+		},
+		role("maek-read-only"),
+		[]string{"ServiceAccount ops/maek-operator"},
+		role("maek-operator-checks"), role("maek-operator-incidents"), role("maek-operator-callers"),
+		[]string{
+			"Role ops/maek-operator", "RoleBinding ops/maek-operator",
+			"Service ops/kuberhealthy", "PodDisruptionBudget ops/maek-operator", "Deployment ops/maek-operator",
+			"ServiceAccount ops/daemonset-khcheck", "Role ops/daemonset-khcheck", "RoleBinding ops/daemonset-khcheck",
+		},
+		role("ops-daemonset-khcheck"),
+		[]string{
+			"KuberhealthyCheck ops/daemonset",
+			"ServiceAccount ops/deployment-khcheck", "Role ops/deployment-khcheck", "RoleBinding ops/deployment-khcheck",
+			"KuberhealthyCheck ops/deployment",
+			"ServiceAccount ops/dns-khcheck",
+		},
+		role("ops-dns-khcheck"),
+		[]string{"KuberhealthyCheck ops/dns-status-internal"},
+	)
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("documents (-want +got):\n%s", diff)
 	}
+}
+
+// owner is the program that a cluster role of ours is for.
+func owner(role string) string {
+	for _, program := range []string{"maek-read-only", "maek-operator"} {
+		if strings.HasPrefix(role, program) {
+			return program
+		}
+	}
+	return ""
 }
 
 // TestJSONKeepsItsContract validates real output against the schema in docs/.

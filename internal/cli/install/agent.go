@@ -99,9 +99,6 @@ func agentContainer(a Agent) corev1.Container {
 	if a.NodeConditions {
 		args = append(args, "--node-conditions")
 	}
-	own := func(path string) *corev1.EnvVarSource {
-		return &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path}}
-	}
 	return corev1.Container{
 		Name:  "agent",
 		Image: a.Image,

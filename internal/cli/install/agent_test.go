@@ -95,7 +95,7 @@ func TestNothingIsWrittenUnlessToldTo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := Manifests(&out, "ops", nil, false, tc.agent); err != nil {
+			if err := Manifests(&out, "ops", nil, Options{Agent: tc.agent}); err != nil {
 				t.Fatal(err)
 			}
 			got := out.String()

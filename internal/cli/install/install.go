@@ -1,9 +1,11 @@
-// Package install is the command that prints the manifests of what runs in a cluster. It applies
-// nothing by itself: what changes a cluster is kubectl, in the user's hands.
+// Package install is the command that prints the manifests of what runs in a cluster, and applies them
+// where the user says so.
 package install
 
 import (
+	"bytes"
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/config"
 	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/cli/invocation"
@@ -34,74 +37,94 @@ const (
 
 // New makes the command.
 func New(inv *invocation.Invocation, connection *source.Connection, rules []rule.Rule) *cobra.Command {
-	var o options
+	var o flags
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Print the manifests of what runs in a cluster",
-		Long: `Print the manifests of what runs in a cluster: the definitions of Maek's own kinds, and a namespace (-n, or ` + defaultNamespace + `)
-with a ServiceAccount that may read what a diagnosis reads and nothing else. Nothing is applied:
+		Long: `Print the manifests of what runs in a cluster: the definitions of Maek's own kinds and of Kuberhealthy's, and a namespace
+(-n, or ` + defaultNamespace + `) with the operator, three stock checks (daemonset, deployment, dns-status-internal), and a ServiceAccount
+that may read what a diagnosis reads and nothing else. Nothing is applied but with --apply, which also waits until all is up:
 
-  ` + inv.Program + ` install | kubectl apply -f -
+  ` + inv.Program + ` install --apply
+
+Whoever pipes them to kubectl apply does it twice: the checks are of kinds that the first run defines.
+
+The operator runs the checks of Kuberhealthy 2 and 3 and keeps incidents; the Service kuberhealthy has their status and
+metrics. It runs no check while a Kuberhealthy is alive, unless --adopt says so. Whoever has Kuberhealthy's definitions
+and wants to keep them writes --kuberhealthy-definitions=false.
 
 With --agent also a DaemonSet that watches every machine. It runs as root without capabilities, on the
-host network, and sees the machine's file system read-only; the namespace admits such pods then.`,
+host network, and sees the machine's file system read-only; the namespace admits such pods then.
+
+With --operator=false no operator and no checks.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !o.agent && (cmd.Flags().Changed("image") || cmd.Flags().Changed("node-conditions")) {
-				return exit.Misused("--image and --node-conditions are about the agent: write --agent too")
+			if err := o.validate(cmd); err != nil {
+				return err
 			}
 			namespace := cmp.Or(connection.Namespace(), defaultNamespace)
 			if wrong := validation.IsDNS1123Label(namespace); len(wrong) > 0 {
 				return exit.Misused("-n %q is no name for a namespace: %s", namespace, strings.Join(wrong, "; "))
 			}
-			var agent *Agent
-			if o.agent {
-				agent = &Agent{Image: cmp.Or(o.image, AgentRepository+":"+inv.Version), NodeConditions: o.nodeConditions}
+			if o.apply {
+				return apply(cmd.Context(), inv, connection, namespace, rules, o)
 			}
-			if err := Manifests(inv.Out, namespace, rules, o.questions, agent); err != nil {
+			if err := Manifests(inv.Out, namespace, rules, o.options(inv.Version)); err != nil {
 				return fmt.Errorf("printing the manifests: %w", err)
 			}
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&o.questions, "questions", false, "also grant what questions need: get on nodes/proxy, nodes, namespaces and configmaps, create on subjectaccessreviews")
-	cmd.Flags().BoolVar(&o.agent, "agent", false, "also install the agent on every machine")
-	cmd.Flags().StringVar(&o.image, "image", "", "image of the agent; by default "+AgentRepository+" of this version")
-	cmd.Flags().BoolVar(&o.nodeConditions, "node-conditions", false, "let agents write conditions of their Nodes, and events, as node-problem-detector does")
+	o.add(cmd)
 	return cmd
 }
 
-// options of the command.
-type options struct {
-	questions, agent, nodeConditions bool
-	image                            string
-}
-
-// Manifests writes everything in the order in which it can be applied. A nil agent leaves that out.
-func Manifests(w io.Writer, namespace string, rules []rule.Rule, questions bool, agent *Agent) error {
-	if err := Document(w, namespaceFor(namespace, agent != nil)); err != nil {
-		return err
-	}
-	definitions := config.CustomResourceDefinitions()
-	err := fs.WalkDir(definitions, ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		data, err := fs.ReadFile(definitions, path)
-		if err != nil {
-			return err
-		}
-		return write(w, data)
-	})
+// apply applies what would have been printed.
+func apply(ctx context.Context, inv *invocation.Invocation, connection *source.Connection, namespace string, rules []rule.Rule, o flags) error {
+	cfg, err := connection.Config(inv.Program)
 	if err != nil {
 		return err
 	}
+	var documents bytes.Buffer
+	if err := Manifests(&documents, namespace, rules, o.options(inv.Version)); err != nil {
+		return fmt.Errorf("making the manifests: %w", err)
+	}
+	a, err := newApplier(cfg, inv.Out, o.force)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	return a.apply(ctx, documents.Bytes())
+}
+
+// Options say what is installed. What is nil is left out.
+type Options struct {
+	// Questions tells whether the read-only account may also do what questions need.
+	Questions bool
+	// KuberhealthyDefinitions tells whether Kuberhealthy's kinds are defined too.
+	KuberhealthyDefinitions bool
+	Operator                *Operator
+	Agent                   *Agent
+}
+
+// Manifests writes everything in the order in which it can be applied.
+func Manifests(w io.Writer, namespace string, rules []rule.Rule, o Options) error {
+	if err := Document(w, namespaceFor(namespace, o.Agent != nil)); err != nil {
+		return err
+	}
+	if err := definitions(w, o.KuberhealthyDefinitions); err != nil {
+		return err
+	}
 	objects := []runtime.Object{account(namespace), Role(rules), binding(namespace, RoleName)}
-	if questions {
+	if o.Questions {
 		objects = append(objects, QuestionsRole(), binding(namespace, QuestionsRoleName))
 	}
-	if agent != nil {
-		objects = append(objects, agentObjects(namespace, *agent)...)
+	if o.Operator != nil {
+		objects = append(objects, operatorObjects(namespace, rules, *o.Operator)...)
+	}
+	if o.Agent != nil {
+		objects = append(objects, agentObjects(namespace, *o.Agent)...)
 	}
 	for _, obj := range objects {
 		if err := Document(w, obj); err != nil {
@@ -109,6 +132,21 @@ func Manifests(w io.Writer, namespace string, rules []rule.Rule, questions bool,
 		}
 	}
 	return nil
+}
+
+// definitions writes the CustomResourceDefinitions.
+func definitions(w io.Writer, kuberhealthy bool) error {
+	all := config.CustomResourceDefinitions()
+	return fs.WalkDir(all, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || (!kuberhealthy && !strings.HasPrefix(path, v1alpha1.GroupVersion.Group+"_")) {
+			return err
+		}
+		data, err := fs.ReadFile(all, path)
+		if err != nil {
+			return err
+		}
+		return write(w, data)
+	})
 }
 
 // Document writes an object as a YAML document, without the fields that the server fills in.

@@ -26,6 +26,12 @@ type target struct {
 	config *rest.Config
 }
 
+// Config is how to reach the cluster that kubectl would talk to with the same flags.
+func (c *Connection) Config(program string) (*rest.Config, error) {
+	t, err := c.resolve(program)
+	return t.config, err
+}
+
 // resolve finds the cluster that kubectl would talk to with the same flags.
 func (c *Connection) resolve(program string) (target, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()

@@ -1,0 +1,252 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maek-dev/maek/internal/cli/install"
+	"github.com/maek-dev/maek/internal/synthetic"
+	"github.com/maek-dev/maek/internal/synthetic/stage"
+)
+
+const (
+	// startTime is what a pod may take to be scheduled and started, beyond what its check takes.
+	startTime = 2 * time.Minute
+	// cleanTime bounds the removal of the namespace.
+	cleanTime = 90 * time.Second
+	// removedLabel is on every namespace that is made here.
+	removedLabel = "maek.dev/check-run"
+	// oldAfter is the age at which such a namespace is nobody's any more: no check runs that long.
+	oldAfter = 2 * time.Hour
+	// deniedTime is how long a right that was just granted may be refused: authorizers follow watches.
+	deniedTime = 5 * time.Second
+	lookEvery  = 250 * time.Millisecond
+)
+
+// verdict of one check.
+type verdict string
+
+const (
+	passed  verdict = "Passed"
+	failed  verdict = "Failed"
+	unknown verdict = "Unknown"
+)
+
+// result of one check. It is what -o json prints.
+type result struct {
+	Name   string  `json:"name"`
+	Result verdict `json:"result"`
+	// Reason says why a check could not be carried out.
+	Reason  string                 `json:"reason,omitempty"`
+	Errors  []string               `json:"errors,omitempty"`
+	Nodes   []synthetic.NodeResult `json:"nodes,omitempty"`
+	Notes   []string               `json:"notes,omitempty"`
+	Seconds float64                `json:"seconds"`
+}
+
+// runner runs checks as pods.
+type runner struct {
+	client  client.WithWatch
+	image   string
+	timeout time.Duration
+	// namespace of this run; it owns all that is made in the cluster's scope, so that nothing outlives it.
+	namespace *corev1.Namespace
+}
+
+func newRunner(cfg *rest.Config, image string, timeout time.Duration) (*runner, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, rbacv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("preparing to run checks: %w", err)
+		}
+	}
+	c, err := client.NewWithWatch(cfg, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("preparing to run checks: %w", err)
+	}
+	return &runner{client: c, image: image, timeout: timeout}, nil
+}
+
+// runAll runs the tasks, some at once, and removes all that they made. The error tells that none could be
+// run.
+func (r *runner) runAll(ctx context.Context, tasks []task, parallel int, p *printer) ([]result, error) {
+	r.namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		GenerateName: "maek-check-",
+		Labels:       map[string]string{removedLabel: "", "pod-security.kubernetes.io/enforce": "restricted"},
+	}}
+	if err := r.client.Create(ctx, r.namespace); err != nil {
+		return nil, fmt.Errorf("making a namespace for the checks: %w", err)
+	}
+	r.removeOld(ctx)
+	results := make([]result, len(tasks))
+	slots := make(chan struct{}, parallel)
+	var wg sync.WaitGroup
+	for i, t := range tasks {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			p.begin(t.title)
+			results[i] = r.run(ctx, fmt.Sprintf("%s-%d", t.scenario.Name, i), t)
+			p.done(results[i])
+		})
+	}
+	wg.Wait()
+	// Also after an interruption: nothing is left behind.
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
+	defer cancel()
+	p.begin("removing namespace " + r.namespace.Name)
+	if err := r.remove(clean); err != nil {
+		results = append(results, result{Name: "clean-up", Result: unknown, Reason: err.Error()})
+		p.done(results[len(results)-1])
+	}
+	return results, nil
+}
+
+// removeOld removes the namespaces of runs that were killed. Ages are by the API server's clock. What cannot
+// be listed or removed is left to the next run.
+func (r *runner) removeOld(ctx context.Context) {
+	var all corev1.NamespaceList
+	if err := r.client.List(ctx, &all, client.HasLabels{removedLabel}); err != nil {
+		return
+	}
+	for i := range all.Items {
+		n := &all.Items[i]
+		if n.DeletionTimestamp.IsZero() && r.namespace.CreationTimestamp.Sub(n.CreationTimestamp.Time) > oldAfter {
+			_ = r.client.Delete(ctx, n, client.Preconditions{UID: &n.UID})
+		}
+	}
+}
+
+// run runs one check under a name that is its own within the namespace.
+func (r *runner) run(ctx context.Context, name string, t task) result {
+	out := result{Name: t.title, Result: unknown}
+	most := t.scenario.Time
+	if r.timeout > 0 {
+		most = r.timeout
+	}
+	pod, err := r.start(ctx, name, most, t)
+	if err != nil {
+		out.Reason = err.Error()
+		return out
+	}
+	wait, cancel := context.WithTimeout(ctx, most+startTime)
+	defer cancel()
+	pod, err = r.ended(wait, pod)
+	if err != nil {
+		out.Reason = err.Error()
+		if ctx.Err() == nil && pod != nil {
+			out.Reason = "its pod did not end in time: " + stage.WhyNot(context.WithoutCancel(ctx), r.client, pod)
+		}
+		return out
+	}
+	return judge(out, pod)
+}
+
+// judge reads what an ended pod left.
+func judge(out result, pod *corev1.Pod) result {
+	for _, c := range pod.Status.ContainerStatuses {
+		t := c.State.Terminated
+		if t == nil {
+			continue
+		}
+		outcome, err := synthetic.DecodeOutcome([]byte(t.Message))
+		if err != nil {
+			out.Reason = fmt.Sprintf("its container ended with exit code %d (%s) and left no result", t.ExitCode, t.Reason)
+			return out
+		}
+		out.Errors, out.Nodes, out.Notes, out.Seconds = outcome.Errors, outcome.Nodes, outcome.Notes, outcome.Seconds
+		switch {
+		case t.ExitCode == 0 && outcome.OK:
+			out.Result = passed
+		case t.ExitCode == 1:
+			out.Result = failed
+		default:
+			out.Reason = "it could not look"
+		}
+		return out
+	}
+	out.Reason = fmt.Sprintf("its pod ended without a container that did: %s %s", pod.Status.Reason, pod.Status.Message)
+	return out
+}
+
+// start makes the account, its rights, and the pod.
+func (r *runner) start(ctx context.Context, name string, most time.Duration, t task) (*corev1.Pod, error) {
+	for _, obj := range install.CheckerAccess(r.namespace.Name, name, t.scenario) {
+		o, ok := obj.(client.Object)
+		if !ok {
+			return nil, fmt.Errorf("%T is no object", obj)
+		}
+		if o.GetNamespace() == "" {
+			o.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "Namespace", Name: r.namespace.Name, UID: r.namespace.UID}})
+		}
+		if err := r.client.Create(ctx, o); err != nil {
+			return nil, fmt.Errorf("giving the check its rights: %w", err)
+		}
+	}
+	var env []corev1.EnvVar
+	for _, option := range slices.Sorted(maps.Keys(t.env)) {
+		env = append(env, corev1.EnvVar{Name: option, Value: t.env[option]})
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace.Name, Name: name},
+		Spec:       install.CheckerPod(t.scenario, name, r.image, env),
+	}
+	pod.Spec.ActiveDeadlineSeconds = new(int64((most + startTime) / time.Second))
+	var err error
+	// The API server may not know of the account yet, which it refuses as forbidden
+	// (k8s.io/kubernetes/plugin/pkg/admission/serviceaccount).
+	_ = wait.PollUntilContextTimeout(ctx, lookEvery, deniedTime, true, func(ctx context.Context) (bool, error) {
+		err = r.client.Create(ctx, pod)
+		return !apierrors.IsForbidden(err), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making its pod: %w", err)
+	}
+	return pod, nil
+}
+
+// ended waits until a pod has ended. Where it does not, the pod comes with the error, as it was seen last.
+func (r *runner) ended(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error) {
+	last := pod
+	err := wait.PollUntilContextCancel(ctx, lookEvery*4, true, func(ctx context.Context) (bool, error) {
+		now := &corev1.Pod{}
+		if err := r.client.Get(ctx, client.ObjectKeyFromObject(pod), now); apierrors.IsNotFound(err) {
+			return false, fmt.Errorf("its pod %s was removed by somebody else", pod.Name)
+		} else if err != nil {
+			// The API server may be back in a moment; the context's end is the bound.
+			return false, nil
+		}
+		last = now
+		return now.Status.Phase == corev1.PodSucceeded || now.Status.Phase == corev1.PodFailed, nil
+	})
+	return last, err
+}
+
+// remove deletes the namespace and waits until it is gone.
+func (r *runner) remove(ctx context.Context) error {
+	var err error
+	waited := wait.PollUntilContextCancel(ctx, 4*lookEvery, true, func(ctx context.Context) (bool, error) {
+		if err = r.client.Delete(ctx, r.namespace.DeepCopy()); apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		return false, nil
+	})
+	if waited == nil {
+		return nil
+	}
+	return fmt.Errorf("namespace %s is not gone yet: %w", r.namespace.Name, errors.Join(err, waited))
+}

@@ -1,0 +1,127 @@
+package install
+
+import (
+	"encoding/json"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	"github.com/maek-dev/maek/internal/synthetic"
+)
+
+// CheckerRepository is where the image of the stock checks is called to be from.
+const CheckerRepository = "ghcr.io/maek-dev/maek-checker"
+
+// checkerComponent of the labels of what belongs to the stock checks.
+const checkerComponent = "checker"
+
+// stock are the checks that are installed, with the names and times that Kuberhealthy's chart gives them
+// (master: deploy/helm/kuberhealthy/values.yaml, check).
+var stock = []struct {
+	name, scenario, interval, timeout string
+	env                               map[string]string
+}{
+	{"daemonset", "daemonset", "15m", "12m", nil},
+	{"deployment", "deployment", "10m", "15m", map[string]string{"CHECK_DEPLOYMENT_REPLICAS": "4", "CHECK_DEPLOYMENT_ROLLING_UPDATE": "true"}},
+	{"dns-status-internal", "dns", "2m", "15m", map[string]string{"HOSTNAME": "kubernetes.default"}},
+}
+
+// stockChecks are the checks, each with a ServiceAccount that may do what its scenario does.
+func stockChecks(namespace string, o Operator) []runtime.Object {
+	var out []runtime.Object
+	for _, c := range stock {
+		s, known := synthetic.All.Find(c.scenario)
+		if !known {
+			// The names are constants, and a test prints them all.
+			panic("install: there is no scenario " + c.scenario)
+		}
+		account := s.Name + "-khcheck"
+		out = append(out, CheckerAccess(namespace, account, s)...)
+		var env []corev1.EnvVar
+		for _, option := range s.Options {
+			if value, set := c.env[option.Name]; set {
+				env = append(env, corev1.EnvVar{Name: option.Name, Value: value})
+			}
+		}
+		out = append(out, stockCheck(namespace, c.name, c.interval, c.timeout, CheckerPod(s, account, o.CheckerImage, env)))
+	}
+	return out
+}
+
+func stockCheck(namespace, name, interval, timeout string, pod corev1.PodSpec) *khv1.KuberhealthyCheck {
+	// The type is encodable: it is the API server's own.
+	raw, _ := json.Marshal(pod)
+	return &khv1.KuberhealthyCheck{
+		TypeMeta:   metav1.TypeMeta{APIVersion: khv1.GroupVersion.String(), Kind: "KuberhealthyCheck"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: checkerLabels()},
+		Spec:       khv1.CheckSpec{RunInterval: interval, Timeout: timeout, PodSpec: runtime.RawExtension{Raw: raw}},
+	}
+}
+
+func checkerLabels() map[string]string {
+	l := labels()
+	l["app.kubernetes.io/component"] = checkerComponent
+	return l
+}
+
+// CheckerPod is a pod that runs a scenario.
+func CheckerPod(s synthetic.Scenario, account, image string, env []corev1.EnvVar) corev1.PodSpec {
+	return corev1.PodSpec{
+		ServiceAccountName: account,
+		RestartPolicy:      corev1.RestartPolicyNever,
+		// What a scenario makes is removed after it was stopped, too.
+		TerminationGracePeriodSeconds: new(int64(60)),
+		SecurityContext:               restrictedPod(),
+		EnableServiceLinks:            new(false),
+		Containers: []corev1.Container{{
+			Name:  "checker",
+			Image: image,
+			Args:  []string{"run", s.Name},
+			Env: append([]corev1.EnvVar{
+				{Name: "POD_NAME", ValueFrom: own("metadata.name")},
+				{Name: "POD_NAMESPACE", ValueFrom: own("metadata.namespace")},
+				{Name: "NODE_NAME", ValueFrom: own("spec.nodeName")},
+				// Scenarios run pods of this image, so that no other has to be pulled.
+				{Name: "MAEK_CHECKER_IMAGE", Value: image},
+			}, env...),
+			Resources: corev1.ResourceRequirements{
+				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("32Mi")},
+				Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")},
+			},
+			SecurityContext: restrictedContainer(),
+		}},
+	}
+}
+
+// CheckerAccess lets a ServiceAccount do what a scenario does, in the order in which it can be applied.
+func CheckerAccess(namespace, account string, s synthetic.Scenario) []runtime.Object {
+	subjects := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: account}}
+	inNamespace := metav1.ObjectMeta{Namespace: namespace, Name: account, Labels: checkerLabels()}
+	out := []runtime.Object{&corev1.ServiceAccount{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: inNamespace}}
+	rbac := func(kind string) metav1.TypeMeta {
+		return metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: kind}
+	}
+	if len(s.Access) > 0 {
+		out = append(out,
+			&rbacv1.Role{TypeMeta: rbac("Role"), ObjectMeta: inNamespace, Rules: s.Access},
+			&rbacv1.RoleBinding{
+				TypeMeta: rbac("RoleBinding"), ObjectMeta: inNamespace,
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: account}, Subjects: subjects,
+			})
+	}
+	if len(s.ClusterAccess) > 0 {
+		// The same check may be installed in several namespaces.
+		whole := metav1.ObjectMeta{Name: namespace + "-" + account, Labels: checkerLabels()}
+		out = append(out,
+			&rbacv1.ClusterRole{TypeMeta: rbac("ClusterRole"), ObjectMeta: whole, Rules: s.ClusterAccess},
+			&rbacv1.ClusterRoleBinding{
+				TypeMeta: rbac("ClusterRoleBinding"), ObjectMeta: whole,
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: whole.Name}, Subjects: subjects,
+			})
+	}
+	return out
+}
