@@ -1,0 +1,117 @@
+// Package record keeps CheckRecords: the bounded history of every check, in the cluster.
+//
+// The replica that owns a check is told of its runs, and writes its record when its verdict changes,
+// when it fails otherwise than before, and else every few minutes; never for each run. What a record
+// holds is read once, when a check is first told of; after that memory goes before the cluster, and a
+// write that meets another replica's is made again upon what that one wrote. What cannot be written is
+// kept, within bounds, until it can be.
+//
+// A record lies beside its check, is owned by it and so goes with it, and is called
+// <kind>-<name of the check>, where kind is the singular of the check's resource (Name).
+package record
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/run"
+)
+
+// The rhythm of writes. The first bounds how much of a history a kill may cost, the second what a check
+// that flaps may cost.
+const (
+	// CheckpointEvery is the time from one write to the next of a check whose runs end as before, give
+	// or take a fifth.
+	CheckpointEvery = 5 * time.Minute
+	// Apart is the least time from one write of a record to the next.
+	Apart = 30 * time.Second
+)
+
+// Options of a Keeper. All are needed.
+type Options struct {
+	// Client reads and writes CheckRecords; nothing of them is cached.
+	Client client.Client
+	// Served tells whether the API server has CheckRecords.
+	Served func() bool
+	// Owns tells whether this replica owns a check.
+	Owns func(types.UID) bool
+	// Exists tells whether there is still such a check.
+	Exists func(context.Context, kuberhealthy.Check) bool
+	// Self is the name of this replica.
+	Self  string
+	Clock clock.WithTicker
+	Log   *slog.Logger
+}
+
+// Keeper keeps the records of the checks that this replica owns.
+type Keeper struct {
+	o    Options
+	wake chan struct{}
+
+	mu      sync.Mutex
+	entries map[types.UID]*entry
+	// failing tells that the newest write failed, and was told of.
+	failing bool
+}
+
+var _ run.Outcomes = (*Keeper)(nil)
+
+// New returns a Keeper.
+func New(o Options) *Keeper {
+	return &Keeper{o: o, wake: make(chan struct{}, 1), entries: map[types.UID]*entry{}}
+}
+
+// Ended takes note of a run. It never blocks.
+func (k *Keeper) Ended(outcome run.Outcome) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.entries[outcome.Check.UID]
+	if e == nil {
+		e = &entry{}
+		k.entries[outcome.Check.UID] = e
+	}
+	if e.add(outcome, k.o.Clock.Now()) {
+		select {
+		case k.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// longestName of an object whose name is a DNS subdomain
+// (k8s.io/apimachinery/pkg/util/validation, DNS1123SubdomainMaxLength).
+const longestName = 253
+
+// singulars of the resources of checks, by kind.
+var singulars = map[string]string{
+	"Check":             "check",
+	"KuberhealthyCheck": "khcheck",
+	"KuberhealthyJob":   "khjob",
+	"HealthCheck":       "healthcheck",
+}
+
+// Name is what the record of a check is called: the singular of its resource, which holds no dash, a
+// dash, and the check's name; so the records of two checks never share a name. A name that is too long
+// for that ends in a hash of itself.
+func Name(kind, check string) string {
+	singular, known := singulars[kind]
+	if !known {
+		singular = strings.ToLower(kind)
+	}
+	name := singular + "-" + check
+	if len(name) <= longestName {
+		return name
+	}
+	hash := fmt.Sprintf("-%016x", xxhash.Sum64String(check))
+	return strings.TrimRight(name[:longestName-len(hash)], "-.") + hash
+}
