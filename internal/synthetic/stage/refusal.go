@@ -100,3 +100,17 @@ func Stopped(err error) bool { return errors.Is(err, context.Canceled) }
 
 // Denied tells that something that is needed may not be read.
 func Denied(err error) bool { return apierrors.IsForbidden(err) }
+
+// Refusal is the part of an error of Stage that says who refuses, and why, without the object that was
+// to be made.
+func Refusal(err error) string {
+	if r, ok := errors.AsType[refusal](err); ok {
+		return r.text
+	}
+	return err.Error()
+}
+
+// NotAllowed tells that RBAC refuses, and not admission.
+func NotAllowed(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), " cannot ")
+}
