@@ -14,7 +14,8 @@ const (
 	NotReported Failure = iota
 	// NotRunning: the time is over and the pod has never run.
 	NotRunning
-	// NotStarted: the pod cannot start, because of its image say, and waiting would not help.
+	// NotStarted: the pod cannot start, because of its image say, and waiting would not help. Why begins
+	// with the reason that its container waits for, such as ErrImagePull.
 	NotStarted
 	// NotCreated: the API server has not taken the pod, or it cannot be made from its spec.
 	NotCreated
@@ -69,7 +70,10 @@ func (c Check) failureV2(kind Failure) string {
 }
 
 func (c Check) failureV3(kind Failure, run Run, at time.Time) string {
-	started := run.Started.UTC().Format(time.RFC3339)
+	started := "unknown"
+	if !run.Started.IsZero() {
+		started = run.Started.UTC().Format(time.RFC3339)
+	}
 	switch {
 	case kind == NotCreated:
 		return "failed to create check pod"

@@ -1,8 +1,11 @@
 package kuberhealthy
 
 import (
+	stdjson "encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -87,11 +90,10 @@ func podSpec(check Check) (map[string]any, error) {
 	var typed corev1.PodSpec
 	var spec map[string]any
 	if len(check.PodSpec) > 0 {
-		if err := json.Unmarshal(check.PodSpec, &typed); err != nil {
-			return nil, fmt.Errorf("%s of %s %s is not a PodSpec: %w", field, check.Kind, check.NamespacedName, err)
-		}
-		if err := json.Unmarshal(check.PodSpec, &spec); err != nil {
-			return nil, fmt.Errorf("%s of %s %s is not an object: %w", field, check.Kind, check.NamespacedName, err)
+		for _, into := range []any{&typed, &spec} {
+			if err := json.Unmarshal(check.PodSpec, into); err != nil {
+				return nil, fmt.Errorf("%s of %s %s is no PodSpec: %w", field, check.Kind, check.NamespacedName, misfit(check.PodSpec, err))
+			}
 		}
 	}
 	if len(typed.Containers) == 0 {
@@ -104,6 +106,27 @@ func podSpec(check Check) (map[string]any, error) {
 		}
 	}
 	return spec, nil
+}
+
+// misfit says where a PodSpec has something of the wrong form, as far as the standard decoder tells: the
+// other one's errors are in the words of Go.
+func misfit(text []byte, err error) error {
+	wrong, ok := errors.AsType[*stdjson.UnmarshalTypeError](stdjson.Unmarshal(text, &corev1.PodSpec{}))
+	if !ok || wrong.Field == "" {
+		return err
+	}
+	form := "a map"
+	switch wrong.Type.Kind() {
+	case reflect.Slice:
+		form = "a list"
+	case reflect.String:
+		form = "a text"
+	case reflect.Bool:
+		form = "true or false"
+	case reflect.Int32, reflect.Int64:
+		form = "a whole number"
+	}
+	return fmt.Errorf("%s should be %s", clip(wrong.Field, quotedLength), form)
 }
 
 // environment is what a run's containers are told, in the order of Kuberhealthy 2.

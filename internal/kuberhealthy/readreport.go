@@ -43,10 +43,11 @@ func ReadReport(api API, method string, header http.Header, body io.Reader) (Rep
 		}
 	}
 	text, err := io.ReadAll(io.LimitReader(body, MaxReportBytes+1))
-	if err != nil {
+	tooLarge, _ := errors.AsType[*http.MaxBytesError](err)
+	if err != nil && tooLarge == nil {
 		return Report{}, refuse("the report could not be read to its end")
 	}
-	if len(text) > MaxReportBytes {
+	if tooLarge != nil || len(text) > MaxReportBytes {
 		return Report{}, &Refusal{
 			Status:  http.StatusRequestEntityTooLarge,
 			Message: fmt.Sprintf("the report is larger than %d bytes: send shorter errors", MaxReportBytes),
@@ -94,14 +95,14 @@ func judge(api API, ok bool, told []string) (Report, error) {
 
 // kept is what is kept of errors.
 func kept(told []string) []string {
-	var errors []string
+	var texts []string
 	for _, text := range told[:min(len(told), MaxErrors)] {
-		errors = append(errors, legible(text, MaxErrorBytes))
+		texts = append(texts, legible(text, MaxErrorBytes))
 	}
 	if more := len(told) - MaxErrors; more > 0 {
-		errors[MaxErrors-1] = fmt.Sprintf("and %d more errors, which were not kept", more+1)
+		texts[MaxErrors-1] = fmt.Sprintf("and %d more errors, which were not kept", more+1)
 	}
-	return errors
+	return texts
 }
 
 func refuse(message string) *Refusal {

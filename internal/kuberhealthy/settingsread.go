@@ -63,9 +63,14 @@ func (r *reader) file(text []byte, s *Settings) {
 			s.Metadata = r.metadata(key, value)
 		case "promMetricsConfig":
 			r.metrics(key, value, s)
+		case "enableInflux", "influxUsername", "influxPassword", "influxURL", "influxDB":
+			// The chart writes an address down even where nothing is to be sent there.
 		default:
 			r.unheeded(key, value)
 		}
+	}
+	if keys["enableInflux"] == true {
+		r.warn("enableInflux is ignored: results are not pushed to InfluxDB, scrape /metrics instead")
 	}
 }
 
@@ -75,11 +80,6 @@ func (r *reader) unheeded(key string, value any) {
 	written := word(value)
 	why, known := map[string]string{
 		"enableForceMaster":         "replicas share the checks, and none needs to be forced",
-		"enableInflux":              "results are not pushed to InfluxDB: scrape /metrics",
-		"influxUsername":            "results are not pushed to InfluxDB",
-		"influxPassword":            "results are not pushed to InfluxDB",
-		"influxURL":                 "results are not pushed to InfluxDB",
-		"influxDB":                  "results are not pushed to InfluxDB",
 		"externalCheckReportingURL": "set the environment variable KH_EXTERNAL_REPORTING_URL",
 		"kubeConfigFile":            "the operator uses its ServiceAccount",
 		"namespace":                 "set the environment variable TARGET_NAMESPACE",

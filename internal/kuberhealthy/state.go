@@ -65,6 +65,22 @@ func Next(check Check, state State) (time.Time, bool) {
 	return state.Run.Started.Add(check.Interval), true
 }
 
+// maxSkew is how far apart the clocks of those who write and read a state may be.
+const maxSkew = time.Minute
+
+// Credible is the state as it can be believed at a moment: without a start or an end that lies ahead of
+// it. They come from a clock that was wrong, or from somebody's hand; a check would wait for them, and
+// its last verdict stand, for as long as it takes.
+func (s State) Credible(now time.Time) State {
+	limit := now.Add(maxSkew)
+	for _, at := range []*time.Time{&s.Run.Started, &s.EndedAt, &s.LastOK, &s.LastFailure} {
+		if at.After(limit) {
+			*at = time.Time{}
+		}
+	}
+	return s
+}
+
 // Begun is the state once a run is recorded. What is known of earlier runs stays.
 func (s State) Begun(run Run) State {
 	s.Errors = slices.Clone(s.Errors)

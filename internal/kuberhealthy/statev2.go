@@ -71,7 +71,7 @@ func (s State) ToV2(check Check, object *khv1.KuberhealthyState) *khv1.Kuberheal
 		KHWorkload:  object.Spec.KHWorkload,
 	}
 	if s.Ended {
-		spec.OK, spec.Errors = s.OK, slices.Concat(spec.Errors, s.Errors)
+		spec.OK, spec.Errors = s.OK, append(spec.Errors, s.Errors...)
 		spec.LastRun = new(metav1.NewTime(s.EndedAt))
 		spec.RunDuration = RunDurationV2(s)
 		spec.Node, spec.AuthoritativePod = s.Node, s.Writer
