@@ -5,6 +5,7 @@ package rules
 import (
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/rules/admission"
+	"github.com/maek-dev/maek/internal/rules/checks"
 	"github.com/maek-dev/maek/internal/rules/config"
 	"github.com/maek-dev/maek/internal/rules/controlplane"
 	"github.com/maek-dev/maek/internal/rules/dns"
@@ -29,6 +30,7 @@ type Folder struct {
 func Folders() []Folder {
 	return []Folder{
 		{"admission", admission.Catalog.Rules()},
+		{"checks", checks.Catalog.Rules()},
 		{"config", config.Catalog.Rules()},
 		{"controlplane", controlplane.Catalog.Rules()},
 		{"dns", dns.Catalog.Rules()},

@@ -1,0 +1,213 @@
+package checks
+
+import (
+	"cmp"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// check is a check or a job of any API, with what is known of its runs.
+type check struct {
+	subject  finding.Subject
+	resource string // as kubectl takes it: khcheck, khjob, healthcheck, checks.maek.dev
+	kind     snapshot.Kind
+	uid      types.UID
+	created  time.Time
+	labels   map[string]string
+	images   []string
+	scenario scenario
+
+	// paused tells that people, or its deletion, keep it from running.
+	paused bool
+	// once tells that it runs a single time; done that it has.
+	once, done        bool
+	interval, timeout time.Duration
+	problems          []problem
+
+	// ended tells that some run has ended; ok and errors are how the newest did, at endedAt.
+	ended   bool
+	endedAt time.Time
+	ok      bool
+	errors  []string
+	// node that the newest run's pod was on; empty where it is not known.
+	node string
+	// runs is how many runs in a row ended so; 0 where nobody counts.
+	runs int
+	// since is when the first of the runs ended that failed in a row, at the latest; zero where it is not known.
+	since time.Time
+	// lastOK is when a run last ended well; zero where none did, or nobody keeps it.
+	lastOK time.Time
+	// source and path are where ok and errors stand.
+	source, path string
+	// record of the check; nil where there is none that is about its newest run.
+	record *v1alpha1.CheckRecord
+}
+
+// checkNeeds are the kinds that checks are gathered from. All are optional: hardly a cluster has them all,
+// and unread tells what could not be read.
+func checkNeeds(more ...rule.Need) []rule.Need {
+	return append([]rule.Need{
+		rule.Optional[*khv1.KuberhealthyCheck](), rule.Optional[*khv1.KuberhealthyJob](), rule.Optional[*khv1.KuberhealthyState](),
+		rule.Optional[*khv2.HealthCheck](), rule.Optional[*v1alpha1.Check](), rule.Optional[*v1alpha1.CheckRecord](),
+	}, more...)
+}
+
+// checks are all checks of a snapshot.
+type checks struct {
+	all       []*check
+	bySubject map[finding.Subject]*check
+}
+
+// checksOf gathers the checks of a snapshot, once for all rules.
+func checksOf(s *snapshot.Snapshot) *checks {
+	return snapshot.Derived(s, func() *checks {
+		g := gatherer{now: s.Now(), records: map[types.UID]*v1alpha1.CheckRecord{}}
+		for _, r := range snapshot.List[*v1alpha1.CheckRecord](s) {
+			g.records[r.Check.UID] = r
+		}
+		for _, o := range snapshot.List[*khv1.KuberhealthyCheck](s) {
+			state, _ := snapshot.Get[*khv1.KuberhealthyState](s, o.Namespace, o.Name)
+			g.add(ofKuberhealthyCheck(o, state))
+		}
+		for _, o := range snapshot.List[*khv1.KuberhealthyJob](s) {
+			state, _ := snapshot.Get[*khv1.KuberhealthyState](s, o.Namespace, o.Name)
+			g.add(ofKuberhealthyJob(o, state))
+		}
+		for _, o := range snapshot.List[*khv2.HealthCheck](s) {
+			g.add(ofHealthCheck(o))
+		}
+		for _, o := range snapshot.List[*v1alpha1.Check](s) {
+			g.add(ofCheck(o))
+		}
+		out := &checks{all: g.all, bySubject: make(map[finding.Subject]*check, len(g.all))}
+		for _, c := range g.all {
+			out.bySubject[c.subject] = c
+		}
+		return out
+	})
+}
+
+// gatherer completes checks with their records.
+type gatherer struct {
+	now     time.Time
+	records map[types.UID]*v1alpha1.CheckRecord
+	all     []*check
+}
+
+// recordTolerance is how much older than a result its record may be: the two are written one after the
+// other, and the result's time is kept to the second.
+const recordTolerance = time.Minute
+
+func (g *gatherer) add(c *check) {
+	c.scenario = scenarioOf(c)
+	r := g.records[c.uid]
+	current := r != nil && r.WrittenAt.Time.Add(recordTolerance).After(c.endedAt)
+	if current && c.ended && (r.Healthy == "True") == c.ok {
+		c.record = r
+		if !c.ok {
+			c.runs = cmp.Or(int(r.Streak), c.runs)
+			if r.Since != nil && !r.Since.After(c.endedAt) {
+				c.since = r.Since.Time
+			}
+		}
+	}
+	if !c.ok && c.ended {
+		c.since = cmp.Or(c.since, c.firstFailure(), c.endedAt)
+	}
+	g.all = append(g.all, c)
+}
+
+// firstFailure is when the first of the runs ended that failed in a row, at the latest, reckoned from how
+// many there were or from the last that ended well.
+func (c *check) firstFailure() time.Time {
+	var first time.Time
+	switch {
+	case c.once:
+		return c.endedAt
+	case c.runs > 0:
+		first = c.endedAt.Add(-time.Duration(min(c.runs-1, maxRunsReckoned)) * c.interval)
+	case !c.lastOK.IsZero():
+		first = c.lastOK.Add(c.interval + c.timeout)
+	}
+	if first.After(c.endedAt) {
+		return c.endedAt
+	}
+	return finding.Later(first, c.lastOK)
+}
+
+// maxRunsReckoned keeps the product of a hostile count and an interval in range.
+const maxRunsReckoned = 100_000
+
+// staleIntervals is after how many intervals without a result, and one timeout, a result says nothing any
+// more: one run may be missed without anybody being to blame.
+const staleIntervals = 2
+
+// firstRunWithin is how long, and a timeout, a new check may be without a result: whoever runs checks
+// begins with it at once.
+const firstRunWithin = 10 * time.Minute
+
+// overdue tells whether a check has had no result for longer than it may, and since when that is so.
+func (c *check) overdue(now time.Time) (since time.Time, overdue bool) {
+	switch {
+	case c.paused, c.once && (c.done || c.ended):
+		return time.Time{}, false
+	case !c.ended:
+		since = c.created.Add(firstRunWithin + c.timeout)
+	default:
+		since = c.endedAt.Add(staleIntervals*c.interval + c.timeout)
+	}
+	return since, now.After(since)
+}
+
+// jobFailedLately is how long a failed job is worth telling: nothing runs it again.
+const jobFailedLately = 24 * time.Hour
+
+// failing tells whether the newest result says that something is wrong, and is still to be believed.
+func (c *check) failing(now time.Time) bool {
+	if !c.ended || c.ok || c.paused {
+		return false
+	}
+	if c.once {
+		return now.Sub(c.endedAt) <= jobFailedLately
+	}
+	_, stale := c.overdue(now)
+	return !stale
+}
+
+// firstError is the first text in which the newest run says what is wrong; empty where it says nothing.
+func (c *check) firstError() string {
+	for _, text := range c.errors {
+		if line := finding.Line(text, errorRunes); line != "" {
+			return line
+		}
+	}
+	return ""
+}
+
+// errorRunes is how much of an error is quoted.
+const errorRunes = 300
+
+// evidence is the newest result as its object has it.
+func (c *check) evidence() []finding.Evidence {
+	out := []finding.Evidence{{Source: c.source, Path: c.path + okField(c.kind), Value: boolean(c.ok), At: finding.Timestamp(c.endedAt)}}
+	for i, text := range c.errors[:min(len(c.errors), errorsTold)] {
+		out = append(out, finding.Evidence{Source: c.source, Path: c.path + errorField(c.kind, i), Value: finding.Line(text, errorRunes), At: finding.Timestamp(c.endedAt)})
+	}
+	if r := c.record; r != nil && r.LastFailure != nil && !c.ok {
+		out = append(out, finding.Evidence{
+			Source: "CheckRecord " + r.Namespace + "/" + r.Name, Path: ".lastFailure.reason", Value: finding.Quote(r.LastFailure.Reason), At: finding.Timestamp(r.LastFailure.At.Time),
+		})
+	}
+	return out
+}
+
+// errorsTold is how many errors of a run are told.
+const errorsTold = 5

@@ -1,0 +1,56 @@
+package checks
+
+import (
+	"fmt"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+)
+
+var _ = Catalog.Add(rule.Rule{
+	Code:  "CheckMisconfigured",
+	Title: finding.Text{EN: "check is written wrong", KO: "check 설정에 오류가 있습니다"},
+	Doc: finding.Text{
+		EN: "A field of a check cannot be used as it is written: its pod template has no container that can be read, so that it never runs (warning), or a duration is none, and a default stands for it (a remark). " +
+			"The definitions of such objects let almost anything through. Left alone: durations that are left out, and timeouts longer than the interval, as some of the stock checks have.",
+		KO: "check의 필드 값을 쓸 수 없습니다. Pod template에 읽을 수 있는 컨테이너가 없어 실행되지 못하거나(warning), 기간 형식이 잘못되어 기본값이 대신 쓰입니다(참고). " +
+			"CRD가 거의 모든 값을 허용하므로 적용할 때는 드러나지 않습니다. 생략된 기간, 그리고 일부 기본 check처럼 timeout이 실행 주기보다 긴 경우는 제외합니다.",
+	},
+	Link:     checksLink,
+	Severity: finding.Info,
+	Gravest:  finding.Warning,
+	Needs:    checkNeeds(),
+	Detect: func(p *rule.Pass) {
+		for _, c := range checksOf(p.Snapshot).all {
+			if len(c.problems) > 0 && !c.paused && !c.done {
+				p.Report(checkMisconfigured(c))
+			}
+		}
+	},
+})
+
+func checkMisconfigured(c *check) finding.Finding {
+	worst := c.problems[0]
+	f := finding.Finding{Subject: c.subject, Severity: finding.Info, Mechanism: v1alpha1.MechanismMisconfigured}
+	var all []finding.Text
+	for _, problem := range c.problems {
+		all = append(all, problem.text)
+		if problem.idle {
+			worst, f.Severity = problem, finding.Warning
+		}
+		value := finding.Quote(problem.value)
+		if problem.idle {
+			value = "(no container)"
+		}
+		f.Evidence = append(f.Evidence, finding.Evidence{Source: finding.Named(c.subject), Path: problem.field, Value: value})
+	}
+	f.Field = worst.field
+	f.Title = finding.Format("%s: %s", "%s: %s", finding.Verbatim(finding.Named(c.subject)), worst.text)
+	f.Why = finding.Join("; ", all...)
+	f.Remedies.Now = []finding.Remedy{{
+		Text:    finding.Textf("write %s as it is meant", "%s 값을 올바르게 고칩니다", f.Field),
+		Command: fmt.Sprintf("kubectl -n %s edit %s %s", c.subject.Namespace, c.resource, c.subject.Name),
+	}}
+	return f
+}

@@ -1,0 +1,143 @@
+package checks
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+var _ = Catalog.Add(rule.Rule{
+	Code:  "CheckNotRunning",
+	Title: finding.Text{EN: "check has no new result", KO: "check의 새 결과가 없습니다"},
+	Doc: finding.Text{
+		EN: "A check has had no result for longer than two of its intervals and a timeout, or has never run though it is there for longer than ten minutes and a timeout. Its last verdict, good or bad, says nothing any more: " +
+			"a status page may have been green for days. Whoever runs checks is dead or does not run this one (CheckOperatorMissing), its namespace is being deleted, or its pod template is none. " +
+			"Many checks of a namespace are one finding. Left alone: suspended checks, those being deleted, jobs that are done, and a single run that was missed.",
+		KO: "check의 결과가 실행 주기의 두 배에 timeout을 더한 시간보다 오래 갱신되지 않았거나, 생성된 지 10분과 timeout이 지났는데 한 번도 실행되지 않았습니다. 마지막 판정은 좋든 나쁘든 더 이상 의미가 없으며, " +
+			"status page가 며칠째 정상으로만 보일 수 있습니다. check를 실행하는 주체가 멈췄거나 이 check를 실행하지 않거나(CheckOperatorMissing), namespace가 삭제 중이거나, Pod template이 잘못된 경우입니다. " +
+			"한 namespace의 check 여러 개는 하나로 알립니다. 일시 중지되거나 삭제 중인 check, 끝난 job, 한 번만 건너뛴 실행은 제외합니다.",
+	},
+	Link:     checksLink,
+	Severity: finding.Warning,
+	Needs:    checkNeeds(append(runnerNeeds(), rule.Optional[*corev1.Namespace]())...),
+	Symptom:  true,
+	Causes: slices.Concat(
+		[]rule.Cause{{Code: "CheckMisconfigured", Via: rule.Itself}, {Code: "CheckOperatorMissing", Via: rule.Cluster}},
+		reachedBy(anyCheck, creating...),
+	),
+	Detect: detectCheckNotRunning,
+})
+
+// toldEach is how many idle checks of a namespace have findings of their own; more are one about the
+// namespace.
+const toldEach = 3
+
+// idle is a check without a new result, and since when that is longer than it may be.
+type idle struct {
+	*check
+	since time.Time
+}
+
+func detectCheckNotRunning(p *rule.Pass) {
+	var order []string
+	in := map[string][]idle{}
+	for _, c := range checksOf(p.Snapshot).all {
+		since, overdue := c.overdue(p.Now())
+		if !overdue {
+			continue
+		}
+		if in[c.subject.Namespace] == nil {
+			order = append(order, c.subject.Namespace)
+		}
+		in[c.subject.Namespace] = append(in[c.subject.Namespace], idle{c, since})
+	}
+	for _, ns := range order {
+		if len(in[ns]) > toldEach {
+			p.Report(completed(p, ns, idleTogether(p, ns, in[ns])))
+			continue
+		}
+		for _, c := range in[ns] {
+			p.Report(completed(p, ns, checkIdle(p, c)))
+		}
+	}
+	unread(p)
+}
+
+func checkIdle(p *rule.Pass, c idle) finding.Finding {
+	f := finding.Finding{Subject: c.subject, Mechanism: v1alpha1.MechanismStopped, Since: c.since}
+	if !c.ended {
+		f.Title = finding.Format("%s: it has never run", "%s: 한 번도 실행되지 않았습니다", finding.Verbatim(finding.Named(c.subject)))
+		f.Why = finding.Textf("It is there since %s, and no run of it has ended.", "%s에 생성되었으나 끝난 실행이 없습니다.", finding.Clock(p.Now(), c.created))
+		f.Evidence = []finding.Evidence{{Source: finding.Named(c.subject), Path: ".metadata.creationTimestamp", Value: c.created.UTC().Format(time.RFC3339), At: finding.Timestamp(c.created)}}
+		return f
+	}
+	f.Title = finding.Textf("%s: no result since %s", "%s: %s 이후 새 결과가 없습니다", finding.Named(c.subject), finding.Clock(p.Now(), c.endedAt))
+	f.Why = finding.Textf("It should run every %s and have its result within %s; its last verdict (%s) says nothing any more.",
+		"%s마다 실행되어 %s 안에 결과가 나와야 합니다. 마지막 판정(%s)은 더 이상 의미가 없습니다.", c.interval, c.timeout, verdict(c.check))
+	f.Evidence = []finding.Evidence{{Source: c.source, Path: c.path + okField(c.kind), Value: boolean(c.ok), At: finding.Timestamp(c.endedAt)}}
+	return f
+}
+
+func verdict(c *check) string {
+	if c.ok {
+		return "OK"
+	}
+	return "failed"
+}
+
+// idleTogether tells of many checks at once: who runs them is more likely to be the matter than each.
+func idleTogether(p *rule.Pass, ns string, all []idle) finding.Finding {
+	var names []string
+	var last time.Time
+	f := finding.Finding{Subject: finding.Subject{Kind: "Namespace", Name: ns}, Mechanism: v1alpha1.MechanismStopped}
+	for _, c := range all {
+		names = append(names, c.subject.Name)
+		last = finding.Later(last, c.endedAt)
+		f.Since = finding.Earlier(f.Since, c.since)
+		f.Explains = append(f.Explains, c.subject)
+	}
+	f.Title = finding.Textf("namespace %s: %d checks have no new result", "namespace %s: check %d개의 새 결과가 없습니다", ns, len(all))
+	f.Why = finding.Format("%s.", "%s.", finding.List(names))
+	if !last.IsZero() {
+		f.Why = finding.Join(" ", f.Why, finding.Textf("The newest of their results is of %s; what they last said says nothing any more.",
+			"가장 최근 결과가 %s이며, 마지막 판정은 더 이상 의미가 없습니다.", finding.Clock(p.Now(), last)))
+	}
+	return f
+}
+
+// completed adds to a finding about idle checks who should run them.
+func completed(p *rule.Pass, ns string, f finding.Finding) finding.Finding {
+	r := runnersOf(p.Snapshot)
+	f.WaitsFor = r.workloads()
+	f.Evidence = append(f.Evidence, r.evidence(p.Snapshot)...)
+	if f.Subject.Kind != "Namespace" {
+		f.WaitsFor = append(f.WaitsFor, finding.Subject{Kind: "Namespace", Name: ns})
+	}
+	if n, ok := snapshot.Get[*corev1.Namespace](p.Snapshot, "", ns); ok && n.DeletionTimestamp != nil {
+		f.Why = finding.Join(" ", f.Why, finding.Textf("Its namespace is being deleted since %s, and takes no new pods.", "namespace가 %s부터 삭제되고 있어 새 Pod를 만들 수 없습니다.", finding.Clock(p.Now(), n.DeletionTimestamp.Time)))
+		f.Evidence = append(f.Evidence, finding.Evidence{Source: "Namespace " + ns, Path: ".metadata.deletionTimestamp", Value: n.DeletionTimestamp.UTC().Format(time.RFC3339), At: finding.Timestamp(n.DeletionTimestamp.Time)})
+	}
+	for _, d := range r.deployments {
+		f.Remedies.Now = append(f.Remedies.Now, finding.Remedy{
+			Text:    finding.Textf("see what %s says, which runs checks", "check를 실행하는 %s의 로그를 확인합니다", finding.Named(snapshot.SubjectOf(d))),
+			Command: fmt.Sprintf("kubectl -n %s logs deployment/%s --tail=50", d.Namespace, d.Name),
+		})
+	}
+	if len(r.deployments) == 0 {
+		f.Remedies.Now = []finding.Remedy{{
+			Text:    finding.Textf("find out who runs checks in this cluster", "이 클러스터에서 check를 실행하는 operator를 찾습니다"),
+			Command: "kubectl get deployments -A | grep -E 'kuberhealthy|maek'",
+		}}
+	}
+	return f
+}
+
+func decimal(n int) string { return strconv.Itoa(n) }

@@ -1,0 +1,204 @@
+package checks
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// What stands where a check says nothing, or nothing that can be read. Both versions of Kuberhealthy run
+// every 10 minutes then (master: pkg/checks/external/main.go; main: internal/kuberhealthy/kuberhealthy.go).
+const (
+	defaultInterval  = 10 * time.Minute
+	defaultTimeoutV2 = 5 * time.Minute
+	defaultTimeoutV3 = 30 * time.Second
+)
+
+// runOf is the annotation in which Maek's operator says of which check or job a KuberhealthyState tells:
+// one of each may have the same name.
+const runOf = "maek.dev/run-of"
+
+// problem is a part of a check that cannot be used as it is written.
+type problem struct {
+	// field and value that are wrong.
+	field, value string
+	text         finding.Text
+	// idle tells that the check cannot run at all because of it.
+	idle bool
+}
+
+func ofKuberhealthyCheck(o *khv1.KuberhealthyCheck, state *khv1.KuberhealthyState) *check {
+	c := newCheck(o, "khcheck")
+	c.interval = c.duration(".spec.runInterval", o.Spec.RunInterval, defaultInterval)
+	c.timeout = c.duration(".spec.timeout", o.Spec.Timeout, defaultTimeoutV2)
+	c.images = snapshot.CheckerImages(o.Spec.PodSpec)
+	c.judgeTemplate(".spec.podSpec")
+	c.takeState(state)
+	return c
+}
+
+func ofKuberhealthyJob(o *khv1.KuberhealthyJob, state *khv1.KuberhealthyState) *check {
+	c := newCheck(o, "khjob")
+	c.once, c.done = true, o.Spec.Phase == khv1.JobCompleted
+	c.timeout = c.duration(".spec.timeout", o.Spec.Timeout, defaultTimeoutV2)
+	c.images = snapshot.CheckerImages(o.Spec.PodSpec)
+	c.judgeTemplate(".spec.podSpec")
+	c.takeState(state)
+	c.ended = c.ended && c.done
+	return c
+}
+
+func ofHealthCheck(o *khv2.HealthCheck) *check {
+	c := newCheck(o, "healthcheck")
+	c.once = o.Spec.SingleRunOnly
+	if !c.once {
+		c.interval = c.duration(".spec.runInterval", o.Spec.RunInterval, defaultInterval)
+	}
+	c.timeout = c.duration(".spec.timeout", o.Spec.Timeout, defaultTimeoutV3)
+	c.images = snapshot.CheckerImages(o.Spec.PodSpec.Spec)
+	c.judgeTemplate(".spec.podSpec.spec")
+	c.source, c.path = finding.Named(c.subject), ".status"
+	st := o.Status
+	c.ok, c.errors, c.runs = st.OK, st.Errors, st.ConsecutiveFailures
+	c.lastOK = unix(st.LastOKUnix)
+	c.endedAt = finding.Later(c.lastOK, unix(st.LastFailureUnix))
+	if c.endedAt.IsZero() && st.CurrentUUID == "" {
+		c.endedAt = unix(st.LastRunUnix)
+	}
+	c.ended = !c.endedAt.IsZero()
+	return c
+}
+
+func ofCheck(o *v1alpha1.Check) *check {
+	c := newCheck(o, "checks.maek.dev")
+	c.paused = c.paused || o.Spec.Suspend
+	c.interval = time.Duration(o.Spec.PeriodSeconds) * time.Second
+	c.timeout = time.Duration(cmp.Or(o.Spec.TimeoutSeconds, 1)) * time.Second
+	c.source, c.path = finding.Named(c.subject), ".status"
+	if t := o.Spec.PodTemplate; t != nil {
+		for _, container := range t.Spec.Containers {
+			c.images = append(c.images, container.Image)
+		}
+	}
+	if o.Spec.Synthetic != nil {
+		c.images = append(c.images, o.Spec.Synthetic.Scenario)
+	}
+	for _, condition := range o.Status.Conditions {
+		if condition.Type != v1alpha1.CheckHealthy || condition.Status == metav1.ConditionUnknown {
+			continue
+		}
+		c.ok = condition.Status == metav1.ConditionTrue
+		c.endedAt = condition.LastTransitionTime.Time
+		if !c.ok {
+			c.since = condition.LastTransitionTime.Time
+			c.errors = append(c.errors, condition.Message)
+		}
+	}
+	for _, f := range o.Status.RecentFailures {
+		if !c.ok {
+			c.errors = append(c.errors, f.Target+" "+f.Message)
+		}
+	}
+	if o.Status.ObservedAt != nil {
+		c.endedAt = finding.Later(c.endedAt, o.Status.ObservedAt.Time)
+	}
+	c.ended = !c.endedAt.IsZero()
+	if stale := time.Duration(o.Status.StaleAfterSeconds) * time.Second; stale > 0 || c.interval == 0 {
+		// A schedule has no period to reckon with: the operator says when its verdict is old.
+		c.interval, c.timeout = max(stale, time.Second)/staleIntervals, 0
+		c.paused = c.paused || stale == 0
+	}
+	return c
+}
+
+func newCheck(o snapshot.Object, resource string) *check {
+	kind, _ := snapshot.KindOfObject(o)
+	return &check{
+		subject: snapshot.SubjectOf(o), kind: kind, resource: resource, uid: o.GetUID(), created: o.GetCreationTimestamp().Time,
+		labels: o.GetLabels(), paused: o.GetDeletionTimestamp() != nil,
+	}
+}
+
+// takeState takes in what a KuberhealthyState tells of a check's runs.
+func (c *check) takeState(state *khv1.KuberhealthyState) {
+	c.source, c.path = fmt.Sprintf("KuberhealthyState %s", finding.Qualified(c.subject)), ".spec"
+	if state == nil || state.Spec.LastRun == nil || state.Spec.LastRun.IsZero() {
+		return
+	}
+	if of := state.Annotations[runOf]; of != "" && c.uid != "" && of != string(c.uid) {
+		return
+	}
+	c.ended, c.endedAt = true, state.Spec.LastRun.Time
+	c.errors, c.node = state.Spec.Errors, state.Spec.Node
+	// Kuberhealthy 2 takes a report that says both: its errors count.
+	c.ok = state.Spec.OK && c.firstError() == ""
+}
+
+// duration reads one as Kuberhealthy does; what cannot be read is a problem, and the default stands for it.
+func (c *check) duration(field, text string, otherwise time.Duration) time.Duration {
+	d, err := time.ParseDuration(text)
+	switch {
+	case text == "":
+		return otherwise
+	case err != nil || d <= 0:
+		c.problems = append(c.problems, problem{field: field, value: text, text: finding.Textf(
+			"%s %q is no duration such as 5m or 1h30m, and %s stands for it", "%s 값 %q는 5m, 1h30m 같은 기간 형식이 아니므로 %s이 대신 쓰입니다", field, finding.Quote(text), otherwise)})
+		return otherwise
+	default:
+		return d
+	}
+}
+
+func (c *check) judgeTemplate(field string) {
+	if len(c.images) > 0 {
+		return
+	}
+	c.problems = append(c.problems, problem{field: field, idle: true, text: finding.Textf(
+		"%s is no pod's: there is no container in it that can be read", "%s에 읽을 수 있는 컨테이너가 없어 Pod를 만들 수 없습니다", field)})
+}
+
+func unix(seconds int64) time.Time {
+	if seconds <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}
+
+func boolean(v bool) string {
+	if v {
+		return "true"
+	}
+	return "false"
+}
+
+// okField is where an object of a kind says how a check stands.
+func okField(k snapshot.Kind) string {
+	switch k.Group {
+	case khv1.GroupVersion.Group:
+		return ".OK"
+	case khv2.GroupVersion.Group:
+		return ".ok"
+	default:
+		return ".conditions[Healthy].status"
+	}
+}
+
+// errorField is where an object of a kind says what is wrong.
+func errorField(k snapshot.Kind, i int) string {
+	switch k.Group {
+	case khv1.GroupVersion.Group:
+		return fmt.Sprintf(".Errors[%d]", i)
+	case khv2.GroupVersion.Group:
+		return fmt.Sprintf(".errors[%d]", i)
+	default:
+		return ".conditions[Healthy].message"
+	}
+}
