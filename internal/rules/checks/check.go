@@ -2,6 +2,7 @@ package checks
 
 import (
 	"cmp"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -199,6 +200,9 @@ const errorRunes = 300
 func (c *check) evidence() []finding.Evidence {
 	out := []finding.Evidence{{Source: c.source, Path: c.path + okField(c.kind), Value: boolean(c.ok), At: finding.Timestamp(c.endedAt)}}
 	for i, text := range c.errors[:min(len(c.errors), errorsTold)] {
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
 		out = append(out, finding.Evidence{Source: c.source, Path: c.path + errorField(c.kind, i), Value: finding.Line(text, errorRunes), At: finding.Timestamp(c.endedAt)})
 	}
 	if r := c.record; r != nil && r.LastFailure != nil && !c.ok {

@@ -168,7 +168,7 @@ const logLinesTold = 3
 // whatToLookAt leads to what the checker saw.
 func whatToLookAt(s *snapshot.Snapshot, c *check) []finding.Remedy {
 	var out []finding.Remedy
-	if pod := c.newestPod(s); pod != nil && len(pod.Spec.Containers) > 0 {
+	if pod := c.newestPod(s); pod != nil && len(pod.Spec.Containers) > 0 && pod.Status.Phase != corev1.PodPending {
 		out = append(out, finding.Remedy{
 			Text:    finding.Textf("read what the checker said", "checker가 남긴 로그를 확인합니다"),
 			Command: fmt.Sprintf("kubectl -n %s logs %s -c %s --tail=50", pod.Namespace, pod.Name, pod.Spec.Containers[0].Name),

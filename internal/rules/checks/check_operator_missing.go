@@ -55,7 +55,7 @@ func detectCheckOperatorMissing(p *rule.Pass) {
 	definition := finding.Subject{Kind: "CustomResourceDefinition", Name: first.kind.GroupResource()}
 	f := finding.Finding{
 		Subject: definition, Mechanism: v1alpha1.MechanismMissing, Since: since, WaitsFor: r.workloads(),
-		Title:    finding.Textf("%s: %d checks, and nobody runs them", "%s: check %d개를 실행하는 operator가 없습니다", definition.Name, waiting),
+		Title:    finding.Textf("%s: nobody runs the checks that there are (%d)", "%s: check %d개를 실행하는 operator가 없습니다", definition.Name, waiting),
 		Why:      finding.Textf("No pod of a Kuberhealthy or of Maek's operator is ready, and none of the checks has a new result.", "Ready 상태인 Kuberhealthy 또는 Maek operator Pod가 없고, 새 결과가 있는 check도 없습니다."),
 		Evidence: r.evidence(p.Snapshot),
 	}
