@@ -9,7 +9,7 @@ type IncidentPhase string
 
 // The phases of an incident.
 const (
-	// IncidentOpen: its root is found in the newest snapshot.
+	// IncidentOpen: its root is found in the newest snapshot, or could not be looked for (Unverified).
 	IncidentOpen IncidentPhase = "Open"
 	// IncidentClosed: its root was looked for and is gone.
 	IncidentClosed IncidentPhase = "Closed"
@@ -26,6 +26,10 @@ type IncidentStatus struct {
 	// ClosedAt is when the operator first looked and did not see it any more.
 	// +optional
 	ClosedAt *metav1.Time `json:"closedAt,omitempty"`
+	// Unverified says why an open incident could not be looked for since it was last seen, so that nobody
+	// knows whether it goes on; empty where it was seen in the newest snapshot.
+	// +optional
+	Unverified string `json:"unverified,omitempty"`
 }
 
 // Incident is one open or lately closed incident of the cluster. Only the operator writes it.

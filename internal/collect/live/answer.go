@@ -147,7 +147,7 @@ func (c *Client) kubeletConnection(ctx context.Context, node string) snapshot.An
 // containers run, system pods before others, for they are the last to be deleted.
 func (c *Client) podsToAsk(node string) []*corev1.Pod {
 	var pods []*corev1.Pod
-	for _, p := range c.snapshot.PodsOn(node) {
+	for _, p := range c.snapshot.Load().PodsOn(node) {
 		if len(p.Spec.Containers) > 0 && !snapshot.PodDone(p) {
 			pods = append(pods, p)
 		}

@@ -74,7 +74,7 @@ func (c *Client) kindOf(group, resource string) (snapshot.Kind, bool) {
 	if found.Kind != "" {
 		return found, true
 	}
-	for _, k := range c.snapshot.CustomKinds() {
+	for _, k := range c.snapshot.Load().CustomKinds() {
 		if k.Group == group && k.Resource == resource {
 			return k, true
 		}

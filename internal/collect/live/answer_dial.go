@@ -71,7 +71,7 @@ func (c *Client) apiAddresses(ctx context.Context) []string {
 
 // endpoints are the addresses of API servers in the EndpointSlice that they write.
 func (c *Client) endpoints(ctx context.Context) []string {
-	slice, ok := snapshot.Get[*discoveryv1.EndpointSlice](c.snapshot, metav1.NamespaceDefault, apiService)
+	slice, ok := snapshot.Get[*discoveryv1.EndpointSlice](c.snapshot.Load(), metav1.NamespaceDefault, apiService)
 	if !ok {
 		slice = &discoveryv1.EndpointSlice{}
 		err := c.rest.Get().AbsPath("/apis/discovery.k8s.io/v1/namespaces", metav1.NamespaceDefault, "endpointslices", apiService).

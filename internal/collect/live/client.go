@@ -45,8 +45,9 @@ type Client struct {
 	// customTotal counts the custom resources that were read, of all kinds.
 	customTotal atomic.Int64
 
-	// snapshot is what Collect made; questions about nodes are answered through its pods.
-	snapshot *snapshot.Snapshot
+	// snapshot is what Collect made or Observe was given; questions about nodes are answered through its
+	// pods.
+	snapshot atomic.Pointer[snapshot.Snapshot]
 }
 
 // Stats are what a Client cost the API server.

@@ -132,7 +132,7 @@ func Collect(ctx context.Context, cfg *rest.Config, kinds []snapshot.Kind, o Opt
 		}
 	}
 	s := b.Build()
-	c.snapshot = s
+	c.snapshot.Store(s)
 	return s, c, nil
 }
 

@@ -75,7 +75,7 @@ func (s *silentNodes) timedOut(node string) {
 
 func (c *Client) longLog(ctx context.Context, q snapshot.Question, limits LogLimits, silent *silentNodes) snapshot.Answer {
 	node := ""
-	if p, ok := snapshot.Get[*corev1.Pod](c.snapshot, q.Namespace, q.Name); ok {
+	if p, ok := snapshot.Get[*corev1.Pod](c.snapshot.Load(), q.Namespace, q.Name); ok {
 		node = p.Spec.NodeName
 	}
 	asked := c.clock.at(c.options.Now())

@@ -14,7 +14,7 @@ import (
 )
 
 // New makes a client that has read nothing: for a program that stays, fills its snapshots by watching, and
-// wants the rest from here. Its methods are not safe for concurrent use with Observe.
+// wants the rest from here. It answers no questions before Observe.
 func New(cfg *rest.Config, o Options) (*Client, error) {
 	if o.Now == nil {
 		return nil, errors.New("collecting: no clock was given")
@@ -33,7 +33,7 @@ func (c *Client) HTTP() *http.Client { return c.http }
 func (c *Client) ServerTime(local time.Time) time.Time { return c.clock.at(local) }
 
 // Observe makes s the snapshot through which questions are answered.
-func (c *Client) Observe(s *snapshot.Snapshot) { c.snapshot = s }
+func (c *Client) Observe(s *snapshot.Snapshot) { c.snapshot.Store(s) }
 
 // Meet looks at the API server itself, as Collect does before it lists. Where something is wrong with it, it
 // looks into the others that the cluster names, of which slices are the EndpointSlices that are known.

@@ -9,13 +9,17 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
 
+	"github.com/maek-dev/maek/internal/collect/watched"
 	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/operator/incident/object"
 	"github.com/maek-dev/maek/internal/rule"
 )
 
@@ -27,6 +31,9 @@ const (
 	// first, and of the open ones the least grave are not written.
 	DefaultMost = 500
 )
+
+// program is the name under which the API server knows this one.
+const program = "maek-operator"
 
 // Options say what to diagnose, and how to tell of it.
 type Options struct {
@@ -50,6 +57,8 @@ type Options struct {
 	Passive bool
 	// NoAgents asks no agents for the reports of their machines.
 	NoAgents bool
+	// WatchTime is how long one watch lasts before it is opened anew; 0 leaves it to client-go.
+	WatchTime time.Duration
 	// Metrics takes the metrics of this package; nil means none.
 	Metrics prometheus.Registerer
 	// Log of what goes wrong with the diagnosing itself; nil means none.
@@ -82,6 +91,8 @@ func (o Options) withDefaults() (Options, error) {
 // again after it returned, as leadership comes and goes.
 type Diagnoser struct {
 	options Options
+	metrics *metrics
+	api     *object.API
 }
 
 // New makes a diagnoser. The error tells of options that cannot be used.
@@ -90,12 +101,40 @@ func New(o Options) (*Diagnoser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Diagnoser{options: o}, nil
+	d := &Diagnoser{options: o, metrics: newMetrics()}
+	if d.api, err = object.NewAPI(o.Config); err != nil {
+		return nil, err
+	}
+	if o.Metrics != nil {
+		if err := o.Metrics.Register(d.metrics); err != nil {
+			return nil, fmt.Errorf("registering the metrics of incidents: %w", err)
+		}
+	}
+	return d, nil
 }
 
-// Run diagnoses until ctx ends, and then returns nil. Nothing that is wrong with the cluster ends it.
-// Everything that it watches is held only while it runs.
+// Run diagnoses until ctx ends, and then returns nil. Nothing that is wrong with the cluster ends it; an
+// error tells of a configuration that cannot be used. Everything that it watches is held only while it runs.
 func (d *Diagnoser) Run(ctx context.Context) error {
-	<-ctx.Done()
+	o := d.options
+	w, err := watched.New(o.Config, rule.Kinds(o.Rules), watched.Options{
+		Name: o.Name, CustomResources: rule.CustomResources(o.Rules), Program: program, Version: o.Version,
+		WatchTime: o.WatchTime, Log: o.Log, Now: o.Now,
+	})
+	if err != nil {
+		return err
+	}
+	defer d.metrics.tell(nil)
+	j := newJudge(d, w)
+	var wg sync.WaitGroup
+	stored := make(chan struct{})
+	wg.Go(func() { w.Run(ctx) })
+	wg.Go(func() { j.writer.Run(ctx, stored) })
+	if !o.NoAgents {
+		wg.Go(func() { j.machines.run(ctx, j.current) })
+	}
+	j.run(ctx, stored)
+	wg.Wait()
+	j.answers.wait()
 	return nil
 }

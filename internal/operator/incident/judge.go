@@ -1,0 +1,148 @@
+package incident
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/maek-dev/maek/internal/collect/watched"
+	"github.com/maek-dev/maek/internal/diagnosis"
+	"github.com/maek-dev/maek/internal/operator/incident/lifecycle"
+	"github.com/maek-dev/maek/internal/operator/incident/object"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+const (
+	// warmUp is how long the first diagnosis waits for kinds that are slow to read. Those that are not there
+	// by then are told of as unread.
+	warmUp = time.Minute
+	// readyEvery is how often it is looked whether all is read, until it is.
+	readyEvery = 50 * time.Millisecond
+)
+
+// judge diagnoses when something changed.
+type judge struct {
+	options  Options
+	metrics  *metrics
+	watcher  *watched.Watcher
+	writer   *object.Writer
+	machines *machines
+	answers  *answers
+	// news is a signal of something that the watcher does not see.
+	news chan struct{}
+	// begun tells that there was a diagnosis.
+	begun atomic.Bool
+	// broken are the rules whose failure was logged.
+	broken map[string]bool
+}
+
+func newJudge(d *Diagnoser, w *watched.Watcher) *judge {
+	o := d.options
+	j := &judge{options: o, metrics: d.metrics, watcher: w, news: make(chan struct{}, 1), broken: map[string]bool{}}
+	tell := func() {
+		select {
+		case j.news <- struct{}{}:
+		default:
+		}
+	}
+	j.machines = newMachines(o.Config, o.Rules, o.Now, tell)
+	j.answers = newAnswers(w.Client(), o.Now, tell)
+	j.writer = object.NewWriter(object.Options{
+		API: d.api, Book: lifecycle.New(o.Rules, lifecycle.Options{Language: o.Language, TTL: o.TTL, Most: o.Most}),
+		Language: o.Language, Instance: o.Identity, Wrote: d.metrics.wrote, Log: o.Log, Now: o.Now,
+	})
+	return j
+}
+
+// current is the cluster as it is known now, or nil before the first diagnosis.
+func (j *judge) current() *snapshot.Snapshot {
+	if !j.begun.Load() {
+		return nil
+	}
+	return j.watcher.Snapshot()
+}
+
+// run diagnoses until ctx ends: once all is read and it is known what is stored, and then as things
+// change.
+func (j *judge) run(ctx context.Context, stored <-chan struct{}) {
+	if !j.awaitReady(ctx, stored) {
+		return
+	}
+	for {
+		began := j.options.Now()
+		view := j.judge(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		least, most := pace(j.options.Now().Sub(began), view.Lingering)
+		if !pause(ctx, least, nil, nil) || !pause(ctx, most-least, j.watcher.Changed(), j.news) {
+			return
+		}
+	}
+}
+
+// awaitReady waits for what the first diagnosis needs. Where the API server does not answer it waits no
+// longer than it takes to know that.
+func (j *judge) awaitReady(ctx context.Context, stored <-chan struct{}) bool {
+	began := j.options.Now()
+	known := false
+	for j.options.Now().Sub(began) < warmUp && (!known || !j.watcher.Ready()) {
+		if !pause(ctx, readyEvery, nil, nil) {
+			return false
+		}
+		select {
+		case <-stored:
+			known = true
+		default:
+		}
+	}
+	return true
+}
+
+// judge makes one diagnosis.
+func (j *judge) judge(ctx context.Context) object.View {
+	began := j.options.Now()
+	s := j.watcher.Snapshot()
+	j.watcher.Client().Observe(s)
+	j.begun.Store(true)
+	s, skips := j.machines.add(s)
+	var answerer rule.Answerer
+	if !j.options.Passive {
+		answerer = j.answers
+	}
+	res := rule.Evaluate(ctx, s, j.options.Rules, answerer, rule.DefaultBudget)
+	res.Skips = slices.Concat(skips, res.Skips)
+	d := diagnosis.Diagnose(res, j.options.Rules)
+	if ctx.Err() != nil {
+		// Half a diagnosis is none.
+		return object.View{}
+	}
+	for _, f := range d.Failures {
+		if code := string(f.Code); !j.broken[code] {
+			j.broken[code] = true
+			j.options.Log.Error("a rule failed", "code", code, "error", f.Err)
+		}
+	}
+	view := j.writer.Take(d)
+	j.metrics.seconds.Observe(j.options.Now().Sub(began).Seconds())
+	j.metrics.tell(tellOf(d, view, j.options.Now()))
+	// Questions that are still asked need a snapshot, and not the indexes that judging made of this one.
+	j.watcher.Client().Observe(j.watcher.Snapshot())
+	return view
+}
+
+// pause waits for some time, or until one of two signals comes; false where ctx ended.
+func pause(ctx context.Context, most time.Duration, first, second <-chan struct{}) bool {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+	case <-first:
+	case <-second:
+	}
+	return ctx.Err() == nil
+}
