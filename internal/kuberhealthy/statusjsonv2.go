@@ -3,7 +3,7 @@ package kuberhealthy
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	kuberhealthyv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 )
 
 // ContentTypeV2 of version 2's document. It names none, so Go's server guesses this.
@@ -14,8 +14,8 @@ const ContentTypeV2 = "text/plain; charset=utf-8"
 type documentV2 struct {
 	OK            bool
 	Errors        []string
-	CheckDetails  map[string]kuberhealthyv1.State
-	JobDetails    map[string]kuberhealthyv1.State
+	CheckDetails  map[string]khv1.State
+	JobDetails    map[string]khv1.State
 	CurrentMaster string
 	Metadata      map[string]string
 }
@@ -25,8 +25,8 @@ type documentV2 struct {
 func (s Status) DocumentV2() ([]byte, error) {
 	all := s.tell()
 	doc := documentV2{
-		CheckDetails:  map[string]kuberhealthyv1.State{},
-		JobDetails:    map[string]kuberhealthyv1.State{},
+		CheckDetails:  map[string]khv1.State{},
+		JobDetails:    map[string]khv1.State{},
 		CurrentMaster: s.Standing.Master,
 		Metadata:      s.metadata(s.Metadata),
 	}
@@ -35,7 +35,7 @@ func (s Status) DocumentV2() ([]byte, error) {
 		if t.Check.API != V2 || t.hidden {
 			continue
 		}
-		details := kuberhealthyv1.State{
+		details := khv1.State{
 			OK: t.ok, Errors: t.errors, Namespace: t.Check.Namespace, Node: t.State.Node,
 			RunDuration: RunDurationV2(t.State), AuthoritativePod: t.State.Writer,
 			// CurrentUUID is a token that may still report, and so nobody's business.

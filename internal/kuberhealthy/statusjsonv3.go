@@ -3,7 +3,7 @@ package kuberhealthy
 import (
 	"time"
 
-	kuberhealthyv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
 )
 
 // ContentTypeV3 of version 3's document (main: internal/health/health.go, WriteHTTPStatusResponse).
@@ -21,7 +21,7 @@ type documentV3 struct {
 
 // detailV3 is what it says of a check (main: internal/health/health.go, CheckDetail).
 type detailV3 struct {
-	kuberhealthyv2.HealthCheckStatus
+	khv2.HealthCheckStatus
 
 	NextRunUnix        int64  `json:"nextRunUnix,omitempty"`
 	PodName            string `json:"podName,omitempty"`
@@ -57,7 +57,7 @@ func (s Status) DocumentV3() ([]byte, error) {
 
 func (t told) detailV3() detailV3 {
 	detail := detailV3{
-		HealthCheckStatus: kuberhealthyv2.HealthCheckStatus{
+		HealthCheckStatus: khv2.HealthCheckStatus{
 			OK: t.ok, Errors: t.errors,
 			ConsecutiveFailures: t.State.ConsecutiveFailures,
 			RunDuration:         t.State.Duration.Nanoseconds(),
