@@ -86,11 +86,11 @@ func judge(api API, ok bool, told []string) (Report, error) {
 	if !ok && slices.Contains(told, "") {
 		return Report{}, refuse("the report has an error without text")
 	}
-	told = slices.DeleteFunc(told, func(s string) bool { return !notBlank(s) })
-	if !ok && len(told) == 0 {
+	good, told := outcome(ok, told)
+	if !good && len(told) == 0 {
 		return Report{}, refuse("the report is not OK and tells no error: say what is wrong")
 	}
-	return Report{OK: ok && len(told) == 0, Errors: kept(told)}, nil
+	return Report{OK: good, Errors: kept(told)}, nil
 }
 
 // kept is what is kept of errors.

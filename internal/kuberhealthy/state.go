@@ -91,7 +91,8 @@ func (s State) Begun(run Run) State {
 // Reported is the state after a report on the newest run. A run may report again in version 2, as long
 // as no other has begun: the last report counts.
 func (s State) Reported(check Check, report Report, end End) State {
-	s = s.ended(check, end, report.OK && len(report.Errors) == 0, report.Errors)
+	ok, errors := outcome(report.OK, report.Errors)
+	s = s.ended(check, end, ok, errors)
 	s.Duration = max(end.At.Sub(s.Run.Started), 0)
 	return s
 }
@@ -112,7 +113,7 @@ func (s State) Failed(check Check, why string, end End) State {
 func (s State) ended(check Check, end End, ok bool, errors []string) State {
 	s.Running = false
 	s.Ended, s.EndedAt = true, end.At
-	s.OK, s.Errors = ok, slices.Clone(errors)
+	s.OK, s.Errors = ok, errors
 	s.Node, s.Writer = end.Node, end.Writer
 	if check.API != V3 {
 		return s
@@ -128,4 +129,15 @@ func (s State) ended(check Check, end End, ok bool, errors []string) State {
 		s.LastFailure = end.At
 	}
 	return s
+}
+
+// outcome is a result without blank errors, which is good only where no other is left: version 2 takes
+// reports that say OK and tell errors.
+func outcome(ok bool, told []string) (good bool, errors []string) {
+	for _, text := range told {
+		if notBlank(text) {
+			errors = append(errors, text)
+		}
+	}
+	return ok && len(errors) == 0, errors
 }

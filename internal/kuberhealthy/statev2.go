@@ -1,7 +1,6 @@
 package kuberhealthy
 
 import (
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,8 +36,7 @@ func StateOfV2(object *khv1.KuberhealthyState, owner types.UID) State {
 	if ended, ok := moment(object, AnnotationRunEnded); ok {
 		state.EndedAt = ended
 	}
-	state.Errors = slices.Clone(spec.Errors)
-	state.OK = spec.OK && !slices.ContainsFunc(spec.Errors, notBlank)
+	state.OK, state.Errors = outcome(spec.OK, spec.Errors)
 	state.Duration = max(parsed(spec.RunDuration), 0)
 	state.Node, state.Writer = spec.Node, spec.AuthoritativePod
 	return state

@@ -31,8 +31,7 @@ func StateOfV3(object *khv2.HealthCheck) State {
 	if !state.Ended {
 		return state
 	}
-	state.Errors = slices.Clone(status.Errors)
-	state.OK = status.OK && !slices.ContainsFunc(status.Errors, notBlank)
+	state.OK, state.Errors = outcome(status.OK, status.Errors)
 	state.Duration = max(time.Duration(status.RunDuration), 0)
 	state.ConsecutiveFailures = consecutive(state, status.ConsecutiveFailures)
 	return state
