@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/snapshot"
@@ -118,17 +118,37 @@ func exit(name string, t *corev1.ContainerStateTerminated) string {
 // LastWarning gives the newest Event of type Warning about an object, as "reason: message"; "" where
 // there is none, or Events may not be read.
 func LastWarning(ctx context.Context, c client.Reader, o client.Object) string {
+	return newest(ctx, c, o, func(e *corev1.Event) bool { return e.Type == corev1.EventTypeWarning })
+}
+
+// LastWord is LastWarning, or where nothing warns the newest Event of any type: that a claim waits for a
+// provisioner is said in one that is Normal.
+func LastWord(ctx context.Context, c client.Reader, o client.Object) string {
+	if warning := LastWarning(ctx, c, o); warning != "" {
+		return warning
+	}
+	return newest(ctx, c, o, func(*corev1.Event) bool { return true })
+}
+
+func newest(ctx context.Context, c client.Reader, o client.Object, wanted func(*corev1.Event) bool) string {
 	var events corev1.EventList
-	err := c.List(ctx, &events, client.InNamespace(o.GetNamespace()), client.MatchingFields{EventUID: string(o.GetUID())})
+	// Events of what has no namespace are in "default"; a list of all namespaces may not be allowed.
+	namespace := cmp.Or(o.GetNamespace(), metav1.NamespaceDefault)
+	err := c.List(ctx, &events, client.InNamespace(namespace), client.MatchingFields{EventUID: string(o.GetUID())})
 	if err != nil {
 		return ""
 	}
-	warnings := slices.DeleteFunc(events.Items, func(e corev1.Event) bool { return e.Type != corev1.EventTypeWarning })
-	if len(warnings) == 0 {
+	var last *corev1.Event
+	for i := range events.Items {
+		e := &events.Items[i]
+		if wanted(e) && (last == nil || snapshot.EventTime(e).After(snapshot.EventTime(last))) {
+			last = e
+		}
+	}
+	if last == nil {
 		return ""
 	}
-	newest := slices.MaxFunc(warnings, func(a, b corev1.Event) int { return snapshot.EventTime(&a).Compare(snapshot.EventTime(&b)) })
-	return join(newest.Reason, newest.Message)
+	return join(last.Reason, last.Message)
 }
 
 func join(reason, message string) string {

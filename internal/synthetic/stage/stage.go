@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -160,7 +161,9 @@ func (s *Stage) Remove(ctx context.Context, o client.Object) error {
 	if err != nil {
 		return fmt.Errorf("deleting %s: %w", what, Refused(err))
 	}
-	s.made = slices.DeleteFunc(s.made, func(m client.Object) bool { return m == o })
+	s.made = slices.DeleteFunc(s.made, func(m client.Object) bool {
+		return reflect.TypeOf(m) == reflect.TypeOf(o) && client.ObjectKeyFromObject(m) == client.ObjectKeyFromObject(o)
+	})
 	return nil
 }
 
