@@ -101,13 +101,17 @@ func takenAway(pod *corev1.Pod, now time.Time) (failure, bool) {
 	}
 	switch pod.Status.Reason {
 	case podEvicted:
-		return failure{reason: PodEvicted, over: over, container: mainContainer(pod),
-			message: fmt.Sprintf("the checker pod %s was evicted from %s: %s", pod.Name, node(pod), pod.Status.Message)}, true
+		return failure{
+			reason: PodEvicted, over: over, container: mainContainer(pod),
+			message: fmt.Sprintf("the checker pod %s was evicted from %s: %s", pod.Name, node(pod), pod.Status.Message),
+		}, true
 	case podNodeLost:
 		return failure{reason: NodeLost, message: fmt.Sprintf("%s, which the checker pod %s is on, does not answer", node(pod), pod.Name)}, true
 	case podTerminated, podNodeShutdown:
-		return failure{reason: PodEvicted, over: over, container: mainContainer(pod),
-			message: fmt.Sprintf("%s was shut down, and the checker pod %s with it: %s", node(pod), pod.Name, pod.Status.Message)}, true
+		return failure{
+			reason: PodEvicted, over: over, container: mainContainer(pod),
+			message: fmt.Sprintf("%s was shut down, and the checker pod %s with it: %s", node(pod), pod.Name, pod.Status.Message),
+		}, true
 	}
 	c := condition(pod, corev1.DisruptionTarget)
 	if c == nil || c.Status != corev1.ConditionTrue {
@@ -170,15 +174,19 @@ func initTrouble(pod *corev1.Pod, now time.Time) (failure, bool) {
 		exit := lastExit(s)
 		switch {
 		case exit != nil && exit.ExitCode != 0:
-			f := failure{reason: InitFailed, container: s.Name,
-				message: fmt.Sprintf("the init container %s %s, so that the checker never began", s.Name, howItEnded(exit, s.RestartCount))}
+			f := failure{
+				reason: InitFailed, container: s.Name,
+				message: fmt.Sprintf("the init container %s %s, so that the checker never began", s.Name, howItEnded(exit, s.RestartCount)),
+			}
 			if done(pod) {
 				f.over = endedAt(pod, now)
 			}
 			return f, true
 		case s.State.Running != nil && s.State.Running.StartedAt.Time.Before(now) && pod.Status.Phase == corev1.PodPending:
-			return failure{reason: InitFailed, container: s.Name,
-				message: fmt.Sprintf("the init container %s was still at work, so that the checker had not begun", s.Name)}, true
+			return failure{
+				reason: InitFailed, container: s.Name,
+				message: fmt.Sprintf("the init container %s was still at work, so that the checker had not begun", s.Name),
+			}, true
 		}
 	}
 	return failure{}, false
@@ -234,8 +242,10 @@ func crashing(pod *corev1.Pod, _ time.Time) (failure, bool) {
 		return failure{}, false
 	}
 	exit := lastExit(s)
-	return failure{reason: crash(exit), container: s.Name,
-		message: fmt.Sprintf("container %s %s", s.Name, howItEnded(exit, s.RestartCount))}, true
+	return failure{
+		reason: crash(exit), container: s.Name,
+		message: fmt.Sprintf("container %s %s", s.Name, howItEnded(exit, s.RestartCount)),
+	}, true
 }
 
 func crash(exit *corev1.ContainerStateTerminated) Reason {

@@ -23,6 +23,8 @@ type memory struct {
 	mu sync.Mutex
 	// written are objects as this replica wrote them.
 	written map[reference]written
+	// runs are the records of runs in written.
+	runs map[string]reference
 	// pods made by this replica, by the UID of their check and their own.
 	pods map[types.UID]map[types.UID]written
 	// leaving are pods that this replica deleted, and until when they are waited for.
@@ -59,6 +61,8 @@ type note struct {
 	tries   int
 	// told is the end of the run that Outcomes was last told of.
 	told time.Time
+	// ok tells how that ended.
+	ok bool
 	// warned is what was last logged of the check, so that it is not logged again.
 	warned string
 }
@@ -66,6 +70,7 @@ type note struct {
 func newMemory() *memory {
 	return &memory{
 		written: map[reference]written{},
+		runs:    map[string]reference{},
 		pods:    map[types.UID]map[types.UID]written{},
 		leaving: map[types.UID]time.Time{},
 		gone:    map[types.UID]departure{},
@@ -77,7 +82,28 @@ func newMemory() *memory {
 func (m *memory) wrote(object client.Object, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.written[reference{kindOf(object), client.ObjectKeyFromObject(object)}] = written{object, now.Add(believeFor)}
+	ref := reference{kindOf(object), client.ObjectKeyFromObject(object)}
+	m.forget(ref)
+	m.written[ref] = written{object, now.Add(believeFor)}
+	if run := recordedRun(object); run != "" {
+		m.runs[run] = ref
+	}
+}
+
+// forget drops what was written.
+func (m *memory) forget(ref reference) {
+	if own, ok := m.written[ref]; ok {
+		delete(m.runs, recordedRun(own.Object))
+		delete(m.written, ref)
+	}
+}
+
+// recorder returns the record that this replica wrote and that names a run.
+func (m *memory) recorder(run string) (reference, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ref, ok := m.runs[run]
+	return ref, ok
 }
 
 // newest returns what was written if it is newer than what a cache has, which may be nil.
@@ -90,7 +116,7 @@ func (m *memory) newest(kind schema.GroupVersionKind, name types.NamespacedName,
 		return cached
 	}
 	if now.After(own.until) || cached != nil && !older(cached, own) {
-		delete(m.written, ref)
+		m.forget(ref)
 		return cached
 	}
 	copied, _ := own.DeepCopyObject().(client.Object)
@@ -109,7 +135,7 @@ func (m *memory) vanished(object client.Object) {
 	defer m.mu.Unlock()
 	ref := reference{kindOf(object), client.ObjectKeyFromObject(object)}
 	if own, ok := m.written[ref]; ok && (own.GetUID() == object.GetUID() || older(own, object)) {
-		delete(m.written, ref)
+		m.forget(ref)
 	}
 	delete(m.notes, object.GetUID())
 	delete(m.gone, object.GetUID())

@@ -2,6 +2,7 @@ package run
 
 import (
 	"hash/fnv"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -87,8 +88,9 @@ type podView struct {
 type trouble struct {
 	// message of the API server; empty where there was no trouble.
 	message string
-	// refused tells that trying again is pointless.
-	refused bool
+	// refused tells that trying again is pointless, and foreign that there is a pod which another operator
+	// made and this one does not see.
+	refused, foreign bool
 	// again is when to try again.
 	again time.Time
 }
@@ -191,6 +193,11 @@ func (v view) podless(deadline time.Time) step {
 			return step{until: at}
 		}
 		return step{action: fail, failure: deleted(v.gone, v.goneAt), pod: v.gone}
+	case v.trouble.foreign:
+		if v.now.Before(v.trouble.again) {
+			return step{until: v.trouble.again}
+		}
+		return step{action: fail, failure: failure{reason: Deadline, message: v.trouble.message}}
 	case v.trouble.refused:
 		return step{action: fail, failure: failure{reason: PodRefused, message: v.trouble.message, over: v.now}}
 	case v.now.Before(deadline):
@@ -224,8 +231,8 @@ func (v view) idle() step {
 		}
 	}
 	leftovers, wake := v.leftovers()
-	if pods := append(leftovers, v.expired...); len(pods) > 0 {
-		return step{action: remove, pods: pods}
+	if len(leftovers)+len(v.expired) > 0 {
+		return step{action: remove, pods: slices.Concat(leftovers, v.expired)}
 	}
 	wake = soonest(wake, v.expiry)
 	if !v.reapAt.IsZero() && v.phase == khv1.JobCompleted {
@@ -269,7 +276,8 @@ func (v view) due() (time.Time, bool) {
 	}
 	started := v.state.Run.Started
 	if v.requested.After(started) && v.requested.Sub(v.now) < maxRequestSkew {
-		return v.now, true
+		// Not before: its start tells that the wish was granted.
+		return v.requested, true
 	}
 	never := started.IsZero() && !v.state.Ended
 	if never && v.now.Sub(v.check.CreatedAt) < brandNew {

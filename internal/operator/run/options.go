@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -128,15 +127,6 @@ const (
 	// PodRefused: the API server, or an admission controller or webhook, did not take the pod.
 	PodRefused Reason = "PodRefused"
 )
-
-// ErrRunning is why a run is not begun: one goes on.
-var ErrRunning = errors.New("a run goes on")
-
-// ErrNotFound is why a run is not begun: there is no such check.
-var ErrNotFound = errors.New("no such check")
-
-// ErrOnce is why a run is not begun: the check runs once, and has.
-var ErrOnce = errors.New("the check runs once, and has")
 
 // ByObject is what Options.Cache must hold, and hold only in part: checker pods without what is not
 // needed of them.

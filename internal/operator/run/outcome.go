@@ -1,0 +1,197 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/secret"
+)
+
+const (
+	// logBytes is how much of a log is read, to keep the end of it.
+	logBytes = 64 << 10
+	// freshEnd is how long ago a run may have ended for its log to be read: whoever takes many checks over
+	// need not read the logs of all that ever failed.
+	freshEnd = time.Minute
+)
+
+// The reasons of Events, as Kuberhealthy 3 has them (main: internal/kuberhealthy/kuberhealthy.go,
+// cmd/kuberhealthy/webserver.go).
+const (
+	eventTimedOut     = "CheckRunTimedOut"
+	eventCreateFailed = "PodCreateFailed"
+	eventReported     = "CheckReported"
+)
+
+// fail records that a run has failed, and tells why.
+func (e *Engine) fail(ctx context.Context, s *subject, v view, next step) error {
+	run, before := s.state.Run, s.state
+	end := kuberhealthy.End{At: v.now, Writer: e.o.Self}
+	if next.pod != nil {
+		end.Node = next.pod.Spec.NodeName
+	}
+	kind, why := wording(s.check, next.failure, v.now.Before(s.check.Deadline(run)))
+	failed := s.state.Failed(s.check, s.check.Failure(kind, run, v.now, why), end)
+	if err := e.record(ctx, s, failed); err != nil {
+		return err
+	}
+	outcome := e.outcome(s, run, next.failure.reason, next.failure.message)
+	if next.pod != nil {
+		outcome.Pod = next.pod.Name
+		outcome.LogTail = e.logTail(ctx, next.pod, next.failure.container)
+	}
+	e.tell(s, before, outcome)
+	return nil
+}
+
+// wording returns how the versions put a failure in words, and what is added to them.
+func wording(check kuberhealthy.Check, f failure, early bool) (kuberhealthy.Failure, string) {
+	switch f.reason {
+	case PodRefused:
+		return kuberhealthy.NotCreated, f.message
+	case PodDeleted, PodEvicted, NodeLost:
+		if !f.over.IsZero() && f.container == "" {
+			return kuberhealthy.Removed, f.message
+		}
+		return kuberhealthy.NotReported, f.message
+	case ImagePullFailed:
+		if check.API == kuberhealthy.V2 && early {
+			return kuberhealthy.NotStarted, waitErrImagePull + ": " + f.message
+		}
+		return kuberhealthy.NotRunning, f.message
+	case Unschedulable, ConfigMissing, NotStarted, InitFailed:
+		if f.over.IsZero() {
+			return kuberhealthy.NotRunning, f.message
+		}
+	default:
+	}
+	return kuberhealthy.NotReported, f.message
+}
+
+// observe tells of a run that has ended by a report, whichever replica stored it, or whose end an
+// earlier owner recorded.
+func (e *Engine) observe(ctx context.Context, s *subject, remembered note) {
+	if s.state.Running || !s.state.Ended || !s.state.EndedAt.After(remembered.told) {
+		return
+	}
+	outcome := e.outcome(s, s.state.Run, "", "")
+	if pod := e.lastPod(ctx, s); pod != nil {
+		outcome.Pod = pod.Name
+		if !s.state.OK && s.state.EndedAt.After(remembered.resumed.Add(-freshEnd)) {
+			logs, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
+			defer cancel()
+			outcome.LogTail = e.logTail(logs, pod, mainContainer(pod))
+		}
+	}
+	if !s.state.OK {
+		outcome.Reason, outcome.Message = ReportedFailure, strings.Join(s.state.Errors, "; ")
+		if unreported(s.check, s.state) {
+			outcome.Reason = Deadline
+		}
+	}
+	e.tell(s, kuberhealthy.State{}, outcome)
+}
+
+// unreported tells, by its words, that a failure was recorded by an operator and reported by nobody.
+func unreported(check kuberhealthy.Check, state kuberhealthy.State) bool {
+	if len(state.Errors) != 1 {
+		return false
+	}
+	if check.API == kuberhealthy.V3 {
+		return strings.HasPrefix(state.Errors[0], "check run ") || strings.HasPrefix(state.Errors[0], "failed to create check pod")
+	}
+	return strings.HasPrefix(state.Errors[0], "Check execution error: ") || strings.HasPrefix(state.Errors[0], "Job execution error: ")
+}
+
+// lastPod is the pod of the newest run, as far as it is still there.
+func (e *Engine) lastPod(ctx context.Context, s *subject) *corev1.Pod {
+	pods, err := e.podsOf(ctx, s.check.UID, s.Namespace)
+	if err != nil || len(pods) == 0 {
+		return nil
+	}
+	return pods[len(pods)-1]
+}
+
+func (e *Engine) outcome(s *subject, run kuberhealthy.Run, reason Reason, message string) Outcome {
+	return Outcome{
+		Check: s.check, Run: run, EndedAt: s.state.EndedAt,
+		OK: s.state.OK, Reason: reason, Message: message, Errors: s.state.Errors,
+		Duration: max(s.state.EndedAt.Sub(run.Started), 0), Node: s.state.Node,
+	}
+}
+
+// tell tells of a run that has ended: each of them to the history, and to Events what has changed.
+func (e *Engine) tell(s *subject, before kuberhealthy.State, outcome Outcome) {
+	var wasOK, known bool
+	e.memory.note(s.check.UID, func(n *note) {
+		wasOK, known = n.ok, !n.told.IsZero()
+		n.told, n.ok = outcome.EndedAt, outcome.OK
+	})
+	if !known {
+		wasOK, known = before.OK, before.Ended
+	}
+	if e.o.Outcomes != nil {
+		e.o.Outcomes.Ended(outcome)
+	}
+	if e.o.Events == nil {
+		return
+	}
+	switch {
+	case outcome.OK && known && !wasOK:
+		e.o.Events.Eventf(s.object, nil, corev1.EventTypeNormal, eventReported, "Run", "the check reports that all is well again")
+	case outcome.OK || known && !wasOK:
+	case outcome.Reason == ReportedFailure:
+		e.o.Events.Eventf(s.object, nil, corev1.EventTypeWarning, eventReported, "Run", "%s", note1024("the check reports: "+outcome.Message))
+	case outcome.Reason == PodRefused:
+		e.o.Events.Eventf(s.object, nil, corev1.EventTypeWarning, eventCreateFailed, "Run", "%s", note1024("PodRefused: "+outcome.Message))
+	default:
+		e.o.Events.Eventf(s.object, nil, corev1.EventTypeWarning, eventTimedOut, "Run", "%s", note1024(string(outcome.Reason)+": "+outcome.Message))
+	}
+}
+
+// note1024 cuts a text to what an Event may hold (kubernetes: pkg/apis/core/validation/events.go,
+// NoteLengthLimit).
+func note1024(text string) string {
+	const limit = 1024
+	if len(text) < limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit-4], "") + "…"
+}
+
+// logTail reads the end of a container's log: whole lines, without secrets. Nothing is read of what is
+// gone, and nothing said of what cannot be read.
+func (e *Engine) logTail(ctx context.Context, pod *corev1.Pod, container string) string {
+	if e.o.Logs == nil || container == "" {
+		return ""
+	}
+	text, err := e.o.Logs.Tail(ctx, types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}, container, logBytes)
+	if err != nil {
+		e.o.Log.Debug("the log of a checker pod cannot be read", "pod", pod.Namespace+"/"+pod.Name, "container", container, "error", err)
+		return ""
+	}
+	return tail(secret.Redact(strings.ToValidUTF8(string(text), "\uFFFD")))
+}
+
+// tail is the end of a text, from the start of a line.
+func tail(text string) string {
+	if len(text) <= v1alpha1.MaxLogTail {
+		return text
+	}
+	end := []byte(text[len(text)-v1alpha1.MaxLogTail:])
+	if i := bytes.IndexByte(end, '\n'); i >= 0 && i < len(end)-1 {
+		return string(end[i+1:])
+	}
+	for len(end) > 0 && !utf8.RuneStart(end[0]) {
+		end = end[1:]
+	}
+	return string(end)
+}
