@@ -28,7 +28,7 @@ func run() int {
 	// What client-go has to say is in the errors of requests.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	// Without a name there is none to tell the option HOSTNAME from.
-	hostname, _ := os.Hostname() //nolint:errcheck // see above
+	hostname, _ := os.Hostname()
 	return checker.Run(ctx, checker.Options{
 		Args: os.Args, Getenv: os.Getenv, Hostname: hostname, Catalog: &synthetic.All,
 		Config: config, TerminationLog: "/dev/termination-log",

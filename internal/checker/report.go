@@ -115,10 +115,7 @@ func (r *reporter) wait(ctx context.Context) error {
 		}
 	}
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.endpoint.String(), http.NoBody)
-		if err == nil {
-			_, _, err = r.do(request)
-		}
+		err := r.greet(ctx)
 		if err == nil {
 			return nil
 		}
@@ -127,6 +124,16 @@ func (r *reporter) wait(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// greet asks for the endpoint. Any answer will do: somebody is there.
+func (r *reporter) greet(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.endpoint.String(), http.NoBody)
+	if err != nil {
+		return fmt.Errorf("making a request: %w", err)
+	}
+	_, _, err = r.do(request)
+	return err
 }
 
 // send reports an outcome, and tries again until a time while nobody takes it. A report that is refused
@@ -143,18 +150,18 @@ func (r *reporter) send(ctx context.Context, outcome synthetic.Outcome, until ti
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		status, text, err := r.post(ctx, body)
 		switch {
-		case err == nil && status >= 200 && status < 300:
-			return nil
-		case err == nil && !again(status):
-			err = fmt.Errorf("the report was refused with %d %s: %s", status, http.StatusText(status), cmp.Or(text, "no reason was given"))
-			if lost {
-				err = fmt.Errorf("%w; an earlier try may have been taken, and only its answer been lost", err)
-			}
-			return err
-		case err == nil:
-			err = fmt.Errorf("the report was answered with %d %s: %s", status, http.StatusText(status), text)
-		default:
+		case err != nil:
 			lost = lost || !neverSent(err)
+		case status >= 200 && status < 300:
+			return nil
+		case !again(status):
+			refusal := fmt.Sprintf("the report was refused with %d %s: %s", status, http.StatusText(status), cmp.Or(text, "no reason was given"))
+			if lost {
+				refusal += "; an earlier try may have been taken, and only its answer been lost"
+			}
+			return errors.New(refusal)
+		default:
+			err = fmt.Errorf("the report was answered with %d %s: %s", status, http.StatusText(status), text)
 		}
 		if r.clock.Now().Add(pause).After(until) || !r.sleep(ctx, pause) {
 			return fmt.Errorf("reporting to %s, tried again until %s: %w", r.host(), until.UTC().Format(time.RFC3339), err)
@@ -202,7 +209,7 @@ func (r *reporter) do(request *http.Request) (status int, text string, err error
 	}
 	defer response.Body.Close()
 	// The status says it; what cannot be read of the rest changes nothing.
-	answer, _ := io.ReadAll(io.LimitReader(response.Body, mostAnswer)) //nolint:errcheck // see above
+	answer, _ := io.ReadAll(io.LimitReader(response.Body, mostAnswer))
 	return response.StatusCode, strings.TrimSpace(string(answer)), nil
 }
 

@@ -71,7 +71,7 @@ func (o Options) serveOn(ctx context.Context, listener net.Listener, drain time.
 		}
 		if r.Method != http.MethodHead {
 			// A client that went away needs no answer.
-			_, _ = strings.NewReader(body).WriteTo(w) //nolint:errcheck // see above
+			_, _ = strings.NewReader(body).WriteTo(w)
 		}
 	})
 	server := &http.Server{

@@ -55,7 +55,7 @@ func runNetwork(ctx context.Context, env Environment) (Result, error) {
 	if target != "" {
 		_, port, err := net.SplitHostPort(address)
 		if err == nil {
-			_, err = net.LookupPort(protocol, port)
+			_, err = net.DefaultResolver.LookupPort(ctx, protocol, port)
 		}
 		if err != nil || !slices.Contains([]string{"tcp", "tcp4", "tcp6", "udp", "udp4", "udp6"}, protocol) {
 			o.refuse("CONNECTION_TARGET", target, instead)
@@ -86,11 +86,11 @@ func judge(target string, blocked bool, state reached, why error) Result {
 	case state == isUp && blocked:
 		return Result{Errors: []string{fmt.Sprintf("%s%s is UP, and CONNECTION_TARGET_UNREACHABLE says that it must not be reachable from here", prefix, target)}}
 	case state == isSilent && blocked:
-		return Result{Notes: []string{fmt.Sprintf("%s was silent; over UDP that does not prove that it cannot be reached", target)}}
+		return Result{Notes: []string{target + " was silent; over UDP that does not prove that it cannot be reached"}}
 	case state == isDown && blocked:
 		return Result{Notes: []string{fmt.Sprintf("%s cannot be reached, as it should be: %v", target, why)}}
 	case state == isSilent:
-		return Result{Notes: []string{fmt.Sprintf("%s was silent: nothing refused the packets, and over UDP no more can be said without speaking what listens there", target)}}
+		return Result{Notes: []string{target + " was silent: nothing refused the packets, and over UDP no more can be said without speaking what listens there"}}
 	case state == isUp:
 		return Result{}
 	}
@@ -109,7 +109,7 @@ func reachTCP(ctx context.Context, protocol, address string, timeout time.Durati
 	dialer := net.Dialer{Timeout: timeout}
 	connection, err := dialer.DialContext(ctx, protocol, address)
 	if err == nil {
-		connection.Close()
+		_ = connection.Close()
 		return isUp, nil
 	}
 	return failure(ctx, err), err
@@ -124,7 +124,7 @@ func reachUDP(ctx context.Context, protocol, address string, wait time.Duration)
 		return failure(ctx, err), err
 	}
 	defer connection.Close()
-	stop := context.AfterFunc(ctx, func() { connection.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
 	defer stop()
 	answer := make([]byte, 1)
 	for range udpTries {

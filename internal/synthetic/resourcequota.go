@@ -101,10 +101,9 @@ func exhausted(q *corev1.ResourceQuota, threshold float64) (full, counts []strin
 // (https://kubernetes.io/docs/concepts/policy/resource-quotas/#compute-resource-quota).
 func needed(name corev1.ResourceName) bool {
 	bare := strings.TrimPrefix(strings.TrimPrefix(string(name), "requests."), "limits.")
-	switch corev1.ResourceName(bare) {
-	case corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage, corev1.ResourceStorage, corev1.ResourcePods:
-		return true
+	compute := []corev1.ResourceName{
+		corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage, corev1.ResourceStorage, corev1.ResourcePods,
 	}
-	// Devices and huge pages of a vendor or a size, such as requests.nvidia.com/gpu.
-	return bare != string(name)
+	// The prefixes are also those of devices and huge pages, such as requests.nvidia.com/gpu.
+	return bare != string(name) || slices.Contains(compute, name)
 }
