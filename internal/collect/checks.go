@@ -30,7 +30,7 @@ func cleanCheck(o snapshot.Object) {
 	case *khv2.HealthCheck:
 		o.Status.CurrentUUID = fingerprint(o.Status.CurrentUUID)
 	case *v1alpha1.Check:
-		cleanAction(o.Spec.Exec, o.Spec.HTTPGet)
+		cleanAction(nil, o.Spec.HTTPGet)
 	}
 }
 

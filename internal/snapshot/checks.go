@@ -20,6 +20,8 @@ const (
 	maxCheckErrors = 50
 	// maxCheckErrorBytes is how much is kept of each.
 	maxCheckErrorBytes = 2 << 10
+	// maxCheckErrorsBytes is how much is kept of all of them; the one that passes it is the last.
+	maxCheckErrorsBytes = 16 << 10
 	// maxCheckOutcomes is how many runs are kept of a record.
 	maxCheckOutcomes = 10
 )
@@ -51,6 +53,12 @@ func trimCheck(o Object) {
 		}
 		if o.Spec.Synthetic != nil {
 			o.Spec.Synthetic.Parameters = nil
+		}
+		if o.Spec.Exec != nil {
+			o.Spec.Exec.Command = nil
+		}
+		if o.Spec.HTTPGet != nil {
+			o.Spec.HTTPGet.HTTPHeaders = nil
 		}
 	case *v1alpha1.CheckRecord:
 		o.Outcomes = o.Outcomes[:min(len(o.Outcomes), maxCheckOutcomes)]
@@ -114,9 +122,13 @@ func trimErrors(errors []string) []string {
 		}
 		errors[i] = strings.Clone(text) + " …"
 	}
+	total := 0
 	for i, text := range errors {
 		if !utf8.ValidString(text) {
 			errors[i] = strings.ToValidUTF8(text, "\uFFFD")
+		}
+		if total += len(errors[i]); total > maxCheckErrorsBytes {
+			return errors[:i+1]
 		}
 	}
 	return errors
