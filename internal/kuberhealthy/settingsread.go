@@ -83,7 +83,6 @@ func (r *reader) unheeded(key string, value any) {
 		"externalCheckReportingURL": "set the environment variable KH_EXTERNAL_REPORTING_URL",
 		"kubeConfigFile":            "the operator uses its ServiceAccount",
 		"namespace":                 "set the environment variable TARGET_NAMESPACE",
-		"listenNamespace":           "set the environment variable TARGET_NAMESPACE",
 	}[key]
 	switch {
 	case !known:
