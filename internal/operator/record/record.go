@@ -115,3 +115,10 @@ func Name(kind, check string) string {
 	hash := fmt.Sprintf("-%016x", xxhash.Sum64String(check))
 	return strings.TrimRight(name[:longestName-len(hash)], "-.") + hash
 }
+
+// Len is how many checks are kept in memory.
+func (k *Keeper) Len() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.entries)
+}
