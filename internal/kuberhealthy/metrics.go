@@ -72,14 +72,14 @@ func (s Status) Metrics(labels MetricLabels) []*dto.MetricFamily {
 }
 
 // addV2 adds what version 2 tells of a check or a job (master: pkg/metrics/exporter.go).
-func (m *families) addV2(state, duration *family, t told, labels MetricLabels) {
+func (m *families) addV2(state, duration *family, t *told, labels MetricLabels) {
 	base := []*dto.LabelPair{metricPair("check", t.Check.String()), metricPair("namespace", t.Check.Namespace)}
 	state.gauge(metricTruth(t.ok), labels.withState(base, t)...)
 	duration.gauge(t.State.Duration.Seconds(), base...)
 }
 
 // addV3 adds what version 3 tells of a check (main: internal/metrics/exporter.go).
-func (m *families) addV3(t told, labels MetricLabels, now time.Time) {
+func (m *families) addV3(t *told, labels MetricLabels, now time.Time) {
 	base := labels.further(t.Check.Labels)
 	base = append(base, metricPair("check", t.Check.Name), metricPair("namespace", t.Check.Namespace))
 	m.check.gauge(metricTruth(t.ok), labels.withState(base, t)...)
@@ -96,7 +96,7 @@ func (m *families) addV3(t told, labels MetricLabels, now time.Time) {
 }
 
 // addOurs adds what neither version has a word for.
-func (m *families) addOurs(t told, now time.Time) {
+func (m *families) addOurs(t *told, now time.Time) {
 	base := []*dto.LabelPair{
 		metricPair("kind", t.Check.Kind), metricPair("name", t.Check.Name), metricPair("namespace", t.Check.Namespace),
 	}
@@ -116,7 +116,7 @@ func (m *families) addOurs(t told, now time.Time) {
 }
 
 // withState adds the labels status and error. The slice that it returns is its own.
-func (l MetricLabels) withState(base []*dto.LabelPair, t told) []*dto.LabelPair {
+func (l MetricLabels) withState(base []*dto.LabelPair, t *told) []*dto.LabelPair {
 	status := "0"
 	if t.ok {
 		status = "1"
@@ -166,7 +166,9 @@ func (l MetricLabels) errorLabel(errors []string) string {
 // is escaped when it is printed.
 var metricCleaner = strings.NewReplacer(`"`, "'", "\n", " ", "\r", " ")
 
-func metricValue(value string) string { return strings.ToValidUTF8(metricCleaner.Replace(value), "\uFFFD") }
+func metricValue(value string) string {
+	return strings.ToValidUTF8(metricCleaner.Replace(value), "\uFFFD")
+}
 
 // metricCut keeps at most so many bytes, and no part of a character; zero keeps all.
 func metricCut(value string, limit int) string {

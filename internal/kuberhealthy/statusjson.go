@@ -73,12 +73,12 @@ type told struct {
 }
 
 // tell judges all entries, by namespace and name.
-func (s Status) tell() []told {
-	all := make([]told, 0, len(s.Entries))
+func (s Status) tell() []*told {
+	all := make([]*told, 0, len(s.Entries))
 	for _, e := range s.Entries {
 		all = append(all, e.tell(s.Now))
 	}
-	slices.SortFunc(all, func(a, b told) int {
+	slices.SortFunc(all, func(a, b *told) int {
 		return cmp.Or(cmp.Compare(a.Check.Namespace, b.Check.Namespace), cmp.Compare(a.Check.Name, b.Check.Name),
 			cmp.Compare(a.Check.API, b.Check.API), cmp.Compare(a.Check.Kind, b.Check.Kind))
 	})
@@ -86,8 +86,8 @@ func (s Status) tell() []told {
 }
 
 // tell judges an entry as its version does.
-func (e Entry) tell(now time.Time) told {
-	t := told{Entry: e, errors: []string{}}
+func (e Entry) tell(now time.Time) *told {
+	t := &told{Entry: e, errors: []string{}}
 	if !e.State.Ended {
 		if e.Check.API == V2 {
 			t.hidden, t.ok = true, true
@@ -97,6 +97,11 @@ func (e Entry) tell(now time.Time) told {
 		return t
 	}
 	t.ok, t.known = e.State.OK, true
+	if _, stale := e.Stale(now); stale {
+		t.ok, t.known = false, false
+		t.errors = append(t.errors, e.StaleText())
+		t.failing = append(t.failing, e.StaleText())
+	}
 	for _, text := range e.State.Errors {
 		text = e.Shown(text)
 		t.errors = append(t.errors, text)
@@ -104,11 +109,6 @@ func (e Entry) tell(now time.Time) told {
 			t.failing = append(t.failing, text)
 			t.ok = false
 		}
-	}
-	if _, stale := e.Stale(now); stale {
-		t.ok, t.known = false, false
-		t.errors = append(t.errors, e.StaleText())
-		t.failing = append(t.failing, e.StaleText())
 	}
 	if !t.ok && len(t.failing) == 0 {
 		t.failing = []string{e.Check.String() + ": failed without an error"}
@@ -127,7 +127,7 @@ func (e Entry) Shown(text string) string {
 
 // overall is what a document of one API says of all checks: whether they are OK, and the errors, those of
 // its own API first.
-func overall(own API, all []told) (ok bool, failing []string) {
+func overall(own API, all []*told) (ok bool, failing []string) {
 	failing = []string{}
 	var others []string
 	for _, t := range all {

@@ -55,7 +55,7 @@ func (s Status) DocumentV3() ([]byte, error) {
 	return document(doc)
 }
 
-func (t told) detailV3() detailV3 {
+func (t *told) detailV3() detailV3 {
 	detail := detailV3{
 		HealthCheckStatus: khv2.HealthCheckStatus{
 			OK: t.ok, Errors: t.errors,

@@ -1,6 +1,8 @@
 package statuspage
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -51,17 +53,37 @@ func namespaces(r *http.Request) []string {
 
 // metrics serves those of the checks, and those that the operator has beside them.
 func (p *Page) metrics() http.Handler {
-	gatherers := prometheus.Gatherers{prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
-		return p.status().Metrics(p.Settings().Labels), nil
-	})}
-	if p.Metrics != nil {
-		gatherers = append(gatherers, p.Metrics)
-	}
 	// What can be told is told, even where something cannot.
-	scrape := promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	scrape := promhttp.HandlerFor(prometheus.GathererFunc(p.gather), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if readOnly(w, r) && p.open(w, r) {
 			scrape.ServeHTTP(w, r)
 		}
 	})
+}
+
+// gather joins both. Those of the checks are made well-formed and in order; prometheus.Gatherers would
+// prove that at each scrape, and take as long for it as for all the rest.
+func (p *Page) gather() ([]*dto.MetricFamily, error) {
+	families := p.status().Metrics(p.Settings().Labels)
+	if p.Metrics == nil {
+		return families, nil
+	}
+	others, err := p.Metrics.Gather()
+	if err != nil {
+		err = fmt.Errorf("gathering the operator's own metrics: %w", err)
+	}
+	names := map[string]bool{}
+	for _, family := range families {
+		names[family.GetName()] = true
+	}
+	for _, family := range others {
+		if names[family.GetName()] {
+			err = errors.Join(err, fmt.Errorf("%s is gathered twice", family.GetName()))
+			continue
+		}
+		families = append(families, family)
+	}
+	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return families, err
 }
