@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strings"
 	"time"
+	"unicode"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -186,11 +187,21 @@ func (c *check) failing(now time.Time) bool {
 // firstError is the first text in which the newest run says what is wrong; empty where it says nothing.
 func (c *check) firstError() string {
 	for _, text := range c.errors {
-		if line := finding.Line(text, errorRunes); line != "" {
+		if line := legible(text); line != "" {
 			return line
 		}
 	}
 	return ""
+}
+
+// legible makes one line of bearable length of what a checker says: it is a program of anybody's.
+func legible(text string) string {
+	return finding.Line(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text), errorRunes)
 }
 
 // errorRunes is how much of an error is quoted.
@@ -203,7 +214,7 @@ func (c *check) evidence() []finding.Evidence {
 		if strings.TrimSpace(text) == "" {
 			continue
 		}
-		out = append(out, finding.Evidence{Source: c.source, Path: c.path + errorField(c.kind, i), Value: finding.Line(text, errorRunes), At: finding.Timestamp(c.endedAt)})
+		out = append(out, finding.Evidence{Source: c.source, Path: c.path + errorField(c.kind, i), Value: legible(text), At: finding.Timestamp(c.endedAt)})
 	}
 	if r := c.record; r != nil && r.LastFailure != nil && !c.ok {
 		out = append(out, finding.Evidence{

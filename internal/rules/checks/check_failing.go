@@ -154,7 +154,7 @@ func tellLog(f *finding.Finding, c *check) {
 	}
 	lines := strings.Split(strings.TrimSpace(c.record.LastFailure.LogTail), "\n")
 	for _, line := range lines[max(0, len(lines)-logLinesTold):] {
-		if text := finding.Line(line, errorRunes); text != "" {
+		if text := legible(line); text != "" {
 			f.Evidence = append(f.Evidence, finding.Evidence{
 				Source: "CheckRecord " + c.record.Namespace + "/" + c.record.Name, Path: ".lastFailure.logTail", Value: text, At: finding.Timestamp(c.record.LastFailure.At.Time),
 			})
