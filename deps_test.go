@@ -21,6 +21,13 @@ var unwanted = map[string]map[string]string{
 		"sigs.k8s.io/controller-runtime/pkg/envtest": "test helpers are not for people's machines",
 		"k8s.io/client-go/informers":                 "the plugin lists once; it watches nothing",
 	},
+	"maek-operator": {
+		"testing": "test helpers are not for people's machines",
+		"sigs.k8s.io/controller-runtime/pkg/manager": "a manager starts what it watches once and ends with its lead; the operator does neither",
+		"sigs.k8s.io/controller-runtime/pkg/envtest": "test helpers are not for people's machines",
+		"k8s.io/client-go/informers":                 "its caches hold a few kinds, without what is large of them",
+		"go.uber.org/zap":                            "slog is the only log",
+	},
 	"maek-agent": {
 		"testing":                     "test helpers are not for people's machines",
 		"html/template":               "templates call methods by name, so that the linker leaves none out: that is memory on every machine",
