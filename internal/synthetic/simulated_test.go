@@ -43,23 +43,27 @@ type simulated struct {
 
 const checks = "checks"
 
-func newSimulated(t *testing.T, objects ...client.Object) *simulated {
-	t.Helper()
+var simulatedScheme = sync.OnceValue(func() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, storagev1.AddToScheme} {
 		if err := add(scheme); err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 	}
+	return scheme
+})
+
+func newSimulated(t *testing.T, objects ...client.Object) *simulated {
+	t.Helper()
 	objects = append(objects, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: checks, Name: "checker", UID: "checker-uid"}})
 	s := &simulated{address: "127.0.0.1"}
-	s.base = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+	s.base = (&journal{}).over(fake.NewClientBuilder().WithScheme(simulatedScheme()).WithObjects(objects...).
 		WithIndex(&corev1.Event{}, stage.EventUID, func(o client.Object) []string {
 			e, _ := o.(*corev1.Event)
 			return []string{string(e.InvolvedObject.UID)}
 		}).
 		WithIndex(&corev1.PersistentVolume{}, "metadata.name", func(o client.Object) []string { return []string{o.GetName()} }).
-		Build()
+		Build())
 	s.WithWatch = interceptor.NewClient(s.base, interceptor.Funcs{Create: s.create, Delete: s.remove, Patch: s.patch})
 	return s
 }

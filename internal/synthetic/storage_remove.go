@@ -16,7 +16,7 @@ import (
 // its claim, the volume are gone.
 func (v *volumeRun) remove(ctx context.Context, r *Result) bool {
 	began := v.env.Clock.Now()
-	for _, job := range v.jobs.All() {
+	for _, job := range v.made {
 		if err := v.stage.Remove(ctx, job); err != nil {
 			r.Errors = append(r.Errors, err.Error())
 			return false

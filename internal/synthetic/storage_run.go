@@ -31,6 +31,8 @@ type volumeRun struct {
 	// volume that the claim was bound to, and writer the node that wrote.
 	volume, writer string
 	took           steps
+	// made are the Jobs: the view of them may be behind.
+	made []*batchv1.Job
 }
 
 func runStorage(ctx context.Context, env Environment) (Result, error) {
@@ -76,8 +78,7 @@ func (v *volumeRun) write(ctx context.Context, r *Result) bool {
 		affinity = awayFrom(v.options.ignored)
 	}
 	job := v.options.job(ctx, v.env, v.stage, v.options.writeJob, []string{"write", VolumeFile, VolumeText}, v.options.write, affinity, v.claim.Name)
-	if err := v.stage.Make(ctx, job); err != nil {
-		r.Errors = append(r.Errors, err.Error())
+	if !v.make(ctx, r, job) {
 		return false
 	}
 	bound := false
@@ -98,6 +99,15 @@ func (v *volumeRun) write(ctx context.Context, r *Result) bool {
 		v.writer = pod.Spec.NodeName
 	}
 	return true
+}
+
+func (v *volumeRun) make(ctx context.Context, r *Result, job *batchv1.Job) bool {
+	v.made = append(v.made, job)
+	err := v.stage.Make(ctx, job)
+	if err != nil {
+		r.Errors = append(r.Errors, err.Error())
+	}
+	return err == nil
 }
 
 // read has Jobs read what was written, each on a node, one after the other: a volume that is
@@ -143,8 +153,7 @@ func (v *volumeRun) readJob(ctx context.Context, i int, affinity *corev1.Affinit
 // readBy runs one Job that reads. It tells that the volume is bound to where it was written.
 func (v *volumeRun) readBy(ctx context.Context, r *Result, job *batchv1.Job, node string) (bound, ok bool) {
 	began := v.env.Clock.Now()
-	if err := v.stage.Make(ctx, job); err != nil {
-		r.Errors = append(r.Errors, err.Error())
+	if !v.make(ctx, r, job) {
 		return false, false
 	}
 	err := v.views.Until(ctx, 0, func() (bool, error) {

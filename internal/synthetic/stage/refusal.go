@@ -89,7 +89,7 @@ func network(err error) string {
 // transient tells that the same request may succeed a moment later.
 func transient(err error) bool {
 	if !isStatus(err) {
-		return !errors.Is(err, context.Canceled)
+		return true // The network's. Whoever asks has seen that the run goes on.
 	}
 	return apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err) ||
 		apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err)
