@@ -87,10 +87,14 @@ func TestTextsOfFailures(t *testing.T) {
 		why   string
 		want  string
 	}{
-		"no report": {v2, kuberhealthy.NotReported, run, over, "its image example.com/x:1 cannot be pulled",
-			"Check execution error: shop/cart: timed out waiting for checker pod to report in: its image example.com/x:1 cannot be pulled"},
-		"nobody knows why": {v2, kuberhealthy.NotReported, run, over, "",
-			"Check execution error: shop/cart: timed out waiting for checker pod to report in"},
+		"no report": {
+			v2, kuberhealthy.NotReported, run, over, "its image example.com/x:1 cannot be pulled",
+			"Check execution error: shop/cart: timed out waiting for checker pod to report in: its image example.com/x:1 cannot be pulled",
+		},
+		"nobody knows why": {
+			v2, kuberhealthy.NotReported, run, over, "",
+			"Check execution error: shop/cart: timed out waiting for checker pod to report in",
+		},
 		"a job":        {job, kuberhealthy.NotRunning, run, over, "no node has room", "Job execution error: shop/cart: failed to see pod running within timeout: no node has room"},
 		"not started":  {v2, kuberhealthy.NotStarted, run, over, "ErrImagePull", "Check execution error: shop/cart: error when waiting for pod to start: ErrImagePull"},
 		"not created":  {v2, kuberhealthy.NotCreated, run, over, "quota", "Check execution error: shop/cart: failed to create pod for checker: quota"},
@@ -103,8 +107,10 @@ func TestTextsOfFailures(t *testing.T) {
 		"no start":     {v3, kuberhealthy.NotReported, kuberhealthy.Run{ID: "u"}, over, "", "check run u timed out after 1m0s (started at unknown)"},
 		"refused":      {v3, kuberhealthy.NotCreated, run, over, "pods \"x\" is forbidden", "failed to create check pod: pods \"x\" is forbidden"},
 		"gone":         {v3, kuberhealthy.Removed, run, over, "", "check run " + run.ID + " lost its pod (started at 2026-11-21T10:00:00Z)"},
-		"a book": {v3, kuberhealthy.NotCreated, run, over, strings.Repeat("\x00", 5000),
-			"failed to create check pod: " + strings.Repeat("\ufffd", 1365) + " ... (cut: 15000 bytes in all)"},
+		"a book": {
+			v3, kuberhealthy.NotCreated, run, over, strings.Repeat("\x00", 5000),
+			"failed to create check pod: " + strings.Repeat("\ufffd", 1365) + " ... (cut: 15000 bytes in all)",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

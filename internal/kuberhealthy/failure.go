@@ -52,21 +52,21 @@ func (c Check) failureV2(kind Failure) string {
 	if c.Kind == KindJob {
 		prefix = "Job execution error: "
 	}
-	if kind == Removed {
+	text := "timed out waiting for checker pod to report in"
+	switch kind {
+	case NotReported:
+	case NotRunning:
+		text = "failed to see pod running within timeout"
+	case NotStarted:
+		text = "error when waiting for pod to start"
+	case NotCreated:
+		text = "failed to create pod for checker"
+	case NotCleared:
+		text = "failed to see pod cleanup within timeout"
+	case Removed:
 		return prefix + "pod deleted unexpectedly"
 	}
-	prefix += c.String() + ": "
-	switch kind {
-	case NotRunning:
-		return prefix + "failed to see pod running within timeout"
-	case NotStarted:
-		return prefix + "error when waiting for pod to start"
-	case NotCreated:
-		return prefix + "failed to create pod for checker"
-	case NotCleared:
-		return prefix + "failed to see pod cleanup within timeout"
-	}
-	return prefix + "timed out waiting for checker pod to report in"
+	return prefix + c.String() + ": " + text
 }
 
 func (c Check) failureV3(kind Failure, run Run, at time.Time) string {

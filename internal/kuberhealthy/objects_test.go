@@ -22,46 +22,65 @@ func TestDurationsOfChecks(t *testing.T) {
 		wantInterval, wantTimeout time.Duration
 		wantWarnings              []string
 	}{
-		"what is written counts": {interval: "15m", timeout: "1h2m3.5s",
+		"what is written counts": {
+			interval: "15m", timeout: "1h2m3.5s",
 			wantInterval: 15 * time.Minute, wantTimeout: time.Hour + 2*time.Minute + 3500*time.Millisecond,
-			wantWarnings: []string{"spec.timeout 1h2m3.5s is above spec.runInterval 15m: a run that takes longer than the interval delays the next one"}},
+			wantWarnings: []string{"spec.timeout 1h2m3.5s is above spec.runInterval 15m: a run that takes longer than the interval delays the next one"},
+		},
 		"nothing written is the default, without a word": {
-			wantInterval: 10 * time.Minute, wantTimeout: 5 * time.Minute},
-		"blanks around it do no harm": {interval: " 20m ", timeout: "\t1m\n",
-			wantInterval: 20 * time.Minute, wantTimeout: time.Minute},
-		"what cannot be read is the default": {interval: "5 minutes", timeout: "90",
+			wantInterval: 10 * time.Minute, wantTimeout: 5 * time.Minute,
+		},
+		"blanks around it do no harm": {
+			interval: " 20m ", timeout: "\t1m\n",
+			wantInterval: 20 * time.Minute, wantTimeout: time.Minute,
+		},
+		"what cannot be read is the default": {
+			interval: "5 minutes", timeout: "90",
 			wantInterval: 10 * time.Minute, wantTimeout: 5 * time.Minute,
 			wantWarnings: []string{
 				`spec.runInterval "5 minutes" is no duration such as 5m or 1h30m: 10m stands for it`,
 				`spec.timeout "90" is no duration such as 5m or 1h30m: 5m stands for it`,
-			}},
-		"nothing runs every zero seconds": {interval: "0s", timeout: "-5m",
+			},
+		},
+		"nothing runs every zero seconds": {
+			interval: "0s", timeout: "-5m",
 			wantInterval: 10 * time.Minute, wantTimeout: 5 * time.Minute,
 			wantWarnings: []string{
 				`spec.runInterval "0s" is not above zero: 10m stands for it`,
 				`spec.timeout "-5m" is not above zero: 5m stands for it`,
-			}},
-		"nothing spins": {interval: "1ns", timeout: "999ms",
+			},
+		},
+		"nothing spins": {
+			interval: "1ns", timeout: "999ms",
 			wantInterval: time.Second, wantTimeout: time.Second,
 			wantWarnings: []string{
 				`spec.runInterval "1ns" is too short: 1s, the least there is, stands for it`,
 				`spec.timeout "999ms" is too short: 1s, the least there is, stands for it`,
-			}},
-		"nothing overflows": {interval: "2562047h", timeout: "2562047h",
+			},
+		},
+		"nothing overflows": {
+			interval: "2562047h", timeout: "2562047h",
 			wantInterval: most, wantTimeout: most,
 			wantWarnings: []string{
 				`spec.runInterval "2562047h" is too long: 175200h, the most there is, stands for it`,
 				`spec.timeout "2562047h" is too long: 175200h, the most there is, stands for it`,
-			}},
-		"what overflows as it is read is the default": {interval: "99999999999999999999h", timeout: "1m",
+			},
+		},
+		"what overflows as it is read is the default": {
+			interval: "99999999999999999999h", timeout: "1m",
 			wantInterval: 10 * time.Minute, wantTimeout: time.Minute,
-			wantWarnings: []string{`spec.runInterval "99999999999999999999h" is no duration such as 5m or 1h30m: 10m stands for it`}},
-		"a warning repeats a book's beginning only": {interval: strings.Repeat("é", 1000), timeout: "1m",
+			wantWarnings: []string{`spec.runInterval "99999999999999999999h" is no duration such as 5m or 1h30m: 10m stands for it`},
+		},
+		"a warning repeats a book's beginning only": {
+			interval: strings.Repeat("é", 1000), timeout: "1m",
 			wantInterval: 10 * time.Minute, wantTimeout: time.Minute,
-			wantWarnings: []string{`spec.runInterval "` + strings.Repeat("é", 32) + `"... is no duration such as 5m or 1h30m: 10m stands for it`}},
-		"a warning has no control characters": {interval: "\x00\x1b[2J\n", timeout: "1m",
+			wantWarnings: []string{`spec.runInterval "` + strings.Repeat("é", 32) + `"... is no duration such as 5m or 1h30m: 10m stands for it`},
+		},
+		"a warning has no control characters": {
+			interval: "\x00\x1b[2J\n", timeout: "1m",
 			wantInterval: 10 * time.Minute, wantTimeout: time.Minute,
-			wantWarnings: []string{`spec.runInterval "\x00\x1b[2J" is no duration such as 5m or 1h30m: 10m stands for it`}},
+			wantWarnings: []string{`spec.runInterval "\x00\x1b[2J" is no duration such as 5m or 1h30m: 10m stands for it`},
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

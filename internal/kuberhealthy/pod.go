@@ -125,6 +125,7 @@ func misfit(text []byte, err error) error {
 		form = "true or false"
 	case reflect.Int32, reflect.Int64:
 		form = "a whole number"
+	default:
 	}
 	return fmt.Errorf("%s should be %s", clip(wrong.Field, quotedLength), form)
 }

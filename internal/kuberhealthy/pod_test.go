@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ func TestEnvironmentOfCheckers(t *testing.T) {
 		return []corev1.EnvVar{
 			{Name: "KH_REPORTING_URL", Value: url},
 			{Name: "KH_RUN_UUID", Value: run.ID},
-			{Name: "KH_CHECK_RUN_DEADLINE", Value: fmt.Sprint(run.Started.Add(time.Minute).Unix())},
+			{Name: "KH_CHECK_RUN_DEADLINE", Value: strconv.FormatInt(run.Started.Add(time.Minute).Unix(), 10)},
 			{Name: "KH_POD_NAMESPACE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"}}},
 		}
 	}
@@ -62,11 +63,14 @@ func TestEnvironmentOfCheckers(t *testing.T) {
 		wantInit []corev1.EnvVar
 	}{
 		"version 2 tells containers": {api: kuberhealthy.V2, want: ours(settings.ReportingURLV2), wantInit: []corev1.EnvVar{
-			{Name: "KH_RUN_UUID", Value: "mine"}, {Name: "A", Value: "1"},
+			{Name: "KH_RUN_UUID", Value: "mine"},
+			{Name: "A", Value: "1"},
 			{Name: "KH_RUN_UUID", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
 		}},
-		"version 3 tells init containers too": {api: kuberhealthy.V3, want: ours(settings.ReportingURLV3),
-			wantInit: slices.Concat(a, ours(settings.ReportingURLV3))},
+		"version 3 tells init containers too": {
+			api: kuberhealthy.V3, want: ours(settings.ReportingURLV3),
+			wantInit: slices.Concat(a, ours(settings.ReportingURLV3)),
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -213,13 +217,19 @@ func TestNamesOfPods(t *testing.T) {
 		"version 2 ends in the second of the start": {kuberhealthy.V2, "cart", "cart-1795255200", "cart"},
 		"version 3 ends in five digits":             {kuberhealthy.V3, "cart", "cart-8f8a1", "cart"},
 		"dots stay":                                 {kuberhealthy.V2, "cart.shop", "cart.shop-1795255200", "cart.shop"},
-		"the longest that fits is not cut": {kuberhealthy.V2, long[:52],
-			long[:52] + "-1795255200", long[:52]},
-		"one more is": {kuberhealthy.V2, long[:53],
-			long[:43] + "-abe346a7-1795255200", long[:53]},
+		"the longest that fits is not cut": {
+			kuberhealthy.V2, long[:52],
+			long[:52] + "-1795255200", long[:52],
+		},
+		"one more is": {
+			kuberhealthy.V2, long[:53],
+			long[:43] + "-abe346a7-1795255200", long[:53],
+		},
 		"253 characters": {kuberhealthy.V3, long, long[:48] + "-32859a3a-8f8a1", long[:54] + "-32859a3a"},
-		"a cut leaves no dot before the dash": {kuberhealthy.V3, strings.Repeat("a.", 126) + "a",
-			strings.TrimSuffix(strings.Repeat("a.", 24), ".") + "-6b9a7168-8f8a1", strings.TrimSuffix(strings.Repeat("a.", 27), ".") + "-6b9a7168"},
+		"a cut leaves no dot before the dash": {
+			kuberhealthy.V3, strings.Repeat("a.", 126) + "a",
+			strings.TrimSuffix(strings.Repeat("a.", 24), ".") + "-6b9a7168-8f8a1", strings.TrimSuffix(strings.Repeat("a.", 27), ".") + "-6b9a7168",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -59,11 +59,15 @@ func TestReports(t *testing.T) {
 		"a shell that does not escape":          {body: `{"ok":false,"errors":["a "quoted" word"]}`, wantRefusalV2: form, wantRefusalV3: form},
 		"a form":                                {body: "OK=true", wantRefusalV2: form, wantRefusalV3: form},
 		"a hole without bottom":                 {body: strings.Repeat("[", 100000), wantRefusalV2: form, wantRefusalV3: form},
-		"quotes, backslashes and newlines stay": {body: `{"OK":false,"Errors":["\"a\\\n\tb"]}`,
-			wantV2: kuberhealthy.Report{Errors: []string{"\"a\\\n\tb"}}, wantV3: kuberhealthy.Report{Errors: []string{"\"a\\\n\tb"}}},
-		"what steers a terminal does not": {body: "{\"OK\":false,\"Errors\":[\"\\u001b[2J\\u0000\\u009b\xff\\ud800\"]}",
+		"quotes, backslashes and newlines stay": {
+			body:   `{"OK":false,"Errors":["\"a\\\n\tb"]}`,
+			wantV2: kuberhealthy.Report{Errors: []string{"\"a\\\n\tb"}}, wantV3: kuberhealthy.Report{Errors: []string{"\"a\\\n\tb"}},
+		},
+		"what steers a terminal does not": {
+			body:   "{\"OK\":false,\"Errors\":[\"\\u001b[2J\\u0000\\u009b\xff\\ud800\"]}",
 			wantV2: kuberhealthy.Report{Errors: []string{"\ufffd[2J\ufffd\ufffd\ufffd\ufffd"}},
-			wantV3: kuberhealthy.Report{Errors: []string{"\ufffd[2J\ufffd\ufffd\ufffd\ufffd"}}},
+			wantV3: kuberhealthy.Report{Errors: []string{"\ufffd[2J\ufffd\ufffd\ufffd\ufffd"}},
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -34,6 +34,8 @@ type Reporter interface {
 }
 
 // Refusal is a report that is not taken, and the HTTP answer that the version gives for that.
+//
+//nolint:errname // it is an answer more than an error
 type Refusal struct {
 	// Status of the answer: 400, 405, 409, 410, 413 or 415.
 	Status int

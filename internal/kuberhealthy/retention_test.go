@@ -55,24 +55,38 @@ func TestWhichPodsGo(t *testing.T) {
 		want      []string
 		wantNext  time.Duration // after ten
 	}{
-		"version 2 keeps four good ones": {retention: v2, pods: podsThat(corev1.PodSucceeded, 1*h, 6*h, 3*h, 5*h, 2*h, 4*h),
-			want: []string{"6h0m0s", "5h0m0s"}, wantNext: 68*h + time.Minute + 1},
-		"and four bad ones": {retention: v2,
-			pods: slices.Concat(podsThat(corev1.PodSucceeded, 1*h, 2*h, 3*h), podsThat(corev1.PodFailed, 1*h, 2*h, 3*h, 4*h, 5*h)),
-			want: []string{"5h0m0s"}, wantNext: 68*h + time.Minute + 1},
-		"for three days from their end": {retention: v2, pods: podsThat(corev1.PodSucceeded, 72*h+time.Minute, 72*h+time.Minute+1, 10*h),
-			want: []string{"72h1m0.000000001s"}, wantNext: 1},
-		"none that ended less than half a minute ago": {retention: nothing, pods: podsThat(corev1.PodSucceeded, 89*time.Second, 90*time.Second, 91*time.Second),
-			want: []string{"1m31s", "1m30s"}, wantNext: time.Second},
-		"young ones are not counted": {retention: v2, pods: podsThat(corev1.PodSucceeded, 80*time.Second, 85*time.Second, 1*h, 2*h, 3*h, 4*h),
-			wantNext: 5 * time.Second},
-		"version 3 keeps one good and two bad": {retention: v3,
-			pods: slices.Concat(podsThat(corev1.PodSucceeded, 1*h, 2*h), podsThat(corev1.PodFailed, 3*h, 4*h, 5*h)),
-			want: []string{"5h0m0s", "2h0m0s"}, wantNext: 32*h + 1},
+		"version 2 keeps four good ones": {
+			retention: v2, pods: podsThat(corev1.PodSucceeded, 1*h, 6*h, 3*h, 5*h, 2*h, 4*h),
+			want: []string{"6h0m0s", "5h0m0s"}, wantNext: 68*h + time.Minute + 1,
+		},
+		"and four bad ones": {
+			retention: v2,
+			pods:      slices.Concat(podsThat(corev1.PodSucceeded, 1*h, 2*h, 3*h), podsThat(corev1.PodFailed, 1*h, 2*h, 3*h, 4*h, 5*h)),
+			want:      []string{"5h0m0s"}, wantNext: 68*h + time.Minute + 1,
+		},
+		"for three days from their end": {
+			retention: v2, pods: podsThat(corev1.PodSucceeded, 72*h+time.Minute, 72*h+time.Minute+1, 10*h),
+			want: []string{"72h1m0.000000001s"}, wantNext: 1,
+		},
+		"none that ended less than half a minute ago": {
+			retention: nothing, pods: podsThat(corev1.PodSucceeded, 89*time.Second, 90*time.Second, 91*time.Second),
+			want: []string{"1m31s", "1m30s"}, wantNext: time.Second,
+		},
+		"young ones are not counted": {
+			retention: v2, pods: podsThat(corev1.PodSucceeded, 80*time.Second, 85*time.Second, 1*h, 2*h, 3*h, 4*h),
+			wantNext: 5 * time.Second,
+		},
+		"version 3 keeps one good and two bad": {
+			retention: v3,
+			pods:      slices.Concat(podsThat(corev1.PodSucceeded, 1*h, 2*h), podsThat(corev1.PodFailed, 3*h, 4*h, 5*h)),
+			want:      []string{"5h0m0s", "2h0m0s"}, wantNext: 32*h + 1,
+		},
 		"bad ones for a day and a half": {retention: v3, pods: podsThat(corev1.PodFailed, 36*h, 36*h+1), want: []string{"36h0m0.000000001s"}, wantNext: 1},
 		"or as long as is said":         {retention: aged, pods: podsThat(corev1.PodSucceeded, 59*time.Minute, 2*h), want: []string{"2h0m0s"}, wantNext: time.Minute + 1},
-		"what has not ended stays": {retention: nothing,
-			pods: slices.Concat(podsThat(corev1.PodRunning, 100*h), podsThat(corev1.PodPending, 100*h), podsThat(corev1.PodUnknown, 100*h), podsThat("", 100*h))},
+		"what has not ended stays": {
+			retention: nothing,
+			pods:      slices.Concat(podsThat(corev1.PodRunning, 100*h), podsThat(corev1.PodPending, 100*h), podsThat(corev1.PodUnknown, 100*h), podsThat("", 100*h)),
+		},
 		"what was evicted goes":           {retention: v2, pods: []*corev1.Pod{evicted}, want: []string{"80h0m0s"}},
 		"what goes already is left alone": {retention: v2, pods: []*corev1.Pod{leaving}},
 		"pods of one second go in order":  {retention: v3, pods: []*corev1.Pod{named("a", 1*h), named("c", 1*h), named("b", 1*h)}, want: []string{"a", "b"}},

@@ -73,9 +73,11 @@ promMetricsConfig: {suppressErrorLabel: true, errorLabelMaxLength: 50}
 			s.Metadata = map[string]string{"cluster": "a", "number": "7", "truth": "true", "nothing": ""}
 			s.Labels.SuppressError, s.Labels.ErrorMaxLength = true, 50
 		}},
-		"the environment goes before the file": {file: "listenAddress: ':1'\nlogLevel: error\npromMetricsConfig: {suppressErrorLabel: true}\n",
+		"the environment goes before the file": {
+			file:   "listenAddress: ':1'\nlogLevel: error\npromMetricsConfig: {suppressErrorLabel: true}\n",
 			env:    map[string]string{"KH_LISTEN_ADDRESS": ":2", "KH_LOG_LEVEL": "debug", "KH_PROM_SUPPRESS_ERROR_LABEL": "false"},
-			change: func(s *kuberhealthy.Settings) { s.Listen, s.LogLevel = ":2", slog.LevelDebug }},
+			change: func(s *kuberhealthy.Settings) { s.Listen, s.LogLevel = ":2", slog.LevelDebug },
+		},
 		"all of the environment": {env: map[string]string{
 			"KH_EXTERNAL_REPORTING_URL": "https://kh.example.com/externalCheckStatus", "KH_CHECK_REPORT_URL": " https://kh.example.com/ ",
 			"TARGET_NAMESPACE": "shop", "KH_LISTEN_ADDRESS_TLS": ":8443", "KH_TLS_CERT_FILE": "c", "KH_TLS_KEY_FILE": "k",
@@ -155,11 +157,15 @@ promMetricsConfig: 5
 			"KH_DEFAULT_CHECK_TIMEOUT is ignored: Kuberhealthy does not heed it either: write spec.timeout",
 			"KH_LEADER_ELECTION_ENABLED is ignored: replicas share the checks by Leases of their own",
 		}},
-		"version 3's namespace alone": {env: map[string]string{"KH_TARGET_NAMESPACE": "shop"},
-			change: func(s *kuberhealthy.Settings) { s.Namespace = "shop" }},
-		"a base that is the whole": {env: map[string]string{"KH_CHECK_REPORT_URL": "http://kh.example.com/check/"},
+		"version 3's namespace alone": {
+			env:    map[string]string{"KH_TARGET_NAMESPACE": "shop"},
+			change: func(s *kuberhealthy.Settings) { s.Namespace = "shop" },
+		},
+		"a base that is the whole": {
+			env:          map[string]string{"KH_CHECK_REPORT_URL": "http://kh.example.com/check/"},
 			change:       func(s *kuberhealthy.Settings) { s.Pods.ReportingURLV3 = "http://kh.example.com/check" },
-			wantWarnings: []string{"KH_CHECK_REPORT_URL ends in /check, which is added to it: it is not added again"}},
+			wantWarnings: []string{"KH_CHECK_REPORT_URL ends in /check, which is added to it: it is not added again"},
+		},
 		"a file that is no YAML": {file: "listenAddress: [", wantWarnings: []string{"the configuration file is not YAML of keys and values: defaults stand for all of it"}},
 		"a file that is a list":  {file: "- a\n", wantWarnings: []string{"the configuration file is not YAML of keys and values: defaults stand for all of it"}},
 		"a file with NUL bytes":  {file: "a: \x00\n", wantWarnings: []string{"the configuration file is not YAML of keys and values: defaults stand for all of it"}},
@@ -197,7 +203,7 @@ func environ(env map[string]string) func(string) string {
 
 func TestReportingAddressWithoutNamespace(t *testing.T) {
 	_, warnings := kuberhealthy.ReadSettings(nil, func(string) string { return "" })
-	want := []string{"POD_NAMESPACE is not set: checker pods are told to report to the namespace kuberhealthy"}
+	want := []string{"POD_NAMESPACE is not set to a namespace: checker pods are told to report to the namespace kuberhealthy"}
 	if diff := cmp.Diff(want, warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // ignoredEnv are variables of Kuberhealthy that mean nothing here, with the values that need no words:
@@ -62,10 +64,10 @@ func (r *reader) environment(s *Settings) {
 // urls are where checker pods report to: version 2 is told the whole, version 3 what goes before /check.
 func (r *reader) urls(get func(string) string, s *Settings) {
 	namespace := get("POD_NAMESPACE")
-	if namespace == "" {
+	if len(validation.IsDNS1123Label(namespace)) > 0 {
 		namespace = "kuberhealthy"
 		if get("KH_EXTERNAL_REPORTING_URL") == "" || get("KH_CHECK_REPORT_URL") == "" {
-			r.warn("POD_NAMESPACE is not set: checker pods are told to report to the namespace %s", namespace)
+			r.warn("POD_NAMESPACE is not set to a namespace: checker pods are told to report to the namespace %s", namespace)
 		}
 	}
 	service := "http://kuberhealthy." + namespace + ".svc.cluster.local"
