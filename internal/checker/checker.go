@@ -56,6 +56,8 @@ const usage = `usage: %[1]s run NAME          runs a scenario, with options from
        %[1]s list              lists the scenarios and their options
        %[1]s pause             does nothing until it is stopped
        %[1]s serve [--port N]  answers HTTP requests until it is stopped
+       %[1]s write FILE TEXT   writes a text to a file of a volume
+       %[1]s read FILE TEXT    fails where the file holds another text
 `
 
 // Run does what the arguments say and returns what the process ends with. It ends early with ctx, which
@@ -81,6 +83,10 @@ func Run(ctx context.Context, o Options) int {
 		return ExitOK
 	case command == "serve":
 		return o.serve(ctx, arguments)
+	case command == "write" && len(arguments) == 2:
+		return o.write(arguments[0], arguments[1])
+	case command == "read" && len(arguments) == 2:
+		return o.read(arguments[0], arguments[1])
 	case command == "help", command == "--help", command == "-h":
 		fmt.Fprintf(o.Stdout, usage, "maek-checker")
 		return ExitOK
