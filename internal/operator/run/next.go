@@ -316,10 +316,10 @@ func lot(uid types.UID) float64 {
 // patience is until when the run is not failed, as a report on it may be on its way that could not be
 // taken in before.
 func (v view) patience() time.Time {
-	if v.state.Run.Started.After(v.resumed) {
-		return time.Time{}
+	if v.state.Run.Started.Before(v.resumed) {
+		return v.resumed.Add(patience)
 	}
-	return v.resumed.Add(patience)
+	return time.Time{}
 }
 
 func (v view) job() bool { return v.check.Kind == kuberhealthy.KindJob }

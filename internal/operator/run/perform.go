@@ -3,7 +3,6 @@ package run
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -231,6 +230,10 @@ func (e *Engine) absent(ctx context.Context, k key) error {
 	if !shared || !e.kinds.ready(checkKind) || !e.kinds.ready(jobKind) {
 		return nil
 	}
+	other, err := e.get(ctx, sibling.gvk(), sibling.NamespacedName)
+	if err != nil || other != nil {
+		return err
+	}
 	found, err := e.get(ctx, stateKind, k.NamespacedName)
 	if err != nil || found == nil {
 		return err
@@ -246,7 +249,7 @@ func (e *Engine) absent(ctx context.Context, k key) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
 	defer cancel()
 	// What is deleted is not read from a cache: the check may be so young that it has not arrived there.
-	for _, who := range slices.Compact([]key{k, sibling}) {
+	for _, who := range []key{k, sibling} {
 		object := example(who.gvk())
 		err := e.o.Client.Get(ctx, who.NamespacedName, object)
 		if err == nil {

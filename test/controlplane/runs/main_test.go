@@ -1,0 +1,70 @@
+// Package runs tests the engine of runs against a real API server with a real etcd and a simulated
+// kubelet: what it records, what it costs, and what is left after it was killed at any step. The
+// programs come from the lab's build cache: `make test-controlplane` builds what is missing and sets
+// KUBEBUILDER_ASSETS to where they are.
+package runs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+)
+
+const assetsVariable = "KUBEBUILDER_ASSETS"
+
+var (
+	// admin is allowed everything on the API server that all tests of the package share.
+	admin *rest.Config
+	// scheme has all kinds that the engine works with.
+	scheme = runtime.NewScheme()
+	// cluster is the tests' own client.
+	cluster client.WithWatch
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if os.Getenv(assetsVariable) == "" {
+		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/runs needs kube-apiserver and etcd; make test-controlplane builds them and sets %s\n", assetsVariable)
+		return 0
+	}
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme} {
+		if err := add(scheme); err != nil {
+			fmt.Fprintln(os.Stderr, "adding the kinds:", err)
+			return 1
+		}
+	}
+	ctrllog.SetLogger(logr.Discard()) // its own words about caches that lose their connection
+	env := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "..", "config", "crd")},
+		ErrorIfCRDPathMissing: true,
+	}
+	defer func() {
+		if err := env.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stopping the control plane:", err)
+		}
+	}()
+	var err error
+	if admin, err = env.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
+		return 1
+	}
+	admin.QPS = -1
+	if cluster, err = client.NewWithWatch(admin, client.Options{Scheme: scheme}); err != nil {
+		fmt.Fprintln(os.Stderr, "making a client:", err)
+		return 1
+	}
+	return m.Run()
+}
