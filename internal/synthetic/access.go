@@ -79,3 +79,11 @@ func each[T client.Object](ctx context.Context, c client.Client, list client.Obj
 	})
 	return explain(err, "list", resource, namespace)
 }
+
+// namespaceOrAll names where a scenario looks.
+func namespaceOrAll(namespace string) string {
+	if namespace == "" {
+		return "all namespaces"
+	}
+	return "the namespace " + namespace
+}
