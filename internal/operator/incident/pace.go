@@ -10,7 +10,7 @@ const (
 	soonest = 200 * time.Millisecond
 	// latest is the longest pause: Leases run out and findings grow old enough without any change. A
 	// diagnosis that takes long is made less often.
-	latest     = 10 * time.Second
+	latest        = 10 * time.Second
 	latestRespite = 15
 	// lingering is the pause where an incident waits to be seen to be gone.
 	lingering = 3 * time.Second
