@@ -25,8 +25,7 @@ var unwanted = map[string]map[string]string{
 		"testing": "test helpers are not for people's machines",
 		"sigs.k8s.io/controller-runtime/pkg/manager": "a manager starts what it watches once and ends with its lead; the operator does neither",
 		"sigs.k8s.io/controller-runtime/pkg/envtest": "test helpers are not for people's machines",
-		"k8s.io/client-go/informers":                 "its caches hold a few kinds, without what is large of them",
-		"go.uber.org/zap":                            "slog is the only log",
+		"go.uber.org/zap": "slog is the only log",
 	},
 	"maek-agent": {
 		"testing":                     "test helpers are not for people's machines",

@@ -1,6 +1,5 @@
 // Maek-operator runs the checks of Kuberhealthy's APIs, shows their results as Kuberhealthy does, and
-// diagnoses the cluster as it changes. This file gives it the world that it runs in; what it does is in
-// internal/operator and internal/statuspage.
+// diagnoses the cluster as it changes. What it does is in internal/operator and internal/statuspage.
 package main
 
 import (

@@ -1,7 +1,6 @@
 package history
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -275,7 +274,7 @@ func TestTextsStayWhole(t *testing.T) {
 			}
 		}
 	}
-	lines := fmt.Sprintf("%s\nlast line", strings.Repeat("x", maxMessage))
+	lines := strings.Repeat("x", maxMessage) + "\nlast line"
 	if got := tail(lines, maxMessage); got != "last line" {
 		t.Errorf("tail = %q, want the last line", got)
 	}

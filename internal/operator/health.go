@@ -73,17 +73,17 @@ func (o *Operator) becomeReady(ctx context.Context) error {
 // filled tells that every kind that is served is in the cache. It waits for informers that are there,
 // and a kind without one is not in it.
 func (o *Operator) filled(ctx context.Context) bool {
-	any := false
+	some := false
 	for _, k := range checkKinds {
 		if !o.served.Served(k.kind) {
 			continue
 		}
-		any = true
+		some = true
 		if err := o.cache.List(ctx, k.list(), client.Limit(1)); err != nil {
 			return false
 		}
 	}
-	return !any || o.cache.List(ctx, &corev1.PodList{}, client.Limit(1)) == nil
+	return !some || o.cache.List(ctx, &corev1.PodList{}, client.Limit(1)) == nil
 }
 
 // withHealth answers probes before a page answers the rest.

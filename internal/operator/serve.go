@@ -44,12 +44,12 @@ func (o *Operator) listen(ctx context.Context, page func() *http.Server) ([]*doo
 	}
 	pair := &keyPair{cert: settings.TLSCertFile, key: settings.TLSKeyFile, clock: o.o.Clock}
 	if _, err := pair.get(nil); err != nil {
-		plain.listener.Close()
+		_ = plain.listener.Close()
 		return nil, err
 	}
 	secure, err := o.open(ctx, settings.ListenTLS, page)
 	if err != nil {
-		plain.listener.Close()
+		_ = plain.listener.Close()
 		return nil, err
 	}
 	secure.listener = tls.NewListener(secure.listener, &tls.Config{

@@ -163,9 +163,6 @@ func (w *Watcher) ask(ctx context.Context) error {
 			now[version.WithKind(r.Kind)] = true
 		}
 	}
-	if ctx.Err() != nil {
-		return nil
-	}
 	w.take(now)
 	return nil
 }

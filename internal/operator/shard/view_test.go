@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ func newHour() *hour {
 
 func (h *hour) sight(name string) sighting {
 	h.version++
-	return sighting{name: name, version: fmt.Sprint(h.version), lasts: lasts}
+	return sighting{name: name, version: strconv.Itoa(h.version), lasts: lasts}
 }
 
 // beat lets replicas renew; those that hear themselves are in echo.
