@@ -159,7 +159,7 @@ func failedCheck(now time.Time, name, image, said string) []runtime.Object {
 		},
 		&khv1.KuberhealthyState{
 			TypeMeta: metav1.TypeMeta{APIVersion: khv1.GroupVersion.String(), Kind: "KuberhealthyState"}, ObjectMeta: meta,
-			Spec: khv1.State{Errors: []string{said}, Namespace: "kuberhealthy", LastRun: &metav1.Time{Time: now.Add(-time.Minute)}, CurrentUUID: "7f0c9a52-1f3c-4a2d-9a0e-1b8c55d1c0aa"},
+			Spec: khv1.State{Errors: []string{said}, Namespace: "kuberhealthy", AuthoritativePod: "kuberhealthy-0", LastRun: &metav1.Time{Time: now.Add(-time.Minute)}, CurrentUUID: "7f0c9a52-1f3c-4a2d-9a0e-1b8c55d1c0aa"},
 		},
 	}
 }

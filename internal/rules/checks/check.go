@@ -32,7 +32,9 @@ type check struct {
 	// once tells that it runs a single time; done that it has.
 	once, done        bool
 	interval, timeout time.Duration
-	problems          []problem
+	// offset that its first run may have: Maek's own checks begin within their first period.
+	offset   time.Duration
+	problems []problem
 
 	// ended tells that some run has ended; ok and errors are how the newest did, at endedAt.
 	ended   bool
@@ -152,8 +154,8 @@ const maxRunsReckoned = 100_000
 // more: one run may be missed without anybody being to blame.
 const staleIntervals = 2
 
-// firstRunWithin is how long, and a timeout, a new check may be without a result: whoever runs checks
-// begins with it at once.
+// firstRunWithin is how long, and a timeout, a new check may be without a result: whoever runs
+// Kuberhealthy's checks begins with it at once.
 const firstRunWithin = 10 * time.Minute
 
 // overdue tells whether a check has had no result for longer than it may, and since when that is so.
@@ -162,7 +164,7 @@ func (c *check) overdue(now time.Time) (since time.Time, overdue bool) {
 	case c.paused, c.once && (c.done || c.ended):
 		return time.Time{}, false
 	case !c.ended:
-		since = c.created.Add(firstRunWithin + c.timeout)
+		since = c.created.Add(firstRunWithin + c.offset + c.timeout)
 	default:
 		since = c.endedAt.Add(staleIntervals*c.interval + c.timeout)
 	}

@@ -30,7 +30,7 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:    checkNeeds(append(runnerNeeds(), rule.Optional[*corev1.Namespace]())...),
 	Symptom:  true,
 	Causes: slices.Concat(
-		[]rule.Cause{{Code: "CheckMisconfigured", Via: rule.Itself}, {Code: "CheckOperatorMissing", Via: rule.Cluster}},
+		[]rule.Cause{{Code: "CheckMisconfigured", Via: rule.Itself}, {Code: "NamespaceStuckTerminating", Via: rule.Itself}, {Code: "CheckOperatorMissing", Via: rule.Cluster}},
 		reachedBy(anyCheck, creating...),
 	),
 	Detect: detectCheckNotRunning,

@@ -26,7 +26,7 @@ var moment = time.Date(2026, 3, 2, 2, 20, 0, 0, time.UTC)
 func failing(b *snapshot.Builder, name string, errors ...string) {
 	meta := metav1.ObjectMeta{Namespace: "kuberhealthy", Name: name, UID: types.UID(name), CreationTimestamp: metav1.Time{Time: moment.Add(-time.Hour)}}
 	b.Add(&khv1.KuberhealthyCheck{ObjectMeta: meta, Spec: khv1.CheckSpec{RunInterval: "5m", Timeout: "5m", PodSpec: runtime.RawExtension{Raw: []byte(`{"containers":[{"name":"a","image":"daemonset-check"}]}`)}}})
-	b.Add(&khv1.KuberhealthyState{ObjectMeta: meta, Spec: khv1.State{Errors: errors, LastRun: &metav1.Time{Time: moment.Add(-time.Minute)}}})
+	b.Add(&khv1.KuberhealthyState{ObjectMeta: meta, Spec: khv1.State{AuthoritativePod: "kuberhealthy-0", Errors: errors, LastRun: &metav1.Time{Time: moment.Add(-time.Minute)}}})
 }
 
 func addNodes(b *snapshot.Builder, n int) []string {

@@ -83,6 +83,7 @@ func ofCheck(o *v1alpha1.Check) *check {
 	c.paused = c.paused || o.Spec.Suspend
 	c.interval = time.Duration(o.Spec.PeriodSeconds) * time.Second
 	c.timeout = time.Duration(cmp.Or(o.Spec.TimeoutSeconds, 1)) * time.Second
+	c.offset = c.interval
 	c.source, c.path = finding.Named(c.subject), ".status"
 	if t := o.Spec.PodTemplate; t != nil {
 		for _, container := range t.Spec.Containers {
@@ -131,7 +132,8 @@ func newCheck(o snapshot.Object, resource string) *check {
 // takeState takes in what a KuberhealthyState tells of a check's runs.
 func (c *check) takeState(state *khv1.KuberhealthyState) {
 	c.source, c.path = fmt.Sprintf("KuberhealthyState %s", finding.Qualified(c.subject)), ".spec"
-	if state == nil || state.Spec.LastRun == nil || state.Spec.LastRun.IsZero() {
+	if state == nil || state.Spec.AuthoritativePod == "" || state.Spec.LastRun == nil || state.Spec.LastRun.IsZero() {
+		// It is made before the first run ends; only then does it get a writer.
 		return
 	}
 	if of := state.Annotations[runOf]; of != "" && c.uid != "" && of != string(c.uid) {
