@@ -66,8 +66,11 @@ func (p *Page) pass(ctx context.Context, w http.ResponseWriter, from kuberhealth
 }
 
 func refuse(w http.ResponseWriter, refusal *kuberhealthy.Refusal) {
-	if refusal.Status == http.StatusMethodNotAllowed {
+	switch refusal.Status {
+	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", "GET, HEAD, POST")
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", retryAfter)
 	}
 	answer(w, refusal.Status, refusal.Message)
 }
