@@ -35,6 +35,8 @@ type simulated struct {
 	kubelet func(*corev1.Pod)
 	// keepPods has the garbage collector stand still.
 	keepPods bool
+	// rolling is how long a Deployment takes to make its new pods.
+	rolling time.Duration
 	// address that Services get.
 	address string
 	mu      sync.Mutex
@@ -155,7 +157,11 @@ func persist(ctx context.Context, c client.Client, o client.Object) error {
 		return err
 	}
 	withStatus.SetResourceVersion(o.GetResourceVersion())
-	return c.Status().Update(ctx, withStatus)
+	if err := c.Status().Update(ctx, withStatus); err != nil {
+		return err
+	}
+	o.SetResourceVersion(withStatus.GetResourceVersion())
+	return nil
 }
 
 // ready is a pod that runs, or where it is a Job's has ended well.
@@ -252,7 +258,23 @@ func (s *simulated) patch(ctx context.Context, c client.WithWatch, o client.Obje
 		return err
 	}
 	d.Generation++
-	return s.deployment(ctx, c, d)
+	if s.rolling == 0 {
+		return s.deployment(ctx, c, d)
+	}
+	old := d.DeepCopy()
+	old.Status.UpdatedReplicas, old.Status.ObservedGeneration = 0, d.Generation
+	if err := persist(ctx, c, old); err != nil {
+		return err
+	}
+	d.ResourceVersion = old.ResourceVersion
+	later := old.DeepCopy()
+	go func() {
+		<-time.After(s.rolling)
+		if err := s.deployment(context.WithoutCancel(ctx), c, later); err != nil {
+			panic(err)
+		}
+	}()
+	return nil
 }
 
 func (s *simulated) remove(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
