@@ -1,0 +1,123 @@
+package checker
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestServeLosesNoRequestWhenItIsToldToEnd(t *testing.T) {
+	w := newWorld(t, nil, catalog(well))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "http://" + listener.Addr().String()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	const drain = 500 * time.Millisecond
+	go func() { ended <- w.options.serveOn(ctx, listener, drain) }()
+
+	// Each asks over its own connection, as clients of a Service do, for as long as the server listens.
+	get := func(path string) (int, error) {
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+		response, err := client.Get(address + path)
+		if err != nil {
+			return 0, err
+		}
+		response.Body.Close()
+		return response.StatusCode, nil
+	}
+	if code, err := get(ReadyPath); err != nil || code != http.StatusOK {
+		t.Fatalf("ready: %d, %v", code, err)
+	}
+	stop()
+	for {
+		code, err := get(ReadyPath)
+		if err != nil {
+			t.Fatalf("it ended at once: %v", err)
+		}
+		if code == http.StatusServiceUnavailable {
+			break
+		}
+	}
+	var served atomic.Int64
+	for range 20 {
+		if code, err := get("/"); err != nil || code != http.StatusOK {
+			t.Errorf("while it drains: %d, %v", code, err)
+		}
+		served.Add(1)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it does not end")
+	}
+	if _, err := get("/"); err == nil {
+		t.Error("it listens for ever")
+	}
+	if served.Load() != 20 {
+		t.Errorf("served %d", served.Load())
+	}
+}
+
+func TestServeTakesAnAddressOrAPort(t *testing.T) {
+	for name, arguments := range map[string]func(int) []string{
+		"a port":     func(port int) []string { return []string{"serve", "--drain=0s", fmt.Sprintf("--port=%d", port)} },
+		"an address": func(port int) []string { return []string{"serve", "--drain=0s", fmt.Sprintf(":%d", port)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			free, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			port := free.Addr().(*net.TCPAddr).Port
+			free.Close()
+			w := newWorld(t, nil, catalog(well))
+			w.options.Args = append([]string{"/maek-checker"}, arguments(port)...)
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan int, 1)
+			go func() { ended <- Run(ctx, w.options) }()
+			for {
+				response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/any/path", port))
+				if err == nil {
+					response.Body.Close()
+					break
+				}
+				select {
+				case code := <-ended:
+					t.Fatalf("it ended with %d: %s", code, w.log)
+				case <-time.After(time.Millisecond):
+				}
+			}
+			stop()
+			if code := <-ended; code != ExitOK {
+				t.Errorf("ended with %d", code)
+			}
+		})
+	}
+}
+
+func TestPauseEndsWhenItIsStopped(t *testing.T) {
+	w := newWorld(t, nil, catalog(well))
+	w.options.Args = []string{"/maek-checker", "pause"}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() { ended <- Run(ctx, w.options) }()
+	select {
+	case code := <-ended:
+		t.Fatalf("it ended with %d", code)
+	case <-time.After(20 * time.Millisecond):
+	}
+	stop()
+	if code := <-ended; code != ExitOK {
+		t.Errorf("ended with %d", code)
+	}
+}
