@@ -112,10 +112,14 @@ type Entry struct {
 const staleIntervals = 2
 
 // Stale tells whether the newest result is so old that it says nothing any more, and since when. What
-// runs once, or has never run, is not stale.
+// runs once, or has never run, is not stale. A result that lies ahead of now has no age that anybody
+// could tell, and is.
 func (e Entry) Stale(now time.Time) (since time.Time, stale bool) {
 	if e.Check.Once || !e.State.Ended {
 		return time.Time{}, false
+	}
+	if e.State.Credible(now).EndedAt.IsZero() {
+		return now, true
 	}
 	since = e.State.EndedAt.Add(staleIntervals*e.Check.Interval + e.Check.Timeout)
 	return since, now.After(since)

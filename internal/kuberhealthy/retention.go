@@ -45,7 +45,8 @@ func DefaultRetentionV3() Retention {
 
 // Expired returns those of one check's pods that are to be deleted, the oldest first, and when the next
 // of the others will be for its age; zero where that is not in sight. Pods that have not ended are
-// nobody's business here.
+// nobody's business here, and that of a run which goes on is not to be among them: its end may tell why
+// there is no report.
 func Expired(pods []*corev1.Pod, retention Retention, now time.Time) (expired []*corev1.Pod, next time.Time) {
 	for phase, limit := range map[corev1.PodPhase]int{
 		corev1.PodSucceeded: retention.MaxCompleted,

@@ -115,7 +115,7 @@ func TestStatesFromTheFuture(t *testing.T) {
 	if due, again := kuberhealthy.Next(check, credible); !again || due.After(ten) {
 		t.Errorf("due %s, %t", due, again)
 	}
-	if _, stale := (kuberhealthy.Entry{Check: check, State: credible}).Stale(ten); !stale {
+	if _, stale := (kuberhealthy.Entry{Check: check, State: state}).Stale(ten); !stale {
 		t.Error("its verdict is fresh")
 	}
 	if check.Deadline(credible.Run).After(ten) {

@@ -161,6 +161,11 @@ promMetricsConfig: 5
 			env:    map[string]string{"KH_TARGET_NAMESPACE": "shop"},
 			change: func(s *kuberhealthy.Settings) { s.Namespace = "shop" },
 		},
+		"a namespace that cannot be": {
+			env:          map[string]string{"TARGET_NAMESPACE": "Shop"},
+			change:       func(s *kuberhealthy.Settings) { s.Namespace = "Shop" },
+			wantWarnings: []string{`no namespace can be called "Shop": no check is run`},
+		},
 		"a base that is the whole": {
 			env:          map[string]string{"KH_CHECK_REPORT_URL": "http://kh.example.com/check/"},
 			change:       func(s *kuberhealthy.Settings) { s.Pods.ReportingURLV3 = "http://kh.example.com/check" },

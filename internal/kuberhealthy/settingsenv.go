@@ -93,6 +93,10 @@ func (r *reader) namespace(get func(string) string, s *Settings) {
 	case v3 != "" && v3 != v2:
 		r.warn("TARGET_NAMESPACE %s and KH_TARGET_NAMESPACE %s differ: the former stands for both", quote(v2), quote(v3))
 	}
+	// Nobody who limits Maek to a namespace wants it to run the checks of all.
+	if s.Namespace != "" && len(validation.IsDNS1123Label(s.Namespace)) > 0 {
+		r.warn("no namespace can be called %s: no check is run", quote(s.Namespace))
+	}
 }
 
 // list splits at commas.
