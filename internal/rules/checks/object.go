@@ -131,7 +131,7 @@ func newCheck(o snapshot.Object, resource string) *check {
 
 // takeState takes in what a KuberhealthyState tells of a check's runs.
 func (c *check) takeState(state *khv1.KuberhealthyState) {
-	c.source, c.path = fmt.Sprintf("KuberhealthyState %s", finding.Qualified(c.subject)), ".spec"
+	c.source, c.path = "KuberhealthyState "+finding.Qualified(c.subject), ".spec"
 	if state == nil || state.Spec.AuthoritativePod == "" || state.Spec.LastRun == nil || state.Spec.LastRun.IsZero() {
 		// It is made before the first run ends; only then does it get a writer.
 		return

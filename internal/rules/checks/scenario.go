@@ -127,8 +127,8 @@ func reachedBy(holds func(s *snapshot.Snapshot, c *check) bool, codes ...finding
 }
 
 // is returns a test for what a check does.
-func is(any ...scenario) func(*snapshot.Snapshot, *check) bool {
-	return func(_ *snapshot.Snapshot, c *check) bool { return slices.Contains(any, c.scenario) }
+func is(those ...scenario) func(*snapshot.Snapshot, *check) bool {
+	return func(_ *snapshot.Snapshot, c *check) bool { return slices.Contains(those, c.scenario) }
 }
 
 func acts(_ *snapshot.Snapshot, c *check) bool { return c.scenario.acts() }

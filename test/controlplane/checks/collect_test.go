@@ -1,9 +1,6 @@
-// Package checks tests on a real API server that checks of every API are read as they are stored.
 package checks
 
 import (
-	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -13,8 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
@@ -23,31 +18,6 @@ import (
 	"github.com/maek-dev/maek/internal/collect/live"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
-
-const assetsVariable = "KUBEBUILDER_ASSETS"
-
-var admin *rest.Config
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	if os.Getenv(assetsVariable) == "" {
-		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/checks needs kube-apiserver and etcd; make test-controlplane builds them and sets %s\n", assetsVariable)
-		return 0
-	}
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{"../../../config/crd"}, ErrorIfCRDPathMissing: true}
-	var err error
-	if admin, err = environment.Start(); err != nil {
-		fmt.Fprintf(os.Stderr, "starting etcd and kube-apiserver: %v\n", err)
-		return 1
-	}
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintf(os.Stderr, "stopping etcd and kube-apiserver: %v\n", err)
-		}
-	}()
-	return m.Run()
-}
 
 // What users apply, and what a Kuberhealthy writes.
 var stored = map[schema.GroupVersionResource]string{
@@ -111,7 +81,9 @@ healthy: "False"
 `,
 }
 
-func TestChecksOfEveryAPIAreRead(t *testing.T) {
+// store puts the objects into the API server.
+func store(t *testing.T) {
+	t.Helper()
 	client, err := dynamic.NewForConfig(admin)
 	if err != nil {
 		t.Fatal(err)
@@ -134,6 +106,10 @@ func TestChecksOfEveryAPIAreRead(t *testing.T) {
 	if _, err := health.UpdateStatus(t.Context(), u, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestChecksOfEveryAPIAreRead(t *testing.T) {
+	store(t)
 	kinds := []snapshot.Kind{
 		snapshot.KindOf[*corev1.Namespace](), snapshot.KindOf[*apiextensionsv1.CustomResourceDefinition](),
 		snapshot.KindOf[*khv1.KuberhealthyCheck](), snapshot.KindOf[*khv1.KuberhealthyJob](), snapshot.KindOf[*khv1.KuberhealthyState](),
