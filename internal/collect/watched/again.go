@@ -46,11 +46,18 @@ func (w *Watcher) meetAgain(ctx context.Context) {
 // know takes in what was seen of the API server.
 func (w *Watcher) know(api snapshot.API) {
 	w.mu.Lock()
-	news := !w.met || !alike(w.api, api)
+	news, failed := !w.met || !alike(w.api, api), w.api.Failure != nil
 	w.api, w.met = api, true
 	w.mu.Unlock()
-	if news {
-		w.tell()
+	if !news {
+		return
+	}
+	w.tell()
+	switch f := api.Failure; {
+	case f != nil:
+		w.options.Log.Warn("the API server cannot be used", "layer", string(f.Layer), "reason", string(f.Reason), "message", f.Message)
+	case failed:
+		w.options.Log.Info("the API server can be used again")
 	}
 }
 

@@ -125,11 +125,13 @@ func (k *kind) failed(ctx context.Context, err error) {
 	}
 }
 
+// level is how loudly it is told that a kind cannot be read. That it failed mostly means that the API server
+// did, which is told once for all kinds.
 func level(state snapshot.State) slog.Level {
-	if state == snapshot.NotServed {
-		return slog.LevelDebug
+	if state == snapshot.Forbidden {
+		return slog.LevelWarn
 	}
-	return slog.LevelWarn
+	return slog.LevelDebug
 }
 
 // current takes note that the kind is followed.
@@ -139,7 +141,9 @@ func (k *kind) current() {
 	k.state, k.reason, k.broken = "", "", time.Time{}
 	k.mu.Unlock()
 	if was != "" {
-		k.watcher.options.Log.Info("kind readable again", "kind", k.GroupResource())
+		if was == snapshot.Forbidden {
+			k.watcher.options.Log.Info("kind readable again", "kind", k.GroupResource())
+		}
 		k.watcher.tell()
 	}
 }

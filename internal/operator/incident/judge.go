@@ -76,7 +76,7 @@ func (j *judge) run(ctx context.Context, stored <-chan struct{}) {
 		if ctx.Err() != nil {
 			return
 		}
-		least, most := pace(j.options.Now().Sub(began), view.Lingering)
+		least, most := pace(j.options.Now().Sub(began)-j.answers.idle(), view.Lingering)
 		if !pause(ctx, least, nil, nil) || !pause(ctx, most-least, j.watcher.Changed(), j.news) {
 			return
 		}

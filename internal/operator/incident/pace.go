@@ -16,7 +16,7 @@ const (
 	lingering = 3 * time.Second
 )
 
-// pace says how long to pause after a diagnosis that took some time: at least, if there is a change, and
+// pace says how long to pause after a diagnosis that took some time, without waiting for answers: at least, if there is a change, and
 // at most, if there is none.
 func pace(took time.Duration, wanted bool) (least, most time.Duration) {
 	least = max(soonest, respite*took)

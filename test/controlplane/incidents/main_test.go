@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,18 +95,34 @@ func clientOf(t *testing.T, cfg *rest.Config) client.Client {
 type running struct {
 	stop    func()
 	metrics *prometheus.Registry
-	log     *strings.Builder
+	log     *testLog
 }
 
-// testLog writes to the test's log as long as that may be written to.
-type testLog struct{ *strings.Builder }
+// testLog keeps what is logged.
+type testLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (l *testLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *testLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
 
 func diagnose(t *testing.T, cfg *rest.Config, change ...func(*incident.Options)) *running {
 	t.Helper()
-	r := &running{metrics: prometheus.NewRegistry(), log: &strings.Builder{}}
+	r := &running{metrics: prometheus.NewRegistry(), log: &testLog{}}
 	o := incident.Options{
 		Config: cfg, Rules: rules.All(), Name: "test", Identity: t.Name(), Version: "test", Metrics: r.metrics, WatchTime: 3 * time.Second,
-		Log: slog.New(slog.NewTextHandler(testLog{r.log}, nil)), Now: time.Now,
+		Log: slog.New(slog.NewTextHandler(r.log, nil)), Now: time.Now,
 	}
 	for _, f := range change {
 		f(&o)

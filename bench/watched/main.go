@@ -1,0 +1,238 @@
+// Watched measures the operator's diagnosing on change beside a manager with plain informers of the same
+// kinds, on a generated cluster in a real API server: memory of both in the same run, and while pods change
+// all the time the processor time of diagnosing and how long it takes from the write of a fault until its
+// Incident is open. It prints what it saw and judges nothing.
+//
+//	go run ./bench/watched -nodes 50 -deployments 200 -pods 10
+//
+// KUBEBUILDER_ASSETS names the folder with kube-apiserver and etcd. It starts itself twice more, as the two
+// programs that are measured.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/maek-dev/maek/bench/world"
+)
+
+func main() {
+	var o options
+	// controller-runtime has a flag of its own among the common ones.
+	set := flag.NewFlagSet("watched", flag.ExitOnError)
+	set.StringVar(&o.as, "as", "", "run as one of the measured programs: operator or informers")
+	set.StringVar(&o.kubeconfig, "kubeconfig", "", "the cluster, with -as")
+	set.IntVar(&o.size.Nodes, "nodes", 50, "nodes of the generated cluster")
+	set.IntVar(&o.size.Deployments, "deployments", 200, "Deployments, each with a Service")
+	set.IntVar(&o.size.PodsPerDeployment, "pods", 10, "pods of each Deployment")
+	set.IntVar(&o.size.Namespaces, "namespaces", 20, "namespaces")
+	set.IntVar(&o.changes, "changes", 50, "changes of pods in a second")
+	set.DurationVar(&o.duration, "for", time.Minute, "how long pods change")
+	set.IntVar(&o.faults, "faults", 10, "faults that are written meanwhile")
+	if err := set.Parse(os.Args[1:]); err != nil {
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Stdout, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	as         string
+	kubeconfig string
+	size       world.Size
+	changes    int
+	duration   time.Duration
+	faults     int
+}
+
+func run(ctx context.Context, out io.Writer, o options) error {
+	switch o.as {
+	case "":
+		return measure(ctx, out, o)
+	case "operator":
+		return operator(ctx, o.kubeconfig)
+	case "informers":
+		return informers(ctx, o.kubeconfig)
+	default:
+		return fmt.Errorf("-as %s: there are operator and informers", o.as)
+	}
+}
+
+func measure(ctx context.Context, out io.Writer, o options) (err error) {
+	environment := &envtest.Environment{CRDDirectoryPaths: []string{"config/crd"}, ErrorIfCRDPathMissing: true}
+	cfg, err := environment.Start()
+	if err != nil {
+		return fmt.Errorf("starting the control plane: %w", err)
+	}
+	defer func() { err = errors.Join(err, environment.Stop()) }()
+	began := time.Now()
+	if err := world.New(o.size, began).Store(ctx, environment.ControlPlane.Etcd.URL.String()); err != nil {
+		return fmt.Errorf("generating the cluster: %w", err)
+	}
+	pods := o.size.Deployments * o.size.PodsPerDeployment
+	fmt.Fprintf(out, "%d nodes, %d pods, %d Deployments and Services, written in %s\n", o.size.Nodes, pods, o.size.Deployments, time.Since(began).Round(time.Second))
+	dir, err := os.MkdirTemp("", "maek-bench")
+	if err != nil {
+		return fmt.Errorf("making a folder for the kubeconfig: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	if err := clientcmd.WriteToFile(configOf(cfg), kubeconfig); err != nil {
+		return fmt.Errorf("writing the kubeconfig: %w", err)
+	}
+	plain, err := start(ctx, "informers", kubeconfig)
+	if err != nil {
+		return err
+	}
+	defer plain.end()
+	ours, err := start(ctx, "operator", kubeconfig)
+	if err != nil {
+		return err
+	}
+	defer ours.end()
+	fmt.Fprintf(out, "read everything: operator after %s, informers after %s\n", ours.ready.Round(time.Millisecond), plain.ready.Round(time.Millisecond))
+	c, err := newCluster(cfg, o)
+	if err != nil {
+		return err
+	}
+	before, err := ours.processor()
+	if err != nil {
+		return err
+	}
+	began = time.Now()
+	latencies, changed, err := c.trouble(ctx)
+	if err != nil {
+		return err
+	}
+	after, err := ours.processor()
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	slices.Sort(latencies)
+	fmt.Fprintf(out, "%.0f changes of pods a second for %s\n", float64(changed)/took.Seconds(), took.Round(time.Second))
+	fmt.Fprintf(out, "from fault to open Incident: median %s, longest %s of %d\n",
+		latencies[len(latencies)/2].Round(time.Millisecond), latencies[len(latencies)-1].Round(time.Millisecond), len(latencies))
+	fmt.Fprintf(out, "processor: operator %.2f cores\n", (after-before).Seconds()/took.Seconds())
+	return report(out, ours, plain)
+}
+
+func report(out io.Writer, ours, plain *process) error {
+	a, aPeak, err := ours.memory()
+	if err != nil {
+		return err
+	}
+	b, bPeak, err := plain.memory()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "RSS:  operator %.0f MiB, informers %.0f MiB, ratio %.2f\n", a, b, a/b)
+	fmt.Fprintf(out, "peak: operator %.0f MiB, informers %.0f MiB, ratio %.2f\n", aPeak, bPeak, aPeak/bPeak)
+	return nil
+}
+
+func configOf(cfg *rest.Config) clientcmdapi.Config {
+	return clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{"bench": {Server: cfg.Host, CertificateAuthorityData: cfg.CAData}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"bench": {ClientCertificateData: cfg.CertData, ClientKeyData: cfg.KeyData}},
+		Contexts:       map[string]*clientcmdapi.Context{"bench": {Cluster: "bench", AuthInfo: "bench"}},
+		CurrentContext: "bench",
+	}
+}
+
+// process is one of the programs that are measured.
+type process struct {
+	cmd   *exec.Cmd
+	ready time.Duration
+}
+
+// start starts a program and waits until it says that it has read everything.
+func start(ctx context.Context, as, kubeconfig string) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
+	p := &process{cmd: exec.CommandContext(ctx, self, "-as", as, "-kubeconfig", kubeconfig)}
+	p.cmd.Stderr = os.Stderr
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(os.Interrupt) }
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", as, err)
+	}
+	began := time.Now()
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", as, err)
+	}
+	said := make([]byte, len(ready))
+	if _, err := io.ReadFull(stdout, said); err != nil || string(said) != ready {
+		p.end()
+		return nil, fmt.Errorf("starting %s: it said %q: %w", as, said, err)
+	}
+	p.ready = time.Since(began)
+	return p, nil
+}
+
+// ready is what a measured program prints once it has read everything.
+const ready = "ready\n"
+
+func (p *process) end() {
+	_ = p.cmd.Process.Signal(os.Interrupt)
+	_ = p.cmd.Wait()
+}
+
+// memory is the resident set now and at its peak, in MiB.
+func (p *process) memory() (now, peak float64, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading the memory of a program: %w", err)
+	}
+	for line := range strings.Lines(string(data)) {
+		name, value, _ := strings.Cut(line, ":")
+		var kib float64
+		if _, err := fmt.Sscanf(value, "%f kB", &kib); err != nil {
+			continue
+		}
+		switch name {
+		case "VmRSS":
+			now = kib / 1024
+		case "VmHWM":
+			peak = kib / 1024
+		}
+	}
+	return now, peak, nil
+}
+
+// processor is the time of processors that a program has used.
+func (p *process) processor() (time.Duration, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading the processor time of a program: %w", err)
+	}
+	// Fields 14 and 15 of proc_pid_stat(5), in hundredths of a second; the second may hold blanks.
+	_, rest, _ := strings.Cut(string(data), ") ")
+	fields := strings.Fields(rest)
+	var user, system int64
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		return 0, fmt.Errorf("reading the processor time of a program: %w", err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond, nil
+}
