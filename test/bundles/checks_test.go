@@ -61,17 +61,22 @@ func TestChecksStandInTheIncidentOfWhatTheyFound(t *testing.T) {
 			wantRoots: []string{"ClusterDNSDown"}, wantChain: "CheckFailing",
 		},
 		"a checker whose image does not exist": {
-			recording: "NO11",
+			recording: "DN01",
 			objects: func(now time.Time) []runtime.Object {
 				objects := failedCheck(now, "daemonset", "kuberhealthy/daemonset-check:none", "Check execution error: kuberhealthy/daemonset: error when waiting for pod to start: ErrImagePull")
-				return append(objects, checkerPod(now, "daemonset", "w2", corev1.PodStatus{
-					Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{{
-						Name: "main", Image: "kuberhealthy/daemonset-check:none",
-						State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: `Back-off pulling image "kuberhealthy/daemonset-check:none": ErrImagePull: rpc error: code = NotFound desc = not found`}},
-					}},
-				}))
+				return append(objects, withoutImage(now))
 			},
-			wantChain: "CheckerBroken",
+			wantRoots: []string{"ClusterDNSDown", "ImageNotFound"}, wantChain: "CheckerBroken",
+		},
+		"the same of a Kuberhealthy, whose pods name their check in a label only": {
+			recording: "DN01",
+			objects: func(now time.Time) []runtime.Object {
+				objects := failedCheck(now, "daemonset", "kuberhealthy/daemonset-check:none", "Check execution error: kuberhealthy/daemonset: error when waiting for pod to start: ErrImagePull")
+				pod := withoutImage(now)
+				pod.OwnerReferences = nil
+				return append(objects, pod)
+			},
+			wantRoots: []string{"ClusterDNSDown", "ImageNotFound"}, wantChain: "CheckerBroken",
 		},
 	}
 	for name, tc := range tests {
@@ -133,6 +138,18 @@ func TestPodsOfRunsThatAreOverAreNoIncident(t *testing.T) {
 	if got, want := len(d.Incidents), len(before.Incidents); got != want {
 		t.Errorf("%d incidents, want the %d that there were\n%s", got, want, printed(t, d, finding.English))
 	}
+}
+
+// withoutImage is a checker pod whose image the registry does not have.
+func withoutImage(now time.Time) *corev1.Pod {
+	return checkerPod(now, "daemonset", "w2", corev1.PodStatus{
+		Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{{
+			Name: "main", Image: "kuberhealthy/daemonset-check:none",
+			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
+				Reason: "ImagePullBackOff", Message: `Back-off pulling image "kuberhealthy/daemonset-check:none": ErrImagePull: rpc error: code = NotFound desc = failed to pull and unpack image: not found`,
+			}},
+		}},
+	})
 }
 
 func wellCheck(now time.Time, name string) []runtime.Object {

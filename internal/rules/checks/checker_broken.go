@@ -27,7 +27,7 @@ var _ = Catalog.Add(rule.Rule{
 	Causes: slices.Concat(
 		[]rule.Cause{{Code: "CheckMisconfigured", Via: rule.Itself}},
 		ofItsPods(),
-		reachedBy(anyCheck, creating...),
+		reachedBy(because(podRefused, podDeleted, unschedulable, notStarted, noReport, deadline, notRun), creating...),
 		reachedBy(because(unschedulable, notStarted, deadline), starting...),
 		reachedBy(because(imagePullFailed), images...),
 		reachedBy(because(noReport, deadline, crashed), names...),
