@@ -249,3 +249,49 @@ func TestNamesOfPods(t *testing.T) {
 		t.Errorf("got the state %s", kuberhealthy.StateName("My Check"))
 	}
 }
+
+// FuzzPod holds that whatever stands in a PodSpec becomes a pod that a server can decode and whose
+// containers know their run, or an error of one line.
+func FuzzPod(f *testing.F) {
+	for _, seed := range []string{
+		oneContainer, "", "null", "[]", `{"containers":[{"image":"i","env":[{"name":"KH_RUN_UUID"},null,{"Name":"x"}]}],"initContainers":[null]}`,
+		`{"containers":[{"image":"i","resources":{"limits":{"cpu":"1\n"}}}],"activeDeadlineSeconds":9e3}`,
+		`{"containers":[{"image":"i"}],"containers":[],"restartPolicy":7}`, `{"containers":[{"image":"i"}],"restartPolicy":null,"env":{}}`,
+	} {
+		f.Add(true, []byte(seed))
+		f.Add(false, []byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, v3 bool, spec []byte) {
+		api := kuberhealthy.V2
+		if v3 {
+			api = kuberhealthy.V3
+		}
+		check := checkWith(api, "")
+		check.PodSpec = spec
+		pod, err := kuberhealthy.Pod(check, run, settings)
+		if err != nil {
+			if text := check.Failure(kuberhealthy.NotCreated, run, run.Started, err.Error()); len(text) > 5000 {
+				t.Fatalf("error of %d bytes", len(text))
+			}
+			return
+		}
+		var typed corev1.Pod
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(pod.DeepCopy().Object, &typed); err != nil {
+			t.Fatal(err)
+		}
+		if *typed.Spec.ActiveDeadlineSeconds > 60 || typed.Spec.RestartPolicy == "" {
+			t.Fatalf("may run on: %+v", typed.Spec)
+		}
+		for _, container := range typed.Spec.Containers {
+			told := 0
+			for _, variable := range container.Env {
+				if variable.Name == kuberhealthy.EnvRunID && variable.Value == run.ID {
+					told++
+				}
+			}
+			if told != 1 {
+				t.Fatalf("the run is told %d times: %+v", told, container.Env)
+			}
+		}
+	})
+}
