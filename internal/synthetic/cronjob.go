@@ -60,10 +60,10 @@ func runCronJob(ctx context.Context, env Environment) (Result, error) {
 		return Result{}, fmt.Errorf("failed to fetch cronjobs: %w", err)
 	}
 	if suspended > 0 {
-		notes = append(notes, fmt.Sprintf("%d CronJobs are suspended, and were passed over", suspended))
+		notes = append(notes, fmt.Sprintf("CronJobs that are suspended, and were passed over: %d", suspended))
 	}
 	if waiting > 0 {
-		notes = append(notes, fmt.Sprintf("%d CronJobs forbid a second Job while the first one runs, and one does", waiting))
+		notes = append(notes, fmt.Sprintf("CronJobs that wait for a Job of theirs to end, as they are told, and were passed over: %d", waiting))
 	}
 	if len(late) == 0 {
 		return Result{Notes: notes}, nil

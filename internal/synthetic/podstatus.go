@@ -85,7 +85,7 @@ func runPodStatus(ctx context.Context, env Environment) (Result, error) {
 		result.Errors = append(result.Errors, p.text)
 	}
 	if replaced > 0 {
-		result.Notes = append(result.Notes, fmt.Sprintf("%d pods failed, and are leftovers: what controls them makes others in their place", replaced))
+		result.Notes = append(result.Notes, fmt.Sprintf("failed pods that are only leftovers, since what controls them makes others in their place: %d", replaced))
 	}
 	return result, nil
 }
