@@ -56,6 +56,7 @@ func (s Status) Metrics(labels MetricLabels) []*dto.MetricFamily {
 	m.running.gauge(metricTruth(s.Standing.Able), metricPair("current_master", s.Standing.Master))
 	m.clusterState.gauge(metricTruth(ok))
 	m.leader.gauge(metricTruth(s.Standing.Leading))
+	due := 0
 	for _, t := range all {
 		switch {
 		case t.hidden:
@@ -66,8 +67,11 @@ func (s Status) Metrics(labels MetricLabels) []*dto.MetricFamily {
 		default:
 			m.addV2(m.check, m.checkDuration, t, labels)
 		}
-		m.addOurs(t, s.Now)
+		if m.addOurs(t, s.Now) {
+			due++
+		}
 	}
+	m.due.gauge(float64(due))
 	return m.filled()
 }
 
@@ -95,8 +99,8 @@ func (m *families) addV3(t *told, labels MetricLabels, now time.Time) {
 	m.sinceSuccess.gauge(since, base...)
 }
 
-// addOurs adds what neither version has a word for.
-func (m *families) addOurs(t *told, now time.Time) {
+// addOurs adds what neither version has a word for. It tells whether a run is due.
+func (m *families) addOurs(t *told, now time.Time) (due bool) {
 	base := []*dto.LabelPair{
 		metricPair("kind", t.Check.Kind), metricPair("name", t.Check.Name), metricPair("namespace", t.Check.Namespace),
 	}
@@ -106,13 +110,14 @@ func (m *families) addOurs(t *told, now time.Time) {
 	}
 	m.verdict.gauge(verdict, base...)
 	overdue := 0.0
-	if !t.State.Running && !t.Next.IsZero() {
-		overdue = max(0, now.Sub(t.Next).Seconds())
+	if due = !t.State.Running && !t.Next.IsZero() && !now.Before(t.Next); due {
+		overdue = now.Sub(t.Next).Seconds()
 	}
 	m.overdue.gauge(overdue, base...)
 	if t.State.Ended && !t.State.EndedAt.IsZero() {
 		m.lastResult.gauge(float64(t.State.EndedAt.UnixMilli())/1000, base...)
 	}
+	return due
 }
 
 // withState adds the labels status and error. The slice that it returns is its own.

@@ -145,16 +145,21 @@ func TestRunMetrics(t *testing.T) {
 	m := kuberhealthy.NewRunMetrics()
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(m)
-	m.Began(kuberhealthy.V2, 20*time.Millisecond)
-	m.Ended(kuberhealthy.V2, "", 22*time.Second)
+	often := kuberhealthy.Check{API: kuberhealthy.V2, Interval: time.Minute}
+	once := kuberhealthy.Check{API: kuberhealthy.V3, Once: true}
+	m.Began(often, 20*time.Millisecond)
+	m.Began(often, 150*time.Second)
+	m.Began(once, -time.Second)
+	m.Ended(often, "", 22*time.Second)
 	for _, took := range []time.Duration{time.Second, 4 * time.Second, 90 * time.Second, 400 * time.Second} {
-		m.Ended(kuberhealthy.V3, "", took)
+		m.Ended(once, "", took)
 	}
-	m.Ended(kuberhealthy.V3, "Timeout", 30*time.Second)
-	m.Skipped(kuberhealthy.V3, "Running")
-	m.Reaped(kuberhealthy.ReapedExpired)
-	m.Planned(3, 250*time.Millisecond)
-	m.Swept(time.Second)
+	m.Ended(once, "Deadline", 30*time.Second)
+	m.Reaped(kuberhealthy.ReapedFailed)
+	var none *kuberhealthy.RunMetrics
+	none.Began(often, 0)
+	none.Ended(often, "", 0)
+	none.Reaped(kuberhealthy.ReapedTimeout)
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

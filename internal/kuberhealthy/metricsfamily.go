@@ -13,7 +13,7 @@ type family struct{ *dto.MetricFamily }
 // families are all that a Status tells of. Names, types and help are Kuberhealthy's (master:
 // pkg/metrics/exporter.go; main: internal/metrics/exporter.go), but for those of ours.
 type families struct {
-	running, clusterState, leader                          *family
+	running, clusterState, leader, due                     *family
 	check, checkDuration, job, jobDuration                 *family
 	consecutiveFailures, successes, failures, sinceSuccess *family
 	verdict, overdue, lastResult                           *family
@@ -32,6 +32,7 @@ func newFamilies(checks int) *families {
 	m.running = add("kuberhealthy_running", "Shows if kuberhealthy is running error free", gauge, 1)
 	m.clusterState = add("kuberhealthy_cluster_state", "Shows the status of the cluster", gauge, 1)
 	m.leader = add("kuberhealthy_controller_leader", "Shows whether this controller instance is the elected leader", gauge, 1)
+	m.due = add("kuberhealthy_scheduler_due_checks", "Shows the number of checks that were due in the last scheduling loop", gauge, 1)
 	m.check = add("kuberhealthy_check", "Shows the status of a Kuberhealthy check", gauge, checks)
 	m.checkDuration = add("kuberhealthy_check_duration_seconds", "Shows the check run duration of a Kuberhealthy check", gauge, checks)
 	m.job = add("kuberhealthy_job", "Shows the status of a Kuberhealthy job", gauge, 0)

@@ -24,7 +24,9 @@ const (
 	ReapedExpired Reaped = "expired"
 )
 
-// RunMetrics counts what a replica does with runs, while it does it. It is the only thing in this
+// RunMetrics counts what a replica does with runs, while it does it. Of version 3's metrics those about
+// its loops, kuberhealthy_scheduler_loop_duration_seconds and kuberhealthy_reaper_last_sweep_duration_seconds,
+// have no counterpart: there are no loops. It is the only thing in this
 // package with a memory: what has been counted is in no object. Register it where metrics are gathered.
 // It may be used by many at once.
 type RunMetrics struct {
@@ -34,9 +36,6 @@ type RunMetrics struct {
 	lag        *prometheus.HistogramVec
 	skipped    *prometheus.CounterVec
 	reaped     *prometheus.CounterVec
-	due        prometheus.Gauge
-	planned    prometheus.Gauge
-	sweep      prometheus.Gauge
 	collectors []prometheus.Collector
 }
 
@@ -61,65 +60,53 @@ func NewRunMetrics() *RunMetrics {
 		}, []string{"api"}),
 		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "maek_check_runs_skipped_total",
-			Help: "How many runs were due on this replica and not begun, by API and reason.",
-		}, []string{"api", "reason"}),
+			Help: "How many runs of this replica's checks were due while an earlier one was late or went on, and were never begun, by API.",
+		}, []string{"api"}),
 		reaped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kuberhealthy_reaper_deleted_pods_total",
 			Help: "Shows the total pods deleted by the reaper",
 		}, []string{"reason"}),
-		due: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "kuberhealthy_scheduler_due_checks",
-			Help: "Shows the number of checks that were due in the last scheduling loop",
-		}),
-		planned: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "kuberhealthy_scheduler_loop_duration_seconds",
-			Help: "Shows the duration of the last scheduling loop",
-		}),
-		sweep: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "kuberhealthy_reaper_last_sweep_duration_seconds",
-			Help: "Shows the duration of the last reaper sweep",
-		}),
 	}
-	m.collectors = []prometheus.Collector{m.histogram, m.durations, m.ended, m.lag, m.skipped, m.reaped, m.due, m.planned, m.sweep}
+	m.collectors = []prometheus.Collector{m.histogram, m.durations, m.ended, m.lag, m.skipped, m.reaped}
 	return m
 }
 
-// Began counts a run that was begun so long after it was due.
-func (m *RunMetrics) Began(api API, lag time.Duration) {
-	m.lag.WithLabelValues(apiLabel(api)).Observe(lag.Seconds())
+// Began counts a run that was begun so long after it was due, and the runs that were due meanwhile: they
+// are never made up for. A nil RunMetrics counts nothing.
+func (m *RunMetrics) Began(check Check, lag time.Duration) {
+	if m == nil {
+		return
+	}
+	lag = max(lag, 0)
+	m.lag.WithLabelValues(apiLabel(check.API)).Observe(lag.Seconds())
+	if check.Interval > 0 {
+		m.skipped.WithLabelValues(apiLabel(check.API)).Add(float64(lag / check.Interval))
+	}
 }
 
 // Ended counts a run that was reported or given up after so long. Reason is one word of a closed set that
-// says why it failed, such as Timeout or ImagePull; it is empty for a run that ended well.
-func (m *RunMetrics) Ended(api API, reason string, took time.Duration) {
+// says why it failed; it is empty for a run that ended well. A nil RunMetrics counts nothing.
+func (m *RunMetrics) Ended(check Check, reason string, took time.Duration) {
+	if m == nil {
+		return
+	}
 	result := "OK"
 	if reason != "" {
 		result = "Failed"
 	}
-	m.ended.WithLabelValues(apiLabel(api), result, reason).Inc()
-	m.durations.WithLabelValues(apiLabel(api)).Observe(took.Seconds())
-	if api == V3 {
+	m.ended.WithLabelValues(apiLabel(check.API), result, reason).Inc()
+	m.durations.WithLabelValues(apiLabel(check.API)).Observe(took.Seconds())
+	if check.API == V3 {
 		m.histogram.Observe(took.Seconds())
 	}
 }
 
-// Skipped counts a run that was due and not begun. Reason is one word of a closed set.
-func (m *RunMetrics) Skipped(api API, reason string) {
-	m.skipped.WithLabelValues(apiLabel(api), reason).Inc()
+// Reaped counts a deleted checker pod. A nil RunMetrics counts nothing.
+func (m *RunMetrics) Reaped(reason Reaped) {
+	if m != nil {
+		m.reaped.WithLabelValues(string(reason)).Inc()
+	}
 }
-
-// Reaped counts a deleted checker pod.
-func (m *RunMetrics) Reaped(reason Reaped) { m.reaped.WithLabelValues(string(reason)).Inc() }
-
-// Planned tells how many checks of this replica are due and not begun, and how long the last round of
-// working that out, or of one check's next step where there are no rounds, took.
-func (m *RunMetrics) Planned(due int, took time.Duration) {
-	m.due.Set(float64(due))
-	m.planned.Set(took.Seconds())
-}
-
-// Swept tells how long the last deletion of old pods took.
-func (m *RunMetrics) Swept(took time.Duration) { m.sweep.Set(took.Seconds()) }
 
 // Describe lists the metrics.
 func (m *RunMetrics) Describe(out chan<- *prometheus.Desc) {

@@ -32,7 +32,7 @@ func TestScrapesWhileReportsCome(t *testing.T) {
 				if got := post(t, address, "/externalCheckStatus", body, run(runID)); got.status != http.StatusOK {
 					t.Errorf("a report was answered %d %s", got.status, got.body)
 				}
-				runs.Ended(kuberhealthy.V2, "Reported", 0)
+				runs.Ended(kuberhealthy.Check{API: kuberhealthy.V2}, "ReportedFailure", 0)
 			}
 		})
 		group.Go(func() {

@@ -97,7 +97,7 @@ func TestWithoutCompatibilityATokenIsNeeded(t *testing.T) {
 
 func TestMetricsBesideThoseOfChecks(t *testing.T) {
 	runs := kuberhealthy.NewRunMetrics()
-	runs.Ended(kuberhealthy.V3, "", 0)
+	runs.Ended(kuberhealthy.Check{API: kuberhealthy.V3}, "", 0)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(runs)
 	twice := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
