@@ -53,7 +53,8 @@ type Check struct {
 
 	// PodLabels and PodAnnotations are those of the template, with the extra ones over them.
 	PodLabels, PodAnnotations map[string]string
-	// PodSpec is the template's spec as it was written, in JSON. It may be anything.
+	// PodSpec is the template's spec as it was written, in JSON. It may be anything. Like the maps, it may
+	// be the object's own, and is not to be written to.
 	PodSpec []byte
 
 	// Warnings say, a sentence each, what in the object could not be used and what stands for it.
@@ -72,7 +73,7 @@ type Run struct {
 
 // State is what is recorded of a check's runs: a KuberhealthyState, or a HealthCheck's status.
 type State struct {
-	// Run is the newest run; its ID is empty before the first.
+	// Run is the newest run; its ID is empty before the first, and in V3 whenever none goes on.
 	Run Run
 	// Running tells that the run has neither reported nor been given up.
 	Running bool
@@ -84,14 +85,14 @@ type State struct {
 	// OK and Errors are how it ended. OK goes with no errors.
 	OK     bool
 	Errors []string
-	// Duration from its start to its report, or to its end without one.
+	// Duration from its start to its report, or to its end without one; V2 keeps none of the latter.
 	Duration time.Duration
 	// Node that its pod ran on; empty where it never had one.
 	Node string
 	// Writer is the operator's pod that wrote this.
 	Writer string
 
-	// ConsecutiveFailures, Successes and Failures count runs.
+	// ConsecutiveFailures, Successes and Failures count runs. V2 keeps neither counts nor the times below.
 	ConsecutiveFailures, Successes, Failures int
 	// LastOK and LastFailure are when runs last ended so; zero where none did.
 	LastOK, LastFailure time.Time
