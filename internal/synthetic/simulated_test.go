@@ -235,7 +235,8 @@ func (s *simulated) deployment(ctx context.Context, c client.WithWatch, d *appsv
 
 func (s *simulated) bind(ctx context.Context, c client.WithWatch, claim *corev1.PersistentVolumeClaim) error {
 	if claim.Spec.StorageClassName != nil && *claim.Spec.StorageClassName == "dead" {
-		return nil
+		claim.Status.Phase = corev1.ClaimPending
+		return persist(ctx, c, claim)
 	}
 	claim.Spec.VolumeName, claim.Status.Phase = "pv-"+claim.Name, corev1.ClaimBound
 	pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: claim.Spec.VolumeName}}
