@@ -36,8 +36,6 @@ type answers struct {
 	mu      sync.Mutex
 	known   map[snapshot.Question]remembered
 	pending map[snapshot.Question]bool
-	// waited is how long diagnoses waited since it was last asked.
-	waited time.Duration
 	// rounds of asking outlast the diagnosis that began them.
 	rounds sync.WaitGroup
 }
@@ -66,7 +64,6 @@ func (a *answers) Answer(ctx context.Context, questions []snapshot.Question) map
 			close(done)
 		})
 		timer := time.NewTimer(patience)
-		began := a.now()
 		select {
 		case <-done:
 		case <-ctx.Done():
@@ -75,9 +72,6 @@ func (a *answers) Answer(ctx context.Context, questions []snapshot.Question) map
 			a.tellAfter(done)
 		}
 		timer.Stop()
-		a.mu.Lock()
-		a.waited += a.now().Sub(began)
-		a.mu.Unlock()
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -132,15 +126,6 @@ func (a *answers) tellAfter(done <-chan struct{}) {
 		<-done
 		a.news()
 	})
-}
-
-// idle is how long diagnoses waited since it was last called.
-func (a *answers) idle() time.Duration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	waited := a.waited
-	a.waited = 0
-	return waited
 }
 
 // wait waits until nothing is asked any more.

@@ -71,12 +71,12 @@ func (j *judge) run(ctx context.Context, stored <-chan struct{}) {
 		return
 	}
 	for {
-		began := j.options.Now()
+		before := processor()
 		view := j.judge(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		least, most := pace(j.options.Now().Sub(began)-j.answers.idle(), view.Lingering)
+		least, most := pace(processor()-before, view.Lingering)
 		if !pause(ctx, least, nil, nil) || !pause(ctx, most-least, j.watcher.Changed(), j.news) {
 			return
 		}

@@ -3,9 +3,9 @@ package incident
 import "time"
 
 const (
-	// respite is how many times as long as a diagnosis took there is a pause after it, so that a cluster in which everything changes all
-	// the time costs less than half a core, garbage collection and watching included.
-	respite = 2
+	// respite is how many times as long as the processor time of a diagnosis there is a pause after it, so
+	// that a cluster in which everything changes all the time costs 0.4 of a core.
+	respite = 1.5
 	// soonest is the least pause between two diagnoses: what changes together is judged together.
 	soonest = 200 * time.Millisecond
 	// latest is the longest pause: Leases run out and findings grow old enough without any change. A
@@ -16,11 +16,12 @@ const (
 	lingering = 3 * time.Second
 )
 
-// pace says how long to pause after a diagnosis that took some time, without waiting for answers: at least, if there is a change, and
-// at most, if there is none.
-func pace(took time.Duration, wanted bool) (least, most time.Duration) {
-	least = max(soonest, respite*took)
-	most = max(latest, latestRespite*took)
+// pace says how long to pause after a diagnosis that cost some processor time: at least, if there is a
+// change, and at most, if there is none. Time by the clock would not do: a diagnosis waits for answers, and
+// for processors that others use.
+func pace(cost time.Duration, wanted bool) (least, most time.Duration) {
+	least = max(soonest, time.Duration(respite*float64(cost)))
+	most = max(latest, latestRespite*cost)
 	if wanted {
 		most = max(lingering, least)
 	}

@@ -184,6 +184,10 @@ func (b *Book) found(name string, details v1alpha1.IncidentDetails, now time.Tim
 	was := r.want
 	switch {
 	case was.Phase == v1alpha1.IncidentOpen:
+		if r.said.IsZero() {
+			// The leader before this one wrote it, some time ago.
+			r.said = now.Add(-Pace)
+		}
 		worse := finding.Rank(details.Severity) < finding.Rank(was.Severity)
 		due := meant != r.meant && (now.Sub(r.said) >= Pace || details.Severity != was.Severity)
 		if !due && now.Sub(r.said) < Refresh && was.Unverified == "" {
