@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -150,6 +151,54 @@ func withoutImage(now time.Time) *corev1.Pod {
 			}},
 		}},
 	})
+}
+
+// What runs checks is ill: that is one incident, and not one for each check whose results are old.
+func TestChecksThatNobodyRunsAreOneIncident(t *testing.T) {
+	stale := func(now time.Time) []runtime.Object {
+		var objects []runtime.Object
+		for i := range 5 {
+			objects = append(objects, wellCheck(now.Add(-5*time.Hour), fmt.Sprintf("check-%d", i))...)
+		}
+		return objects
+	}
+	tests := map[string]struct {
+		objects  func(now time.Time) []runtime.Object
+		wantRoot string
+	}{
+		"there is no operator": {objects: stale, wantRoot: "CheckOperatorMissing"},
+		"the operator cannot start": {
+			objects: func(now time.Time) []runtime.Object {
+				template := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "operator", Image: "ghcr.io/maek-dev/maek-operator:v1"}}}}
+				template.Labels = map[string]string{"app": "maek-operator"}
+				long := metav1.Time{Time: now.Add(-5 * time.Hour)}
+				return append(stale(now), &appsv1.Deployment{
+					TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
+					ObjectMeta: metav1.ObjectMeta{Namespace: "maek-system", Name: "maek-operator", CreationTimestamp: metav1.Time{Time: now.Add(-48 * time.Hour)}, Generation: 1},
+					Spec:       appsv1.DeploymentSpec{Replicas: new(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: template.Labels}, Template: template},
+					Status: appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: 1, UpdatedReplicas: 1, UnavailableReplicas: 1, Conditions: []appsv1.DeploymentCondition{
+						{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionFalse, Reason: "MinimumReplicasUnavailable", LastTransitionTime: long, LastUpdateTime: long},
+					}},
+				})
+			},
+			wantRoot: "WorkloadUnavailable",
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			d := diagnoseWith(t, "DN01", tc.objects)
+			var roots []string
+			for _, i := range d.Incidents {
+				roots = append(roots, string(i.Root.Code))
+			}
+			slices.Sort(roots)
+			want := []string{"ClusterDNSDown", tc.wantRoot}
+			slices.Sort(want)
+			if !slices.Equal(roots, want) || !told(d, "CheckNotRunning") {
+				t.Errorf("roots %v, want %v\n%s", roots, want, printed(t, d, finding.English))
+			}
+		})
+	}
 }
 
 func wellCheck(now time.Time, name string) []runtime.Object {
