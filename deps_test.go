@@ -27,6 +27,14 @@ var unwanted = map[string]map[string]string{
 		"sigs.k8s.io/controller-runtime/pkg/envtest": "test helpers are not for people's machines",
 		"go.uber.org/zap": "slog is the only log",
 	},
+	"maek-checker": {
+		"testing": "test helpers are not for clusters",
+		"sigs.k8s.io/controller-runtime/pkg/manager": "a run asks a few questions; it runs no controllers",
+		"k8s.io/client-go/informers":                 "a run watches what it made, and no more",
+		"html/template":                              "templates call methods by name, so that the linker leaves none out: that is memory in every checker pod",
+		"text/template":                              "templates call methods by name, so that the linker leaves none out: that is memory in every checker pod",
+		"go.uber.org/zap":                            "slog is the only log",
+	},
 	"maek-agent": {
 		"testing":                     "test helpers are not for people's machines",
 		"html/template":               "templates call methods by name, so that the linker leaves none out: that is memory on every machine",

@@ -116,11 +116,7 @@ func (r *reporter) wait(ctx context.Context) error {
 	}
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		err := r.greet(ctx)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil || r.clock.Now().Add(pause).After(until) || !r.sleep(ctx, pause) {
-			r.log.Warn("the endpoint for reports does not answer; the check goes on", "error", err)
+		if err == nil || ctx.Err() != nil || r.clock.Now().Add(pause).After(until) || !r.sleep(ctx, pause) {
 			return err
 		}
 	}

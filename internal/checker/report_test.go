@@ -76,12 +76,12 @@ func TestReportArrivesWhereNamesCannotBeResolved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var real net.Dialer
+	var dialer net.Dialer
 	nameless := func(ctx context.Context, network, address string) (net.Conn, error) {
 		if host, _, err := net.SplitHostPort(address); err == nil && net.ParseIP(host) == nil {
 			return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "server misbehaving", Name: host}}
 		}
-		return real.DialContext(ctx, network, address)
+		return dialer.DialContext(ctx, network, address)
 	}
 	const host = "kuberhealthy.checks.svc.cluster.local"
 	environment := map[string]string{"KUBERHEALTHY_SERVICE_HOST": "127.0.0.1"}

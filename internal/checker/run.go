@@ -61,6 +61,9 @@ func (r *run) do(stop context.Context) (outcome synthetic.Outcome, unable bool) 
 	ctx, cancel := context.WithDeadline(stop, r.deadline.Add(-margin))
 	defer cancel()
 	ill := r.reporter.wait(ctx)
+	if ill != nil {
+		r.Log.Warn("the endpoint for reports does not answer; the check goes on", "error", ill)
+	}
 
 	done := make(chan finding, 1)
 	r.prepare(ctx)

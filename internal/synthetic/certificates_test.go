@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"maps"
 	"math/big"
 	"net"
 	"os"
@@ -219,9 +220,7 @@ func TestCertificates(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			options := map[string]string{"DOMAIN_NAME": "localhost", "PORT": tlsServer(t, tc.chain, tc.key)}
-			for name, value := range tc.options {
-				options[name] = value
-			}
+			maps.Copy(options, tc.options)
 			t.Run("expiry", func(t *testing.T) {
 				got, err := certificateExpiry(t.Context(), settings(t, options), tc.trust)
 				tc.wantExpiry.compare(t, got, err)

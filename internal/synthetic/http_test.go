@@ -134,7 +134,7 @@ func TestHTTPContent(t *testing.T) {
 	})
 	mux.HandleFunc("/hangs", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "beginning")
-		http.NewResponseController(w).Flush() //nolint:errcheck // the client is there
+		http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})
 	server := httptest.NewServer(mux)
