@@ -41,6 +41,8 @@ type Engine struct {
 	pending  *pending
 	arrivals *arrivals
 	woken    chan struct{}
+	// filled tells that all kinds that are served can be read.
+	filled atomic.Bool
 	// entries is set while the caches can be read.
 	entries atomic.Pointer[func() []kuberhealthy.Entry]
 }
@@ -101,6 +103,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		missing := e.follow(ctx)
+		e.filled.Store(!missing && ctx.Err() == nil)
 		e.enqueueAll(ctx)
 		var again <-chan time.Time
 		if missing {

@@ -44,6 +44,8 @@ type Options struct {
 	Events events.EventRecorder
 	// Outcomes is told of ended runs; nil tells nobody.
 	Outcomes Outcomes
+	// Metrics counts runs; nil counts none.
+	Metrics *kuberhealthy.RunMetrics
 	// Clock, and Log.
 	Clock clock.WithTicker
 	Log   *slog.Logger

@@ -138,6 +138,7 @@ func (e *Engine) tell(s *subject, before kuberhealthy.State, outcome Outcome) {
 	if !known {
 		wasOK, known = before.OK, before.Ended
 	}
+	e.o.Metrics.Ended(outcome.Check, string(outcome.Reason), outcome.Duration)
 	if e.o.Outcomes != nil {
 		e.o.Outcomes.Ended(outcome)
 	}

@@ -36,9 +36,13 @@ func (e *Engine) perform(ctx context.Context, s *subject, v view, next step) (ag
 		if at := e.pace.slot(s.key, v.now); at.After(v.now) {
 			return at, nil
 		}
+		due, repeats := kuberhealthy.Next(s.check, s.state)
 		run := kuberhealthy.NewRun(s.check, s.state, string(uuid.NewUUID()), v.now)
 		if err := e.record(ctx, s, s.state.Begun(run)); err != nil {
 			return time.Time{}, err
+		}
+		if repeats {
+			e.o.Metrics.Began(s.check, v.now.Sub(due))
 		}
 		e.memory.note(s.check.UID, func(n *note) { n.run, n.trouble, n.tries = run.ID, trouble{}, 0 })
 		e.arrivals.tell(run.ID)
@@ -178,8 +182,21 @@ func (e *Engine) remove(ctx context.Context, pods []podView, now time.Time) erro
 			grace = time.Duration(*own) * time.Second
 		}
 		e.memory.removed(p.Pod, now.Add(grace+vanishGrace))
+		e.o.Metrics.Reaped(reaped(p.Pod))
 	}
 	return nil
+}
+
+// reaped says in Kuberhealthy's words why a pod is deleted: only of those that have ended are some kept.
+func reaped(pod *corev1.Pod) kuberhealthy.Reaped {
+	switch pod.Status.Phase {
+	case corev1.PodSucceeded:
+		return kuberhealthy.ReapedCompleted
+	case corev1.PodFailed:
+		return kuberhealthy.ReapedFailed
+	default:
+		return kuberhealthy.ReapedTimeout
+	}
 }
 
 // delete deletes an object, and no other that was made in its place.

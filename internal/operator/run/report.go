@@ -29,7 +29,8 @@ const (
 	storeTries = 5
 )
 
-// errNotReady is why no report is taken while the caches are not filled.
+// errNotReady is why no report is taken while the caches are not filled or may be behind: a refusal is
+// final for those who send reports.
 var errNotReady = errors.New("not all checks have been read yet")
 
 // Report stores a report of whatever check of the cluster. It returns a *kuberhealthy.Refusal where the
@@ -69,7 +70,7 @@ func (e *Engine) Report(ctx context.Context, from kuberhealthy.Origin, report ku
 
 // identify finds the check and the run that a report is about.
 func (e *Engine) identify(ctx context.Context, from kuberhealthy.Origin) (key, string, error) {
-	if !e.kinds.ready(podKind) {
+	if !e.filled.Load() {
 		return key{}, "", errNotReady
 	}
 	var refusal error
@@ -77,6 +78,9 @@ func (e *Engine) identify(ctx context.Context, from kuberhealthy.Origin) (key, s
 		k, err := e.await(ctx, from.RunID, func() (key, bool, error) { return e.byRun(ctx, from.RunID) })
 		if err != nil || k != (key{}) {
 			return k, from.RunID, err
+		}
+		if now := e.o.Clock.Now(); now.Sub(e.reach.since(now)) < patience && !e.reach.since(now).IsZero() {
+			return key{}, "", errNotReady
 		}
 		refusal = kuberhealthy.Unknown(from.API, from.RunID)
 	}

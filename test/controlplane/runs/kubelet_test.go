@@ -145,7 +145,7 @@ func (k *kubelet) report(ctx context.Context, pod *corev1.Pod, report kuberhealt
 	defer cancel()
 	for ; ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
 		for _, r := range k.ring.live() {
-			err := r.engine.Report(ctx, kuberhealthy.Origin{API: api, RunID: id}, report)
+			err := k.send(ctx, r, kuberhealthy.Origin{API: api, RunID: id}, report)
 			var refusal *kuberhealthy.Refusal
 			switch {
 			case err == nil:
@@ -158,6 +158,15 @@ func (k *kubelet) report(ctx context.Context, pod *corev1.Pod, report kuberhealt
 			}
 		}
 	}
+}
+
+// send sends a report to a replica, whose death breaks the connection.
+func (k *kubelet) send(ctx context.Context, r *replica, from kuberhealthy.Origin, report kuberhealthy.Report) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(r.life, cancel)
+	defer stop()
+	return r.engine.Report(ctx, from, report)
 }
 
 // status writes a pod's status; one that is gone has none.

@@ -62,6 +62,8 @@ type replica struct {
 	engine   *runengine.Engine
 	wire     *wire
 	outcomes *outcomes
+	// life ends with the replica.
+	life     context.Context //nolint:containedctx // it is the process's own
 	stop     context.CancelFunc
 	stopped  chan struct{}
 }
@@ -110,7 +112,7 @@ func start(t *testing.T, namespace string, r *ring) *replica {
 		t.Fatalf("making an engine: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	self.stop = cancel
+	self.life, self.stop = ctx, cancel
 	var tasks sync.WaitGroup
 	tasks.Go(func() { _ = caches.Start(ctx) })
 	tasks.Go(func() { _ = self.engine.Run(ctx) })
@@ -202,6 +204,13 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errCut
 	}
 	return response, err
+}
+
+// judge has each request that is sent from now on decided about.
+func (w *wire) judge(fault func(request string) verdict) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fault = fault
 }
 
 func (w *wire) cut() { w.set(true) }
