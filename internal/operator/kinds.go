@@ -34,9 +34,15 @@ func newMapper() meta.RESTMapper {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for _, kind := range served.Kinds {
 		plural := kind.GroupVersion().WithResource(kind.Resource)
-		mapper.AddSpecific(kind.GroupVersionKind, plural, plural, scopeOf(kind))
+		// A cache of some namespaces asks for the scope of lists too.
+		for _, name := range []string{kind.Kind, kind.Kind + "List"} {
+			mapper.AddSpecific(kind.GroupVersion().WithKind(name), plural, plural, scopeOf(kind))
+		}
 	}
-	mapper.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
+	pods := corev1.SchemeGroupVersion.WithResource("pods")
+	for _, name := range []string{"Pod", "PodList"} {
+		mapper.AddSpecific(corev1.SchemeGroupVersion.WithKind(name), pods, pods, meta.RESTScopeNamespace)
+	}
 	return mapper
 }
 
