@@ -27,10 +27,8 @@ const (
 
 // act plays a scenario that makes objects, and removes what it made, within env.Grace after its end.
 func act(ctx context.Context, env Environment, scenario string, play func(ctx context.Context, s *stage.Stage, r *Result)) Result {
-	s := &stage.Stage{
-		Client: env.Client, Clock: env.Clock, Log: env.Log, Scenario: scenario, Run: env.RunID,
-		Expires: outlives(ctx, env, scenario), Owner: ownPod(ctx, env),
-	}
+	s := newStage(env, scenario)
+	s.Expires, s.Owner = outlives(ctx, env, scenario), ownPod(ctx, env)
 	var r Result
 	play(ctx, s, &r)
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), env.Grace)
@@ -42,6 +40,11 @@ func act(ctx context.Context, env Environment, scenario string, play func(ctx co
 	return r
 }
 
+func newStage(env Environment, scenario string) *stage.Stage {
+	return &stage.Stage{Client: env.Client, Clock: env.Clock, Log: env.Log, Scenario: scenario, Run: env.RunID}
+}
+
+// outlives is a time when the run is over for certain.
 func outlives(ctx context.Context, env Environment, scenario string) time.Time {
 	end, ok := ctx.Deadline()
 	if !ok {

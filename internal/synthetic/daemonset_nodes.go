@@ -254,7 +254,7 @@ func notReady(n *corev1.Node) string {
 		if condition.Type != corev1.NodeReady || condition.Status == corev1.ConditionTrue {
 			continue
 		}
-		why := fmt.Sprintf("the node is NotReady since %s", condition.LastTransitionTime.UTC().Format(time.RFC3339))
+		why := "the node is NotReady since " + condition.LastTransitionTime.UTC().Format(time.RFC3339)
 		if condition.Reason != "" {
 			why += " (" + condition.Reason + ")"
 		}

@@ -3,6 +3,7 @@ package synthetic
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -160,9 +161,7 @@ func TestDeploymentCountsFailedRequests(t *testing.T) {
 				cluster := newSimulated(t, node("n1"))
 				cluster.rolling = 10*time.Second + 50*time.Millisecond
 				options := map[string]string{"CHECK_DEPLOYMENT_ROLLING_UPDATE": "true"}
-				for k, v := range tc.options {
-					options[k] = v
-				}
+				maps.Copy(options, tc.options)
 				began := time.Now() //nolint:forbidigo // the time of the bubble
 				dial := refuseHost(serving(t, http.StatusOK), func(string) bool {
 					into := time.Since(began) //nolint:forbidigo // the time of the bubble

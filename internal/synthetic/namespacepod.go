@@ -194,7 +194,10 @@ func (p *namespacePods) until(ctx context.Context, made map[string]*corev1.Pod, 
 		return true
 	}
 	if p.pods.Denied() == nil {
-		err := p.views.Until(ctx, 0, func() (bool, error) { return p.pods.Denied() != nil || all(), nil })
+		err := p.views.Until(ctx, 0, func() (bool, error) {
+			denied := p.pods.Denied() != nil
+			return denied || all(), nil
+		})
 		if err != nil || p.pods.Denied() == nil {
 			return err
 		}

@@ -2,7 +2,7 @@ package synthetic
 
 import (
 	"cmp"
-	"fmt"
+	"errors"
 	"strings"
 	"time"
 
@@ -110,10 +110,10 @@ func parseTaint(item string) (t corev1.Taint, valued bool, err error) {
 	switch t.Effect {
 	case "", corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute:
 	default:
-		return t, valued, fmt.Errorf("NoSchedule, PreferNoSchedule or NoExecute as its effect")
+		return t, valued, errors.New("NoSchedule, PreferNoSchedule or NoExecute as its effect")
 	}
 	if t.Key == "" {
-		return t, valued, fmt.Errorf("key=value:effect, with commas between")
+		return t, valued, errors.New("key=value:effect, with commas between")
 	}
 	return t, valued, nil
 }

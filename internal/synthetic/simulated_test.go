@@ -2,6 +2,7 @@ package synthetic
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -208,7 +209,7 @@ next:
 			return err
 		}
 	}
-	d.Status.ObservedGeneration, d.Status.DesiredNumberScheduled = d.Generation, int32(made) //nolint:gosec // a few
+	d.Status.ObservedGeneration, d.Status.DesiredNumberScheduled = d.Generation, int32(made)
 	return persist(ctx, c, d)
 }
 
@@ -336,5 +337,5 @@ func (s *simulated) left(t *testing.T) []string {
 
 // noDial refuses connections.
 func noDial(context.Context, string, string) (net.Conn, error) {
-	return nil, &net.OpError{Op: "dial", Err: fmt.Errorf("connection refused")}
+	return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 }

@@ -334,5 +334,5 @@ func (v *volumeRun) aboutClass(ctx context.Context, name string) string {
 			return fmt.Sprintf("; its StorageClass is %s, of the provisioner %s", name, classes.Items[i].Provisioner)
 		}
 	}
-	return fmt.Sprintf("; there is no StorageClass %s", name)
+	return "; there is no StorageClass " + name
 }

@@ -46,9 +46,9 @@ func WhyNot(ctx context.Context, c client.Reader, p *corev1.Pod) string {
 	}
 	switch {
 	case len(p.Status.ContainerStatuses) == 0 && len(p.Status.InitContainerStatuses) == 0:
-		return fmt.Sprintf("has not been taken up by the kubelet of node %s", p.Spec.NodeName)
+		return "has not been taken up by the kubelet of node " + p.Spec.NodeName
 	case p.Status.Phase == corev1.PodPending:
-		return fmt.Sprintf("is still having its containers created on node %s", p.Spec.NodeName)
+		return "is still having its containers created on node " + p.Spec.NodeName
 	}
 	for _, condition := range p.Status.Conditions {
 		if condition.Type == corev1.PodReady && condition.Message != "" {
@@ -72,7 +72,7 @@ func ended(p *corev1.Pod) string {
 	case p.Status.Phase == corev1.PodSucceeded:
 		return "has ended"
 	case !p.DeletionTimestamp.IsZero():
-		return fmt.Sprintf("is being deleted since %s", p.DeletionTimestamp.UTC().Format(time.RFC3339))
+		return "is being deleted since " + p.DeletionTimestamp.UTC().Format(time.RFC3339)
 	}
 	return ""
 }

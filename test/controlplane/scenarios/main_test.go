@@ -37,7 +37,7 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/scenarios needs a control plane; make test-controlplane builds it and sets %s\n", assetsVariable)
 		return 0
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // no test has begun
 	defer cancel()
 	environment = &envtest.Environment{}
 	var err error
@@ -85,9 +85,8 @@ func startControllers(ctx context.Context, assets string) (stop func(), err erro
 		return nil, err
 	}
 	programs := [][]string{
-		{"kube-controller-manager", "--kubeconfig=" + file, "--authentication-kubeconfig=" + file, "--authorization-kubeconfig=" + file,
-			"--leader-elect=false", "--use-service-account-credentials=false", "--secure-port=0", "--node-monitor-grace-period=1h"},
-		{"kube-scheduler", "--kubeconfig=" + file, "--authentication-kubeconfig=" + file, "--authorization-kubeconfig=" + file, "--leader-elect=false", "--secure-port=0"},
+		{"kube-controller-manager", "--use-service-account-credentials=false", "--node-monitor-grace-period=1h"},
+		{"kube-scheduler"},
 	}
 	var running []*exec.Cmd
 	stop = func() {
@@ -104,7 +103,9 @@ func startControllers(ctx context.Context, assets string) (stop func(), err erro
 		}
 	}
 	for _, arguments := range programs {
-		p := exec.CommandContext(ctx, filepath.Join(assets, arguments[0]), arguments[1:]...)
+		flags := append(arguments[1:], "--kubeconfig="+file, "--authentication-kubeconfig="+file, "--authorization-kubeconfig="+file,
+			"--leader-elect=false", "--secure-port=0")
+		p := exec.CommandContext(ctx, filepath.Join(assets, arguments[0]), flags...)
 		p.Stdout, p.Stderr = io.Discard, io.Discard
 		if err := p.Start(); err != nil {
 			stop()
