@@ -47,6 +47,17 @@ func TestChecksStandInTheIncidentOfWhatTheyFound(t *testing.T) {
 			},
 			wantRoots: []string{"KubeletStopped"}, wantChain: "CheckerBroken",
 		},
+		"a stopped kubelet, and a thousand checks that name its node among all others": {
+			recording: "NO02",
+			objects: func(now time.Time) []runtime.Object {
+				var objects []runtime.Object
+				for i := range 1000 {
+					objects = append(objects, failedCheck(now, fmt.Sprintf("check-%d", i), "example.com/check:v1", "one of w1, w2, w3, cp and cp1 does not answer")...)
+				}
+				return objects
+			},
+			wantRoots: []string{"KubeletStopped"}, wantChain: "CheckFailing",
+		},
 		"a check that nothing explains beside a stopped kubelet": {
 			recording: "NO02",
 			objects: func(now time.Time) []runtime.Object {
