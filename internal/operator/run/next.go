@@ -1,12 +1,10 @@
 package run
 
 import (
-	"hash/fnv"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
@@ -265,54 +263,6 @@ func (v view) foreign() step {
 	return step{action: mark, phase: khv1.JobCompleted}
 }
 
-// due returns when the next run is to begin, and whether there is one.
-func (v view) due() (time.Time, bool) {
-	if v.job() && v.phase != "" {
-		return time.Time{}, false
-	}
-	due, again := kuberhealthy.Next(v.check, v.state)
-	if !again {
-		return time.Time{}, false
-	}
-	started := v.state.Run.Started
-	if v.requested.After(started) && v.requested.Sub(v.now) < maxRequestSkew {
-		// Not before: its start tells that the wish was granted.
-		return v.requested, true
-	}
-	never := started.IsZero() && !v.state.Ended
-	if never && v.now.Sub(v.check.CreatedAt) < brandNew {
-		return v.now, true
-	}
-	if started.After(v.now.Add(v.check.Interval)) {
-		// No clock is that wrong: somebody wrote it. It would keep the check from ever running again.
-		due = v.now
-	}
-	return spread(v.check, due, v.resumed), true
-}
-
-// spread returns when a run begins that should have begun at due, while nobody looked: some time after
-// that is over, each check at a time of its own, and none later than it is overdue already.
-func spread(check kuberhealthy.Check, due, resumed time.Time) time.Time {
-	overdue := resumed.Sub(due)
-	if overdue <= 0 {
-		return due
-	}
-	window := min(overdue, maxSpread)
-	if check.Interval > 0 {
-		window = min(window, check.Interval)
-	}
-	return resumed.Add(time.Duration(float64(window) * lot(check.UID)))
-}
-
-// lot draws a number in [0, 1) that is always the same for a UID.
-func lot(uid types.UID) float64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(uid)) // it never fails
-	const bits = 53             // of a float64's mantissa
-	// The low bits of FNV-1a are better mixed than the high ones.
-	return float64(h.Sum64()&(1<<bits-1)) / (1 << bits)
-}
-
 // patience is until when the run is not failed, as a report on it may be on its way that could not be
 // taken in before.
 func (v view) patience() time.Time {
@@ -323,95 +273,6 @@ func (v view) patience() time.Time {
 }
 
 func (v view) job() bool { return v.check.Kind == kuberhealthy.KindJob }
-
-// recorded returns the pod of the recorded run.
-func (v view) recorded() *corev1.Pod {
-	for _, p := range v.pods {
-		if p.run == v.state.Run.ID {
-			return p.Pod
-		}
-	}
-	return nil
-}
-
-// orphans returns pods at work that are not of the run that goes on, and when there may be more.
-func (v view) orphans() (pods []podView, wake time.Time) {
-	for _, p := range v.pods {
-		if p.run == v.state.Run.ID || !p.atWork() {
-			continue
-		}
-		if old, at := v.settled(p, v.state.Run.Started); old {
-			pods = append(pods, p)
-		} else {
-			wake = soonest(wake, at)
-		}
-	}
-	return pods, wake
-}
-
-// leftovers returns pods at work whose run is over and that have no business any more, and when there
-// may be more. A checker that has reported may clear up after itself until its deadline, but is not
-// started again, and not for the first time either.
-func (v view) leftovers() (pods []podView, wake time.Time) {
-	deadline := v.check.Deadline(v.state.Run).Add(reportGrace)
-	for _, p := range v.pods {
-		if !p.atWork() {
-			continue
-		}
-		// What is newer than the end of the newest run that is known of may be the next one's.
-		if old, at := v.settled(p, v.state.EndedAt); !old {
-			wake = soonest(wake, at)
-			continue
-		}
-		if p.CreationTimestamp.Time.Before(v.state.Run.Started.Add(-time.Second)) || p.again() || !v.now.Before(deadline) {
-			pods = append(pods, p)
-			continue
-		}
-		wake = soonest(wake, deadline)
-	}
-	return pods, wake
-}
-
-// settled tells whether a pod cannot be of a run that is recorded after a time, and when it will be so
-// old that the record of such a run would have arrived.
-func (v view) settled(p podView, recorded time.Time) (bool, time.Time) {
-	created := p.CreationTimestamp.Time
-	at := created.Add(orphanAfter)
-	return created.Before(recorded) || !v.now.Before(at), at
-}
-
-// busy tells whether a pod of an earlier run keeps the next one waiting, and until when at most: two
-// checkers of one check would be in each other's way.
-func (v view) busy() (until time.Time, busy bool) {
-	for _, p := range v.pods {
-		switch {
-		case done(p.Pod):
-		case !p.leaving.IsZero():
-			if v.now.Before(p.leaving) {
-				until, busy = later(until, p.leaving), true
-			}
-		default:
-			busy = true // leftovers knows until when
-		}
-	}
-	return until, busy
-}
-
-// atWork tells that a pod runs, or will, and that nobody has deleted it.
-func (p podView) atWork() bool { return !done(p.Pod) && p.leaving.IsZero() }
-
-// again tells that a pod of a run that is over is still to start a container.
-func (p podView) again() bool {
-	if p.Status.Phase != corev1.PodRunning {
-		return true
-	}
-	for i := range p.Status.ContainerStatuses {
-		if lastExit(&p.Status.ContainerStatuses[i]) != nil && p.Spec.RestartPolicy != corev1.RestartPolicyNever {
-			return true
-		}
-	}
-	return false
-}
 
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {

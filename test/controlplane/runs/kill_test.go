@@ -24,15 +24,18 @@ func TestAReplicaIsKilledAtAnyStep(t *testing.T) {
 	}{
 		"version 2": {
 			func(ns string) client.Object { return khcheck(ns, "check", "ok", "2s", "30s") },
-			[]string{"CREATE khstates", "CREATE pods", "UPDATE khstates", "DELETE pods"}, false,
+			[]string{"CREATE khstates", "CREATE pods", "UPDATE khstates", "DELETE pods"},
+			false,
 		},
 		"version 3": {
 			func(ns string) client.Object { return healthCheck(ns, "check", "ok", "2s", "30s") },
-			[]string{"UPDATE healthchecks/status", "CREATE pods", "DELETE pods"}, false,
+			[]string{"UPDATE healthchecks/status", "CREATE pods", "DELETE pods"},
+			false,
 		},
 		"a job": {
 			func(ns string) client.Object { return khjob(ns, "check", "ok", "30s") },
-			[]string{"CREATE khstates", "CREATE pods", "PATCH khjobs", "UPDATE khstates"}, true,
+			[]string{"CREATE khstates", "CREATE pods", "PATCH khjobs", "UPDATE khstates"},
+			true,
 		},
 	}
 	for name, tc := range kinds {

@@ -63,9 +63,9 @@ type replica struct {
 	wire     *wire
 	outcomes *outcomes
 	// life ends with the replica.
-	life     context.Context //nolint:containedctx // it is the process's own
-	stop     context.CancelFunc
-	stopped  chan struct{}
+	life    context.Context //nolint:containedctx // it is the process's own
+	stop    context.CancelFunc
+	stopped chan struct{}
 }
 
 // start starts a replica that joins a ring, and stops it with the test.
