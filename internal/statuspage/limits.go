@@ -21,6 +21,8 @@ const (
 	maxReportBytes = 64 << 20
 	// maxPages, maxPeople and maxStreams are answered at once.
 	maxPages, maxPeople, maxStreams = 16, 8, 8
+	// askTime is how long the API server may take to answer a question of the page's.
+	askTime = 10 * time.Second
 	// retryAfter is in seconds.
 	retryAfter = "2"
 

@@ -2,12 +2,14 @@ package statuspage
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -42,7 +44,9 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 		asked.missing(w)
 		return
 	}
-	events, err := p.Cluster.Events(r.Context(), asked.entry.Check)
+	ctx, cancel := context.WithTimeout(r.Context(), askTime)
+	defer cancel()
+	events, err := p.Cluster.Events(ctx, asked.entry.Check)
 	if err != nil {
 		p.Log.Warn("events could not be listed", "error", err)
 		unavailable(w, "the API server does not tell the events")
@@ -72,7 +76,7 @@ func (p *Page) log(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotAcceptable, "logs are text: add &format=text")
 		return
 	}
-	p.show(w, r, entry, pod, corev1.PodLogOptions{LimitBytes: new(int64(logBytes))})
+	p.show(w, r, entry, pod, corev1.PodLogOptions{LimitBytes: new(int64(logBytes))}, writeTime)
 }
 
 // follow shows it while the pod runs.
@@ -88,7 +92,7 @@ func (p *Page) follow(w http.ResponseWriter, r *http.Request) {
 	if err := http.NewResponseController(w).SetWriteDeadline(p.Clock.Now().Add(streamTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		p.Log.Warn("a log's answer could not be given its time", "error", err)
 	}
-	p.show(w, r, entry, pod, corev1.PodLogOptions{Follow: true})
+	p.show(w, r, entry, pod, corev1.PodLogOptions{Follow: true}, streamTime)
 }
 
 // pod is the checker pod that a request names by ?pod=, for those who may read logs in its namespace.
@@ -114,7 +118,9 @@ func (p *Page) pod(w http.ResponseWriter, r *http.Request) (kuberhealthy.Entry, 
 		asked.missing(w)
 		return kuberhealthy.Entry{}, nil, false
 	}
-	pod, err := p.Cluster.Pod(r.Context(), types.NamespacedName{Namespace: asked.namespace, Name: name})
+	ctx, cancel := context.WithTimeout(r.Context(), askTime)
+	defer cancel()
+	pod, err := p.Cluster.Pod(ctx, types.NamespacedName{Namespace: asked.namespace, Name: name})
 	switch {
 	case apierrors.IsNotFound(err):
 		answer(w, http.StatusNotFound, "there is no pod "+asked.namespace+"/"+name)
@@ -139,13 +145,15 @@ func ownedBy(pod *corev1.Pod, check kuberhealthy.Check) bool {
 	return pod.Labels[kuberhealthy.LabelRunOf] == uid || owner != nil && string(owner.UID) == uid
 }
 
-// show copies a container's log: that of ?container=, or of the pod's first one.
-func (p *Page) show(w http.ResponseWriter, r *http.Request, entry kuberhealthy.Entry, pod *corev1.Pod, options corev1.PodLogOptions) {
+// show copies a container's log, that of ?container= or of the pod's first one, for at most the given time.
+func (p *Page) show(w http.ResponseWriter, r *http.Request, entry kuberhealthy.Entry, pod *corev1.Pod, options corev1.PodLogOptions, within time.Duration) {
+	ctx, cancel := context.WithTimeout(r.Context(), within)
+	defer cancel()
 	options.Container = r.URL.Query().Get("container")
 	if options.Container == "" && len(pod.Spec.Containers) > 0 {
 		options.Container = pod.Spec.Containers[0].Name
 	}
-	stream, err := p.Cluster.Log(r.Context(), types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}, options)
+	stream, err := p.Cluster.Log(ctx, types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}, options)
 	if err != nil {
 		p.Log.Warn("a log could not be read", "error", err)
 		unavailable(w, "the log of pod "+pod.Name+" cannot be read just now")

@@ -1,6 +1,7 @@
 package statuspage
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -67,7 +68,9 @@ func (p *Page) open(w http.ResponseWriter, r *http.Request) bool {
 // allow lets a request through whose token has the right, and answers any other. Tokens come by the
 // header alone, which no foreign page can make a browser send.
 func (p *Page) allow(w http.ResponseWriter, r *http.Request, deed Deed) bool {
-	switch err := p.Access.Allow(r.Context(), bearer(r), deed); {
+	ctx, cancel := context.WithTimeout(r.Context(), askTime)
+	defer cancel()
+	switch err := p.Access.Allow(ctx, bearer(r), deed); {
 	case err == nil:
 		return true
 	case errors.Is(err, ErrUnknownToken):

@@ -1,6 +1,7 @@
 package statuspage
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -97,7 +98,9 @@ func (p *Page) run(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusConflict, "a run of "+name+" goes on already")
 		return
 	}
-	err := p.Runner.RunNow(r.Context(), asked.entry.Check)
+	ctx, cancel := context.WithTimeout(r.Context(), askTime)
+	defer cancel()
+	err := p.Runner.RunNow(ctx, asked.entry.Check)
 	switch refusal, refused := errors.AsType[*kuberhealthy.Refusal](err); {
 	case err == nil:
 		p.Log.Info("a run was asked for", "kind", asked.kind, "namespace", asked.namespace, "name", asked.name)
