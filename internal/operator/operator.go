@@ -137,10 +137,12 @@ func (o *Operator) keep() error {
 
 // runChecks makes the engine.
 func (o *Operator) runChecks() error {
+	runs := kuberhealthy.NewRunMetrics()
+	o.metrics.MustRegister(runs)
 	var err error
 	o.engine, err = run.New(run.Options{
 		Client: o.client, Cache: o.cache, Owns: o.ring.Owns, Served: o.served.Served, Adopted: o.takeover.Adopted,
-		Self: o.o.Pod, Settings: o.Settings, Logs: run.PodLogs{Pods: o.apis.core}, Events: o.recorder, Outcomes: o.records,
+		Self: o.o.Pod, Settings: o.Settings, Logs: run.PodLogs{Pods: o.apis.core}, Events: o.recorder, Outcomes: o.records, Metrics: runs,
 		Clock: o.o.Clock, Log: o.o.Log.With("part", "runs"),
 	})
 	if err != nil {
