@@ -23,10 +23,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/maek-dev/maek/bench/world"
 )
@@ -44,6 +47,9 @@ func main() {
 	set.IntVar(&o.changes, "changes", 50, "changes of pods in a second")
 	set.DurationVar(&o.duration, "for", time.Minute, "how long pods change")
 	set.IntVar(&o.faults, "faults", 10, "faults that are written meanwhile")
+	// Both programs are measured without their logs.
+	ctrllog.SetLogger(logr.Discard())
+	klog.SetLogger(logr.Discard())
 	if err := set.Parse(os.Args[1:]); err != nil {
 		os.Exit(2)
 	}
