@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -111,7 +112,7 @@ func (c *cluster) fault(ctx context.Context, node string) (time.Duration, error)
 		select {
 		case e, open := <-w.ResultChan():
 			if !open {
-				return 0, fmt.Errorf("watching Incidents: it ended")
+				return 0, errors.New("watching Incidents: it ended")
 			}
 			if i, ok := e.Object.(*v1alpha1.Incident); ok && i.Status.Phase == v1alpha1.IncidentOpen && i.Status.Subject.Name == node {
 				return time.Since(began), nil

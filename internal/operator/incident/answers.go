@@ -18,7 +18,7 @@ const (
 	// questionsPerSecond and questionsAtOnce bound what is asked, however often findings change.
 	questionsPerSecond = 1
 	questionsAtOnce    = 40
-	// patience is how long a diagnosis waits for answers. Those that come later, from a machine that is
+	// patience is how long a diagnosis waits for all answers together. Those that come later, from a machine that is
 	// silent, are seen by the next.
 	patience = 300 * time.Millisecond
 	// asking bounds one round of questions; package live gives each of them five seconds.
@@ -32,6 +32,8 @@ type answers struct {
 	// news is told when answers came that no diagnosis waited for.
 	news   func()
 	budget flowcontrol.RateLimiter
+	// left is what is left of the patience of the diagnosis that is being made.
+	left time.Duration
 
 	mu      sync.Mutex
 	known   map[snapshot.Question]remembered
@@ -52,6 +54,9 @@ func newAnswers(ask rule.Answerer, now func() time.Time, news func()) *answers {
 	}
 }
 
+// begin begins a diagnosis. Of those there is one at a time.
+func (a *answers) begin() { a.left = patience }
+
 // Answer implements rule.Answerer with what is known, or gets known soon.
 func (a *answers) Answer(ctx context.Context, questions []snapshot.Question) map[snapshot.Question]snapshot.Answer {
 	if fresh := a.fresh(questions); len(fresh) > 0 {
@@ -63,7 +68,8 @@ func (a *answers) Answer(ctx context.Context, questions []snapshot.Question) map
 			a.round(long, fresh)
 			close(done)
 		})
-		timer := time.NewTimer(patience)
+		timer := time.NewTimer(a.left)
+		began := a.now()
 		select {
 		case <-done:
 		case <-ctx.Done():
@@ -72,6 +78,7 @@ func (a *answers) Answer(ctx context.Context, questions []snapshot.Question) map
 			a.tellAfter(done)
 		}
 		timer.Stop()
+		a.left = max(0, a.left-a.now().Sub(began))
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

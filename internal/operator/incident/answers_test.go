@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/utils/clock"
 
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -38,13 +39,15 @@ func question(name string) snapshot.Question {
 func TestAnAnswerIsAskedForOnceInAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &kubelets{takes: 10 * time.Millisecond}
-		a := newAnswers(k, time.Now, func() {})
+		a := newAnswers(k, clock.RealClock{}.Now, func() {})
 		for range 5 {
+			a.begin()
 			if got := a.Answer(t.Context(), []snapshot.Question{question("w1")}); got[question("w1")].Text != "of w1" {
 				t.Errorf("answers %v", got)
 			}
 		}
-		time.Sleep(answerTTL)
+		<-time.After(answerTTL)
+		a.begin()
 		a.Answer(t.Context(), []snapshot.Question{question("w1"), question("w2")})
 		if diff := cmp.Diff([]string{"w1", "w1", "w2"}, k.asked); diff != "" {
 			t.Errorf("asked (-want +got):\n%s", diff)
@@ -57,10 +60,12 @@ func TestADiagnosisDoesNotWaitForTheSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &kubelets{takes: 5 * time.Second}
 		told := make(chan struct{}, 1)
-		a := newAnswers(k, time.Now, func() { told <- struct{}{} })
-		began := time.Now()
-		if got := a.Answer(t.Context(), []snapshot.Question{question("w1")}); len(got) > 0 || time.Since(began) != patience {
-			t.Errorf("answers %v after %s", got, time.Since(began))
+		a := newAnswers(k, clock.RealClock{}.Now, func() { told <- struct{}{} })
+		a.begin()
+		ctx, cancel := context.WithTimeout(t.Context(), patience+time.Millisecond)
+		defer cancel()
+		if got := a.Answer(ctx, []snapshot.Question{question("w1")}); len(got) > 0 || ctx.Err() != nil {
+			t.Errorf("answers %v; or it waited longer than it has patience: %v", got, ctx.Err())
 		}
 		// It is not asked twice meanwhile.
 		if got := a.Answer(t.Context(), []snapshot.Question{question("w1")}); len(got) > 0 || len(k.asked) != 1 {
@@ -77,8 +82,9 @@ func TestADiagnosisDoesNotWaitForTheSlow(t *testing.T) {
 func TestQuestionsHaveABudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &kubelets{}
-		a := newAnswers(k, time.Now, func() {})
+		a := newAnswers(k, clock.RealClock{}.Now, func() {})
 		for i := range 10 * questionsAtOnce {
+			a.begin()
 			a.Answer(t.Context(), []snapshot.Question{question(string(rune('가' + i)))})
 		}
 		if n := len(k.asked); n > questionsAtOnce+1 {

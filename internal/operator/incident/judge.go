@@ -112,6 +112,7 @@ func (j *judge) judge(ctx context.Context) object.View {
 	if !j.options.Passive {
 		answerer = j.answers
 	}
+	j.answers.begin()
 	res := rule.Evaluate(ctx, s, j.options.Rules, answerer, rule.DefaultBudget)
 	res.Skips = slices.Concat(skips, res.Skips)
 	d := diagnosis.Diagnose(res, j.options.Rules)

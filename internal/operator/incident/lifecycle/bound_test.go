@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -36,7 +37,7 @@ func FuzzBound(f *testing.F) {
 		for i := range n {
 			e = append(e, v1alpha1.Evidence{Source: text, Path: text, Value: text})
 			d.Affected["Pod"] = append(d.Affected["Pod"], fmt.Sprint(text, i))
-			d.Affected[fmt.Sprint(i)] = []string{text}
+			d.Affected[strconv.Itoa(i)] = []string{text}
 		}
 		for range n {
 			d.Chain = append(d.Chain, v1alpha1.Link{Text: text, Evidence: e, Subject: d.Subject})
