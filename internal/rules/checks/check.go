@@ -41,6 +41,8 @@ type check struct {
 	endedAt time.Time
 	ok      bool
 	errors  []string
+	// future is when the newest run is said to have ended, where that is yet to come.
+	future time.Time
 	// node that the newest run's pod was on; empty where it is not known.
 	node string
 	// runs is how many runs in a row ended so; 0 where nobody counts.
@@ -112,6 +114,11 @@ const recordTolerance = time.Minute
 
 func (g *gatherer) add(c *check) {
 	c.scenario = scenarioOf(c)
+	if c.endedAt.After(g.now.Add(recordTolerance)) {
+		// A result from the future would never be old.
+		c.future = c.endedAt
+		c.ended, c.endedAt, c.ok, c.errors, c.lastOK = false, time.Time{}, false, nil, time.Time{}
+	}
 	r := g.records[c.uid]
 	current := r != nil && r.WrittenAt.Time.Add(recordTolerance).After(c.endedAt)
 	if current && c.ended && (r.Healthy == "True") == c.ok {

@@ -73,6 +73,13 @@ func detectCheckNotRunning(p *rule.Pass) {
 
 func checkIdle(p *rule.Pass, c idle) finding.Finding {
 	f := finding.Finding{Subject: c.subject, Mechanism: v1alpha1.MechanismStopped, Since: c.since}
+	if !c.future.IsZero() {
+		f.Title = finding.Textf("%s: its newest result is of the future", "%s: 최근 결과의 시각이 미래입니다", finding.Named(c.subject))
+		f.Why = finding.Textf("Its newest run is said to have ended at %s, so that it cannot be told when it ran; the clock of who wrote that was wrong, or it was written by hand.",
+			"최근 실행이 %s에 끝난 것으로 기록되어 있어 실제로 언제 실행되었는지 알 수 없습니다. 기록한 쪽의 시계가 잘못되었거나 수동으로 기록된 값입니다.", finding.Clock(p.Now(), c.future))
+		f.Evidence = []finding.Evidence{{Source: c.source, Path: "newest result", Value: c.future.UTC().Format(time.RFC3339)}}
+		return f
+	}
 	if !c.ended {
 		f.Title = finding.Format("%s: it has never run", "%s: 한 번도 실행되지 않았습니다", finding.Verbatim(finding.Named(c.subject)))
 		f.Why = finding.Textf("It is there since %s, and no run of it has ended.", "%s에 생성되었으나 끝난 실행이 없습니다.", finding.Clock(p.Now(), c.created))

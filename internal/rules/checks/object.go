@@ -168,8 +168,11 @@ func (c *check) judgeTemplate(field string) {
 		"%s is no pod's: there is no container in it that can be read", "%s에 읽을 수 있는 컨테이너가 없어 Pod를 만들 수 없습니다", field)})
 }
 
+// lastSecond is the end of the year 9999, beyond which no time can be written.
+const lastSecond = 253402300799
+
 func unix(seconds int64) time.Time {
-	if seconds <= 0 {
+	if seconds <= 0 || seconds > lastSecond {
 		return time.Time{}
 	}
 	return time.Unix(seconds, 0).UTC()

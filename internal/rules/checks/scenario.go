@@ -31,7 +31,9 @@ const (
 )
 
 // scenarioNames are the names of the scenarios of kubectl maek check that do the same.
-var scenarioNames = map[scenario]string{scenarioDaemonSet: "daemonset", scenarioDeployment: "deployment"}
+var scenarioNames = map[scenario]string{
+	scenarioDaemonSet: "daemonset", scenarioDeployment: "deployment", scenarioDNS: "dns", scenarioStorage: "storage", scenarioPod: "namespace-pod",
+}
 
 // scenarioWords are parts of the names of Kuberhealthy's images and of the checks that its chart makes, in
 // the order in which they are looked for
