@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/secret"
 )
 
 // report takes in the reports of an API's checker pods. Neither what a report says nor whose it is
@@ -60,7 +62,11 @@ func (p *Page) pass(ctx context.Context, w http.ResponseWriter, from kuberhealth
 	case refused:
 		refuse(w, refusal)
 	default:
-		p.Log.Warn("a report could not be stored", "from", from.Address, "error", err)
+		text := err.Error()
+		if from.RunID != "" {
+			text = strings.ReplaceAll(text, from.RunID, secret.Blot)
+		}
+		p.Log.Warn("a report could not be stored", "from", from.Address, "error", text)
 		unavailable(w, "the report could not be stored just now")
 	}
 }

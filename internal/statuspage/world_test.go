@@ -79,7 +79,7 @@ func (w *world) Report(_ context.Context, from kuberhealthy.Origin, report kuber
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.down {
-		return errors.New("the API server is away")
+		return errors.New("the API server is away from run " + from.RunID)
 	}
 	for i := range w.entries {
 		e := &w.entries[i]
