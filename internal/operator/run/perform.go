@@ -64,6 +64,26 @@ func (e *Engine) perform(ctx context.Context, s *subject, v view, next step) (ag
 	}
 }
 
+// begin records a new run, or returns when one may begin.
+func (e *Engine) begin(ctx context.Context, s *subject, now time.Time) (again time.Time, err error) {
+	if at := e.pace.slot(s.key, now); at.After(now) {
+		return at, nil
+	}
+	run := kuberhealthy.NewRun(s.check, s.state, string(uuid.NewUUID()), now)
+	// Version 2 names pods by the second: a job of the same name, or an object that this one has replaced,
+	// may have had a run in this one.
+	name := types.NamespacedName{Namespace: s.Namespace, Name: kuberhealthy.PodName(s.check, run)}
+	if pod, err := e.get(ctx, podKind, name); err != nil || pod != nil {
+		return now.Truncate(time.Second).Add(time.Second), err
+	}
+	if err := e.record(ctx, s, s.state.Begun(run)); err != nil {
+		return time.Time{}, err
+	}
+	e.memory.note(s.check.UID, func(n *note) { n.run, n.trouble, n.tries = run.ID, trouble{}, 0 })
+	e.arrivals.tell(run.ID)
+	return time.Time{}, nil
+}
+
 // create makes the pod of the recorded run.
 func (e *Engine) create(ctx context.Context, s *subject, v view) error {
 	run := s.state.Run

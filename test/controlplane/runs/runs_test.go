@@ -270,18 +270,16 @@ func TestFailuresSayWhy(t *testing.T) {
 		create(t, tc.check)
 	}
 	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			eventually(t, soon, "the run ends", func() bool { return len(one.outcomes.of(tc.check.GetName())) > 0 })
-			got := one.outcomes.of(tc.check.GetName())[0]
-			want := strings.ReplaceAll(tc.wantError, "NS", ns)
-			if got.OK || got.Reason != tc.wantReason || len(got.Errors) != 1 || !strings.Contains(got.Errors[0], want) || !strings.Contains(got.Message, tc.wantMessage) {
-				t.Errorf("it ended so: %s\n  message: %s\n  errors: %q\nwant %s, with %q in the message and %q in the error",
-					got.Reason, got.Message, got.Errors, tc.wantReason, tc.wantMessage, want)
-			}
-			if strings.Contains(got.Message, "hunter22secret") {
-				t.Errorf("a secret is told: %s", got.Message)
-			}
-		})
+		eventually(t, soon, name+": the run ends", func() bool { return len(one.outcomes.of(tc.check.GetName())) > 0 })
+		got := one.outcomes.of(tc.check.GetName())[0]
+		want := strings.ReplaceAll(tc.wantError, "NS", ns)
+		if got.OK || got.Reason != tc.wantReason || len(got.Errors) != 1 || !strings.Contains(got.Errors[0], want) || !strings.Contains(got.Message, tc.wantMessage) {
+			t.Errorf("%s: it ended so: %s\n  message: %s\n  errors: %q\nwant %s, with %q in the message and %q in the error",
+				name, got.Reason, got.Message, got.Errors, tc.wantReason, tc.wantMessage, want)
+		}
+		if strings.Contains(got.Message, "hunter22secret") {
+			t.Errorf("%s: a secret is told: %s", name, got.Message)
+		}
 	}
 	eventually(t, soon, "no pod of a failed run is at work", func() bool { return len(working(t, ns)) == 0 })
 }
