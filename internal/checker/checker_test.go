@@ -4,17 +4,23 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
@@ -323,5 +329,55 @@ func TestOutcomeIsLeftOnlyWhereThereIsAPlace(t *testing.T) {
 	}
 	if _, err := os.Stat(w.options.TerminationLog); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it made the file: %v", err)
+	}
+}
+
+// What makes pods needs an image, and the checker's own is on a node already.
+func TestOwnImageIsReadFromTheOwnPod(t *testing.T) {
+	creating := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"create"}}}
+	tests := map[string]struct {
+		access       []rbacv1.PolicyRule
+		containers   int
+		want         string
+		wantRequests int64
+	}{
+		"a scenario that makes pods":                {creating, 1, "registry.example/maek-checker:1", 1},
+		"a pod of several containers is not judged": {creating, 2, "", 1},
+		"a scenario that only looks asks nobody":    {nil, 1, "", 0},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var requests atomic.Int64
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				requests.Add(1)
+				if r.URL.Path != "/api/v1/namespaces/checks/pods/checker-pod" {
+					http.NotFound(w, r)
+					return
+				}
+				pod := corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}}
+				for range tc.containers {
+					pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Image: "registry.example/maek-checker:1"})
+				}
+				w.Header().Set("Content-Type", "application/json")
+				if err := json.NewEncoder(w).Encode(&pod); err != nil {
+					t.Error(err)
+				}
+			}))
+			t.Cleanup(server.Close)
+			var got synthetic.Environment
+			var c synthetic.Catalog
+			c.Add(synthetic.Scenario{Name: "sample", Access: tc.access, Time: time.Minute, Run: func(_ context.Context, e synthetic.Environment) (synthetic.Result, error) {
+				got = e
+				return synthetic.Result{}, nil
+			}})
+			w := newWorld(t, map[string]string{"KH_POD_NAMESPACE": "checks"}, &c)
+			w.options.Config = func() (*rest.Config, error) { return &rest.Config{Host: server.URL}, nil }
+			if code := Run(t.Context(), w.options); code != ExitOK {
+				t.Fatalf("ended with %d: %s", code, w.log)
+			}
+			if got.Image != tc.want || requests.Load() != tc.wantRequests {
+				t.Errorf("image %q after %d requests, want %q after %d", got.Image, requests.Load(), tc.want, tc.wantRequests)
+			}
+		})
 	}
 }

@@ -24,8 +24,11 @@ import (
 const (
 	// pathV3 is the path of reports in Kuberhealthy's version 3; any other is of version 2.
 	pathV3 = "/check"
-	// tryTime bounds one request: whoever stores reports answers within 20s, or has to be asked again.
-	tryTime = 25 * time.Second
+	// tryTime bounds one try: whoever stores reports answers within 20s, or has to be asked again. Near the
+	// end of the run a try has less, but leastTry.
+	tryTime, leastTry = 25 * time.Second, time.Second
+	// greetTime bounds one question whether anybody is there.
+	greetTime = 5 * time.Second
 	// The pauses between tries double from the first to the longest.
 	firstPause, longestPause = 250 * time.Millisecond, 5 * time.Second
 	// waitTime is how long the endpoint is waited for before the check begins, as Kuberhealthy's do.
@@ -64,7 +67,6 @@ func (o Options) newReporter(env synthetic.Environment) *reporter {
 	r.endpoint = endpoint
 	dial := (&net.Dialer{Timeout: 5 * time.Second}).DialContext
 	r.client = &http.Client{
-		Timeout: tryTime,
 		Transport: &http.Transport{
 			Proxy:             http.ProxyFromEnvironment,
 			DisableKeepAlives: true,
@@ -124,6 +126,8 @@ func (r *reporter) wait(ctx context.Context) error {
 
 // greet asks for the endpoint. Any answer will do: somebody is there.
 func (r *reporter) greet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, greetTime)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.endpoint.String(), http.NoBody)
 	if err != nil {
 		return fmt.Errorf("making a request: %w", err)
@@ -144,7 +148,9 @@ func (r *reporter) send(ctx context.Context, outcome synthetic.Outcome, until ti
 	}
 	lost := false
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		status, text, err := r.post(ctx, body)
+		try, cancel := context.WithTimeout(ctx, max(leastTry, min(tryTime, until.Sub(r.clock.Now()))))
+		status, text, err := r.post(try, body)
+		cancel()
 		switch {
 		case err != nil:
 			lost = lost || !neverSent(err)

@@ -28,7 +28,6 @@ var _ = All.Add(Scenario{
 	Options:       cronJobOptions,
 	Access:        cronJobAccess,
 	ClusterAccess: cronJobAccess,
-	Standing:      true,
 	Time:          2 * time.Minute,
 	Run:           runCronJob,
 })

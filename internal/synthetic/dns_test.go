@@ -1,8 +1,11 @@
 package synthetic
 
 import (
+	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,18 +17,7 @@ import (
 // nameServer answers on loopback, over UDP and TCP on one port.
 func nameServer(t *testing.T, answer func(*dns.Msg, bool) *dns.Msg) (port string) {
 	t.Helper()
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, err = net.SplitHostPort(packets.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
-	if err != nil {
-		t.Fatal(err)
-	}
+	packets, listener, port := bothPorts(t)
 	handler := func(tcp bool) dns.Handler {
 		return dns.HandlerFunc(func(w dns.ResponseWriter, question *dns.Msg) {
 			if reply := answer(question, tcp); reply != nil {
@@ -47,6 +39,29 @@ func nameServer(t *testing.T, answer func(*dns.Msg, bool) *dns.Msg) (port string
 		})
 	}
 	return port
+}
+
+// bothPorts listens on a port of loopback that is free over UDP and TCP.
+func bothPorts(t *testing.T) (packets net.PacketConn, listener net.Listener, port string) {
+	t.Helper()
+	for {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", packets.LocalAddr().String())
+		if err == nil {
+			_, port, err = net.SplitHostPort(packets.LocalAddr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return packets, listener, port
+		}
+		packets.Close()
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // knows answers for one name with an address, for others that there is none.
@@ -102,10 +117,9 @@ func TestDNSAsPodsResolve(t *testing.T) {
 			return reply
 		}},
 		"one packet that is lost is asked for again": {answer: func() func(*dns.Msg, bool) *dns.Msg {
-			lost := false
+			var lost atomic.Bool
 			return func(question *dns.Msg, tcp bool) *dns.Msg {
-				if !lost {
-					lost = true
+				if lost.CompareAndSwap(false, true) {
 					return nil
 				}
 				return knows(kubernetes, address)(question, tcp)

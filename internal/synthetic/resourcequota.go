@@ -30,7 +30,6 @@ var _ = All.Add(Scenario{
 	Images:        []string{"resource-quota-check"},
 	Options:       resourceQuotaOptions,
 	ClusterAccess: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"resourcequotas"}, Verbs: []string{"list"}}},
-	Standing:      true,
 	Time:          2 * time.Minute,
 	Run:           runResourceQuota,
 })
