@@ -46,9 +46,9 @@ var (
 	admin       *rest.Config
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) { os.Exit(runAll(m)) }
 
-func run(m *testing.M) int {
+func runAll(m *testing.M) int {
 	if os.Getenv(assetsVariable) == "" {
 		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/operator needs kube-apiserver and etcd; make test-controlplane builds them and sets %s\n", assetsVariable)
 		return 0
