@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -155,6 +156,7 @@ func (d *imageDownload) byNodes(ctx context.Context, s *stage.Stage, r *Result, 
 			byReason[result.Message] = append(byReason[result.Message], result.Node)
 		}
 	}
+	slices.SortFunc(r.Nodes, func(a, b NodeResult) int { return strings.Compare(a.Node, b.Node) })
 	for _, why := range slices.Sorted(maps.Keys(byReason)) {
 		r.Errors = append(r.Errors, fmt.Sprintf("image %s, node %s: %s", d.shown(), names(byReason[why]), why))
 	}

@@ -193,12 +193,11 @@ func (p *namespacePods) until(ctx context.Context, made map[string]*corev1.Pod, 
 		}
 		return true
 	}
-	if p.pods.Denied() == nil {
+	if p.watched() {
 		err := p.views.Until(ctx, 0, func() (bool, error) {
-			denied := p.pods.Denied() != nil
-			return denied || all(), nil
+			return !p.watched() || all(), nil
 		})
-		if err != nil || p.pods.Denied() == nil {
+		if err != nil || p.watched() {
 			return err
 		}
 	}
@@ -210,9 +209,12 @@ func (p *namespacePods) until(ctx context.Context, made map[string]*corev1.Pod, 
 	return nil
 }
 
+// watched tells that pods may be listed, and so followed.
+func (p *namespacePods) watched() bool { return p.pods.Denied() == nil }
+
 // find returns a pod as it is now; nil where it is gone.
 func (p *namespacePods) find(ctx context.Context, pod *corev1.Pod) *corev1.Pod {
-	if p.pods.Denied() == nil {
+	if p.watched() {
 		for _, seen := range p.pods.All() {
 			if seen.Namespace == pod.Namespace && seen.Name == pod.Name {
 				return seen

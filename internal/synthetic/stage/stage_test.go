@@ -111,7 +111,7 @@ func TestMakeTriesAgain(t *testing.T) {
 						return c.Create(ctx, o, opts...)
 					}
 					if tc.lost {
-						if err := c.Create(ctx, o.DeepCopyObject().(client.Object), opts...); err != nil { //nolint:errcheck // a copy is of the same kind
+						if err := c.Create(ctx, o.DeepCopyObject().(client.Object), opts...); err != nil {
 							return err
 						}
 					}

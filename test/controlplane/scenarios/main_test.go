@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -50,7 +51,7 @@ func run(m *testing.M) int {
 			fmt.Fprintf(os.Stderr, "stopping etcd and kube-apiserver: %v\n", err)
 		}
 	}()
-	stop, err := startControllers(ctx, assets)
+	stop, err := startControllers(context.WithoutCancel(ctx), assets)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "starting the controller manager and the scheduler: %v\n", err)
 		return 1
@@ -103,7 +104,7 @@ func startControllers(ctx context.Context, assets string) (stop func(), err erro
 		}
 	}
 	for _, arguments := range programs {
-		flags := append(arguments[1:], "--kubeconfig="+file, "--authentication-kubeconfig="+file, "--authorization-kubeconfig="+file,
+		flags := append(slices.Clone(arguments[1:]), "--kubeconfig="+file, "--authentication-kubeconfig="+file, "--authorization-kubeconfig="+file,
 			"--leader-elect=false", "--secure-port=0")
 		p := exec.CommandContext(ctx, filepath.Join(assets, arguments[0]), flags...)
 		p.Stdout, p.Stderr = io.Discard, io.Discard
