@@ -40,6 +40,8 @@ type answers struct {
 	pending map[snapshot.Question]bool
 	// rounds of asking outlast the diagnosis that began them.
 	rounds sync.WaitGroup
+	// ended is closed when nobody wants answers any more.
+	ended chan struct{}
 }
 
 type remembered struct {
@@ -50,7 +52,7 @@ type remembered struct {
 func newAnswers(ask rule.Answerer, now func() time.Time, news func()) *answers {
 	return &answers{
 		ask: ask, now: now, news: news, budget: flowcontrol.NewTokenBucketRateLimiter(questionsPerSecond, questionsAtOnce),
-		known: map[snapshot.Question]remembered{}, pending: map[snapshot.Question]bool{},
+		known: map[snapshot.Question]remembered{}, pending: map[snapshot.Question]bool{}, ended: make(chan struct{}),
 	}
 }
 
@@ -67,6 +69,13 @@ func (a *answers) Answer(ctx context.Context, questions []snapshot.Question) map
 			defer cancel()
 			a.round(long, fresh)
 			close(done)
+		})
+		a.rounds.Go(func() {
+			select {
+			case <-a.ended:
+				cancel()
+			case <-done:
+			}
 		})
 		timer := time.NewTimer(a.left)
 		began := a.now()
@@ -135,5 +144,8 @@ func (a *answers) tellAfter(done <-chan struct{}) {
 	})
 }
 
-// wait waits until nothing is asked any more.
-func (a *answers) wait() { a.rounds.Wait() }
+// end ends all asking. There must be no diagnosis any more.
+func (a *answers) end() {
+	close(a.ended)
+	a.rounds.Wait()
+}

@@ -52,7 +52,7 @@ func TestAnAnswerIsAskedForOnceInAWhile(t *testing.T) {
 		if diff := cmp.Diff([]string{"w1", "w1", "w2"}, k.asked); diff != "" {
 			t.Errorf("asked (-want +got):\n%s", diff)
 		}
-		a.wait()
+		a.end()
 	})
 }
 
@@ -75,7 +75,7 @@ func TestADiagnosisDoesNotWaitForTheSlow(t *testing.T) {
 		if got := a.Answer(t.Context(), []snapshot.Question{question("w1")}); len(got) != 1 || len(k.asked) != 1 {
 			t.Errorf("answers %v, asked %v", got, k.asked)
 		}
-		a.wait()
+		a.end()
 	})
 }
 
@@ -90,7 +90,7 @@ func TestQuestionsHaveABudget(t *testing.T) {
 		if n := len(k.asked); n > questionsAtOnce+1 {
 			t.Errorf("%d questions were asked at once", n)
 		}
-		a.wait()
+		a.end()
 	})
 }
 

@@ -134,7 +134,7 @@ func (d *Diagnoser) Run(ctx context.Context) error {
 		wg.Go(func() { j.machines.run(ctx, j.current) })
 	}
 	j.run(ctx, stored)
+	j.answers.end()
 	wg.Wait()
-	j.answers.wait()
 	return nil
 }

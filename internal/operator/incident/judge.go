@@ -18,6 +18,8 @@ const (
 	// warmUp is how long the first diagnosis waits for kinds that are slow to read. Those that are not there
 	// by then are told of as unread.
 	warmUp = time.Minute
+	// storedWithin is how long it waits after that to know what Incidents there are.
+	storedWithin = 5 * time.Second
 	// readyEvery is how often it is looked whether all is read, until it is.
 	readyEvery = 50 * time.Millisecond
 )
@@ -83,22 +85,16 @@ func (j *judge) run(ctx context.Context, stored <-chan struct{}) {
 	}
 }
 
-// awaitReady waits for what the first diagnosis needs. Where the API server does not answer it waits no
-// longer than it takes to know that.
+// awaitReady waits for what the first diagnosis needs. What is stored is not waited for long: an API server
+// that does not answer is to be told of too, and the rest can be joined later.
 func (j *judge) awaitReady(ctx context.Context, stored <-chan struct{}) bool {
 	began := j.options.Now()
-	known := false
-	for j.options.Now().Sub(began) < warmUp && (!known || !j.watcher.Ready()) {
+	for j.options.Now().Sub(began) < warmUp && !j.watcher.Ready() {
 		if !pause(ctx, readyEvery, nil, nil) {
 			return false
 		}
-		select {
-		case <-stored:
-			known = true
-		default:
-		}
 	}
-	return true
+	return pause(ctx, storedWithin, stored, nil)
 }
 
 // judge makes one diagnosis.

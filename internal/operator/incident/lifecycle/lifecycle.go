@@ -134,6 +134,10 @@ func (b *Book) Store(name string, object *v1alpha1.Incident) {
 		r.meant = meaning(r.want.IncidentDetails)
 		b.records[name] = r
 	default:
+		if r.stored == nil && r.want.Phase == v1alpha1.IncidentOpen && object.Status.Phase == v1alpha1.IncidentOpen {
+			// It was open before this book knew of it.
+			r.want.OpenedAt, r.notices = object.Status.OpenedAt, nil
+		}
 		r.stored = object
 		r.dirty = r.dirty || object.Status.Phase != r.want.Phase || object.Status.Severity != r.want.Severity
 	}
@@ -146,8 +150,7 @@ func (b *Book) Take(d diagnosis.Diagnosis) {
 	open := 0
 	b.unwritten = 0
 	for _, i := range d.Incidents {
-		details := Bound(i.Details(b.options.Language))
-		name := Name(details.Code, details.ID)
+		name := Name(string(i.Root.Code), i.ID)
 		found[name] = true
 		if open++; open > b.options.Most {
 			b.unwritten++
@@ -155,7 +158,7 @@ func (b *Book) Take(d diagnosis.Diagnosis) {
 				continue
 			}
 		}
-		b.found(name, details, now)
+		b.found(name, Bound(i.Details(b.options.Language)), now)
 	}
 	sight := newSight(d, b.rules)
 	for name, r := range b.records {

@@ -266,6 +266,23 @@ func TestANewLeaderGoesOnWhereTheOldOneStopped(t *testing.T) {
 	}
 }
 
+func TestALeaderThatLearnsLateWhatIsStoredJoinsIt(t *testing.T) {
+	p := newPlay(t, Options{})
+	p.see(0, look{incidents: []finding.Incident{sick("a")}})
+	late := New(testRules, p.book.options)
+	b := snapshot.NewBuilder(began.Add(time.Minute), snapshot.Source{})
+	late.Take(diagnosis.Diagnosis{Snapshot: b.Build(), Incidents: []finding.Incident{sick("a")}})
+	p.book = late
+	p.load()
+	p.see(2*time.Minute, look{incidents: []finding.Incident{sick("a")}})
+	if s := p.only(); !s.OpenedAt.Time.Equal(began) {
+		t.Errorf("it was opened at %s, and not by the new leader", s.OpenedAt)
+	}
+	if diff := cmp.Diff([]Reason{Opened}, p.told); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
 func TestWhatIsDeletedByHandIsMadeAgainWhileItGoesOn(t *testing.T) {
 	p := newPlay(t, Options{})
 	p.see(0, look{incidents: []finding.Incident{sick("a"), sick("b")}})

@@ -124,6 +124,8 @@ func (w *Writer) Run(ctx context.Context, ready chan<- struct{}) {
 		}
 		if err := w.steps(ctx); err != nil {
 			pause = w.failed(ctx, err)
+		} else {
+			w.worked()
 		}
 		if !w.wait(ctx, pause, pause == relist) {
 			return
@@ -141,11 +143,15 @@ func (w *Writer) load(ctx context.Context) error {
 	w.mu.Lock()
 	w.book.Load(objects)
 	w.mu.Unlock()
+	return nil
+}
+
+// worked takes note that everything could be read and written.
+func (w *Writer) worked() {
 	if w.said != "" {
 		w.said = ""
 		w.o.Log.Info("Incidents can be read and written again")
 	}
-	return nil
 }
 
 // failed logs a failure once, and says how long to wait.
