@@ -106,7 +106,7 @@ func (r *reporter) host() string { return r.endpoint.Host }
 // wait asks whether the endpoint answers, so that a pod whose network is not there yet waits for it. The
 // check goes on in any case; the error says that it began without.
 func (r *reporter) wait(ctx context.Context) error {
-	if r == nil || r.broken != nil {
+	if r == nil || r.endpoint == nil {
 		return nil
 	}
 	until := r.clock.Now().Add(waitTime)

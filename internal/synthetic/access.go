@@ -53,7 +53,8 @@ func explain(err error, verb, resource, namespace string) error {
 	if apierrors.IsForbidden(err) {
 		return &AccessError{Verb: verb, Resource: resource, Namespace: namespace, Err: err}
 	}
-	return fmt.Errorf("asking the API server to %s %s: %w", verb, resource, err)
+	// The address of the request is the API server's, and the same for all.
+	return fmt.Errorf("asking the API server to %s %s: %w", verb, resource, reason(err))
 }
 
 // each calls do for every object of a kind, page by page, so that a big cluster is not held in memory.

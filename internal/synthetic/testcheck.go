@@ -27,7 +27,7 @@ func runTest(ctx context.Context, env Environment) (Result, error) {
 	}
 	switch {
 	case !waitFor(ctx, env, delay):
-		return Result{Errors: []string{"the time of the run was over before REPORT_DELAY was: make REPORT_DELAY shorter, or the timeout longer"}}, nil
+		return Result{Errors: []string{"the run ended before REPORT_DELAY was over"}}, nil
 	case fail:
 		return Result{Errors: []string{"Test has failed!"}}, nil
 	}
