@@ -154,6 +154,9 @@ func send(t *testing.T, address string, request []byte) int {
 		t.Fatalf("reading the answer: %v", err)
 	}
 	defer response.Body.Close()
+	if !response.Close {
+		t.Error("the connection is kept: version 2's JavaScript client waits for its end")
+	}
 	return response.StatusCode
 }
 

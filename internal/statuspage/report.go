@@ -16,6 +16,8 @@ import (
 func (p *Page) report(api kuberhealthy.API, places gate) http.Handler {
 	held := &account{}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Nobody reports twice, and version 2's JavaScript client lives for as long as its connection.
+		w.Header().Set("Connection", "close")
 		ctx, cancel := context.WithTimeout(r.Context(), reportTime)
 		defer cancel()
 		body := held.reading(r.Body)
