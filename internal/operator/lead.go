@@ -47,9 +47,8 @@ func (o *Operator) lead(ctx context.Context, leases coordinationv1client.LeasesG
 						return
 					}
 					o.o.Log.Info("this replica diagnoses the cluster")
-					if err := task(ctx); err != nil {
-						o.o.Log.Error("diagnosing ended", "error", err)
-					}
+					err := task(ctx)
+					o.o.Log.Info("this replica diagnoses no longer", "error", err)
 					over()
 				},
 				OnStoppedLeading: func() {},

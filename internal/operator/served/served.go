@@ -121,7 +121,7 @@ func (w *Watcher) follow(ctx context.Context) {
 	failing := false
 	settled := w.o.Clock.Now()
 	for ctx.Err() == nil {
-		err := w.ask(ctx)
+		err := w.ask()
 		if err != nil && !failing && ctx.Err() == nil {
 			w.o.Log.Warn("what the API server serves cannot be told; what was known holds", "error", err)
 		}
@@ -145,7 +145,7 @@ func (w *Watcher) follow(ctx context.Context) {
 }
 
 // ask learns what is served.
-func (w *Watcher) ask(ctx context.Context) error {
+func (w *Watcher) ask() error {
 	now := map[schema.GroupVersionKind]bool{}
 	versions := map[schema.GroupVersion]bool{}
 	for _, kind := range Kinds {

@@ -19,16 +19,15 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
@@ -162,7 +161,7 @@ func start(t *testing.T, config *rest.Config, namespace, pod string, change ...f
 
 func (r *replica) get(t *testing.T, path string) int {
 	t.Helper()
-	response, err := http.Get("http://" + r.address + path) //nolint:noctx // it is loopback
+	response, err := http.Get("http://" + r.address + path)
 	if err != nil {
 		return 0
 	}
@@ -238,7 +237,7 @@ func freeAddress(t *testing.T) string {
 	const first, many = 20000, 12000
 	for range many {
 		address := fmt.Sprintf("127.0.0.1:%d", first+(os.Getpid()*100+int(ports.Add(1)))%many)
-		l, err := net.Listen("tcp", address) //nolint:noctx // it is loopback
+		l, err := net.Listen("tcp", address)
 		if err != nil {
 			continue
 		}
