@@ -33,20 +33,7 @@ func (e *Engine) perform(ctx context.Context, s *subject, v view, next step) (ag
 	defer cancel()
 	switch next.action {
 	case begin:
-		if at := e.pace.slot(s.key, v.now); at.After(v.now) {
-			return at, nil
-		}
-		due, repeats := kuberhealthy.Next(s.check, s.state)
-		run := kuberhealthy.NewRun(s.check, s.state, string(uuid.NewUUID()), v.now)
-		if err := e.record(ctx, s, s.state.Begun(run)); err != nil {
-			return time.Time{}, err
-		}
-		if repeats {
-			e.o.Metrics.Began(s.check, v.now.Sub(due))
-		}
-		e.memory.note(s.check.UID, func(n *note) { n.run, n.trouble, n.tries = run.ID, trouble{}, 0 })
-		e.arrivals.tell(run.ID)
-		return time.Time{}, nil
+		return e.begin(ctx, s, v.now)
 	case create:
 		return time.Time{}, e.create(ctx, s, v)
 	case fail:
@@ -76,8 +63,12 @@ func (e *Engine) begin(ctx context.Context, s *subject, now time.Time) (again ti
 	if pod, err := e.get(ctx, podKind, name); err != nil || pod != nil {
 		return now.Truncate(time.Second).Add(time.Second), err
 	}
+	due, repeats := kuberhealthy.Next(s.check, s.state)
 	if err := e.record(ctx, s, s.state.Begun(run)); err != nil {
 		return time.Time{}, err
+	}
+	if repeats {
+		e.o.Metrics.Began(s.check, now.Sub(due))
 	}
 	e.memory.note(s.check.UID, func(n *note) { n.run, n.trouble, n.tries = run.ID, trouble{}, 0 })
 	e.arrivals.tell(run.ID)
