@@ -47,6 +47,8 @@ type check struct {
 	node string
 	// runs is how many runs in a row ended so; 0 where nobody counts.
 	runs int
+	// first tells that no run ended before the newest.
+	first bool
 	// since is when the first of the runs ended that failed in a row, at the latest; zero where it is not known.
 	since time.Time
 	// lastOK is when a run last ended well; zero where none did, or nobody keeps it.
@@ -125,6 +127,7 @@ func (g *gatherer) add(c *check) {
 		c.record = r
 		if !c.ok {
 			c.runs = cmp.Or(int(r.Streak), c.runs)
+			c.first = len(r.Outcomes) == 1
 			if r.Since != nil && !r.Since.After(c.endedAt) {
 				c.since = r.Since.Time
 			}

@@ -93,19 +93,31 @@ func checkFailing(p *rule.Pass, c *check) finding.Finding {
 	if c.scenario == scenarioDNS {
 		f.WaitsFor = append(f.WaitsFor, resolvers(p.Snapshot)...)
 	}
-	f.Why = finding.Join(" ", history(p, c), unexplained())
+	f.Why = finding.Join(" ", saidInFull(c), history(p, c), unexplained())
 	f.Remedies.Now = whatToLookAt(p.Snapshot, c)
 	tellLog(&f, c)
 	return f
 }
 
-// said is the first thing that a check complains of.
+// titleRunes is how much of an error a title takes: it is a column of lists.
+const titleRunes = 80
+
+// said is the beginning of the first thing that a check complains of.
 func said(c *check) finding.Text {
 	text := c.firstError()
 	if text == "" {
 		return finding.Textf("it does not say why", "이유를 보고하지 않았습니다")
 	}
-	return finding.Verbatim(`"` + text + `"`)
+	return finding.Verbatim(`"` + finding.Line(text, titleRunes) + `"`)
+}
+
+// saidInFull is what the title had no room for; empty for nothing.
+func saidInFull(c *check) finding.Text {
+	text := c.firstError()
+	if finding.Line(text, titleRunes) == text {
+		return finding.Text{}
+	}
+	return finding.Textf("It said: %q.", "보고한 내용: %q.", text)
 }
 
 // unexplained stands in the reason of a finding, which is read where it is a root.
@@ -121,7 +133,7 @@ func history(p *rule.Pass, c *check) finding.Text {
 		return finding.Textf("It runs once, and failed at %s.", "한 번만 실행되는 check이며 %s에 실패했습니다.", finding.Clock(p.Now(), c.endedAt))
 	case c.runs > 1:
 		return finding.Join(" ", last, finding.Textf("It has failed %d times in a row, since %s.", "%[2]s부터 연속 %[1]d회 실패했습니다.", c.runs, finding.Clock(p.Now(), c.since)))
-	case c.runs == 1:
+	case c.runs == 1 && !c.first:
 		return finding.Join(" ", last, finding.Textf("The run before it ended well.", "그 직전 실행은 성공했습니다."))
 	case !c.lastOK.IsZero():
 		return finding.Join(" ", last, finding.Textf("It last ended well at %s.", "마지막 성공은 %s입니다.", finding.Clock(p.Now(), c.lastOK)))
