@@ -45,6 +45,8 @@ type Spec struct {
 	// Entrypoint is the command. Its first word is one of the programs, by its name
 	// or by its path in the image.
 	Entrypoint []string
+	// Args are the command's arguments, in whose place a pod may put others.
+	Args []string
 	// User is the user the command runs as: a number, or empty for root.
 	User string
 	// Env are further environment variables, "NAME=value".
@@ -108,6 +110,7 @@ func configure(spec Spec, layer v1.Layer) (v1.Image, error) {
 	}
 	config.Config = v1.Config{
 		Entrypoint: spec.Entrypoint,
+		Cmd:        spec.Args,
 		User:       spec.User,
 		Env:        append([]string{"PATH=" + binDir}, spec.Env...),
 		WorkingDir: "/",

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -343,8 +344,9 @@ func TestKuberhealthysNamesShareTheCheckersOneLayer(t *testing.T) {
 			t.Fatal(err)
 		}
 		repository := strings.TrimPrefix(tag.Context().RepositoryStr(), "kuberhealthy/")
-		if diff := cmp.Diff([]string{"/usr/local/bin/maek-checker", "run", repository}, config.Config.Entrypoint); diff != "" {
-			t.Errorf("%s: entrypoint, -want +got:\n%s", spec.Reference, diff)
+		command := slices.Concat(config.Config.Entrypoint, config.Config.Cmd)
+		if diff := cmp.Diff([]string{"/usr/local/bin/maek-checker", "run", repository}, command); diff != "" {
+			t.Errorf("%s: command, -want +got:\n%s", spec.Reference, diff)
 		}
 		for _, layer := range config.RootFS.DiffIDs {
 			layers[layer.String()] = true

@@ -85,7 +85,8 @@ func UpstreamChecks(folder, version string) ([]Spec, error) {
 		for _, tag := range upstreamChecks[check] {
 			spec := checker
 			spec.Reference = "docker.io/kuberhealthy/" + check + ":" + tag
-			spec.Entrypoint = []string{binDir + "/" + Checker, "run", check}
+			// As arguments: the pods that a check makes of its own image are given others.
+			spec.Args = []string{"run", check}
 			specs = append(specs, spec)
 		}
 	}
