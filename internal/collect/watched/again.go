@@ -19,6 +19,9 @@ const (
 	// left alone before that is done because of them: an operator installs a dozen at once.
 	customEvery  = 2 * time.Minute
 	customSettle = 3 * time.Second
+	// customSoon is how soon they are listed again where some could not be read, as happens while the API
+	// server makes ready to serve a kind that was just defined.
+	customSoon = 15 * time.Second
 )
 
 // meetAgain looks at the API server again and again. That it fails is believed when it fails twice.
@@ -81,26 +84,36 @@ func (w *Watcher) readCustomAgain(ctx context.Context) {
 			}
 			continue
 		}
-		w.readCustom(ctx)
-		if !pause(ctx, customEvery, w.defined) || !pause(ctx, customSettle, nil) {
+		next := customSoon
+		if w.readCustom(ctx) {
+			next = customEvery
+		}
+		if !pause(ctx, next, w.defined) || !pause(ctx, customSettle, nil) {
 			return
 		}
 	}
 }
 
-func (w *Watcher) readCustom(ctx context.Context) {
+// readCustom lists custom resources once, and tells whether no kind failed.
+func (w *Watcher) readCustom(ctx context.Context) bool {
 	w.mu.Lock()
 	down := !followed(w.api)
 	w.mu.Unlock()
 	if down {
-		return
+		return false
 	}
 	objects, coverage := w.client.Custom(ctx, objectsOf[*apiextensionsv1.CustomResourceDefinition](w))
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	w.mu.Lock()
 	w.custom, w.coverage = objects, coverage
 	w.mu.Unlock()
 	w.tell()
+	for _, c := range coverage {
+		if c.State == snapshot.Failed {
+			return false
+		}
+	}
+	return true
 }
