@@ -129,12 +129,12 @@ func start(t *testing.T, namespace string, r *ring) *replica {
 }
 
 // die ends a replica as SIGKILL does: nothing that it sends arrives any more.
-func (self *replica) die(r *ring) {
-	self.wire.cut()
-	self.stop()
-	<-self.stopped
+func (one *replica) die(r *ring) {
+	one.wire.cut()
+	one.stop()
+	<-one.stopped
 	r.change(func(all []*replica) []*replica {
-		return slices.DeleteFunc(all, func(m *replica) bool { return m == self })
+		return slices.DeleteFunc(all, func(m *replica) bool { return m == one })
 	})
 }
 
