@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	// arriveWithin is for how long the cache may be behind a report: the pod was made before it, and what
+	// arriveWithin is for how long the cache may be behind a report (Kuberhealthy 2 waits a minute): the pod was made before it, and what
 	// it was made for before that.
-	arriveWithin = 3 * time.Second
+	arriveWithin = 10 * time.Second
 	// storeWithin is for how long a report's sender is kept waiting.
 	storeWithin = 20 * time.Second
 	// storeTries is how often a report is written that others write before.

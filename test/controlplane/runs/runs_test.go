@@ -110,8 +110,8 @@ func TestAVersion2CheckRunsAgainAndAgain(t *testing.T) {
 	}
 	outcomes := one.outcomes.of("dns")
 	for i, o := range outcomes[1:] {
-		if apart := o.Run.Started.Sub(outcomes[i].Run.Started); apart < 2*time.Second || apart > 3*time.Second {
-			t.Errorf("runs began %s apart, want 2s", apart)
+		if apart := o.Run.Started.Sub(outcomes[i].Run.Started); apart < 2*time.Second {
+			t.Errorf("runs began %s apart, want 2s or, on a busy machine, more", apart)
 		}
 	}
 	checkCost(t, one, len(outcomes))
