@@ -126,16 +126,16 @@ func TestInstallPrintsWhatCanBeApplied(t *testing.T) {
 		[]string{
 			"Role ops/maek-operator", "RoleBinding ops/maek-operator",
 			"Service ops/kuberhealthy", "PodDisruptionBudget ops/maek-operator", "Deployment ops/maek-operator",
-			"ServiceAccount ops/daemonset-khcheck", "Role ops/daemonset-khcheck", "RoleBinding ops/daemonset-khcheck",
+			"ServiceAccount ops/maek-check-daemonset", "Role ops/maek-check-daemonset", "RoleBinding ops/maek-check-daemonset",
 		},
-		role("ops-daemonset-khcheck"),
+		role("ops-maek-check-daemonset"),
 		[]string{
 			"KuberhealthyCheck ops/daemonset",
-			"ServiceAccount ops/deployment-khcheck", "Role ops/deployment-khcheck", "RoleBinding ops/deployment-khcheck",
+			"ServiceAccount ops/maek-check-deployment", "Role ops/maek-check-deployment", "RoleBinding ops/maek-check-deployment",
 			"KuberhealthyCheck ops/deployment",
-			"ServiceAccount ops/dns-khcheck",
+			"ServiceAccount ops/maek-check-dns",
 		},
-		role("ops-dns-khcheck"),
+		role("ops-maek-check-dns"),
 		[]string{"KuberhealthyCheck ops/dns-status-internal"},
 	)
 	if diff := cmp.Diff(want, names); diff != "" {

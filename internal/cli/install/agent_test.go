@@ -85,22 +85,28 @@ func checkPod(t *testing.T, pod corev1.PodSpec) {
 
 func TestNothingIsWrittenUnlessToldTo(t *testing.T) {
 	for name, tc := range map[string]struct {
+		namespace             string
 		agent                 *Agent
 		wantProfile           string
 		wantAgent, wantEvents bool
 	}{
-		"without the agent":               {nil, "restricted", false, false},
-		"an agent that tells nobody":      {&Agent{Image: "i"}, "privileged", true, false},
-		"an agent that writes conditions": {&Agent{Image: "i", NodeConditions: true}, "privileged", true, true},
+		"without the agent":                         {defaultNamespace, nil, "pod-security.kubernetes.io/enforce: restricted", false, false},
+		"in a namespace that has others' pods, too": {"kuberhealthy", nil, "", false, false},
+		"an agent that tells nobody":                {"ops", &Agent{Image: "i"}, "pod-security.kubernetes.io/enforce: privileged", true, false},
+		"an agent that writes conditions":           {"ops", &Agent{Image: "i", NodeConditions: true}, "pod-security.kubernetes.io/enforce: privileged", true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := Manifests(&out, "ops", nil, Options{Agent: tc.agent}); err != nil {
+			if err := Manifests(&out, tc.namespace, nil, Options{Agent: tc.agent}); err != nil {
 				t.Fatal(err)
 			}
 			got := out.String()
-			if !strings.Contains(got, "pod-security.kubernetes.io/enforce: "+tc.wantProfile) {
-				t.Errorf("the namespace does not enforce %s", tc.wantProfile)
+			profile, _, _ := strings.Cut(got[max(0, strings.Index(got, "pod-security.")):], "\n")
+			if !strings.Contains(got, "pod-security.") {
+				profile = ""
+			}
+			if profile != tc.wantProfile {
+				t.Errorf("the namespace has the label %q, want %q", profile, tc.wantProfile)
 			}
 			if has := strings.Contains(got, "kind: DaemonSet"); has != tc.wantAgent {
 				t.Errorf("a DaemonSet: %v", has)

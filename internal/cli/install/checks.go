@@ -39,7 +39,9 @@ func stockChecks(namespace string, o Operator) []runtime.Object {
 			// The names are constants, and a test prints them all.
 			panic("install: there is no scenario " + c.scenario)
 		}
-		account := s.Name + "-khcheck"
+		// Not <name>-khcheck: so the charts of Kuberhealthy call theirs, and what a RoleBinding refers to
+		// cannot be changed.
+		account := "maek-check-" + s.Name
 		out = append(out, CheckerAccess(namespace, account, s)...)
 		var env []corev1.EnvVar
 		for _, option := range s.Options {

@@ -172,13 +172,16 @@ func write(w io.Writer, doc []byte) error {
 }
 
 func namespaceFor(name string, agent bool) *corev1.Namespace {
-	// What will run here needs no more than the restricted profile allows, but for the agent: the host's
-	// network and files are allowed by the privileged one alone
-	// (https://kubernetes.io/docs/concepts/security/pod-security-standards).
+	// What Maek runs needs no more than the restricted profile allows, but for the agent: the host's network
+	// and files are allowed by the privileged one alone
+	// (https://kubernetes.io/docs/concepts/security/pod-security-standards). A namespace that the user names
+	// may be Kuberhealthy's, whose users' checker pods the restricted one would refuse, its stock checks first.
 	l := labels()
-	l["pod-security.kubernetes.io/enforce"] = "restricted"
-	if agent {
+	switch {
+	case agent:
 		l["pod-security.kubernetes.io/enforce"] = "privileged"
+	case name == defaultNamespace:
+		l["pod-security.kubernetes.io/enforce"] = "restricted"
 	}
 	return &corev1.Namespace{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
