@@ -78,7 +78,9 @@ func CheckerPod(s synthetic.Scenario, account, image string, env []corev1.EnvVar
 		// What a scenario makes is removed after it was stopped, too.
 		TerminationGracePeriodSeconds: new(int64(60)),
 		SecurityContext:               restrictedPod(),
-		EnableServiceLinks:            new(false),
+		// The address of the Service kuberhealthy is in the environment: how else would a check report that
+		// names are not resolved?
+		EnableServiceLinks: new(true),
 		Containers: []corev1.Container{{
 			Name:  "checker",
 			Image: image,
