@@ -16,8 +16,12 @@ func (q quiet) Enabled(ctx context.Context, _ slog.Level) bool {
 	return q.Handler.Enabled(ctx, slog.LevelDebug)
 }
 
-// Handle passes a record on as one of debugging.
+// Handle passes a record on as one of debugging. logr hands errors over without asking whether they are
+// wanted (github.com/go-logr/logr, slogsink.go), so that it is asked here.
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	if !q.Handler.Enabled(ctx, slog.LevelDebug) {
+		return nil
+	}
 	r.Level = slog.LevelDebug
 	return q.Handler.Handle(ctx, r)
 }
