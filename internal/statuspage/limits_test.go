@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ type pipes struct {
 	accepted chan net.Conn
 	closed   chan struct{}
 	once     sync.Once
+	dialled  byte
 }
 
 func newPipes() *pipes { return &pipes{accepted: make(chan net.Conn), closed: make(chan struct{})} }
@@ -41,12 +43,26 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
-// dial connects to the page.
+// dial connects to the page, each time from another address.
 func (p *pipes) dial() net.Conn {
+	p.dialled++
+	return p.dialFrom(netip.AddrFrom4([4]byte{10, 0, 0, p.dialled}))
+}
+
+// dialFrom connects to the page from an address.
+func (p *pipes) dialFrom(from netip.Addr) net.Conn {
 	client, server := net.Pipe()
-	p.accepted <- server
+	p.accepted <- located{server, net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 40000))}
 	return client
 }
+
+// located is a connection from somewhere.
+type located struct {
+	net.Conn
+	from net.Addr
+}
+
+func (l located) RemoteAddr() net.Addr { return l.from }
 
 // inTime runs a test with a page in a bubble of time.
 func inTime(t *testing.T, change func(*statuspage.Options), test func(t *testing.T, p *pipes)) {
@@ -179,8 +195,8 @@ func TestManyLargeReportsAtOnce(t *testing.T) {
 		for range senders {
 			counts[<-refused]++
 		}
-		// Those beyond the 64 MiB are turned away, and the others are left after their time.
-		if counts[http.StatusServiceUnavailable] < senders-65 || counts[http.StatusServiceUnavailable]+counts[http.StatusBadRequest] != senders {
+		// Those beyond the 32 MiB are turned away, and the others are left after their time.
+		if counts[http.StatusServiceUnavailable] < senders-33 || counts[http.StatusServiceUnavailable]+counts[http.StatusBadRequest] != senders {
 			t.Errorf("answers: %v", counts)
 		}
 		c := p.dial()
@@ -190,4 +206,52 @@ func TestManyLargeReportsAtOnce(t *testing.T) {
 		}
 		_ = c.Close()
 	})
+}
+
+// TestOneSourceKeepsNobodyElseOut holds that whoever sends, from one address, as much as it can of what
+// never ends or cannot be stored leaves room for everybody else.
+func TestOneSourceKeepsNobodyElseOut(t *testing.T) {
+	mean := netip.MustParseAddr("10.9.9.9")
+	for name, sent := range map[string]string{
+		"bodies of pages that never come": "GET /json HTTP/1.1\r\nHost: kuberhealthy\r\nContent-Length: 5\r\n\r\n",
+		"answers that are never read":     "GET /json HTTP/1.1\r\nHost: kuberhealthy\r\n\r\n",
+		"reports that are nobody's":       head("/externalCheckStatus", 11) + `{"ok":true}`,
+		"reports that never end":          head("/check", 1<<20) + strings.Repeat(" ", 1<<20-1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(o *statuspage.Options) { o.Reporter = stuckFor{o.Reporter, mean} }, func(t *testing.T, p *pipes) {
+				for range 100 {
+					c := p.dialFrom(mean)
+					defer c.Close()
+					go func() { _, _ = c.Write([]byte(sent)) }()
+				}
+				synctest.Wait()
+				for _, request := range []string{
+					"GET / HTTP/1.1\r\nHost: kuberhealthy\r\n\r\n", "GET /metrics HTTP/1.1\r\nHost: kuberhealthy\r\n\r\n", head("/check", 11) + `{"ok":true}`,
+				} {
+					c := p.dial()
+					go func() { _, _ = c.Write([]byte(request)) }()
+					if status := answered(c); status != http.StatusOK {
+						line, _, _ := strings.Cut(request, "\r\n")
+						t.Errorf("%s of another was answered %d", line, status)
+					}
+					_ = c.Close() // what it was for is known
+				}
+			})
+		})
+	}
+}
+
+// stuckFor is a Reporter to whom nothing gets through from one address.
+type stuckFor struct {
+	kuberhealthy.Reporter
+
+	address netip.Addr
+}
+
+func (s stuckFor) Report(ctx context.Context, from kuberhealthy.Origin, report kuberhealthy.Report) error {
+	if from.Address == s.address {
+		return stuck{}.Report(ctx, from, report)
+	}
+	return s.Reporter.Report(ctx, from, report)
 }

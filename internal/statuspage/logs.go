@@ -68,7 +68,7 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 
 // log shows what a checker pod logged.
 func (p *Page) log(w http.ResponseWriter, r *http.Request) {
-	entry, pod, ok := p.pod(w, r)
+	pod, ok := p.pod(w, r)
 	if !ok {
 		return
 	}
@@ -76,12 +76,12 @@ func (p *Page) log(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotAcceptable, "logs are text: add &format=text")
 		return
 	}
-	p.show(w, r, entry, pod, corev1.PodLogOptions{LimitBytes: new(int64(logBytes))}, writeTime)
+	p.show(w, r, pod, corev1.PodLogOptions{LimitBytes: new(int64(logBytes))}, writeTime)
 }
 
 // follow shows it while the pod runs.
 func (p *Page) follow(w http.ResponseWriter, r *http.Request) {
-	entry, pod, ok := p.pod(w, r)
+	pod, ok := p.pod(w, r)
 	if !ok {
 		return
 	}
@@ -92,31 +92,31 @@ func (p *Page) follow(w http.ResponseWriter, r *http.Request) {
 	if err := http.NewResponseController(w).SetWriteDeadline(p.Clock.Now().Add(streamTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		p.Log.Warn("a log's answer could not be given its time", "error", err)
 	}
-	p.show(w, r, entry, pod, corev1.PodLogOptions{Follow: true}, streamTime)
+	p.show(w, r, pod, corev1.PodLogOptions{Follow: true}, streamTime)
 }
 
 // pod is the checker pod that a request names by ?pod=, for those who may read logs in its namespace.
-func (p *Page) pod(w http.ResponseWriter, r *http.Request) (kuberhealthy.Entry, *corev1.Pod, bool) {
+func (p *Page) pod(w http.ResponseWriter, r *http.Request) (*corev1.Pod, bool) {
 	if !readOnly(w, r) {
-		return kuberhealthy.Entry{}, nil, false
+		return nil, false
 	}
 	asked, ok := p.check(w, r)
 	if !ok {
-		return kuberhealthy.Entry{}, nil, false
+		return nil, false
 	}
 	name := strings.TrimSpace(r.URL.Query().Get("pod"))
 	if name == "" {
 		answer(w, http.StatusBadRequest, "name the pod: &pod=NAME")
-		return kuberhealthy.Entry{}, nil, false
+		return nil, false
 	}
 	if !p.allow(w, r, Deed{Resource: &authorizationv1.ResourceAttributes{
 		Namespace: asked.namespace, Name: name, Verb: "get", Resource: "pods", Subresource: "log",
 	}}) {
-		return kuberhealthy.Entry{}, nil, false
+		return nil, false
 	}
 	if !asked.found {
 		asked.missing(w)
-		return kuberhealthy.Entry{}, nil, false
+		return nil, false
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTime)
 	defer cancel()
@@ -130,9 +130,9 @@ func (p *Page) pod(w http.ResponseWriter, r *http.Request) (kuberhealthy.Entry, 
 	case !ownedBy(pod, asked.entry.Check):
 		answer(w, http.StatusForbidden, "pod "+name+" is none of "+asked.kind+" "+asked.namespace+"/"+asked.name)
 	default:
-		return asked.entry, pod, true
+		return pod, true
 	}
-	return kuberhealthy.Entry{}, nil, false
+	return nil, false
 }
 
 // ownedBy tells whether a check's run made the pod.
@@ -146,7 +146,7 @@ func ownedBy(pod *corev1.Pod, check kuberhealthy.Check) bool {
 }
 
 // show copies a container's log, that of ?container= or of the pod's first one, for at most the given time.
-func (p *Page) show(w http.ResponseWriter, r *http.Request, entry kuberhealthy.Entry, pod *corev1.Pod, options corev1.PodLogOptions, within time.Duration) {
+func (p *Page) show(w http.ResponseWriter, r *http.Request, pod *corev1.Pod, options corev1.PodLogOptions, within time.Duration) {
 	ctx, cancel := context.WithTimeout(r.Context(), within)
 	defer cancel()
 	options.Container = r.URL.Query().Get("container")
@@ -161,14 +161,15 @@ func (p *Page) show(w http.ResponseWriter, r *http.Request, entry kuberhealthy.E
 	}
 	defer stream.Close()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	blotted := &blotter{into: w, flush: http.NewResponseController(w).Flush, token: []byte(entry.State.Run.ID)}
+	blotted := &blotter{into: w, flush: http.NewResponseController(w).Flush, token: []byte(kuberhealthy.RunIDOf(pod))}
 	if _, err := io.Copy(blotted, stream); err == nil {
 		_ = blotted.close() // whoever asked has gone: nobody is left to be told
 	}
 }
 
 // blotter takes a token out of what is written through it. A checker may well print the token of its run,
-// with which anybody could report in its place.
+// with which anybody could report in its place. It is the pod that knows it: what is known of the check may
+// be older than its newest run.
 type blotter struct {
 	into  io.Writer
 	flush func() error

@@ -13,14 +13,15 @@ import (
 
 // report takes in the reports of an API's checker pods. Neither what a report says nor whose it is
 // reaches the log here; the Reporter, who knows the check, has its say.
-func (p *Page) report(api kuberhealthy.API, places gate) http.Handler {
-	held := &account{}
+func (p *Page) report(api kuberhealthy.API, places *gate) http.Handler {
+	held := newAccount()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Nobody reports twice, and version 2's JavaScript client lives for as long as its connection.
 		w.Header().Set("Connection", "close")
 		ctx, cancel := context.WithTimeout(r.Context(), reportTime)
 		defer cancel()
-		body := held.reading(r.Body)
+		sender := source(r)
+		body := held.reading(sender, r.Body)
 		defer body.close()
 		report, err := kuberhealthy.ReadReport(api, r.Method, r.Header, body)
 		switch refusal, refused := errors.AsType[*kuberhealthy.Refusal](err); {
@@ -39,25 +40,25 @@ func (p *Page) report(api kuberhealthy.API, places gate) http.Handler {
 		}
 		from := kuberhealthy.Origin{API: api, RunID: r.Header.Get(kuberhealthy.HeaderRunID)}
 		if api == kuberhealthy.V2 && p.Settings().Compatibility {
-			from.Address = source(r)
+			from.Address = sender
 		}
-		p.pass(ctx, w, from, report, places)
+		if from.RunID == "" && !from.Address.IsValid() {
+			refuse(w, kuberhealthy.Unknown(from.API, ""))
+			return
+		}
+		leave, err := places.enter(ctx, sender)
+		if err != nil {
+			unavailable(w, "too many reports at once")
+			return
+		}
+		defer leave()
+		p.pass(ctx, w, from, report)
 	})
 }
 
 // pass hands a report on and answers with what came of it.
-func (p *Page) pass(ctx context.Context, w http.ResponseWriter, from kuberhealthy.Origin, report kuberhealthy.Report, places gate) {
-	if from.RunID == "" && !from.Address.IsValid() {
-		refuse(w, kuberhealthy.Unknown(from.API, ""))
-		return
-	}
-	leave, err := places.enter(ctx)
-	if err != nil {
-		unavailable(w, "too many reports at once")
-		return
-	}
-	defer leave()
-	err = p.Reporter.Report(ctx, from, report)
+func (p *Page) pass(ctx context.Context, w http.ResponseWriter, from kuberhealthy.Origin, report kuberhealthy.Report) {
+	err := p.Reporter.Report(ctx, from, report)
 	switch refusal, refused := errors.AsType[*kuberhealthy.Refusal](err); {
 	case err == nil:
 		w.WriteHeader(http.StatusOK)

@@ -22,8 +22,8 @@ func (p *Page) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/externalCheckStatus", p.report(kuberhealthy.V2, reports))
 	mux.Handle("/check", p.report(kuberhealthy.V3, reports))
-	mux.Handle("/", pages.reject(p.document(kuberhealthy.ContentTypeV2, kuberhealthy.Status.DocumentV2)))
-	mux.Handle("/json", pages.reject(p.document(kuberhealthy.ContentTypeV3, kuberhealthy.Status.DocumentV3)))
+	mux.Handle("/", bodiless(pages.reject(p.document("/", kuberhealthy.ContentTypeV2, kuberhealthy.Status.DocumentV2))))
+	mux.Handle("/json", bodiless(pages.reject(p.document("/json", kuberhealthy.ContentTypeV3, kuberhealthy.Status.DocumentV3))))
 	mux.Handle("/metrics", pages.reject(p.metrics()))
 	mux.Handle("/api/run", people.reject(http.HandlerFunc(p.run)))
 	mux.Handle("/api/events", people.reject(http.HandlerFunc(p.events)))
@@ -57,12 +57,14 @@ func (p *Page) status() kuberhealthy.Status {
 }
 
 // open lets a request through to what Kuberhealthy serves to anybody: in compatibility mode, or with a
-// token that may get the path, as Kubernetes' own components have it.
-func (p *Page) open(w http.ResponseWriter, r *http.Request) bool {
+// token that may get the path, as Kubernetes' own components have it. The path is the page's, not that of
+// the request: version 2's document is at every path, and everybody may get some, such as /version
+// (https://kubernetes.io/docs/reference/access-authn-authz/rbac/#discovery-roles).
+func (p *Page) open(w http.ResponseWriter, r *http.Request, path string) bool {
 	if p.Settings().Compatibility {
 		return true
 	}
-	return p.allow(w, r, Deed{Path: &authorizationv1.NonResourceAttributes{Path: r.URL.Path, Verb: "get"}})
+	return p.allow(w, r, Deed{Path: &authorizationv1.NonResourceAttributes{Path: path, Verb: "get"}})
 }
 
 // allow lets a request through whose token has the right, and answers any other. Tokens come by the

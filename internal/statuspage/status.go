@@ -15,16 +15,10 @@ import (
 	"github.com/maek-dev/maek/internal/kuberhealthy"
 )
 
-// document serves the status document of a version.
-func (p *Page) document(contentType string, render func(kuberhealthy.Status) ([]byte, error)) http.Handler {
+// document serves the status document of a version, which has a path by which people get the right to it.
+func (p *Page) document(path, contentType string, render func(kuberhealthy.Status) ([]byte, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Both versions refuse a request with a body, so that a checker pod that reports to the wrong path
-		// hears of it.
-		if hasBody(r) {
-			answer(w, http.StatusBadRequest, "the request has a body: reports are sent to the path of KH_REPORTING_URL")
-			return
-		}
-		if !readOnly(w, r) || !p.open(w, r) {
+		if !readOnly(w, r) || !p.open(w, r, path) {
 			return
 		}
 		text, err := render(p.status().For(namespaces(r)))
@@ -35,6 +29,18 @@ func (p *Page) document(contentType string, render func(kuberhealthy.Status) ([]
 		}
 		w.Header().Set("Content-Type", contentType)
 		_, _ = w.Write(text) // whoever asked has gone: nobody is left to be told
+	})
+}
+
+// bodiless refuses a request with a body, as both versions do, so that a checker pod that reports to the
+// wrong path hears of it. It comes before any gate: a body that is announced and never sent holds no place.
+func bodiless(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if hasBody(r) {
+			answer(w, http.StatusBadRequest, "the request has a body: reports are sent to the path of KH_REPORTING_URL")
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -56,7 +62,7 @@ func (p *Page) metrics() http.Handler {
 	// What can be told is told, even where something cannot.
 	scrape := promhttp.HandlerFor(prometheus.GathererFunc(p.gather), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if readOnly(w, r) && p.open(w, r) {
+		if readOnly(w, r) && p.open(w, r, "/metrics") {
 			scrape.ServeHTTP(w, r)
 		}
 	})

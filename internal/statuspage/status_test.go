@@ -95,6 +95,17 @@ func TestWithoutCompatibilityATokenIsNeeded(t *testing.T) {
 	}
 }
 
+// TestAPathThatEverybodyMayGetIsNoWayIn holds that version 2's document, which is at every path, is not
+// had by the right to another thing at one of them.
+func TestAPathThatEverybodyMayGetIsNoWayIn(t *testing.T) {
+	address := serve(t, newWorld().locked())
+	for _, path := range []string{"/", "/version", "/apis/apps", "//version", "/json", "/metrics"} {
+		if got := get(t, address, path, "anybody"); got.status == 200 || strings.Contains(got.body, "daemonset") {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
 func TestMetricsBesideThoseOfChecks(t *testing.T) {
 	runs := kuberhealthy.NewRunMetrics()
 	runs.Ended(kuberhealthy.Check{API: kuberhealthy.V3}, "", 0)
