@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"strconv"
 	"time"
@@ -22,6 +23,10 @@ const (
 	EnvDeadline     = "KH_CHECK_RUN_DEADLINE"
 	EnvPodNamespace = "KH_POD_NAMESPACE"
 )
+
+// stopMargin is how long after a run's timeout its pod stops by itself. By then an operator that is there
+// has ended the run, even one that gives reports time to arrive after an outage.
+const stopMargin = time.Minute
 
 // PodSettings are what checker pods are told about the operator.
 type PodSettings struct {
@@ -185,11 +190,14 @@ func entry(variable corev1.EnvVar) map[string]any {
 // whose default Always starts a checker again that has reported, for as long as the pod lives: it reports
 // again, is refused, and never succeeds. Nobody writes a checker for that, so what is absent is Never
 // here; what is written stays.
+//
+// The pod's own deadline is the last resort, where no operator is there to end the run: a kubelet that
+// stops a pod leaves little of why it had not reported.
 func restrict(check Check, spec map[string]any) {
 	if policy, _ := spec["restartPolicy"].(string); check.API == V2 || policy == "" {
 		spec["restartPolicy"] = string(corev1.RestartPolicyNever)
 	}
-	limit := int64((check.Timeout + time.Second - 1) / time.Second)
+	limit := min(int64((check.Timeout+time.Second-1)/time.Second)+int64(stopMargin/time.Second), math.MaxInt32)
 	if own, ok := spec["activeDeadlineSeconds"].(int64); !ok || own > limit {
 		spec["activeDeadlineSeconds"] = limit
 	}

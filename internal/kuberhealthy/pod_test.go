@@ -96,16 +96,17 @@ func TestHowLongAndOftenPodsRun(t *testing.T) {
 		wantPolicy   corev1.RestartPolicy
 		wantDeadline int64
 	}{
-		"version 2 never restarts":                {api: kuberhealthy.V2, spec: `"restartPolicy":"Always"`, timeout: time.Minute, wantPolicy: "Never", wantDeadline: 60},
-		"version 3 restarts as it is told":        {api: kuberhealthy.V3, spec: `"restartPolicy":"OnFailure"`, timeout: time.Minute, wantPolicy: "OnFailure", wantDeadline: 60},
-		"version 3 does not where nobody says":    {api: kuberhealthy.V3, spec: `"hostNetwork":false`, timeout: time.Minute, wantPolicy: "Never", wantDeadline: 60},
-		"an empty policy says nothing":            {api: kuberhealthy.V3, spec: `"restartPolicy":""`, timeout: time.Minute, wantPolicy: "Never", wantDeadline: 60},
+		"version 2 never restarts":                {api: kuberhealthy.V2, spec: `"restartPolicy":"Always"`, timeout: time.Minute, wantPolicy: "Never", wantDeadline: 120},
+		"version 3 restarts as it is told":        {api: kuberhealthy.V3, spec: `"restartPolicy":"OnFailure"`, timeout: time.Minute, wantPolicy: "OnFailure", wantDeadline: 120},
+		"version 3 does not where nobody says":    {api: kuberhealthy.V3, spec: `"hostNetwork":false`, timeout: time.Minute, wantPolicy: "Never", wantDeadline: 120},
+		"an empty policy says nothing":            {api: kuberhealthy.V3, spec: `"restartPolicy":""`, timeout: time.Minute, wantPolicy: "Never", wantDeadline: 120},
 		"a shorter deadline stays":                {api: kuberhealthy.V3, spec: `"activeDeadlineSeconds":5`, timeout: time.Minute, wantPolicy: "Never", wantDeadline: 5},
-		"a longer one does not":                   {api: kuberhealthy.V2, spec: `"activeDeadlineSeconds":6000`, timeout: time.Minute, wantPolicy: "Never", wantDeadline: 60},
-		"no deadline at all is ours":              {api: kuberhealthy.V2, spec: `"activeDeadlineSeconds":null`, timeout: time.Minute, wantPolicy: "Never", wantDeadline: 60},
-		"a deadline is not before the timeout":    {api: kuberhealthy.V2, spec: `"hostPID":false`, timeout: 1500 * time.Millisecond, wantPolicy: "Never", wantDeadline: 2},
+		"a longer one does not":                   {api: kuberhealthy.V2, spec: `"activeDeadlineSeconds":6000`, timeout: time.Minute, wantPolicy: "Never", wantDeadline: 120},
+		"no deadline at all is ours":              {api: kuberhealthy.V2, spec: `"activeDeadlineSeconds":null`, timeout: time.Minute, wantPolicy: "Never", wantDeadline: 120},
+		"a deadline is not before the timeout":    {api: kuberhealthy.V2, spec: `"hostPID":false`, timeout: 1500 * time.Millisecond, wantPolicy: "Never", wantDeadline: 62},
 		"a negative one is for the API server":    {api: kuberhealthy.V2, spec: `"activeDeadlineSeconds":-1`, timeout: time.Minute, wantPolicy: "Never", wantDeadline: -1},
-		"the longest timeout is still a deadline": {api: kuberhealthy.V2, spec: `"hostIPC":false`, timeout: 20 * 365 * 24 * time.Hour, wantPolicy: "Never", wantDeadline: 630720000},
+		"the longest timeout is still a deadline": {api: kuberhealthy.V2, spec: `"hostIPC":false`, timeout: 20 * 365 * 24 * time.Hour, wantPolicy: "Never", wantDeadline: 630720060},
+		"nor is it longer than the API allows":    {api: kuberhealthy.V2, spec: `"hostIPC":false`, timeout: 100 * 365 * 24 * time.Hour, wantPolicy: "Never", wantDeadline: 1<<31 - 1},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -279,7 +280,7 @@ func FuzzPod(f *testing.F) {
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(pod.DeepCopy().Object, &typed); err != nil {
 			t.Fatal(err)
 		}
-		if *typed.Spec.ActiveDeadlineSeconds > 60 || typed.Spec.RestartPolicy == "" {
+		if *typed.Spec.ActiveDeadlineSeconds > 120 || typed.Spec.RestartPolicy == "" {
 			t.Fatalf("may run on: %+v", typed.Spec)
 		}
 		for _, container := range typed.Spec.Containers {

@@ -9,7 +9,8 @@ import (
 )
 
 // ignoredEnv are variables of Kuberhealthy that mean nothing here, with the values that need no words:
-// its own defaults, which its charts write down.
+// its own defaults, which its charts write down. The name and namespace of its Lease are not among them: by
+// these a Kuberhealthy that is alive is found.
 var ignoredEnv = []struct{ name, standard, why string }{
 	{"CHECK_REAPER_RUN_INTERVAL", "30s", "pods are deleted when they are due"},
 	{"KH_MAX_JOB_AGE", "", "no HealthCheck is deleted"},
@@ -17,8 +18,6 @@ var ignoredEnv = []struct{ name, standard, why string }{
 	{"KH_DEFAULT_CHECK_TIMEOUT", "30s", "Kuberhealthy does not heed it either: write spec.timeout"},
 	{"KH_DEFAULT_NAMESPACE", "", "Kuberhealthy does not heed it either"},
 	{"KH_LEADER_ELECTION_ENABLED", "true", "replicas share the checks by Leases of their own"},
-	{"KH_LEADER_ELECTION_NAME", "kuberhealthy-controller", "replicas share the checks by Leases of their own"},
-	{"KH_LEADER_ELECTION_NAMESPACE", "", "Leases are in the operator's namespace"},
 	{"KH_LEADER_ELECTION_LEASE_DURATION", "15s", "replicas share the checks by Leases of their own"},
 	{"KH_LEADER_ELECTION_RENEW_DEADLINE", "10s", "replicas share the checks by Leases of their own"},
 	{"KH_LEADER_ELECTION_RETRY_PERIOD", "2s", "replicas share the checks by Leases of their own"},
