@@ -138,6 +138,11 @@ func indexes(kind schema.GroupVersionKind) map[string]client.IndexerFunc {
 			indexRunOf: func(o client.Object) []string { return []string{o.GetLabels()[kuberhealthy.LabelRunOf]} },
 			indexAddress: func(o client.Object) []string {
 				pod, _ := o.(*corev1.Pod)
+				if pod.Spec.HostNetwork {
+					// It has its node's address, and all that runs there would be taken for it. Kuberhealthy takes no
+					// report from such an address either: more than one pod has it.
+					return nil
+				}
 				var addresses []string
 				for _, ip := range pod.Status.PodIPs {
 					addresses = append(addresses, ip.IP)
