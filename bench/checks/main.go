@@ -21,11 +21,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
@@ -59,7 +61,8 @@ func main() {
 	flag.IntVar(&o.kills, "kills", 0, "how many times to kill a replica, and start it again, in the middle of runs")
 	flag.StringVar(&o.logs, "logs", "", "folder for the operator's logs; a temporary one by default")
 	flag.Parse()
-	log.SetOutput(io.Discard) // the proxies' words about connections that are cut
+	log.SetOutput(io.Discard)         // the proxies' words about connections that are cut
+	ctrllog.SetLogger(logr.Discard()) // envtest's about what it does
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	for number := range strings.SplitSeq(o.checks, ",") {
