@@ -1,0 +1,136 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"time"
+)
+
+// KubeletBodyLimit is how much of an answer's body, or of a command's output, the kubelet reads, in
+// bytes (pkg/probe/http/http.go, pkg/probe/exec/exec.go).
+const KubeletBodyLimit = 10 << 10
+
+// maxRedirects is how many requests may have been made when one more redirect is met.
+const maxRedirects = 10
+
+// HTTP asks a URL with GET, in a connection of its own.
+type HTTP struct {
+	URL *url.URL
+	// Header is sent as it is: [Resolve] adds what the kubelet adds. It is not changed.
+	Header http.Header
+	// Host is sent in place of the URL's host; "" for the latter.
+	Host string
+	// BodyLimit is how much of the body is kept, in bytes; 0 is [KubeletBodyLimit].
+	BodyLimit int64
+}
+
+// HTTPAnswer is the last answer to an HTTP request, after redirects.
+type HTTPAnswer struct {
+	// Status is its code.
+	Status int
+	Header http.Header
+	// Body is as much of it as was read.
+	Body string
+	// Cut tells that the limit was reached: there may be more.
+	Cut bool
+	// URL is who gave the answer.
+	URL *url.URL
+}
+
+// String implements [Target].
+func (h HTTP) String() string { return "GET " + h.URL.String() }
+
+func (h HTTP) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outcome {
+	timer := phaseTimer{now: p.now}
+	request := (&http.Request{
+		Method:     http.MethodGet,
+		URL:        h.URL,
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+		Header:     maps.Clone(h.Header),
+		Host:       h.Host,
+	}).WithContext(httptrace.WithClientTrace(ctx, timer.trace()))
+	client := http.Client{Transport: p.transport, Timeout: timeout, CheckRedirect: sameHost}
+
+	response, err := client.Do(request)
+	if err != nil {
+		outcome := same(Failure, err.Error())
+		outcome.Phases = timer.done()
+		return outcome
+	}
+	defer response.Body.Close()
+	limit := h.BodyLimit
+	if limit <= 0 {
+		limit = KubeletBodyLimit
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, limit))
+	outcome := judge(response, string(body), err)
+	outcome.Phases = timer.done()
+	outcome.HTTP = &HTTPAnswer{
+		Status: response.StatusCode,
+		Header: response.Header,
+		Body:   string(body),
+		Cut:    int64(len(body)) >= limit,
+		URL:    response.Request.URL,
+	}
+	return outcome
+}
+
+// judge gives the verdicts over an answer. The error is that of reading its body.
+func judge(response *http.Response, body string, err error) Outcome {
+	status := response.StatusCode
+	if len(body) >= KubeletBodyLimit {
+		body = body[:KubeletBodyLimit]
+	} else if err != nil {
+		return discarded(Failure, err, BodyLost)
+	}
+	var outcome Outcome
+	switch {
+	case status >= http.StatusOK && status < http.StatusMultipleChoices:
+		outcome = same(Success, body)
+	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest:
+		outcome = same(Warning, "Probe terminated redirects, Response body: "+body)
+		if elsewhere, err := response.Location(); err == nil && redirects(status) {
+			outcome.Strict = Verdict{Result: Failure, Message: fmt.Sprintf("redirected to another host: %s", elsewhere.Host)}
+			outcome.Difference = RedirectedAway
+		}
+	default:
+		// Without the body, which may hold secrets and would be public in an event:
+		// https://github.com/kubernetes/kubernetes/issues/99425
+		outcome = same(Failure, fmt.Sprintf("HTTP probe failed with statuscode: %d", status))
+	}
+	if err != nil {
+		outcome.Strict = Verdict{Result: Failure, Message: err.Error()}
+		outcome.Difference = BodyLost
+	}
+	return outcome
+}
+
+// redirects tells whether Go's client follows a status, which is when its Location counts.
+func redirects(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	default:
+		return false
+	}
+}
+
+// sameHost follows redirects as long as they stay with the host that was asked first, whatever
+// the port and scheme.
+func sameHost(next *http.Request, via []*http.Request) error {
+	if next.URL.Hostname() != via[0].URL.Hostname() {
+		return http.ErrUseLastResponse
+	}
+	if len(via) >= maxRedirects {
+		return errors.New("stopped after 10 redirects")
+	}
+	return nil
+}
