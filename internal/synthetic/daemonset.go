@@ -154,7 +154,9 @@ func playDaemonSet(ctx context.Context, env Environment, s *stage.Stage, r *Resu
 	c.sets = stage.Observe[*appsv1.DaemonSet](watching, views, &appsv1.DaemonSetList{}, inNamespace, s.Selector())
 	c.nodes = stage.ObserveIfAllowed[*corev1.Node](watching, views, &corev1.NodeList{})
 
-	err := views.Until(ctx, readyFor, func() (bool, error) { return c.complete(env.Clock.Now()), nil })
+	c.patience = newPatience(watching, env, views)
+
+	err := views.Until(ctx, readyFor, func() (bool, error) { return c.complete(ctx, env.Clock.Now()), nil })
 	asking, done := explaining(ctx, env)
 	defer done()
 	c.report(asking, env, r, err, views)
@@ -166,7 +168,12 @@ func playDaemonSet(ctx context.Context, env Environment, s *stage.Stage, r *Resu
 		r.Errors = append(r.Errors, err.Error())
 		return
 	}
-	if err := views.Until(ctx, 0, func() (bool, error) { return len(c.pods.All()) == 0, nil }); err != nil {
+	if err := views.Until(ctx, 0, func() (bool, error) { return c.gone(ctx), nil }); err != nil {
+		// The reasons are asked for now; what asked before has had its time.
+		asking, done := explaining(ctx, env)
+		defer done()
 		c.reportLeft(asking, env, s, r, env.Clock.Since(removed), cutShort(err, views))
+		return
 	}
+	c.abandon(ctx, env, s, r, removed)
 }

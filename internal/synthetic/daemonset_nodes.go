@@ -10,7 +10,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/snapshot"
 	"github.com/maek-dev/maek/internal/synthetic/stage"
@@ -27,12 +26,14 @@ type coverage struct {
 	pods    *stage.View[*corev1.Pod]
 	sets    *stage.View[*appsv1.DaemonSet]
 	nodes   *stage.View[*corev1.Node]
+	// patience with nodes that are NotReady.
+	patience *patience
 	// ready is when the pod of a node was first seen ready.
 	ready map[string]time.Time
 }
 
-// complete tells that every node that should has a ready pod.
-func (c *coverage) complete(now time.Time) bool {
+// complete tells that every node that should has a ready pod, but for those that are lost.
+func (c *coverage) complete(ctx context.Context, now time.Time) bool {
 	ready := c.readyOn()
 	if c.ready == nil {
 		c.ready = map[string]time.Time{}
@@ -42,27 +43,68 @@ func (c *coverage) complete(now time.Time) bool {
 			c.ready[node] = now
 		}
 	}
+	c.patience.verify(ctx)
+	lost := c.lost()
 	if c.nodes.Denied() != nil {
-		return c.completeByStatus(len(ready))
+		return c.completeByStatus(ctx, ready, lost)
 	}
-	wanting := 0
+	wanting, missing, gone := 0, 0, 0
 	for _, n := range c.nodes.All() {
 		if c.excused(n) != "" {
 			continue
 		}
 		wanting++
-		if !ready[n.Name] {
-			return false
+		switch {
+		case ready[n.Name]:
+		case lost[n.Name]:
+			gone++
+		default:
+			missing++
 		}
+	}
+	switch {
+	case missing > 0:
+		return false
+	case gone > 0:
+		return c.patience.sure(ctx)
 	}
 	// A cluster whose nodes all are excused still has its DaemonSet taken up by the controller.
 	return wanting > 0 || c.observed() != nil
 }
 
 // completeByStatus believes the DaemonSet controller on which nodes should have a pod.
-func (c *coverage) completeByStatus(ready int) bool {
+func (c *coverage) completeByStatus(ctx context.Context, ready, lost map[string]bool) bool {
 	set := c.observed()
-	return set != nil && ready >= int(set.Status.DesiredNumberScheduled)
+	if set == nil {
+		return false
+	}
+	wanted := int(set.Status.DesiredNumberScheduled)
+	if len(ready) >= wanted {
+		return true
+	}
+	for node := range lost {
+		if ready[node] {
+			delete(lost, node)
+		}
+	}
+	return len(ready)+len(lost) >= wanted && c.patience.sure(ctx)
+}
+
+// lost gives the nodes that are waited for no longer: those that are NotReady, and those whose kubelets do
+// not take up their pods.
+func (c *coverage) lost() map[string]bool {
+	lost := map[string]bool{}
+	for _, n := range c.nodes.All() {
+		if c.patience.lostNode(n) {
+			lost[n.Name] = true
+		}
+	}
+	for _, p := range c.pods.All() {
+		if c.patience.ignoredPod(p) {
+			lost[p.Spec.NodeName] = true
+		}
+	}
+	return lost
 }
 
 func (c *coverage) observed() *appsv1.DaemonSet {
@@ -202,101 +244,4 @@ func (c *coverage) incomplete(late error, views *stage.Views) string {
 		text += fmt.Sprintf("; %d of %d are", len(c.readyOn()), set.Status.DesiredNumberScheduled)
 	}
 	return text
-}
-
-// why says what keeps a node without a ready pod.
-func (c *coverage) why(ctx context.Context, env Environment, n *corev1.Node, ask bool) string {
-	trouble := notReady(n)
-	for _, p := range c.pods.All() {
-		if p.Spec.NodeName != n.Name && target(p) != n.Name {
-			continue
-		}
-		if trouble != "" {
-			return trouble
-		}
-		if !ask {
-			return "its pod is not ready"
-		}
-		if why := stage.WhyNot(ctx, env.Client, p); why != "" {
-			return "its pod " + why
-		}
-		return "its pod was not ready for long enough"
-	}
-	switch {
-	case trouble != "":
-		return trouble
-	case c.observed() == nil:
-		return "no pod was made for it: the DaemonSet controller has not taken up the DaemonSet"
-	}
-	if warning := stage.LastWarning(ctx, env.Client, c.set); ask && warning != "" {
-		return "no pod was made for it: " + warning
-	}
-	return "no pod was made for it, and the DaemonSet controller does not say why"
-}
-
-// target is the node that the DaemonSet controller made a pod for: it says so by node affinity
-// (pkg/controller/daemon/util/daemonset_util.go, ReplaceDaemonSetPodNodeNameNodeAffinity).
-func target(p *corev1.Pod) string {
-	if p.Spec.Affinity == nil || p.Spec.Affinity.NodeAffinity == nil || p.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
-		return ""
-	}
-	for _, term := range p.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
-		for _, f := range term.MatchFields {
-			if f.Key == "metadata.name" && len(f.Values) == 1 {
-				return f.Values[0]
-			}
-		}
-	}
-	return ""
-}
-
-// notReady says since when, and why, a node is not ready; "" for one that is.
-func notReady(n *corev1.Node) string {
-	for _, condition := range n.Status.Conditions {
-		if condition.Type != corev1.NodeReady || condition.Status == corev1.ConditionTrue {
-			continue
-		}
-		why := "the node is NotReady since " + condition.LastTransitionTime.UTC().Format(time.RFC3339)
-		if condition.Reason != "" {
-			why += " (" + condition.Reason + ")"
-		}
-		return why
-	}
-	return ""
-}
-
-// reportLeft names the nodes on which pods do not go, and has the API server asked once more: the
-// garbage collector may be what is broken.
-func (c *coverage) reportLeft(ctx context.Context, env Environment, s *stage.Stage, r *Result, after time.Duration, cut string) {
-	byReason := map[string][]string{}
-	nodes := map[string]*corev1.Node{}
-	for _, n := range c.nodes.All() {
-		nodes[n.Name] = n
-	}
-	for _, p := range c.pods.All() {
-		n, known := nodes[p.Spec.NodeName]
-		var why string
-		switch {
-		case known && notReady(n) != "":
-			why = notReady(n)
-		case p.DeletionTimestamp.IsZero():
-			why = "the garbage collector has not deleted it"
-		default:
-			why = "the kubelet has not ended it"
-			if warning := stage.LastWarning(ctx, env.Client, p); warning != "" {
-				why += ": " + warning
-			}
-		}
-		byReason[why] = append(byReason[why], p.Spec.NodeName)
-		if err := s.Remove(ctx, client.Object(p)); err != nil {
-			r.Errors = append(r.Errors, err.Error())
-		}
-	}
-	for _, why := range slices.Sorted(maps.Keys(byReason)) {
-		r.Errors = append(r.Errors, fmt.Sprintf("node %s: the pod was still there %s after its DaemonSet was deleted, when %s: %s",
-			names(byReason[why]), after.Round(time.Second), cut, why))
-	}
-	if len(byReason) == 0 {
-		r.Errors = append(r.Errors, "the removal of the pods could not be seen to its end: "+cut)
-	}
 }

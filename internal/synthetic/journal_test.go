@@ -2,11 +2,13 @@ package synthetic
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
 	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,19 +37,19 @@ func (j *journal) over(c client.WithWatch) client.WithWatch {
 	j.readers = map[*reader]bool{}
 	return interceptor.NewClient(c, interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-			return j.write(watch.Added, o, func() error { return c.Create(ctx, o, opts...) })
+			return j.write(ctx, c, watch.Added, o, func() error { return c.Create(ctx, o, opts...) })
 		},
 		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
-			return j.write(watch.Modified, o, func() error { return c.Update(ctx, o, opts...) })
+			return j.write(ctx, c, watch.Modified, o, func() error { return c.Update(ctx, o, opts...) })
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-			return j.write(watch.Modified, o, func() error { return c.Patch(ctx, o, p, opts...) })
+			return j.write(ctx, c, watch.Modified, o, func() error { return c.Patch(ctx, o, p, opts...) })
 		},
 		SubResourceUpdate: func(ctx context.Context, c client.Client, name string, o client.Object, opts ...client.SubResourceUpdateOption) error {
-			return j.write(watch.Modified, o, func() error { return c.SubResource(name).Update(ctx, o, opts...) })
+			return j.write(ctx, c, watch.Modified, o, func() error { return c.SubResource(name).Update(ctx, o, opts...) })
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
-			return j.write(watch.Deleted, o, func() error { return c.Delete(ctx, o, opts...) })
+			return j.write(ctx, c, watch.Deleted, o, func() error { return c.Delete(ctx, o, opts...) })
 		},
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 			j.mu.Lock()
@@ -72,13 +74,27 @@ func (j *journal) over(c client.WithWatch) client.WithWatch {
 	})
 }
 
-func (j *journal) write(kind watch.EventType, o client.Object, do func() error) error {
+// write keeps what became of a write: an object that finalizers hold is not gone when it is deleted, but when
+// the last of them goes.
+func (j *journal) write(ctx context.Context, c client.Client, kind watch.EventType, o client.Object, do func() error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := do(); err != nil {
 		return err
 	}
-	j.events = append(j.events, watch.Event{Type: kind, Object: o.DeepCopyObject()})
+	now, ok := o.DeepCopyObject().(client.Object)
+	if !ok {
+		return fmt.Errorf("no copy of %T", o)
+	}
+	switch err := c.Get(ctx, client.ObjectKeyFromObject(o), now); {
+	case apierrors.IsNotFound(err):
+		kind = watch.Deleted
+	case err != nil:
+		return err
+	case kind == watch.Deleted:
+		kind = watch.Modified
+	}
+	j.events = append(j.events, watch.Event{Type: kind, Object: now})
 	for r := range j.readers {
 		select {
 		case r.wake <- struct{}{}:

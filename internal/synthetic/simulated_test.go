@@ -34,6 +34,8 @@ type simulated struct {
 	base client.WithWatch
 	// kubelet gives a pod that has a node its status; nil makes it run and be ready.
 	kubelet func(*corev1.Pod)
+	// dead are nodes whose kubelets say and do nothing: their pods stay as they are.
+	dead map[string]bool
 	// keepPods has the garbage collector stand still.
 	keepPods bool
 	// rolling is how long a Deployment takes to make its new pods.
@@ -45,6 +47,9 @@ type simulated struct {
 }
 
 const checks = "checks"
+
+// unended holds a deleted pod in place of its kubelet, until it is deleted without one.
+const unended = "example.com/unended"
 
 var simulatedScheme = sync.OnceValue(func() *runtime.Scheme {
 	scheme := runtime.NewScheme()
@@ -140,9 +145,12 @@ func (s *simulated) run(ctx context.Context, c client.WithWatch, p *corev1.Pod) 
 			p.Spec.NodeName = nodes.Items[i].Name
 		}
 	}
-	if s.kubelet != nil {
+	switch {
+	case s.dead[p.Spec.NodeName]:
+		p.Status.Phase, p.Finalizers = corev1.PodPending, []string{unended}
+	case s.kubelet != nil:
 		s.kubelet(p)
-	} else {
+	default:
 		ready(p)
 	}
 	return persist(ctx, c, p)
@@ -280,6 +288,14 @@ func (s *simulated) patch(ctx context.Context, c client.WithWatch, o client.Obje
 }
 
 func (s *simulated) remove(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+	given := (&client.DeleteOptions{}).ApplyOptions(opts)
+	if p, ok := o.(*corev1.Pod); ok && len(p.Finalizers) > 0 && given.GracePeriodSeconds != nil && *given.GracePeriodSeconds == 0 {
+		free := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+		if err := client.IgnoreNotFound(c.Patch(ctx, p.DeepCopy(), free)); err != nil {
+			return err
+		}
+		return client.IgnoreNotFound(c.Delete(ctx, p, opts...))
+	}
 	if err := c.Delete(ctx, o, opts...); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ package synthetic
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -37,8 +36,9 @@ type Scenario struct {
 	// Time that it is usually given: the timeout of a run.
 	Time time.Duration
 	// Run does it, until ctx ends at the latest; what it made it removes within Environment.Grace after
-	// that. The error tells of options that make no sense, in one sentence of what to write instead;
-	// what is wrong with the cluster is in the result.
+	// that. The error tells that it could not be tried: of options that make no sense, in a sentence each of
+	// what to write instead, of rights that are missing (AccessError), or that the API server did not answer
+	// where all hangs on it. What is wrong with the cluster is in the result.
 	Run func(ctx context.Context, env Environment) (Result, error)
 }
 
@@ -107,7 +107,7 @@ type Catalog struct{ scenarios []Scenario }
 // Add registers a scenario. It panics where the name is taken: that is a mistake in the program.
 func (c *Catalog) Add(s Scenario) struct{} {
 	if _, taken := c.Find(s.Name); taken {
-		panic(fmt.Sprintf("synthetic: two scenarios are called %s", s.Name))
+		panic("synthetic: two scenarios are called " + s.Name)
 	}
 	c.scenarios = append(c.scenarios, s)
 	return struct{}{}

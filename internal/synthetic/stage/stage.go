@@ -167,6 +167,19 @@ func (s *Stage) Remove(ctx context.Context, o client.Object) error {
 	return nil
 }
 
+// Abandon removes a pod at once, though its kubelet does not say that it has ended. It is for pods that hold
+// nothing, on nodes that do not answer: a kubelet that comes back ends what the API server does not know.
+func (s *Stage) Abandon(ctx context.Context, p *corev1.Pod) error {
+	what := s.what(p)
+	err := s.insist(ctx, "deleting "+what, func(int) error {
+		return client.IgnoreNotFound(s.Client.Delete(ctx, p, client.GracePeriodSeconds(0)))
+	})
+	if err != nil {
+		return fmt.Errorf("deleting %s: %w", what, Refused(err))
+	}
+	return nil
+}
+
 // Strike removes what was made and not yet removed, the last first. It goes on over failures and
 // returns them all.
 func (s *Stage) Strike(ctx context.Context) error {

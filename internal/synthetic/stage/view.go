@@ -41,6 +41,8 @@ type reading interface {
 	// state tells whether the view was read once, and why it cannot be read now.
 	state() (synced bool, err error)
 	isOptional() bool
+	read(ctx context.Context) (version string, err error)
+	ask(ctx context.Context) error
 }
 
 // NewViews watches nothing yet.
@@ -50,6 +52,43 @@ func NewViews(c client.WithWatch, clk clock.WithTicker) *Views {
 
 // Wait returns when all readers have ended: end the context that they were started with first.
 func (v *Views) Wait() { v.readers.Wait() }
+
+// Tick wakes Until again and again until ctx ends, for what is told by how long it lasts.
+func (v *Views) Tick(ctx context.Context, every time.Duration) {
+	v.readers.Go(func() {
+		ticker := v.clock.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C():
+				v.wake()
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// Answered asks for a single object, and tells why the API server does not answer.
+func (v *Views) Answered(ctx context.Context) error {
+	for _, r := range v.views {
+		if err := r.ask(ctx); !apierrors.IsForbidden(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Refresh reads all views that may be read anew. Its error says that the API server does not answer: then
+// what the views show may be of long ago, though no watch has broken yet.
+func (v *Views) Refresh(ctx context.Context) error {
+	for _, r := range v.views {
+		if _, err := r.read(ctx); err != nil && !apierrors.IsForbidden(err) {
+			return err
+		}
+	}
+	return nil
+}
 
 // Trouble says which view cannot be read at this moment, and why; nil where all can.
 func (v *Views) Trouble() error {
@@ -216,6 +255,17 @@ func (v *View[T]) fail(err error) {
 	v.err = err
 	v.mu.Unlock()
 	v.of.wake()
+}
+
+func (v *View[T]) ask(ctx context.Context) error {
+	list, ok := v.list.DeepCopyObject().(client.ObjectList)
+	if !ok {
+		return fmt.Errorf("a copy of %T is no list", v.list)
+	}
+	if err := v.of.client.List(ctx, list, append(slices.Clone(v.options), client.Limit(1))...); err != nil {
+		return fmt.Errorf("listing %s: %w", kindOf(v.of.client, v.list), err)
+	}
+	return nil
 }
 
 func (v *View[T]) read(ctx context.Context) (version string, err error) {
