@@ -12,6 +12,7 @@ import (
 	"github.com/maek-dev/maek/internal/rules/etcd"
 	"github.com/maek-dev/maek/internal/rules/network"
 	"github.com/maek-dev/maek/internal/rules/node"
+	"github.com/maek-dev/maek/internal/rules/probes"
 	"github.com/maek-dev/maek/internal/rules/resilience"
 	"github.com/maek-dev/maek/internal/rules/runtime"
 	"github.com/maek-dev/maek/internal/rules/storage"
@@ -37,6 +38,7 @@ func Folders() []Folder {
 		{"etcd", etcd.Catalog.Rules()},
 		{"network", network.Catalog.Rules()},
 		{"node", node.Catalog.Rules()},
+		{"probes", probes.Catalog.Rules()},
 		{"resilience", resilience.Catalog.Rules()},
 		{"runtime", runtime.Catalog.Rules()},
 		{"storage", storage.Catalog.Rules()},

@@ -27,7 +27,7 @@ type probeVerdict struct {
 var (
 	statusCode   = regexp.MustCompile(`statuscode: (\d{3})`)
 	slowProbe    = regexp.MustCompile(`context deadline exceeded|Client\.Timeout exceeded|i/o timeout|timed out after`)
-	noSuchPort   = regexp.MustCompile(`couldn't find port|invalid port number`)
+	noSuchPort   = regexp.MustCompile(`couldn't find port|invalid port number|strconv\.Atoi: parsing`)
 	noSuchScript = regexp.MustCompile(`executable file not found|no such file or directory|command not found|not found in \$PATH`)
 )
 

@@ -38,6 +38,7 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "ContainerCrashLoop", Via: rule.Itself},
 		{Code: "ContainerOOMKilled", Via: rule.Itself},
 		{Code: "LivenessProbeFailing", Via: rule.Itself},
+		{Code: "ProbePortNotFound", Via: rule.Itself},
 	}, callCauses()...),
 	Detect: readinessProbeFailing,
 })

@@ -1,0 +1,127 @@
+package probes
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// port is what a probe asks of its container, and the name of its action's field; false for a command.
+func (p probe) port() (at intstr.IntOrString, action string, ok bool) {
+	switch h := p.spec.ProbeHandler; {
+	case h.HTTPGet != nil:
+		return h.HTTPGet.Port, "httpGet", true
+	case h.TCPSocket != nil:
+		return h.TCPSocket.Port, "tcpSocket", true
+	case h.GRPC != nil:
+		return intstr.FromInt32(h.GRPC.Port), "grpc", true
+	default:
+		return intstr.IntOrString{}, "", false
+	}
+}
+
+// number is the port that a probe asks as the kubelet looks it up: by its name among the ports of this
+// container and no other, else as a number (k8s.io/kubernetes/pkg/probe/util.go, ResolveContainerPort).
+// It is 0 where there is none.
+func (p probe) number() int {
+	at, _, ok := p.port()
+	switch {
+	case !ok:
+		return 0
+	case at.Type == intstr.Int:
+		return int(at.IntVal)
+	}
+	for _, declared := range p.container.Ports {
+		if declared.Name == at.StrVal {
+			return int(declared.ContainerPort)
+		}
+	}
+	n, err := strconv.Atoi(at.StrVal)
+	if err != nil || n < 1 || n > 65535 {
+		return 0
+	}
+	return n
+}
+
+// asks is the probe's question in one line, as its fields have it: "httpGet :8080/healthz".
+func (p probe) asks() string {
+	at, action, ok := p.port()
+	switch {
+	case !ok && p.spec.Exec != nil:
+		return "exec " + strings.Join(p.spec.Exec.Command[:min(1, len(p.spec.Exec.Command))], "")
+	case !ok:
+		return "nothing"
+	case p.spec.HTTPGet != nil:
+		path := p.spec.HTTPGet.Path
+		if path == "" {
+			path = "/"
+		}
+		path, _, _ = strings.Cut(path, "?")
+		return action + " :" + at.String() + path
+	default:
+		return action + " :" + at.String()
+	}
+}
+
+// handler is what the probe asks, as a part of an object.
+func (p probe) handler() fields {
+	data, err := json.Marshal(p.spec.ProbeHandler)
+	if err != nil {
+		return fields{}
+	}
+	var out fields
+	if err := json.Unmarshal(data, &out); err != nil {
+		return fields{}
+	}
+	return out
+}
+
+// same tells whether two probes of a container ask the same question.
+func (p probe) same(other *corev1.Probe) bool {
+	if other == nil {
+		return false
+	}
+	o := probe{p.place, p.kind, other}
+	a, b := p.spec.ProbeHandler, other.ProbeHandler
+	switch {
+	case a.Exec != nil && b.Exec != nil:
+		return strings.Join(a.Exec.Command, "\x00") == strings.Join(b.Exec.Command, "\x00")
+	case a.TCPSocket != nil && b.TCPSocket != nil:
+		return p.number() == o.number() && a.TCPSocket.Host == b.TCPSocket.Host
+	case a.GRPC != nil && b.GRPC != nil:
+		return a.GRPC.Port == b.GRPC.Port && text(a.GRPC.Service) == text(b.GRPC.Service)
+	case a.HTTPGet != nil && b.HTTPGet != nil:
+		return p.number() == o.number() && sameRequest(a.HTTPGet, b.HTTPGet)
+	default:
+		return false
+	}
+}
+
+func sameRequest(a, b *corev1.HTTPGetAction) bool {
+	if strings.TrimPrefix(a.Path, "/") != strings.TrimPrefix(b.Path, "/") || a.Host != b.Host || scheme(a) != scheme(b) || len(a.HTTPHeaders) != len(b.HTTPHeaders) {
+		return false
+	}
+	for i := range a.HTTPHeaders {
+		if !strings.EqualFold(a.HTTPHeaders[i].Name, b.HTTPHeaders[i].Name) || a.HTTPHeaders[i].Value != b.HTTPHeaders[i].Value {
+			return false
+		}
+	}
+	return true
+}
+
+func scheme(a *corev1.HTTPGetAction) corev1.URIScheme {
+	if a.Scheme == "" {
+		return corev1.URISchemeHTTP
+	}
+	return corev1.URIScheme(strings.ToUpper(string(a.Scheme)))
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
