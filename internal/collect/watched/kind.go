@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -27,6 +28,10 @@ const (
 	// grace is how long a kind counts as it was last seen after its stream broke: an API server that
 	// restarts behind a load balancer is reached again well within that.
 	grace = 20 * time.Second
+	// busy is how long a kind that was never read is waited for while the API server says that it is to be asked later. It
+	// does so where it is just making ready to serve a kind, as after a definition was made
+	// (k8s.io/apiserver/pkg/storage/cacher, "storage is (re)initializing"), and where it has too much to do.
+	busy = 15 * time.Second
 	// unserved is how long a kind that is not served is left alone, unless a definition changes.
 	unserved = 2 * time.Minute
 )
@@ -48,6 +53,8 @@ type kind struct {
 	reason string
 	// broken is when that began, by this machine's clock.
 	broken time.Time
+	// deferred is when the API server first said to ask later, where nothing was read yet.
+	deferred time.Time
 }
 
 // run follows the kind until ctx ends.
@@ -107,6 +114,9 @@ func (k *kind) failed(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
+	if k.early(err) {
+		return
+	}
 	state, reason := k.watcher.client.Outcome(ctx, k.Kind, err)
 	k.mu.Lock()
 	first := k.state != state
@@ -125,6 +135,21 @@ func (k *kind) failed(ctx context.Context, err error) {
 	}
 }
 
+// early tells whether an error only says that it is too early to read the kind. The reflector asks again by
+// itself.
+func (k *kind) early(err error) bool {
+	if !apierrors.IsTooManyRequests(err) {
+		return false
+	}
+	now := k.watcher.options.Now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.deferred.IsZero() {
+		k.deferred = now
+	}
+	return !k.synced && k.state == "" && now.Sub(k.deferred) < busy
+}
+
 // level is how loudly it is told that a kind cannot be read. That it failed mostly means that the API server
 // did, which is told once for all kinds.
 func level(state snapshot.State) slog.Level {
@@ -138,7 +163,7 @@ func level(state snapshot.State) slog.Level {
 func (k *kind) current() {
 	k.mu.Lock()
 	was := k.state
-	k.state, k.reason, k.broken = "", "", time.Time{}
+	k.state, k.reason, k.broken, k.deferred = "", "", time.Time{}, time.Time{}
 	k.mu.Unlock()
 	if was != "" {
 		if was == snapshot.Forbidden {
