@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -41,6 +42,8 @@ type check struct {
 	endedAt time.Time
 	ok      bool
 	errors  []string
+	// said is the first text in which the newest run says what is wrong; empty where it says nothing.
+	said string
 	// future is when the newest run is said to have ended, where that is yet to come.
 	future time.Time
 	// node that the newest run's pod was on; empty where it is not known.
@@ -121,6 +124,7 @@ func (g *gatherer) add(c *check) {
 		c.future = c.endedAt
 		c.ended, c.endedAt, c.ok, c.errors, c.lastOK = false, time.Time{}, false, nil, time.Time{}
 	}
+	c.said = firstSaid(c.errors)
 	r := g.records[c.uid]
 	current := r != nil && r.WrittenAt.Time.Add(recordTolerance).After(c.endedAt)
 	if current && c.ended && (r.Healthy == "True") == c.ok {
@@ -196,9 +200,9 @@ func (c *check) failing(now time.Time) bool {
 	return !stale
 }
 
-// firstError is the first text in which the newest run says what is wrong; empty where it says nothing.
-func (c *check) firstError() string {
-	for _, text := range c.errors {
+// firstSaid is the first text that says anything; empty where none does.
+func firstSaid(texts []string) string {
+	for _, text := range texts {
 		if line := legible(text); line != "" {
 			return line
 		}
@@ -208,6 +212,9 @@ func (c *check) firstError() string {
 
 // legible makes one line of bearable length of what a checker says: it is a program of anybody's.
 func legible(text string) string {
+	// Of more than that, blanks may be all that is left out of what a line has room for.
+	text = strings.TrimLeftFunc(text, blank)
+	text = text[:min(len(text), 2*utf8.UTFMax*errorRunes)]
 	return finding.Line(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
@@ -216,6 +223,8 @@ func legible(text string) string {
 	}, text), errorRunes)
 }
 
+func blank(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+
 // errorRunes is how much of an error is quoted.
 const errorRunes = 300
 
@@ -223,10 +232,9 @@ const errorRunes = 300
 func (c *check) evidence() []finding.Evidence {
 	out := []finding.Evidence{{Source: c.source, Path: c.path + okField(c.kind), Value: boolean(c.ok), At: finding.Timestamp(c.endedAt)}}
 	for i, text := range c.errors[:min(len(c.errors), errorsTold)] {
-		if strings.TrimSpace(text) == "" {
-			continue
+		if line := legible(text); line != "" {
+			out = append(out, finding.Evidence{Source: c.source, Path: c.path + errorField(c.kind, i), Value: line, At: finding.Timestamp(c.endedAt)})
 		}
-		out = append(out, finding.Evidence{Source: c.source, Path: c.path + errorField(c.kind, i), Value: legible(text), At: finding.Timestamp(c.endedAt)})
 	}
 	if r := c.record; r != nil && r.LastFailure != nil && !c.ok {
 		out = append(out, finding.Evidence{

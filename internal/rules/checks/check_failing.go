@@ -104,7 +104,7 @@ const titleRunes = 80
 
 // said is the beginning of the first thing that a check complains of.
 func said(c *check) finding.Text {
-	text := c.firstError()
+	text := c.said
 	if text == "" {
 		return finding.Textf("it does not say why", "이유를 보고하지 않았습니다")
 	}
@@ -113,7 +113,7 @@ func said(c *check) finding.Text {
 
 // saidInFull is what the title had no room for; empty for nothing.
 func saidInFull(c *check) finding.Text {
-	text := c.firstError()
+	text := c.said
 	if finding.Line(text, titleRunes) == text {
 		return finding.Text{}
 	}

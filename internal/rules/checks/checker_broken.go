@@ -105,7 +105,7 @@ func checkerBroken(p *rule.Pass, c *check, why reason) finding.Finding {
 
 // words are what was recorded of the run, in quotes.
 func words(c *check) finding.Text {
-	text := c.firstError()
+	text := c.said
 	if text == "" {
 		return finding.Text{}
 	}

@@ -96,7 +96,7 @@ func (c *check) execution(s *snapshot.Snapshot) (why reason, ill bool) {
 			return why, known
 		}
 	}
-	text := c.firstError()
+	text := c.said
 	if !slices.ContainsFunc(executionErrors, func(start string) bool { return strings.HasPrefix(text, start) }) {
 		return reported, false
 	}

@@ -138,6 +138,9 @@ func mentioned(s *snapshot.Snapshot, c *check) mentions {
 		words := wordsOf(text)
 		spoken := n.spoken(c.subject.Namespace, words)
 		for i, w := range words {
+			if len(m.subjects) == maxMentions {
+				break
+			}
 			if n.namespaces[w.text] && (w.slash || i > 0 && strings.EqualFold(words[i-1].text, "namespace")) {
 				put(finding.Subject{Kind: "Namespace", Name: w.text})
 			}

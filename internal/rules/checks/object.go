@@ -142,7 +142,7 @@ func (c *check) takeState(state *khv1.KuberhealthyState) {
 	c.ended, c.endedAt = true, state.Spec.LastRun.Time
 	c.errors, c.node = state.Spec.Errors, state.Spec.Node
 	// Kuberhealthy 2 takes a report that says both: its errors count.
-	c.ok = state.Spec.OK && c.firstError() == ""
+	c.ok = state.Spec.OK && firstSaid(c.errors) == ""
 }
 
 // duration reads one as Kuberhealthy does; what cannot be read is a problem, and the default stands for it.
