@@ -78,10 +78,10 @@ func (g GRPC) attempt(ctx context.Context, p *Prober, timeout time.Duration) Out
 func connect(ctx context.Context, conn *grpc.ClientConn) error {
 	for {
 		state := conn.GetState()
-		switch state {
-		case connectivity.Ready:
+		if state == connectivity.Ready {
 			return nil
-		case connectivity.Idle:
+		}
+		if state == connectivity.Idle {
 			conn.Connect()
 		}
 		if !conn.WaitForStateChange(ctx, state) {

@@ -98,7 +98,7 @@ func judge(response *http.Response, body string, err error) Outcome {
 	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest:
 		outcome = same(Warning, "Probe terminated redirects, Response body: "+body)
 		if elsewhere, err := response.Location(); err == nil && redirects(status) {
-			outcome.Strict = Verdict{Result: Failure, Message: fmt.Sprintf("redirected to another host: %s", elsewhere.Host)}
+			outcome.Strict = Verdict{Result: Failure, Message: "redirected to another host: " + elsewhere.Host}
 			outcome.Difference = RedirectedAway
 		}
 	default:

@@ -1,0 +1,27 @@
+package probetest
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// loopback matches addresses of this machine with a port that the kernel chose.
+var loopback = regexp.MustCompile(`127\.0\.0\.1:[0-9]{4,5}`)
+
+// Normal writes SERVER for the address of the server on a port, and CLIENT for others that the
+// kernel chose: what is left of a message is the same in every run.
+func Normal(message string, port int) string {
+	server := fmt.Sprintf("127.0.0.1:%d", port)
+	message = loopback.ReplaceAllStringFunc(message, func(found string) string {
+		if found == server {
+			return "SERVER"
+		}
+		return "CLIENT"
+	})
+	if port == closedPort {
+		message = strings.ReplaceAll(message, "127.0.0.1:"+strconv.Itoa(closedPort), "SERVER")
+	}
+	return message
+}
