@@ -52,5 +52,8 @@ func (t timing) failedFromStart(run time.Duration) bool {
 // seconds of a duration, whole ones, as fields of probes and people count them.
 func seconds(d time.Duration) int { return int(d.Round(time.Second) / time.Second) }
 
+// duration of a number of seconds.
+func duration(seconds int) time.Duration { return time.Duration(seconds) * time.Second }
+
 // failuresFor is the failureThreshold with which a probe of a period bears a time.
 func failuresFor(bear, period time.Duration) int { return int((bear + period - 1) / period) }

@@ -83,11 +83,15 @@ func short(d time.Duration) string {
 }
 
 // failed tells whether an event is of a failed attempt of the probe that counted.
-func (p probe) failed(e *corev1.Event) bool { return strings.HasPrefix(e.Message, p.said()+" probe failed: ") }
+func (p probe) failed(e *corev1.Event) bool {
+	return strings.HasPrefix(e.Message, p.said()+" probe failed: ")
+}
 
 // errored tells whether an event is of an attempt that the kubelet threw away
 // (k8s.io/kubernetes/pkg/kubelet/prober/worker.go, doProbe: a result with an error counts for nothing).
-func (p probe) errored(e *corev1.Event) bool { return strings.HasPrefix(e.Message, p.said()+" probe errored ") }
+func (p probe) errored(e *corev1.Event) bool {
+	return strings.HasPrefix(e.Message, p.said()+" probe errored ")
+}
 
 // output is what the probe itself said, without the kubelet's words in front of it.
 func output(e *corev1.Event) string {

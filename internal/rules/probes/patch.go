@@ -35,7 +35,9 @@ func (f *family) podField(path string) string {
 }
 
 // field is the path of a field of the container within its workload.
-func (at place) field(path string) string { return at.of.podField("." + at.list() + "[" + at.container.Name + "]" + path) }
+func (at place) field(path string) string {
+	return at.of.podField("." + at.list() + "[" + at.container.Name + "]" + path)
+}
 
 // list is the field of a pod's spec that holds the container.
 func (at place) list() string {

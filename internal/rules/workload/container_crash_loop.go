@@ -29,7 +29,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    append(containerNeeds(), dependencyNeeds()...),
 	For:      crashPatience,
-	Causes:   callCauses(),
+	Causes:   append([]rule.Cause{{Code: "ProbeKillsStart", Via: rule.Itself}}, callCauses()...),
 	Detect:   detectContainerCrashLoop,
 })
 
