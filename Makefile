@@ -9,7 +9,7 @@ PROGRAMS := $(notdir $(wildcard cmd/*))
 # Without gRPC's trace pages, and the templates that they are written with, programs are a sixth smaller.
 TAGS := grpcnotrace
 # The folders with a go.mod of their own.
-MODULES := lab tools
+MODULES := lab test/kubelet tools
 TOOLS := controller-gen golangci-lint gotestsum govulncheck
 # How the lab is made: make lab LAB="--control-planes 3 --workers 3"
 LAB ?= --workers 2
@@ -102,6 +102,11 @@ bench-judge: ## Measure rules and diagnosis alone, on snapshots of 20,000 to 100
 bench-large: bin/kubectl-maek bin/barelist bin/controlplane ## Measure the same with 20,000 and with 100,000 pods (takes 8 GiB of memory, and half an hour)
 	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/diagnose -nodes 1000 -deployments 2000 -namespaces 50 -pairs 5
 	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/diagnose -nodes 5000 -deployments 10000 -namespaces 200 -pairs 5
+
+.PHONY: bench-watched
+bench-watched: bin/controlplane ## Measure the operator's diagnosing on change beside plain informers, at 2,000 and 20,000 pods
+	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/watched
+	KUBEBUILDER_ASSETS='$(CURDIR)/bin/controlplane' go run ./bench/watched -nodes 500 -deployments 2000 -namespaces 50
 
 .PHONY: bench-checks
 bench-checks: bin/maek-operator bin/controlplane ## Measure the operator running 10 to 2,000 checks as pods, and being killed meanwhile (takes most of an hour)

@@ -5,8 +5,9 @@
 //
 //	go run ./bench/watched -nodes 50 -deployments 200 -pods 10
 //
-// KUBEBUILDER_ASSETS names the folder with kube-apiserver and etcd. It starts itself twice more, as the two
-// programs that are measured.
+// KUBEBUILDER_ASSETS names the folder with kube-apiserver and etcd. It starts itself again as each
+// of the programs that are measured: the two, and one that does nothing, which tells what of their memory is code
+// and what packages hold from their start.
 package main
 
 import (
@@ -38,7 +39,9 @@ func main() {
 	var o options
 	// controller-runtime has a flag of its own among the common ones.
 	set := flag.NewFlagSet("watched", flag.ExitOnError)
-	set.StringVar(&o.as, "as", "", "run as one of the measured programs: operator or informers")
+	set.StringVar(&o.as, "as", "", "run as one of the measured programs: operator, informers or nothing")
+	set.StringVar(&o.heap, "heap", "", "file to which the operator writes a profile of its heap as it ends")
+	set.StringVar(&o.gogc, "gogc", "100", "GOGC of the operator (runtime); the informers keep Go's own 100")
 	set.StringVar(&o.kubeconfig, "kubeconfig", "", "the cluster, with -as")
 	set.IntVar(&o.size.Nodes, "nodes", 50, "nodes of the generated cluster")
 	set.IntVar(&o.size.Deployments, "deployments", 200, "Deployments, each with a Service")
@@ -64,6 +67,8 @@ func main() {
 
 type options struct {
 	as         string
+	heap       string
+	gogc       string
 	kubeconfig string
 	size       world.Size
 	changes    int
@@ -76,11 +81,15 @@ func run(ctx context.Context, out io.Writer, o options) error {
 	case "":
 		return measure(ctx, out, o)
 	case "operator":
-		return operator(ctx, o.kubeconfig)
+		return operator(ctx, o)
 	case "informers":
 		return informers(ctx, o.kubeconfig)
+	case "nothing":
+		fmt.Fprint(os.Stdout, ready)
+		<-ctx.Done()
+		return nil
 	default:
-		return fmt.Errorf("-as %s: there are operator and informers", o.as)
+		return fmt.Errorf("-as %s: there are operator, informers and nothing", o.as)
 	}
 }
 
@@ -106,12 +115,17 @@ func measure(ctx context.Context, out io.Writer, o options) (err error) {
 	if err := clientcmd.WriteToFile(configOf(cfg), kubeconfig); err != nil {
 		return fmt.Errorf("writing the kubeconfig: %w", err)
 	}
-	plain, err := start(ctx, "informers", kubeconfig)
+	base, err := start(ctx, "nothing", nil)
+	if err != nil {
+		return err
+	}
+	defer base.end()
+	plain, err := start(ctx, "informers", nil, "-kubeconfig", kubeconfig)
 	if err != nil {
 		return err
 	}
 	defer plain.end()
-	ours, err := start(ctx, "operator", kubeconfig)
+	ours, err := start(ctx, "operator", []string{"GOGC=" + o.gogc}, "-kubeconfig", kubeconfig, "-heap", o.heap)
 	if err != nil {
 		return err
 	}
@@ -140,10 +154,10 @@ func measure(ctx context.Context, out io.Writer, o options) (err error) {
 	fmt.Fprintf(out, "from fault to open Incident: median %s, longest %s of %d\n",
 		latencies[len(latencies)/2].Round(time.Millisecond), latencies[len(latencies)-1].Round(time.Millisecond), len(latencies))
 	fmt.Fprintf(out, "processor: operator %.2f cores\n", (after-before).Seconds()/took.Seconds())
-	return report(out, ours, plain)
+	return report(out, ours, plain, base)
 }
 
-func report(out io.Writer, ours, plain *process) error {
+func report(out io.Writer, ours, plain, base *process) error {
 	a, aPeak, err := ours.memory()
 	if err != nil {
 		return err
@@ -152,7 +166,12 @@ func report(out io.Writer, ours, plain *process) error {
 	if err != nil {
 		return err
 	}
+	c, _, err := base.memory()
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(out, "RSS:  operator %.0f MiB, informers %.0f MiB, ratio %.2f\n", a, b, a/b)
+	fmt.Fprintf(out, "      beyond the %.0f MiB of the same program when it does nothing: ratio %.2f\n", c, (a-c)/(b-c))
 	fmt.Fprintf(out, "peak: operator %.0f MiB, informers %.0f MiB, ratio %.2f\n", aPeak, bPeak, aPeak/bPeak)
 	return nil
 }
@@ -172,14 +191,14 @@ type process struct {
 	ready time.Duration
 }
 
-// start starts a program and waits until it says that it has read everything.
-func start(ctx context.Context, as, kubeconfig string) (*process, error) {
+// start starts a program, with more in its environment, and waits until it says that it has read everything.
+func start(ctx context.Context, as string, env []string, args ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
-	p := &process{cmd: exec.CommandContext(ctx, self, "-as", as, "-kubeconfig", kubeconfig)}
-	p.cmd.Stderr = os.Stderr
+	p := &process{cmd: exec.CommandContext(ctx, self, append([]string{"-as", as}, args...)...)}
+	p.cmd.Stderr, p.cmd.Env = os.Stderr, append(os.Environ(), env...)
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(os.Interrupt) }
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {

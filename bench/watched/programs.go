@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,10 +21,10 @@ import (
 )
 
 // operator diagnoses on change until it is ended.
-func operator(ctx context.Context, kubeconfig string) error {
-	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+func operator(ctx context.Context, o options) (err error) {
+	cfg, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", kubeconfig, err)
+		return fmt.Errorf("reading %s: %w", o.kubeconfig, err)
 	}
 	metrics := prometheus.NewRegistry()
 	d, err := incident.New(incident.Options{
@@ -41,7 +43,21 @@ func operator(ctx context.Context, kubeconfig string) error {
 		}
 	}
 	fmt.Fprint(os.Stdout, ready)
-	return <-ended
+	if o.heap != "" {
+		<-ctx.Done()
+		// While it still holds what it watches.
+		err = profile(o.heap)
+	}
+	return errors.Join(err, <-ended)
+}
+
+// profile writes a profile of the heap.
+func profile(file string) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("making a profile of the heap: %w", err)
+	}
+	return errors.Join(pprof.Lookup("heap").WriteTo(f, 0), f.Close())
 }
 
 // diagnosed tells whether there was a diagnosis.
