@@ -86,28 +86,39 @@ func (g *graph) causesOf(effect int) []int {
 	if r.Symptom {
 		own = append(own, g.claiming(effect, func(int) bool { return true })...)
 	}
-	var general []int
 	for _, cause := range r.Causes {
 		switch cause.Via {
 		case rule.Claimed:
 			own = append(own, g.claiming(effect, func(c int) bool { return g.findings[c].Code == cause.Code && g.holds(cause, effect, c) })...)
-		case rule.Cluster:
-			for _, c := range g.byCode[cause.Code] {
-				if g.mayExplain(effect, c) && g.inOrder(effect, c) && g.holds(cause, effect, c) {
-					general = append(general, c)
-				}
-			}
 		case rule.OnMachine:
 			own = append(own, g.onMachine(effect, cause)...)
 		case rule.Itself, rule.RunsOn, rule.HasPod, rule.Serves:
 			own = append(own, g.tied(effect, cause)...)
+		case rule.Cluster:
+			// Below, and only where nothing else explains it.
 		}
 	}
 	if len(own) == 0 {
-		own = general
+		own = g.general(effect, r.Causes)
 	}
 	slices.Sort(own)
 	return slices.Compact(own)
+}
+
+// general are the findings that explain another since they reach the whole cluster.
+func (g *graph) general(effect int, causes []rule.Cause) []int {
+	var out []int
+	for _, cause := range causes {
+		if cause.Via != rule.Cluster {
+			continue
+		}
+		for _, c := range g.byCode[cause.Code] {
+			if g.mayExplain(effect, c) && g.inOrder(effect, c) && g.holds(cause, effect, c) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
 }
 
 // awaited are the findings about what a finding's own evidence says that it waits for.
