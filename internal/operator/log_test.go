@@ -18,7 +18,7 @@ func TestLibrariesSpeakToThoseWhoDebug(t *testing.T) {
 		want  string
 	}{
 		"nothing at the level at which the operator logs": {slog.LevelInfo, ""},
-		"all of it where one debugs":                       {slog.LevelDebug, "level=DEBUG msg=\"retrieving a Lease\" replica=a part=x err=\"no answer\"\nlevel=DEBUG msg=well replica=a part=x\n"},
+		"all of it where one debugs":                      {slog.LevelDebug, "level=DEBUG msg=\"retrieving a Lease\" replica=a part=x err=\"no answer\"\nlevel=DEBUG msg=well replica=a part=x\n"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

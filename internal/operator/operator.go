@@ -142,7 +142,8 @@ func (o *Operator) runChecks() error {
 	var err error
 	o.engine, err = run.New(run.Options{
 		Client: o.client, Cache: o.cache, Owns: o.ring.Owns, Served: o.served.Served, Adopted: o.takeover.Adopted,
-		Self: o.o.Pod, Settings: o.Settings, Logs: run.PodLogs{Pods: o.apis.core}, Events: o.recorder, Outcomes: o.records, Metrics: runs,
+		Self: o.o.Pod, Settings: o.Settings, Logs: run.PodLogs{Pods: o.apis.core}, Witness: run.APIWitness{Core: o.apis.core},
+		Events: o.recorder, Outcomes: o.records, Metrics: runs,
 		Clock: o.o.Clock, Log: o.o.Log.With("part", "runs"),
 	})
 	if err != nil {

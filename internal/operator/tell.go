@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -26,7 +27,8 @@ func (o *Operator) recordEvents(ctx context.Context) error {
 
 // tellTakeover makes an Event of the operator's own pod when checks begin or cease to be held back.
 func (o *Operator) tellTakeover(held bool, why string) {
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: o.o.Namespace, Name: o.o.Pod}}
+	// Without its UID an Event is not among those that kubectl describe finds.
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: o.o.Namespace, Name: o.o.Pod, UID: types.UID(o.o.Getenv("POD_UID"))}}
 	pod.GetObjectKind().SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
 	if held {
 		o.recorder.Eventf(pod, nil, corev1.EventTypeWarning, "ChecksHeldBack", "HoldBack", "%s", why)

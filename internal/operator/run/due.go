@@ -27,18 +27,19 @@ func (v view) due() (time.Time, bool) {
 	if never && v.now.Sub(v.check.CreatedAt) < brandNew {
 		return v.now, true
 	}
-	if started.After(v.now.Add(v.check.Interval)) {
-		// No clock is that wrong: somebody wrote it. It would keep the check from ever running again.
-		due = v.now
-	}
 	return spread(v.check, due, v.resumed), true
 }
 
-// spread returns when a run begins that should have begun at due, while nobody looked: some time after
-// that is over, each check at a time of its own, and none later than it is overdue already.
+// shortBreak is for how long nobody may have looked after a check that begins at once then: for as long
+// as it takes to notice that a replica is lost. What begins at once goes at its pace all the same.
+const shortBreak = 20 * time.Second
+
+// spread returns when a run begins that should have begun at due, while nobody looked: after a short
+// break at once; after a long one some time after it is over, each check at a time of its own, and none
+// later than it is overdue already.
 func spread(check kuberhealthy.Check, due, resumed time.Time) time.Time {
 	overdue := resumed.Sub(due)
-	if overdue <= 0 {
+	if overdue <= shortBreak {
 		return due
 	}
 	window := min(overdue, maxSpread)

@@ -253,6 +253,7 @@ func (e *Engine) step(ctx context.Context, k key, now time.Time) (again time.Tim
 		e.pace.drop(k)
 		return time.Time{}, false, nil
 	}
+	s.state = credible(s.state, remembered.resumed, now)
 	e.observe(ctx, s, remembered)
 	v, err := e.view(ctx, s, remembered, now)
 	if err != nil {

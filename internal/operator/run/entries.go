@@ -28,7 +28,7 @@ func (e *Engine) Entries() []kuberhealthy.Entry {
 
 func (e *Engine) entriesNow(ctx context.Context) []kuberhealthy.Entry {
 	var entries []kuberhealthy.Entry
-	namespace := e.o.Settings().Namespace
+	namespace, now := e.o.Settings().Namespace, e.o.Clock.Now()
 	states := map[types.NamespacedName]*khv1.KuberhealthyState{}
 	if e.kinds.ready(stateKind) {
 		e.each(ctx, stateKind, func(o client.Object) {
@@ -50,7 +50,7 @@ func (e *Engine) entriesNow(ctx context.Context) []kuberhealthy.Entry {
 			if s.state.Running {
 				entry.Pod = e.podOf(ctx, s)
 			}
-			if at, again := kuberhealthy.Next(s.check, s.state); again && !s.check.Done {
+			if at, again := kuberhealthy.Next(s.check, s.state.Credible(now)); again && !s.check.Done {
 				entry.Next = at
 			}
 			entries = append(entries, entry)
@@ -93,6 +93,7 @@ func (e *Engine) RunNow(ctx context.Context, check kuberhealthy.Check) error {
 	case s.state.Running:
 		return &kuberhealthy.Refusal{Status: http.StatusConflict, Message: "a run of " + k.String() + " goes on"}
 	}
+	s.state = s.state.Credible(e.o.Clock.Now())
 	if _, again := kuberhealthy.Next(s.check, s.state); !again || s.check.Done {
 		return &kuberhealthy.Refusal{Status: http.StatusConflict, Message: k.String() + " runs once, and has"}
 	}

@@ -21,8 +21,25 @@ type failure struct {
 	container string
 	// over is when the pod could report no more: it has ended, or is gone. Zero while it still might.
 	over time.Time
-	// hopeless tells that more time will not help: an image that cannot be pulled.
+	// hopeless tells that more time will not help: an image that cannot be pulled, a checker that crashes
+	// whenever it is started.
 	hopeless bool
+	// cause tells that the message names what keeps the pod from starting.
+	cause bool
+}
+
+// with adds to what a pod shows now what it showed last of why it does not start: a kubelet that stops a
+// pod, or is about to try again, leaves nothing of that in the pod's status.
+func (f failure) with(seen failure) failure {
+	switch {
+	case !seen.cause || f.cause:
+	case f.reason == NotStarted && !f.over.IsZero():
+		f.reason, f.message, f.cause = seen.reason, seen.message+", until the kubelet stopped the pod", true
+	default:
+		f.message += "; before that, " + seen.message
+	}
+	f.message = clean(f.message)
+	return f
 }
 
 const (
@@ -138,7 +155,10 @@ func unschedulable(pod *corev1.Pod, _ time.Time) (failure, bool) {
 	if c == nil || c.Status != corev1.ConditionFalse {
 		return failure{reason: Unschedulable, message: "no scheduler has looked at the checker pod " + pod.Name}, true
 	}
-	return failure{reason: Unschedulable, message: fmt.Sprintf("no node takes the checker pod %s (%s): %s", pod.Name, c.Reason, c.Message)}, true
+	return failure{
+		reason: Unschedulable, cause: true,
+		message: fmt.Sprintf("no node takes the checker pod %s (%s): %s", pod.Name, c.Reason, c.Message),
+	}, true
 }
 
 func imageTrouble(pod *corev1.Pod, now time.Time) (failure, bool) {
@@ -148,7 +168,7 @@ func imageTrouble(pod *corev1.Pod, now time.Time) (failure, bool) {
 			continue
 		}
 		f := failure{
-			reason:  ImagePullFailed,
+			reason: ImagePullFailed, cause: true,
 			message: fmt.Sprintf("the image %s of container %s cannot be had on %s (%s): %s", s.Image, s.Name, node(pod), waiting.Reason, waiting.Message),
 		}
 		switch waiting.Reason {
@@ -175,7 +195,7 @@ func initTrouble(pod *corev1.Pod, now time.Time) (failure, bool) {
 		switch {
 		case exit != nil && exit.ExitCode != 0:
 			f := failure{
-				reason: InitFailed, container: s.Name,
+				reason: InitFailed, container: s.Name, cause: true, hopeless: s.RestartCount >= maxRestarts,
 				message: fmt.Sprintf("the init container %s %s, so that the checker never began", s.Name, howItEnded(exit, s.RestartCount)),
 			}
 			if done(pod) {
@@ -200,109 +220,12 @@ func configTrouble(pod *corev1.Pod, _ time.Time) (failure, bool) {
 		}
 		switch waiting.Reason {
 		case waitConfig:
-			return failure{reason: ConfigMissing, message: fmt.Sprintf("container %s cannot be made on %s: %s", s.Name, node(pod), waiting.Message)}, true
+			return failure{reason: ConfigMissing, cause: true, message: fmt.Sprintf("container %s cannot be made on %s: %s", s.Name, node(pod), waiting.Message)}, true
 		case waitCreate, waitRun:
-			return failure{reason: NotStarted, message: fmt.Sprintf("container %s does not start on %s (%s): %s", s.Name, node(pod), waiting.Reason, waiting.Message)}, true
+			return failure{reason: NotStarted, cause: true, message: fmt.Sprintf("container %s does not start on %s (%s): %s", s.Name, node(pod), waiting.Reason, waiting.Message)}, true
 		}
 	}
 	return failure{}, false
-}
-
-// ended finds pods that have ended.
-func ended(pod *corev1.Pod, now time.Time) (failure, bool) {
-	if !done(pod) {
-		return failure{}, false
-	}
-	f := failure{over: endedAt(pod, now)}
-	if pod.Status.Reason == podDeadlineExceeded {
-		f.reason, f.container = Deadline, mainContainer(pod)
-		f.message = "the checker pod " + pod.Name + " was still at work when its deadline came, and was stopped"
-		return f, true
-	}
-	if s := worst(pod); s != nil {
-		exit := lastExit(s)
-		f.reason, f.container = crash(exit), s.Name
-		f.message = fmt.Sprintf("container %s %s, exit without report", s.Name, howItEnded(exit, s.RestartCount))
-		return f, true
-	}
-	if pod.Status.Phase == corev1.PodFailed {
-		f.reason = Crashed
-		f.message = strings.TrimRight(fmt.Sprintf("the checker pod %s failed, exit without report: %s %s", pod.Name, pod.Status.Reason, pod.Status.Message), " :")
-		return f, true
-	}
-	f.reason, f.container = NoReport, mainContainer(pod)
-	f.message = "the checker pod " + pod.Name + " ended well, exit without report"
-	return f, true
-}
-
-// crashing finds pods that are started again and again, and may yet report.
-func crashing(pod *corev1.Pod, _ time.Time) (failure, bool) {
-	s := worst(pod)
-	if s == nil {
-		return failure{}, false
-	}
-	exit := lastExit(s)
-	return failure{
-		reason: crash(exit), container: s.Name,
-		message: fmt.Sprintf("container %s %s", s.Name, howItEnded(exit, s.RestartCount)),
-	}, true
-}
-
-func crash(exit *corev1.ContainerStateTerminated) Reason {
-	if exit.Reason == exitOOM {
-		return OOMKilled
-	}
-	return Crashed
-}
-
-// worst returns the container that ended with an error, and whose memory ran out before any other.
-func worst(pod *corev1.Pod) *corev1.ContainerStatus {
-	var found *corev1.ContainerStatus
-	for i := range pod.Status.ContainerStatuses {
-		s := &pod.Status.ContainerStatuses[i]
-		exit := lastExit(s)
-		if exit == nil || exit.ExitCode == 0 && exit.Reason != exitOOM {
-			continue
-		}
-		if found == nil || exit.Reason == exitOOM && lastExit(found).Reason != exitOOM {
-			found = s
-		}
-	}
-	return found
-}
-
-// lastExit is how a container ended last; nil where it never has.
-func lastExit(s *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
-	if s.State.Terminated != nil {
-		return s.State.Terminated
-	}
-	return s.LastTerminationState.Terminated
-}
-
-// signalBase is what a shell, and the container runtimes, add to a signal's number to say that it ended
-// a program.
-const signalBase = 128
-
-func howItEnded(exit *corev1.ContainerStateTerminated, restarts int32) string {
-	var b strings.Builder
-	signal := exit.Signal
-	if signal == 0 && exit.ExitCode > signalBase && exit.ExitCode < signalBase+65 {
-		signal = exit.ExitCode - signalBase
-	}
-	fmt.Fprintf(&b, "ended with exit code %d", exit.ExitCode)
-	if signal != 0 {
-		fmt.Fprintf(&b, " (signal %d)", signal)
-	}
-	if exit.Reason == exitOOM {
-		b.WriteString(", killed as it used more memory than it may (OOMKilled)")
-	}
-	if restarts > 0 {
-		fmt.Fprintf(&b, ", started again %d times", restarts)
-	}
-	if exit.Message != "" {
-		b.WriteString(": " + strings.TrimSpace(exit.Message))
-	}
-	return b.String()
 }
 
 // statuses are those of init containers and containers, in the order in which the kubelet starts them.
@@ -323,34 +246,6 @@ func condition(pod *corev1.Pod, kind corev1.PodConditionType) *corev1.PodConditi
 		}
 	}
 	return nil
-}
-
-// done tells that none of a pod's containers will run again.
-func done(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-}
-
-// endedAt is when the last of a pod's containers ended, or the pod was last seen to change where none
-// has run. A node's clock may be ahead of ours: then it is now.
-func endedAt(pod *corev1.Pod, now time.Time) time.Time {
-	var last time.Time
-	for _, s := range pod.Status.ContainerStatuses {
-		if exit := lastExit(&s); exit != nil && exit.FinishedAt.After(last) {
-			last = exit.FinishedAt.Time
-		}
-	}
-	if last.IsZero() {
-		last = pod.CreationTimestamp.Time
-		for _, c := range pod.Status.Conditions {
-			if c.LastTransitionTime.After(last) {
-				last = c.LastTransitionTime.Time
-			}
-		}
-	}
-	if last.After(now) {
-		return now
-	}
-	return last
 }
 
 func mainContainer(pod *corev1.Pod) string {

@@ -63,6 +63,11 @@ type note struct {
 	told time.Time
 	// ok tells how that ended.
 	ok bool
+	// cause is what a run's pod showed last of why it does not start, and causeOf that run.
+	cause   failure
+	causeOf string
+	// sight of the node of a pod that nobody takes up.
+	sight sight
 	// warned is what was last logged of the check, so that it is not logged again.
 	warned string
 }

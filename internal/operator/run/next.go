@@ -59,6 +59,10 @@ type view struct {
 	goneAt time.Time
 	// trouble with the pod of the recorded run that could not be made.
 	trouble trouble
+	// cause is what the pod of the recorded run showed last of why it does not start.
+	cause failure
+	// sight of the node of a pod that nobody takes up.
+	sight sight
 	// resumed is since when this replica has looked after the check without a break.
 	resumed time.Time
 	// reporting tells that a report on the recorded run is being stored.
@@ -89,8 +93,9 @@ type trouble struct {
 	// refused tells that trying again is pointless, and foreign that there is a pod which another operator
 	// made and this one does not see.
 	refused, foreign bool
-	// again is when to try again.
-	again time.Time
+	// again is when to try again, and giveUp when to fail the run instead; zero for not before its
+	// deadline.
+	again, giveUp time.Time
 }
 
 // action is what is to be done for a check.
@@ -103,6 +108,8 @@ const (
 	begin
 	// create makes the pod of the recorded run.
 	create
+	// look finds out whether the node of a pod that nobody takes up is lost.
+	look
 	// fail records that the run has failed.
 	fail
 	// remove deletes pods.
@@ -159,7 +166,12 @@ func (v view) running() step {
 	if v.job() && v.phase != khv1.JobRunning {
 		return step{action: mark, phase: khv1.JobRunning}
 	}
-	f := diagnose(pod, v.now)
+	claimed, decided, again := v.claim(pod)
+	if decided {
+		return claimed
+	}
+	wake = soonest(wake, again)
+	f := diagnose(pod, v.now).with(v.cause)
 	at := deadline.Add(reportGrace)
 	switch {
 	case !f.over.IsZero():
@@ -190,7 +202,7 @@ func (v view) podless(deadline time.Time) step {
 		if v.now.Before(at) {
 			return step{until: at}
 		}
-		return step{action: fail, failure: deleted(v.gone, v.goneAt), pod: v.gone}
+		return step{action: fail, failure: deleted(v.gone, v.goneAt).with(v.cause), pod: v.gone}
 	case v.trouble.foreign:
 		if v.now.Before(v.trouble.again) {
 			return step{until: v.trouble.again}
@@ -198,9 +210,11 @@ func (v view) podless(deadline time.Time) step {
 		return step{action: fail, failure: failure{reason: Deadline, message: v.trouble.message}}
 	case v.trouble.refused:
 		return step{action: fail, failure: failure{reason: PodRefused, message: v.trouble.message, over: v.now}}
+	case !v.trouble.giveUp.IsZero() && !v.now.Before(v.trouble.giveUp):
+		return step{action: fail, failure: failure{reason: PodRefused, message: v.trouble.message, over: v.now}}
 	case v.now.Before(deadline):
 		if v.now.Before(v.trouble.again) {
-			return step{until: v.trouble.again}
+			return step{until: soonest(earlier(v.trouble.again, deadline), v.trouble.giveUp)}
 		}
 		return step{action: create}
 	case v.trouble.message != "":

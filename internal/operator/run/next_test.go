@@ -75,6 +75,9 @@ func waits(reason string) func(*corev1.Pod) {
 	}
 }
 
+// bound is a pod that has a node whose kubelet knows nothing of it.
+func bound(pod *corev1.Pod) { pod.Status = corev1.PodStatus{Phase: corev1.PodPending} }
+
 func leaving(p podView, until time.Duration) podView {
 	p.leaving = at(until)
 	return p
@@ -105,6 +108,8 @@ func TestNext(t *testing.T) {
 	t.Parallel()
 	v2, v3, job := testCheck(kuberhealthy.KindCheck), testCheck(kuberhealthy.KindHealthCheck), testCheck(kuberhealthy.KindJob)
 	young := func(c kuberhealthy.Check) kuberhealthy.Check { c.CreatedAt = at(-time.Second); return c }
+	long := v2
+	long.Timeout = time.Hour
 	once := v3
 	once.Once, once.Interval = true, 0
 	dying := func(c kuberhealthy.Check) kuberhealthy.Check { c.Deleting = true; return c }
@@ -174,13 +179,31 @@ func TestNext(t *testing.T) {
 		"the next run begins an interval after the start": {
 			view{check: v2, state: finished(3 * time.Second), resumed: early}, time.Minute, result{Action: begin},
 		},
-		"a run that was overdue when its owner came back is spread": {
-			view{check: v2, state: finished(3 * time.Second), resumed: at(70 * time.Second)},
-			70 * time.Second,
-			result{Until: 70*time.Second + time.Duration(float64(10*time.Second)*lot("check"))},
+		"a run that was overdue for a moment when its owner changed begins at once": {
+			view{check: v2, state: finished(3 * time.Second), resumed: at(time.Minute + shortBreak)},
+			time.Minute + shortBreak,
+			result{Action: begin},
+		},
+		"a run that was overdue for long when its owner came back is spread": {
+			view{check: v2, state: finished(3 * time.Second), resumed: at(90 * time.Second)},
+			90 * time.Second,
+			result{Until: 90*time.Second + time.Duration(float64(30*time.Second)*lot("check"))},
 		},
 		"a start in a future that no clock shows does not stop a check for good": {
-			view{check: v2, state: kuberhealthy.State{Run: kuberhealthy.Run{Started: at(1000 * time.Hour)}, Ended: true}, resumed: early}, 0, result{Action: begin},
+			view{
+				check: v2, resumed: early,
+				state: credible(kuberhealthy.State{Run: kuberhealthy.Run{Started: at(1000 * time.Hour)}, Ended: true}, early, at(0)),
+			},
+			0,
+			result{Action: begin},
+		},
+		"nor does it fail a run that goes on before that had its time": {
+			view{
+				check: v2, resumed: at(0), pods: []podView{testPod("run", time.Second, nil)},
+				state: credible(kuberhealthy.State{Run: kuberhealthy.Run{ID: "run", Started: at(1000 * time.Hour)}, Running: true}, at(0), at(0)),
+			},
+			5 * time.Second,
+			result{Until: 22 * time.Second},
 		},
 		"killed before the old pods were deleted: they are deleted": {
 			view{check: v2, state: finished(3 * time.Second), expired: []podView{testPod("old", -time.Hour, exits(0, "", -time.Hour))}, resumed: early},
@@ -262,6 +285,41 @@ func TestNext(t *testing.T) {
 			20 * time.Second,
 			result{Action: fail, Reason: PodRefused},
 		},
+		"a refusal that may pass is given up when that has taken too long": {
+			view{check: v2, state: started(), trouble: trouble{message: "no", again: at(9 * time.Second), giveUp: at(8 * time.Second)}, resumed: early},
+			7 * time.Second,
+			result{Until: 8 * time.Second},
+		},
+		"and the run fails then": {
+			view{check: v2, state: started(), trouble: trouble{message: "no", again: at(9 * time.Second), giveUp: at(8 * time.Second)}, resumed: early},
+			8 * time.Second,
+			result{Action: fail, Reason: PodRefused},
+		},
+		"a pod that no kubelet takes up has its node looked at": {
+			view{check: long, state: started(), pods: []podView{testPod("run", time.Second, bound)}, resumed: early},
+			61 * time.Second,
+			result{Action: look},
+		},
+		"but not at once": {
+			view{check: long, state: started(), pods: []podView{testPod("run", time.Second, bound)}, resumed: early},
+			10 * time.Second,
+			result{Until: 61 * time.Second},
+		},
+		"if the node is ready it is waited for": {
+			view{check: long, state: started(), pods: []podView{testPod("run", time.Second, bound)}, sight: sight{pod: "run", at: at(61 * time.Second)}, resumed: early},
+			62 * time.Second,
+			result{Until: 91 * time.Second},
+		},
+		"if the node is lost the run fails": {
+			view{check: long, state: started(), pods: []podView{testPod("run", time.Second, bound)}, sight: sight{pod: "run", at: at(61 * time.Second), lost: "gone"}, resumed: early},
+			62 * time.Second,
+			result{Action: fail, Reason: NodeLost},
+		},
+		"what was seen of another pod's node is no matter": {
+			view{check: long, state: started(), pods: []podView{testPod("run", time.Second, bound)}, sight: sight{pod: "other", at: at(0), lost: "gone"}, resumed: early},
+			10 * time.Second,
+			result{Until: 61 * time.Second},
+		},
 		"a pod of another operator is left to its deadline": {
 			view{check: v3, state: started(), trouble: trouble{message: "no", foreign: true, again: at(23 * time.Second)}, resumed: early},
 			20 * time.Second,
@@ -279,7 +337,7 @@ func TestNext(t *testing.T) {
 		},
 		"version 2 gives an image up early": {
 			view{
-				check: func() kuberhealthy.Check { c := v2; c.Timeout = time.Hour; return c }(), state: started(),
+				check: long, state: started(),
 				pods: []podView{testPod("run", 0, waits(waitImagePullBackOff))}, resumed: early,
 			},
 			pullTries,
@@ -287,7 +345,7 @@ func TestNext(t *testing.T) {
 		},
 		"but not after the first try": {
 			view{
-				check: func() kuberhealthy.Check { c := v2; c.Timeout = time.Hour; return c }(), state: started(),
+				check: long, state: started(),
 				pods: []podView{testPod("run", 0, waits(waitErrImagePull))}, resumed: early,
 			},
 			5 * time.Second,

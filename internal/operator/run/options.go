@@ -40,6 +40,8 @@ type Options struct {
 	Settings func() kuberhealthy.Settings
 	// Logs reads what a failed checker pod said last; nil reads nothing.
 	Logs Logs
+	// Witness is asked about pods that do not start; nil is not.
+	Witness Witness
 	// Events are told of failures and recoveries; nil tells nobody.
 	Events events.EventRecorder
 	// Outcomes is told of ended runs; nil tells nobody.

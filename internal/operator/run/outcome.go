@@ -3,6 +3,8 @@ package run
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,6 +23,11 @@ const (
 	// freshEnd is how long ago a run may have ended for its log to be read: whoever takes many checks over
 	// need not read the logs of all that ever failed.
 	freshEnd = time.Minute
+	// witnessWithin bounds the question for Events, after which the run is failed without them.
+	witnessWithin = 5 * time.Second
+	// wholeSeconds is how much earlier than its run a pod may seem to have been made: both times are told in
+	// whole seconds, the one rounded down and the other up.
+	wholeSeconds = 2 * time.Second
 )
 
 // The reasons of Events, as Kuberhealthy 3 has them (main: internal/kuberhealthy/kuberhealthy.go,
@@ -34,6 +41,7 @@ const (
 // fail records that a run has failed, and tells why.
 func (e *Engine) fail(ctx context.Context, s *subject, v view, next step) error {
 	run, before := s.state.Run, s.state
+	next.failure = e.witnessed(ctx, next.pod, next.failure)
 	end := kuberhealthy.End{At: v.now, Writer: e.o.Self}
 	if next.pod != nil {
 		end.Node = next.pod.Spec.NodeName
@@ -52,6 +60,35 @@ func (e *Engine) fail(ctx context.Context, s *subject, v view, next step) error 
 	return nil
 }
 
+// witnessed adds to a failure of a pod that does not say why it does not start what Events say of that: a
+// volume that cannot be mounted, a network that gives out no address.
+func (e *Engine) witnessed(ctx context.Context, pod *corev1.Pod, f failure) failure {
+	if e.o.Witness == nil || pod == nil || f.cause || f.reason != NotStarted && f.reason != Unschedulable {
+		return f
+	}
+	ctx, cancel := context.WithTimeout(ctx, witnessWithin)
+	defer cancel()
+	events, err := e.o.Witness.Warnings(ctx, pod)
+	if err != nil {
+		e.o.Log.Debug("the Events of a checker pod cannot be read", "pod", pod.Namespace+"/"+pod.Name, "error", err)
+	}
+	if len(events) == 0 {
+		return f
+	}
+	newest := slices.MaxFunc(events, func(a, b corev1.Event) int { return happened(a).Compare(happened(b)) })
+	f.message = clean(fmt.Sprintf("%s (%s): %s", f.message, newest.Reason, newest.Message))
+	return f
+}
+
+// happened is when an Event last did: its two APIs have different fields for that.
+func happened(event corev1.Event) time.Time {
+	at := later(event.LastTimestamp.Time, event.EventTime.Time)
+	if event.Series != nil {
+		at = later(at, event.Series.LastObservedTime.Time)
+	}
+	return at
+}
+
 // wording returns how the versions put a failure in words, and what is added to them.
 func wording(check kuberhealthy.Check, f failure, early bool) (kuberhealthy.Failure, string) {
 	switch f.reason {
@@ -67,7 +104,9 @@ func wording(check kuberhealthy.Check, f failure, early bool) (kuberhealthy.Fail
 			return kuberhealthy.NotStarted, waitErrImagePull + ": " + f.message
 		}
 		return kuberhealthy.NotRunning, f.message
-	case Unschedulable, ConfigMissing, NotStarted, InitFailed:
+	case Unschedulable, ConfigMissing, NotStarted:
+		return kuberhealthy.NotRunning, f.message
+	case InitFailed:
 		if f.over.IsZero() {
 			return kuberhealthy.NotRunning, f.message
 		}
@@ -94,21 +133,10 @@ func (e *Engine) observe(ctx context.Context, s *subject, remembered note) {
 	if !s.state.OK {
 		outcome.Reason, outcome.Message = ReportedFailure, strings.Join(s.state.Errors, "; ")
 		if unreported(s.check, s.state) {
-			outcome.Reason = Deadline
+			outcome.Reason = recordedReason(s.state.Errors[0])
 		}
 	}
 	e.tell(s, kuberhealthy.State{}, outcome)
-}
-
-// unreported tells, by its words, that a failure was recorded by an operator and reported by nobody.
-func unreported(check kuberhealthy.Check, state kuberhealthy.State) bool {
-	if len(state.Errors) != 1 {
-		return false
-	}
-	if check.API == kuberhealthy.V3 {
-		return strings.HasPrefix(state.Errors[0], "check run ") || strings.HasPrefix(state.Errors[0], "failed to create check pod")
-	}
-	return strings.HasPrefix(state.Errors[0], "Check execution error: ") || strings.HasPrefix(state.Errors[0], "Job execution error: ")
 }
 
 // lastPod is the pod of the newest run, as far as it is still there.
@@ -117,7 +145,15 @@ func (e *Engine) lastPod(ctx context.Context, s *subject) *corev1.Pod {
 	if err != nil || len(pods) == 0 {
 		return nil
 	}
-	return pods[len(pods)-1]
+	last := pods[len(pods)-1]
+	switch {
+	case s.state.Run.ID != "" && kuberhealthy.RunIDOf(last) != s.state.Run.ID:
+		return nil
+	// Version 3 forgets the ID of a run that has ended, and records its start in whole seconds.
+	case last.CreationTimestamp.Add(wholeSeconds).Before(s.state.Run.Started):
+		return nil
+	}
+	return last
 }
 
 func (e *Engine) outcome(s *subject, run kuberhealthy.Run, reason Reason, message string) Outcome {

@@ -103,7 +103,7 @@ func (e *Engine) storeOne(ctx context.Context, one *reportOf) {
 	storing, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
 	defer cancel()
 	err := e.store(storing, one)
-	if err != nil && unanswered(err) {
+	if err != nil && unstored(err) {
 		e.pending.queue.AddRateLimited(one.key)
 		return
 	}

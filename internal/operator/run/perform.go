@@ -36,6 +36,8 @@ func (e *Engine) perform(ctx context.Context, s *subject, v view, next step) (ag
 		return e.begin(ctx, s, v.now)
 	case create:
 		return time.Time{}, e.create(ctx, s, v)
+	case look:
+		return time.Time{}, e.look(ctx, s, next.pod, v.now)
 	case fail:
 		return time.Time{}, e.fail(ctx, s, v, next)
 	case remove:
@@ -99,16 +101,12 @@ func (e *Engine) create(ctx context.Context, s *subject, v view) error {
 		return nil
 	case apierrors.IsAlreadyExists(err):
 		return e.adopt(ctx, s, v, types.NamespacedName{Namespace: pod.GetNamespace(), Name: pod.GetName()})
-	case refused(err):
-		e.troubled(s, v, trouble{message: err.Error(), refused: true})
-		return nil
-	case apierrors.IsInternalError(err):
-		// A webhook that cannot be reached, mostly; the API server itself answers.
-		e.troubled(s, v, trouble{message: err.Error()})
-		return nil
-	default:
-		return fmt.Errorf("making the pod of %s: %w", s.key, err)
 	}
+	if t, refused := refusal(err, later(run.Started, v.resumed), s.check.Timeout); refused {
+		e.troubled(s, v, t)
+		return nil
+	}
+	return fmt.Errorf("making the pod of %s: %w", s.key, err)
 }
 
 // created remembers a pod that was made, or found.

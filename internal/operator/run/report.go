@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// arriveWithin is for how long the cache may be behind a report (Kuberhealthy 2 waits a minute): the pod was made before it, and what
-	// it was made for before that.
+	// arriveWithin is for how long the cache may be behind a report (Kuberhealthy 2 waits a minute): the
+	// pod was made before it, and what it was made for before that.
 	arriveWithin = 10 * time.Second
 	// storeWithin is for how long a report's sender is kept waiting.
 	storeWithin = 20 * time.Second
@@ -47,10 +47,10 @@ func (e *Engine) Report(ctx context.Context, from kuberhealthy.Origin, report ku
 	defer cancel()
 	one := &reportOf{key: k, run: runID, api: from.API, report: report, received: received, done: make(chan struct{})}
 	err = e.store(storing, one)
-	if err == nil || !unanswered(err) {
+	if err == nil || !unstored(err) {
 		return err
 	}
-	if e.reach.failed(e.o.Clock.Now()) {
+	if unanswered(err) && e.reach.failed(e.o.Clock.Now()) {
 		e.o.Log.Warn("the API server does not answer: reports are kept until it does", "error", err)
 	}
 	if !e.pending.keep(one) {
@@ -102,7 +102,8 @@ func (e *Engine) identify(ctx context.Context, from kuberhealthy.Origin) (key, s
 		return k, run, err
 	}
 	return key{}, "", orElse(refusal, &kuberhealthy.Refusal{
-		Status: http.StatusBadRequest, Message: "no checker pod that runs has the address " + address.String(),
+		Status:  http.StatusBadRequest,
+		Message: "no checker pod that runs has the address " + address.String() + ", or several have: send the value of KH_RUN_UUID in the header kh-run-uuid",
 	})
 }
 

@@ -78,6 +78,18 @@ func assemble(k key, object client.Object, record *khv1.KuberhealthyState) *subj
 	return s
 }
 
+// credible is a state as it can be believed. A run that goes on and has begun at no time that could be is
+// given its whole time from when this replica came to look after it: it is another's clock that is wrong,
+// or this one's.
+func credible(state kuberhealthy.State, resumed, now time.Time) kuberhealthy.State {
+	running := state.Running && !state.Run.Started.IsZero()
+	state = state.Credible(now)
+	if running && state.Run.Started.IsZero() {
+		state.Run.Started = resumed
+	}
+	return state
+}
+
 // record writes the state of a check, on the condition that nobody has written it since it was read.
 func (e *Engine) record(ctx context.Context, s *subject, state kuberhealthy.State) error {
 	if healthCheck, ok := s.object.(*khv2.HealthCheck); ok {
@@ -143,7 +155,30 @@ func (e *Engine) view(ctx context.Context, s *subject, remembered note, now time
 	if remembered.run == s.state.Run.ID {
 		v.trouble = remembered.trouble
 	}
+	v.sight, v.cause = remembered.sight, e.cause(s, v.recorded(), remembered, now)
 	return v, nil
+}
+
+// cause remembers why the pod of a run does not start, until it does.
+func (e *Engine) cause(s *subject, pod *corev1.Pod, remembered note, now time.Time) failure {
+	var last failure
+	if remembered.causeOf == s.state.Run.ID {
+		last = remembered.cause
+	}
+	if !s.state.Running || pod == nil {
+		return last
+	}
+	f := diagnose(pod, now)
+	switch {
+	case pod.Status.Phase == corev1.PodRunning && last.cause:
+		last = failure{}
+	case f.cause && f.over.IsZero() && f != last:
+		last = f
+	default:
+		return last
+	}
+	e.memory.note(s.check.UID, func(n *note) { n.cause, n.causeOf = last, s.state.Run.ID })
+	return last
 }
 
 // viewSibling sees whether the object of the same name that shares the KuberhealthyState is in the way.

@@ -159,9 +159,13 @@ func (w *Watcher) update(change func(s *state, now time.Time)) {
 	change(&w.state, now)
 	held, why := w.state.verdict(now, w.o.Settle)
 	flipped, news := held != w.held, held && why != w.why
+	tell := flipped && w.told || news
+	if tell {
+		w.told = held
+	}
 	w.held, w.why = held, why
 	w.mu.Unlock()
-	if flipped && w.told || news {
+	if tell {
 		w.tell(held, why)
 	}
 	if flipped {
@@ -173,7 +177,6 @@ func (w *Watcher) update(change func(s *state, now time.Time)) {
 }
 
 func (w *Watcher) tell(held bool, why string) {
-	w.told = held
 	if held {
 		w.o.Log.Warn("checks are held back", "why", why)
 	} else {
