@@ -39,6 +39,9 @@ const (
 	jsonOutput = "json"
 )
 
+// maxTimeout of one check. What a killed run left is removed after all its checks' time is over.
+const maxTimeout = 24 * time.Hour
+
 // platformCheck is the scenario that looks at a namespace of the platform, and platformOption its option
 // that names the namespace.
 const (
@@ -104,8 +107,8 @@ func (o *options) tasks(args []string) ([]task, error) {
 	switch {
 	case o.output != terminal && o.output != jsonOutput:
 		return nil, exit.Misused("-o %q is no output; write one of: terminal, json", o.output)
-	case o.timeout < 0:
-		return nil, exit.Misused("--timeout %s leaves no time at all; write a duration above zero, such as --timeout 5m", o.timeout)
+	case o.timeout < 0 || o.timeout > maxTimeout:
+		return nil, exit.Misused("--timeout %s is no time that a check may take; write one above zero and up to %s, such as --timeout 5m", o.timeout, maxTimeout)
 	case o.parallel < 1 || o.parallel > 32:
 		return nil, exit.Misused("--parallel %d is no number of checks at once; write 1 to 32", o.parallel)
 	case len(o.set) > 0 && len(args) != 1:

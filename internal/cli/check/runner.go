@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/cli/install"
 	"github.com/maek-dev/maek/internal/synthetic"
 	"github.com/maek-dev/maek/internal/synthetic/stage"
@@ -28,10 +30,11 @@ const (
 	startTime = 2 * time.Minute
 	// cleanTime bounds the removal of the namespace.
 	cleanTime = 90 * time.Second
-	// removedLabel is on every namespace that is made here.
-	removedLabel = "maek.dev/check-run"
-	// oldAfter is the age at which such a namespace is nobody's any more: no check runs that long.
-	oldAfter = 2 * time.Hour
+	// lifeLabel is on every namespace that is made here, with the age in seconds at which it is nobody's any
+	// more: its checks have taken all their time, and so has its removal.
+	lifeLabel = "maek.dev/check-run"
+	// whyTime bounds the question why a pod has not ended.
+	whyTime = 10 * time.Second
 	// deniedTime is how long a right that was just granted may be refused: authorizers follow watches.
 	deniedTime = 5 * time.Second
 	lookEvery  = 250 * time.Millisecond
@@ -86,10 +89,12 @@ func newRunner(cfg *rest.Config, image string, timeout time.Duration) (*runner, 
 func (r *runner) runAll(ctx context.Context, tasks []task, parallel int, p *printer) ([]result, error) {
 	r.namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		GenerateName: "maek-check-",
-		Labels:       map[string]string{removedLabel: "", "pod-security.kubernetes.io/enforce": "restricted"},
+		Labels: map[string]string{
+			lifeLabel: strconv.Itoa(int(r.life(tasks, parallel) / time.Second)), "pod-security.kubernetes.io/enforce": "restricted",
+		},
 	}}
 	if err := r.client.Create(ctx, r.namespace); err != nil {
-		return nil, fmt.Errorf("making a namespace for the checks: %w", err)
+		return nil, &exit.Error{Code: exit.Unknown, Err: fmt.Errorf("making a namespace for the checks: %w", err)}
 	}
 	r.removeOld(ctx)
 	results := make([]result, len(tasks))
@@ -110,22 +115,47 @@ func (r *runner) runAll(ctx context.Context, tasks []task, parallel int, p *prin
 	defer cancel()
 	p.begin("removing namespace " + r.namespace.Name)
 	if err := r.remove(clean); err != nil {
-		results = append(results, result{Name: "clean-up", Result: unknown, Reason: err.Error()})
-		p.done(results[len(results)-1])
+		left := result{Name: "clean-up", Result: unknown, Reason: err.Error()}
+		p.done(left)
+		results = slices.Concat(results, []result{left})
 	}
 	return results, nil
+}
+
+// most is how long a task's pod may take, from its start.
+func (r *runner) most(t task) time.Duration {
+	if r.timeout > 0 {
+		return r.timeout + startTime
+	}
+	return t.scenario.Time + startTime
+}
+
+// life is how long all tasks and the removal of what they made may take: some begin when others have ended,
+// and the last to begin may be the longest.
+func (r *runner) life(tasks []task, parallel int) time.Duration {
+	var sum, longest time.Duration
+	for _, t := range tasks {
+		whole := startTime + r.most(t)
+		sum += whole
+		longest = max(longest, whole)
+	}
+	return sum/time.Duration(parallel) + longest + cleanTime
 }
 
 // removeOld removes the namespaces of runs that were killed. Ages are by the API server's clock. What cannot
 // be listed or removed is left to the next run.
 func (r *runner) removeOld(ctx context.Context) {
 	var all corev1.NamespaceList
-	if err := r.client.List(ctx, &all, client.HasLabels{removedLabel}); err != nil {
+	if err := r.client.List(ctx, &all, client.HasLabels{lifeLabel}); err != nil {
 		return
 	}
 	for i := range all.Items {
 		n := &all.Items[i]
-		if n.DeletionTimestamp.IsZero() && r.namespace.CreationTimestamp.Sub(n.CreationTimestamp.Time) > oldAfter {
+		seconds, err := strconv.ParseInt(n.Labels[lifeLabel], 10, 32)
+		if err != nil || !n.DeletionTimestamp.IsZero() {
+			continue
+		}
+		if r.namespace.CreationTimestamp.Sub(n.CreationTimestamp.Time) > time.Duration(seconds)*time.Second {
 			_ = r.client.Delete(ctx, n, client.Preconditions{UID: &n.UID})
 		}
 	}
@@ -134,26 +164,41 @@ func (r *runner) removeOld(ctx context.Context) {
 // run runs one check under a name that is its own within the namespace.
 func (r *runner) run(ctx context.Context, name string, t task) result {
 	out := result{Name: t.title, Result: unknown}
-	most := t.scenario.Time
-	if r.timeout > 0 {
-		most = r.timeout
-	}
-	pod, err := r.start(ctx, name, most, t)
+	pod, err := r.start(ctx, name, t)
 	if err != nil {
-		out.Reason = err.Error()
+		out.Reason = why(ctx, err)
 		return out
 	}
-	wait, cancel := context.WithTimeout(ctx, most+startTime)
-	defer cancel()
-	pod, err = r.ended(wait, pod)
-	if err != nil {
-		out.Reason = err.Error()
-		if ctx.Err() == nil && pod != nil {
-			out.Reason = "its pod did not end in time: " + stage.WhyNot(context.WithoutCancel(ctx), r.client, pod)
-		}
-		return out
+	return r.watch(ctx, pod, t, out)
+}
+
+// watch waits for a pod that was made to end, and judges it.
+func (r *runner) watch(ctx context.Context, pod *corev1.Pod, t task, out result) result {
+	late := "its pod did not start within " + startTime.String()
+	pod, err := r.await(ctx, pod, startTime, started)
+	if err == nil {
+		late = "its pod did not end in time"
+		pod, err = r.await(ctx, pod, r.most(t), ended)
 	}
-	return judge(out, pod)
+	switch {
+	case err == nil:
+		return judge(out, pod)
+	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+		asking, cancel := context.WithTimeout(ctx, whyTime)
+		defer cancel()
+		out.Reason = late + ": it " + stage.WhyNot(asking, r.client, pod)
+	default:
+		out.Reason = why(ctx, err)
+	}
+	return out
+}
+
+// why says why a check was not carried out.
+func why(ctx context.Context, err error) string {
+	if ctx.Err() != nil {
+		return "interrupted"
+	}
+	return err.Error()
 }
 
 // judge reads what an ended pod left.
@@ -184,7 +229,7 @@ func judge(out result, pod *corev1.Pod) result {
 }
 
 // start makes the account, its rights, and the pod.
-func (r *runner) start(ctx context.Context, name string, most time.Duration, t task) (*corev1.Pod, error) {
+func (r *runner) start(ctx context.Context, name string, t task) (*corev1.Pod, error) {
 	for _, obj := range install.CheckerAccess(r.namespace.Name, name, t.scenario) {
 		o, ok := obj.(client.Object)
 		if !ok {
@@ -205,7 +250,7 @@ func (r *runner) start(ctx context.Context, name string, most time.Duration, t t
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace.Name, Name: name},
 		Spec:       install.CheckerPod(t.scenario, name, r.image, env),
 	}
-	pod.Spec.ActiveDeadlineSeconds = new(int64((most + startTime) / time.Second))
+	pod.Spec.ActiveDeadlineSeconds = new(int64(r.most(t) / time.Second))
 	var err error
 	// The API server may not know of the account yet, which it refuses as forbidden
 	// (k8s.io/kubernetes/plugin/pkg/admission/serviceaccount).
@@ -219,19 +264,29 @@ func (r *runner) start(ctx context.Context, name string, most time.Duration, t t
 	return pod, nil
 }
 
-// ended waits until a pod has ended. Where it does not, the pod comes with the error, as it was seen last.
-func (r *runner) ended(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error) {
+// started tells that a pod's checker has begun, or will not.
+func started(pod *corev1.Pod) bool {
+	return pod.Status.Phase != corev1.PodPending && pod.Status.Phase != ""
+}
+
+// ended tells that a pod has ended.
+func ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// await waits until something is so of a pod. Where it is not in time, the pod comes with the error, as it
+// was seen last.
+func (r *runner) await(ctx context.Context, pod *corev1.Pod, within time.Duration, so func(*corev1.Pod) bool) (*corev1.Pod, error) {
 	last := pod
-	err := wait.PollUntilContextCancel(ctx, lookEvery*4, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 4*lookEvery, within, true, func(ctx context.Context) (bool, error) {
 		now := &corev1.Pod{}
 		if err := r.client.Get(ctx, client.ObjectKeyFromObject(pod), now); apierrors.IsNotFound(err) {
 			return false, fmt.Errorf("its pod %s was removed by somebody else", pod.Name)
 		} else if err != nil {
-			// The API server may be back in a moment; the context's end is the bound.
-			return false, nil
+			return false, nil //nolint:nilerr // the API server may be back in a moment; the context's end is the bound
 		}
 		last = now
-		return now.Status.Phase == corev1.PodSucceeded || now.Status.Phase == corev1.PodFailed, nil
+		return so(now), nil
 	})
 	return last, err
 }
@@ -240,13 +295,19 @@ func (r *runner) ended(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error
 func (r *runner) remove(ctx context.Context) error {
 	var err error
 	waited := wait.PollUntilContextCancel(ctx, 4*lookEvery, true, func(ctx context.Context) (bool, error) {
-		if err = r.client.Delete(ctx, r.namespace.DeepCopy()); apierrors.IsNotFound(err) {
+		switch err = r.client.Delete(ctx, r.namespace.DeepCopy(), client.Preconditions{UID: &r.namespace.UID}); {
+		case apierrors.IsNotFound(err):
 			return true, nil
+		case apierrors.IsForbidden(err):
+			return false, err
 		}
 		return false, nil
 	})
-	if waited == nil {
+	switch {
+	case waited == nil:
 		return nil
+	case err == nil:
+		err = waited
 	}
-	return fmt.Errorf("namespace %s is not gone yet: %w", r.namespace.Name, errors.Join(err, waited))
+	return fmt.Errorf("namespace %s is left behind: %w", r.namespace.Name, err)
 }

@@ -100,7 +100,7 @@ func (a *applier) await(ctx context.Context, obj *unstructured.Unstructured) err
 		now := obj.DeepCopy()
 		if err := a.client.Get(ctx, client.ObjectKeyFromObject(obj), now); err != nil {
 			missing = err.Error()
-			return false, nil
+			return false, nil //nolint:nilerr // it is told at the end, where it is still so
 		}
 		missing = notReady(now)
 		return missing == "", nil

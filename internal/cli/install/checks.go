@@ -55,8 +55,11 @@ func stockChecks(namespace string, o Operator) []runtime.Object {
 }
 
 func stockCheck(namespace, name, interval, timeout string, pod corev1.PodSpec) *khv1.KuberhealthyCheck {
-	// The type is encodable: it is the API server's own.
-	raw, _ := json.Marshal(pod)
+	raw, err := json.Marshal(pod)
+	if err != nil {
+		// It is made of constants, and a test prints them all.
+		panic("install: the pod of " + name + " has no JSON form: " + err.Error())
+	}
 	return &khv1.KuberhealthyCheck{
 		TypeMeta:   metav1.TypeMeta{APIVersion: khv1.GroupVersion.String(), Kind: "KuberhealthyCheck"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: checkerLabels()},
@@ -111,7 +114,7 @@ func CheckerAccess(namespace, account string, s synthetic.Scenario) []runtime.Ob
 	}
 	if len(s.Access) > 0 {
 		out = append(out,
-			&rbacv1.Role{TypeMeta: rbac("Role"), ObjectMeta: inNamespace, Rules: s.Access},
+			&rbacv1.Role{TypeMeta: rbac("Role"), ObjectMeta: inNamespace, Rules: copied(s.Access)},
 			&rbacv1.RoleBinding{
 				TypeMeta: rbac("RoleBinding"), ObjectMeta: inNamespace,
 				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: account}, Subjects: subjects,
@@ -121,11 +124,20 @@ func CheckerAccess(namespace, account string, s synthetic.Scenario) []runtime.Ob
 		// The same check may be installed in several namespaces.
 		whole := metav1.ObjectMeta{Name: namespace + "-" + account, Labels: checkerLabels()}
 		out = append(out,
-			&rbacv1.ClusterRole{TypeMeta: rbac("ClusterRole"), ObjectMeta: whole, Rules: s.ClusterAccess},
+			&rbacv1.ClusterRole{TypeMeta: rbac("ClusterRole"), ObjectMeta: whole, Rules: copied(s.ClusterAccess)},
 			&rbacv1.ClusterRoleBinding{
 				TypeMeta: rbac("ClusterRoleBinding"), ObjectMeta: whole,
 				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: whole.Name}, Subjects: subjects,
 			})
+	}
+	return out
+}
+
+// copied keeps what a scenario needs from clients that read the API server's answer into what they sent.
+func copied(rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
+	out := make([]rbacv1.PolicyRule, len(rules))
+	for i := range rules {
+		rules[i].DeepCopyInto(&out[i])
 	}
 	return out
 }
