@@ -20,6 +20,7 @@ func site() probe.Site {
 }
 
 func TestHTTPServersAsTheKubeletSeesThem(t *testing.T) {
+	t.Parallel()
 	prober := probe.New(probe.Options{Now: wallClock})
 	for name, tc := range probetest.HTTP() {
 		t.Run(name, func(t *testing.T) {
