@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -64,6 +65,16 @@ func trimCheck(o Object) {
 		o.Outcomes = o.Outcomes[:min(len(o.Outcomes), maxCheckOutcomes)]
 		o.Hours, o.Days = nil, nil
 	}
+}
+
+// checkerLabels are those that only checker pods have, by who makes them: Maek's operator, Kuberhealthy 2 and
+// Kuberhealthy 3 (master: pkg/checks/external/main.go; main: internal/kuberhealthy/kuberhealthy.go).
+var checkerLabels = []string{"maek.dev/run-of", "kuberhealthy-run-id", "kh-run-uuid"}
+
+// CheckerPod tells that a pod is a single run of a check. How that run ends is its check's result: whoever runs
+// checks gives up a pod that does not start, or does not end, and says why.
+func CheckerPod(p *corev1.Pod) bool {
+	return slices.ContainsFunc(checkerLabels, func(label string) bool { return p.Labels[label] != "" })
 }
 
 // podOutline is what is kept of a checker pod's template.

@@ -18,9 +18,9 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Textf("bare pod has failed and is not replaced", "controller 없는 Pod가 실패한 채 남아 있습니다"),
 	Doc: finding.Textf(
 		"A pod that no controller owns ended in failure within the last day: a container of it exited with an error and its restart policy does not bring it back, or it ran longer than its activeDeadlineSeconds. Nobody makes it "+
-			"anew. A remark, since such pods are mostly tasks and tests run by hand. Silent for pods of a controller, which replaces them or tells of them itself, for those that a kubelet ended or refused (PodEvicted, PodRejected), and for older ones.",
+			"anew. A remark, since such pods are mostly tasks and tests run by hand. Silent for pods of a controller, which replaces them or tells of them itself, for those that a kubelet ended or refused (PodEvicted, PodRejected), for checker pods, whose end is their check's result (CheckFailing, CheckerBroken), and for older ones.",
 		"controller가 없는 Pod가 최근 하루 사이에 실패로 끝났습니다. 컨테이너가 오류로 종료되었고 restart policy가 다시 시작하지 않거나, activeDeadlineSeconds를 넘긴 경우입니다. 다시 생성할 주체가 없습니다. "+
-			"대개 수동으로 실행한 작업이나 시험이므로 참고로만 알립니다. controller가 있는 Pod, kubelet이 종료하거나 거부한 Pod(PodEvicted, PodRejected), 오래된 Pod는 보고하지 않습니다."),
+			"대개 수동으로 실행한 작업이나 시험이므로 참고로만 알립니다. controller가 있는 Pod, kubelet이 종료하거나 거부한 Pod(PodEvicted, PodRejected), 결과를 check로 알리는 checker Pod(CheckFailing, CheckerBroken), 오래된 Pod는 보고하지 않습니다."),
 	Link:     "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase",
 	Severity: finding.Info,
 	Needs:    []rule.Need{rule.Any[*corev1.Pod](), rule.Optional[*corev1.Event]()},
@@ -32,7 +32,7 @@ const failedLately = 24 * time.Hour
 
 func detectPodFailed(p *rule.Pass) {
 	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
-		if pod.Status.Phase != corev1.PodFailed || pod.DeletionTimestamp != nil || controllerOf(pod) != "" || slices.Contains(evictions, pod.Status.Reason) {
+		if snapshot.CheckerPod(pod) || pod.Status.Phase != corev1.PodFailed || pod.DeletionTimestamp != nil || controllerOf(pod) != "" || slices.Contains(evictions, pod.Status.Reason) {
 			continue
 		}
 		if _, refused := rejectionOf(pod); refused {

@@ -25,12 +25,12 @@ var _ = Catalog.Add(rule.Rule{
 			"stopped reporting. It is mostly the effect of something else, and a finding of its own only when nothing explains it. " +
 			"Left alone: pods that ran to their end, pods being deleted, pods held by a scheduling gate, pods that are still within what " +
 			"their own startup and readiness probes allow, pods of a rollout for five minutes, pods on their way " +
-			"to a Node or into being for fifteen (other rules know what holds those up), or thirty while a Node is being added for them or an image pulled, and pods of Jobs that run. A StatefulSet's pod that should be gone and is not " +
+			"to a Node or into being for fifteen (other rules know what holds those up), or thirty while a Node is being added for them or an image pulled, pods of Jobs that run, and checker pods, whose check tells of them. A StatefulSet's pod that should be gone and is not " +
 			"counts, for its successor cannot be created before. Where both the kubelet of a Node and the controller manager are dead, nobody " +
 			"keeps the Ready condition of its pods: that is said as a gap, never taken for health.",
 		KO: "서비스해야 할 Pod가 Ready 상태가 아닙니다. Node가 정해지지 않았거나, 컨테이너가 올라오지 않았거나, probe가 성공하지 않거나, Node의 보고가 끊긴 경우입니다. " +
 			"대개 다른 원인의 결과이며, 설명할 원인이 없을 때만 독립된 문제로 다룹니다. 실행을 마친 Pod, 삭제 중인 Pod, scheduling gate에 걸린 Pod, " +
-			"startup·readiness probe가 허용하는 시간 안에 있는 Pod, 진행 중인 rollout의 5분 이내 Pod, 배치·생성 중인 15분 이내 Pod(원인은 다른 규칙이 판단하며, Node 추가나 이미지 pull이 진행 중이면 30분), 실행 중인 Job의 Pod는 제외합니다. 삭제되었어야 할 StatefulSet Pod는 후속 Pod의 생성을 막으므로 포함합니다. " +
+			"startup·readiness probe가 허용하는 시간 안에 있는 Pod, 진행 중인 rollout의 5분 이내 Pod, 배치·생성 중인 15분 이내 Pod(원인은 다른 규칙이 판단하며, Node 추가나 이미지 pull이 진행 중이면 30분), 실행 중인 Job의 Pod, check의 결과로 알리는 checker Pod는 제외합니다. 삭제되었어야 할 StatefulSet Pod는 후속 Pod의 생성을 막으므로 포함합니다. " +
 			"Node의 kubelet과 controller manager가 모두 멈춘 경우 Ready 값을 갱신할 주체가 없으므로 정상으로 보지 않고 확인 불가로 알립니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions",

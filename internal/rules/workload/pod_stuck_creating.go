@@ -22,10 +22,10 @@ var _ = Catalog.Add(rule.Rule{
 		"A pod is bound to a node and none of its containers has started for more than two minutes: a volume cannot be attached or mounted, the sandbox or its network cannot be made, or the "+
 			"kubelet does nothing about it. What fails is read from the pod's newest event, and from none that is older than the pod's stay on the node. Where pods of several "+
 			"workloads fail alike on one node, the finding is about the node. Silent while an image is being pulled, while an init container runs, and for a missing ConfigMap, "+
-			"Secret or key, which have rules of their own.",
+			"Secret or key, which have rules of their own, and for checker pods that are alone in it: their check says why a run did not start (CheckerBroken).",
 		"Pod가 노드에 배정되었지만 2분 넘게 컨테이너가 하나도 시작되지 않습니다. volume을 연결하거나 mount하지 못하거나, sandbox나 네트워크를 만들지 못하거나, kubelet이 아무 작업도 하지 않는 경우입니다. "+
 			"원인은 Pod가 노드에 배정된 뒤의 최신 이벤트로 판단합니다. 한 노드에서 여러 workload의 Pod가 같은 이유로 실패하면 노드에 대해 보고합니다. "+
-			"이미지를 받는 중이거나 init container가 실행 중이면 보고하지 않으며, ConfigMap·Secret·key가 없는 경우는 해당 규칙에서 다룹니다."),
+			"이미지를 받는 중이거나 init container가 실행 중이면 보고하지 않으며, ConfigMap·Secret·key가 없는 경우는 해당 규칙에서 다룹니다. 같은 문제를 겪는 다른 Pod가 없는 checker Pod는 check가 실행되지 못한 이유로 알립니다(CheckerBroken)."),
 	Link:     "https://kubernetes.io/docs/tasks/debug/debug-application/debug-pods/#my-pod-stays-waiting",
 	Severity: finding.Warning,
 	Needs: append([]rule.Need{
@@ -92,6 +92,7 @@ func detectPodStuckCreating(p *rule.Pass) {
 		}
 	}
 	nodes := sharedTroubles(p.Snapshot, found)
+	found = slices.DeleteFunc(found, func(s stuckPod) bool { return snapshot.CheckerPod(s.pod) && !nodes[s.trouble()] })
 	for _, g := range groupBy(found, func(s stuckPod) finding.Subject {
 		if nodes[s.trouble()] {
 			return finding.Subject{Kind: "Node", Name: s.pod.Spec.NodeName}

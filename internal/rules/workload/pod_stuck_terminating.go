@@ -22,9 +22,9 @@ var _ = Catalog.Add(rule.Rule{
 	Doc: finding.Text{
 		EN: "A pod was deleted, its time to end is over for five minutes, and it is still there: a finalizer holds it, its kubelet cannot end its " +
 			"containers or does not answer, or its Node is gone. A StatefulSet or DaemonSet makes no other pod in its place until it is gone. Left alone: " +
-			"pods that still have time by their termination grace period, however long that is.",
+			"pods that still have time by their termination grace period, however long that is, and checker pods that no finalizer holds: nothing waits for them but their check, which tells of it (CheckNotRunning).",
 		KO: "삭제된 Pod가 종료 유예 시간이 지난 뒤 5분이 넘도록 남아 있습니다. finalizer가 남아 있거나, kubelet이 컨테이너를 종료하지 못하거나 응답하지 않거나, Node가 없는 경우입니다. " +
-			"StatefulSet과 DaemonSet은 이 Pod가 없어질 때까지 대신할 Pod를 만들지 않습니다. terminationGracePeriodSeconds가 아직 남은 Pod는 제외합니다.",
+			"StatefulSet과 DaemonSet은 이 Pod가 없어질 때까지 대신할 Pod를 만들지 않습니다. terminationGracePeriodSeconds가 아직 남은 Pod와 finalizer가 없는 checker Pod는 제외합니다. 이런 Pod를 기다리는 것은 check뿐이며, check가 직접 알립니다(CheckNotRunning).",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination",
 	Severity: finding.Warning,
@@ -75,6 +75,9 @@ func podStuckTerminating(p *rule.Pass) {
 		// The deletion timestamp of a pod is when its time to end is over
 		// (k8s.io/apimachinery/pkg/apis/meta/v1, ObjectMeta.DeletionTimestamp).
 		if pod.DeletionTimestamp == nil || !pod.DeletionTimestamp.Time.Before(p.Now()) {
+			continue
+		}
+		if snapshot.CheckerPod(pod) && len(pod.Finalizers) == 0 {
 			continue
 		}
 		h := hold{pod.Spec.NodeName, strings.Join(pod.Finalizers, ",")}

@@ -238,6 +238,8 @@ func shouldServe(pod *corev1.Pod) bool {
 	switch {
 	case snapshot.PodDone(pod) || len(pod.Spec.SchedulingGates) > 0:
 		return false
+	case snapshot.CheckerPod(pod):
+		return false
 	case pod.DeletionTimestamp != nil:
 		return false
 	case pod.Spec.RestartPolicy != "" && pod.Spec.RestartPolicy != corev1.RestartPolicyAlways:
