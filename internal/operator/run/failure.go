@@ -138,7 +138,7 @@ func takenAway(pod *corev1.Pod, now time.Time) (failure, bool) {
 	switch c.Reason {
 	case byPodGC, byTaint:
 		f.reason, f.container = NodeLost, ""
-		f.message = fmt.Sprintf("the checker pod %s was taken away, as its node %s is gone, does not answer or bears a taint: %s", pod.Name, node(pod), c.Message)
+		f.message = fmt.Sprintf("the checker pod %s was taken away, as its %s is gone, does not answer or bears a taint: %s", pod.Name, node(pod), c.Message)
 	case corev1.PodReasonPreemptionByScheduler:
 		f.message = fmt.Sprintf("the scheduler took the checker pod %s away from %s for one of higher priority: %s", pod.Name, node(pod), c.Message)
 	default:

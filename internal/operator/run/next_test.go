@@ -1,6 +1,7 @@
 package run
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -53,15 +54,15 @@ func testPod(run string, created time.Duration, change func(*corev1.Pod)) podVie
 	return podView{Pod: pod, run: run}
 }
 
-// exits is a pod whose container ended some time after the start.
-func exits(code int32, reason string, after time.Duration) func(*corev1.Pod) {
+// exits is a pod whose container ended some time after the start, and may have said something last.
+func exits(code int32, reason string, after time.Duration, said ...string) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
 		pod.Status.Phase = corev1.PodSucceeded
 		if code != 0 {
 			pod.Status.Phase = corev1.PodFailed
 		}
 		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "main", State: corev1.ContainerState{
-			Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, FinishedAt: metav1.NewTime(at(after))},
+			Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, FinishedAt: metav1.NewTime(at(after)), Message: strings.Join(said, "\n")},
 		}}}
 	}
 }
