@@ -28,7 +28,8 @@ const (
 	// DefaultTTL is how long a closed Incident is kept.
 	DefaultTTL = 24 * time.Hour
 	// DefaultMost is how many Incidents there are at most, open and closed: the oldest closed ones go
-	// first, and of the open ones the least grave are not written.
+	// first, and of the open ones the least grave are not written. Graver ones that come when there are as many
+	// are written still, up to twice as many in all.
 	DefaultMost = 500
 )
 

@@ -133,13 +133,33 @@ func (b *Book) Store(name string, object *v1alpha1.Incident) {
 		r = &record{stored: object, want: *object.Status.DeepCopy()}
 		r.meant = meaning(r.want.IncidentDetails)
 		b.records[name] = r
+	case r.doomed && object.Status.Phase != r.want.Phase:
+		// Another leader has opened it since.
+		delete(b.records, name)
+		b.Store(name, object)
 	default:
-		if r.stored == nil && r.want.Phase == v1alpha1.IncidentOpen && object.Status.Phase == v1alpha1.IncidentOpen {
-			// It was open before this book knew of it.
-			r.want.OpenedAt, r.notices = object.Status.OpenedAt, nil
+		r.store(object)
+	}
+}
+
+// store takes in the object as it is stored. Where another leader was first to say what is wanted, it told of
+// it too, and there is nothing left to write.
+func (r *record) store(object *v1alpha1.Incident) {
+	is, before := object.Status, v1alpha1.IncidentStatus{}
+	if r.stored != nil {
+		before = r.stored.Status
+	}
+	r.stored = object
+	same := is.Phase == r.want.Phase && is.Severity == r.want.Severity
+	if !same {
+		r.dirty = true
+		return
+	}
+	if before.Phase != is.Phase || before.Severity != is.Severity {
+		r.want.OpenedAt, r.want.ClosedAt, r.notices = is.OpenedAt, is.ClosedAt, nil
+		if r.meant == meaning(is.IncidentDetails) && r.want.Unverified == is.Unverified {
+			r.want.IncidentDetails, r.dirty = *is.IncidentDetails.DeepCopy(), false
 		}
-		r.stored = object
-		r.dirty = r.dirty || object.Status.Phase != r.want.Phase || object.Status.Severity != r.want.Severity
 	}
 }
 
@@ -148,15 +168,22 @@ func (b *Book) Take(d diagnosis.Diagnosis) {
 	now := d.Snapshot.Now()
 	found := map[string]bool{}
 	open := 0
+	for _, r := range b.records {
+		if r.want.Phase == v1alpha1.IncidentOpen {
+			open++
+		}
+	}
 	b.unwritten = 0
-	for _, i := range d.Incidents {
+	for n, i := range d.Incidents {
 		name := Name(string(i.Root.Code), i.ID)
 		found[name] = true
-		if open++; open > b.options.Most {
-			b.unwritten++
-			if _, known := b.records[name]; !known {
+		if r, known := b.records[name]; !known || r.want.Phase != v1alpha1.IncidentOpen {
+			// The gravest come first. They are written beside others that were there before, but not without end.
+			if n >= b.options.Most || open >= 2*b.options.Most {
+				b.unwritten++
 				continue
 			}
+			open++
 		}
 		b.found(name, Bound(i.Details(b.options.Language)), now)
 	}
