@@ -59,12 +59,12 @@ type CheckRecord struct {
 	// +listType=atomic
 	// +optional
 	Outcomes []Outcome `json:"outcomes,omitempty"`
-	// Hours that ended last, newest first.
+	// Hours (of UTC) in which runs began last, newest first, with the one that goes on.
 	// +kubebuilder:validation:MaxItems=24
 	// +listType=atomic
 	// +optional
 	Hours []OutcomeSummary `json:"hours,omitempty"`
-	// Days (of UTC) that ended last, newest first.
+	// Days (of UTC) in which runs began last, newest first, with the one that goes on.
 	// +kubebuilder:validation:MaxItems=30
 	// +listType=atomic
 	// +optional
