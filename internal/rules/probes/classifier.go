@@ -17,6 +17,8 @@ const (
 	answerUnreachable answer = "unreachable"
 	// answerSlow: the answer did not come within the timeout.
 	answerSlow answer = "slow"
+	// answerReset: the connection was cut before an answer.
+	answerReset answer = "reset"
 	// answerBody: the answer began and did not end.
 	answerBody answer = "body"
 	// answerIll: the program says that it is not well.
@@ -64,6 +66,7 @@ var classes = []struct {
 	{regexp.MustCompile(`while reading body|unexpected EOF|invalid byte in chunk length`), answerBody},
 	{regexp.MustCompile(`command timed out|timed out after|awaiting headers|health rpc did not complete`), answerSlow},
 	{regexp.MustCompile(`connection refused`), answerRefused},
+	{regexp.MustCompile(`connection reset by peer|: EOF$`), answerReset},
 	{regexp.MustCompile(`i/o timeout|no route to host`), answerUnreachable},
 	{regexp.MustCompile(`context deadline exceeded`), answerSlow},
 	{regexp.MustCompile(`statuscode: 401`), answerUnauthorized},

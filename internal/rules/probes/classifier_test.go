@@ -9,9 +9,9 @@ import (
 func TestClassify(t *testing.T) {
 	command := corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"cat", "/tmp/healthy"}}}
 	for message, want := range map[string]answer{
-		`strconv.Atoi: parsing "nope": invalid syntax`:                                                                        answerNoPort,
-		`invalid port number: 0`:                                                                                              answerNoPort,
-		`Get "https://10.0.0.1:8080/": http: server gave HTTP response to HTTPS client`:                                       answerPlain,
+		`strconv.Atoi: parsing "nope": invalid syntax`:                                  answerNoPort,
+		`invalid port number: 0`:                                                        answerNoPort,
+		`Get "https://10.0.0.1:8080/": http: server gave HTTP response to HTTPS client`: answerPlain,
 		`Get "http://10.0.0.1:8443/": net/http: HTTP/1.x transport connection broken: malformed HTTP response "\x15\x03\x01"`: answerTLS,
 		`Get "https://10.0.0.1:8443/": remote error: tls: certificate required`:                                               answerHandshake,
 		`error: this server does not implement the grpc health protocol (grpc.health.v1.Health): unknown service`:             answerNoHealth,
@@ -22,6 +22,8 @@ func TestClassify(t *testing.T) {
 		`command timed out: "/check" timed out after 1s`:                                                                      answerSlow,
 		`OCI runtime exec failed: exec failed: exec: "curl": executable file not found in $PATH: unknown`:                     answerNoCommand,
 		`Get "http://10.0.0.1:8080/": dial tcp 10.0.0.1:8080: connect: connection refused`:                                    answerRefused,
+		`Get "http://10.0.0.1:8080/": read tcp 10.0.0.2:4->10.0.0.1:8080: read: connection reset by peer`:                     answerReset,
+		`Get "http://10.0.0.1:8080/": EOF`:                                                                                    answerReset,
 		`dial tcp 10.0.0.1:8080: i/o timeout`:                                                                                 answerUnreachable,
 		`Get "http://10.0.0.1:8080/": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`:             answerSlow,
 		`context deadline exceeded (Client.Timeout or context cancellation while reading body)`:                               answerBody,

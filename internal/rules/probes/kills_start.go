@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -180,7 +181,7 @@ func (k killedStart) maybeSlow() bool {
 		return len(k.container.Ports) == 0 || k.number() == 0 || slices.ContainsFunc(k.container.Ports, func(p corev1.ContainerPort) bool { return int(p.ContainerPort) == k.number() })
 	case answerUnknown, answerSlow, answerUnreachable, answerCommandFailed:
 		return true
-	case answerIll, answerBody, answerNoPort, answerNoPath, answerUnauthorized, answerBadRequest, answerPlain, answerTLS, answerHandshake,
+	case answerIll, answerReset, answerBody, answerNoPort, answerNoPath, answerUnauthorized, answerBadRequest, answerPlain, answerTLS, answerHandshake,
 		answerNoHealth, answerNoService, answerNoCommand:
 		return false
 	}
@@ -190,17 +191,23 @@ func (k killedStart) maybeSlow() bool {
 // complains are words in which a program's log says what keeps it, other than the work of starting.
 var complains = regexp.MustCompile(`(?i)\bpanic:|\bfatal\b|exception\b|\berror\b|\bfail(?:ed|ure)?\b|cannot |could not |couldn't |unable to|refused|denied|not found|no such|timed? ?out`)
 
+// listening matches the words with which programs say where they listen.
+var listening = regexp.MustCompile(`(?i)\b(?:listen(?:ing|s)?|serving|bound)\b[^\n]*?[:\s](\d{2,5})\b`)
+
 // lastLines is how many lines of a log tell what a program did last.
 const lastLines = 20
 
-// complained tells whether the log of the killed run says that something else is the matter, and whether
-// it could be read.
+// complained tells whether the log of the killed run says that something else is the matter, or that the
+// program listens on another port than the probe asks, and whether it could be read.
 func (k killedStart) complained(p *rule.Pass) (complained, read bool) {
 	answer, ok := p.Ask(snapshot.Question{
 		Kind: snapshot.ContainerLog, Namespace: k.pod.Namespace, Name: k.pod.Name, Container: k.container.Name, Previous: k.status().State.Terminated == nil,
 	})
 	if !ok || answer.Outcome != snapshot.Answered {
 		return false, false
+	}
+	if heard := listening.FindStringSubmatch(answer.Text); heard != nil && k.number() != 0 && heard[1] != strconv.Itoa(k.number()) {
+		return true, true
 	}
 	lines := strings.Split(strings.TrimSpace(answer.Text), "\n")
 	return complains.MatchString(strings.Join(lines[max(0, len(lines)-lastLines):], "\n")), true
@@ -231,7 +238,8 @@ func reportKilledStart(p *rule.Pass, killed []killedStart) {
 	t := timingOf(k.spec)
 	longest, measured := k.measuredStarts(p.Snapshot)
 	complained, logRead := k.complained(p)
-	if complained && longest <= t.budget() {
+	unsure := k.classify(k.message) == answerRefused && len(k.container.Ports) == 0 && !logRead
+	if (complained || unsure) && longest <= t.budget() {
 		return
 	}
 	var pods []*corev1.Pod

@@ -107,7 +107,7 @@ func unread(s *snapshot.Snapshot) finding.Text {
 	if s.Coverage(snapshot.KindOf[*corev1.Event]()).Known() {
 		return finding.Text{}
 	}
-	return finding.Textf("not read: Events, in which kubelets tell of their probes", "Event를 모두 읽지 못해 kubelet이 남긴 probe 기록은 확인하지 못했습니다")
+	return finding.Textf("not read whole: Events, in which kubelets tell of their probes", "Event를 모두 읽지 못해 kubelet이 남긴 probe 기록은 확인하지 못했습니다")
 }
 
 // subjectsOf names pods.

@@ -123,7 +123,7 @@ func meantPort(c *corev1.Container, name string) (any, bool) {
 		}
 	}
 	for _, p := range tcp {
-		if p.Name != "" && (strings.Contains(p.Name, name) || strings.Contains(name, p.Name)) {
+		if name != "" && p.Name != "" && (strings.Contains(p.Name, name) || strings.Contains(name, p.Name)) {
 			return p.Name, true
 		}
 	}

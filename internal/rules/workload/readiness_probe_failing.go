@@ -39,6 +39,7 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "ContainerOOMKilled", Via: rule.Itself},
 		{Code: "LivenessProbeFailing", Via: rule.Itself},
 		{Code: "ProbePortNotFound", Via: rule.Itself},
+		{Code: "ProbeNeverSucceeded", Via: rule.Itself},
 	}, callCauses()...),
 	Detect: readinessProbeFailing,
 })
