@@ -27,6 +27,8 @@ type rollout struct {
 	deployment  *appsv1.Deployment
 	service     *corev1.Service
 	dial        dialer
+	// patience with pods whose kubelets do not take them up.
+	patience *patience
 }
 
 func runDeployment(ctx context.Context, env Environment, dial dialer) (Result, error) {
@@ -56,6 +58,7 @@ func runDeployment(ctx context.Context, env Environment, dial dialer) (Result, e
 		play.deployments = stage.Observe[*appsv1.Deployment](watching, views, &appsv1.DeploymentList{}, here, s.Selector())
 		play.services = stage.Observe[*corev1.Service](watching, views, &corev1.ServiceList{}, here, s.Selector())
 		play.pods = stage.Observe[*corev1.Pod](watching, views, &corev1.PodList{}, here, s.Selector())
+		play.patience = newPatience(watching, env, views)
 		play.run(ctx, r)
 	}), nil
 }
@@ -76,7 +79,9 @@ func (p *rollout) run(ctx context.Context, r *Result) {
 	}
 }
 
-// available waits until the Deployment has all its pods, of its newest template and of no older.
+// available waits until the Deployment has all its pods, of its newest template and of no older. A pod that
+// its kubelet does not take up is not waited for until the controllers put another in its place: that takes
+// five minutes, and the node is to be known before.
 func (p *rollout) available(ctx context.Context) error {
 	return p.views.Until(ctx, 0, func() (bool, error) {
 		for _, d := range p.deployments.All() {
@@ -88,13 +93,16 @@ func (p *rollout) available(ctx context.Context) error {
 			}
 			want := *d.Spec.Replicas
 			s := d.Status
+			if s.AvailableReplicas != want && p.patience.anyIgnored(ctx, p.pods.All()) {
+				return false, stalledError("a kubelet does not take up its pod")
+			}
 			return s.Replicas == want && s.UpdatedReplicas == want && s.AvailableReplicas == want && s.UnavailableReplicas == 0, nil
 		}
 		return false, nil
 	})
 }
 
-// stalledError is the Deployment controller's word that a Deployment does not go on.
+// stalledError says why a Deployment does not go on.
 type stalledError string
 
 func (e stalledError) Error() string { return string(e) }

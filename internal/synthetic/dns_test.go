@@ -88,19 +88,6 @@ const kubernetes = "kubernetes.default.svc.cluster.local."
 
 func TestDNSAsPodsResolve(t *testing.T) {
 	address := kubernetes + " 5 IN A 10.96.0.1"
-	closed := func(t *testing.T) string {
-		t.Helper()
-		free, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, port, err := net.SplitHostPort(free.LocalAddr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		free.Close()
-		return port
-	}
 	tests := map[string]struct {
 		answer  func(*dns.Msg, bool) *dns.Msg // nil: nothing listens
 		options map[string]string
@@ -154,10 +141,11 @@ func TestDNSAsPodsResolve(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			var port string
-			if tc.answer == nil {
-				port = closed(t)
-			} else {
+			_, port, err := net.SplitHostPort(closed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.answer != nil {
 				port = nameServer(t, tc.answer)
 			}
 			e := settings(t, tc.options)

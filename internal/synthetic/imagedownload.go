@@ -81,7 +81,7 @@ func runImageDownload(ctx context.Context, env Environment) (Result, error) {
 	forbidden := false
 	result := act(ctx, env, imageDownloadScenario, func(ctx context.Context, s *stage.Stage, r *Result) {
 		sweep(ctx, s, r, env.Namespace, &corev1.PodList{})
-		targets, err := d.targets(ctx, everyNode)
+		targets, err := d.targets(ctx, everyNode, r)
 		if err != nil {
 			r.Errors = append(r.Errors, err.Error())
 			return
@@ -97,18 +97,24 @@ func runImageDownload(ctx context.Context, env Environment) (Result, error) {
 }
 
 // targets are the nodes to download to; "" for any.
-func (d *imageDownload) targets(ctx context.Context, every bool) ([]string, error) {
+func (d *imageDownload) targets(ctx context.Context, every bool, r *Result) ([]string, error) {
 	if !every {
 		return []string{""}, nil
 	}
-	var targets []string
+	var targets, ill []string
+	template := &coverage{set: (&daemonSetOptions{selector: d.selector}).daemonSet(d.env, &stage.Stage{})}
 	err := each(ctx, d.env.Client, &corev1.NodeList{}, "nodes", "", metav1.ListOptions{}, func(n *corev1.Node) {
-		template := &coverage{}
-		template.set = (&daemonSetOptions{selector: d.selector}).daemonSet(d.env, &stage.Stage{})
-		if template.excused(n) == "" {
+		switch {
+		case template.excused(n) != "":
+		case notReady(n) != "":
+			ill = append(ill, n.Name)
+		default:
 			targets = append(targets, n.Name)
 		}
 	})
+	if len(ill) > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("node %s is NotReady: not asked to download", names(ill)))
+	}
 	if err == nil && len(targets) == 0 {
 		err = fmt.Errorf("no node fits %s, is ready for pods and has no taint", optionNodeSelector)
 	}
@@ -117,6 +123,7 @@ func (d *imageDownload) targets(ctx context.Context, every bool) ([]string, erro
 
 // byNodes has the kubelets download, and tells that pods may not be created.
 func (d *imageDownload) byNodes(ctx context.Context, s *stage.Stage, r *Result, targets []string) (forbidden bool) {
+	began := d.env.Clock.Now()
 	watching, stop := context.WithCancel(ctx)
 	views := stage.NewViews(d.env.Client, d.env.Clock)
 	defer views.Wait()
@@ -134,10 +141,11 @@ func (d *imageDownload) byNodes(ctx context.Context, s *stage.Stage, r *Result, 
 	pods := stage.Observe[*corev1.Pod](watching, views, &corev1.PodList{}, client.InNamespace(d.env.Namespace), s.Selector())
 	waiting, done := context.WithTimeout(ctx, d.limit)
 	defer done()
+	patience := newPatience(watching, d.env, views)
 	err := views.Until(waiting, 0, func() (bool, error) {
 		settled := 0
 		for _, pod := range pods.All() {
-			if pulled(pod) || pullFailed(pod) || pod.Status.Phase == corev1.PodFailed {
+			if pulled(pod) || pullFailed(pod) || pod.Status.Phase == corev1.PodFailed || patience.anyIgnored(waiting, []*corev1.Pod{pod}) {
 				settled++
 			}
 		}
@@ -147,7 +155,7 @@ func (d *imageDownload) byNodes(ctx context.Context, s *stage.Stage, r *Result, 
 	defer finished()
 	byReason := map[string][]string{}
 	for _, pod := range pods.All() {
-		result := d.judge(asking, pod)
+		result := d.judge(asking, pod, began)
 		if result.Node == "" {
 			result.Node = target(pod)
 		}
@@ -223,10 +231,10 @@ func pullFailed(p *corev1.Pod) bool {
 	return false
 }
 
-func (d *imageDownload) judge(ctx context.Context, p *corev1.Pod) NodeResult {
+func (d *imageDownload) judge(ctx context.Context, p *corev1.Pod, began time.Time) NodeResult {
 	result := NodeResult{Node: p.Spec.NodeName, OK: pulled(p)}
 	if !result.OK {
-		result.Message = fmt.Sprintf("it was not there after %s: the pod %s", d.limit, stage.WhyNot(ctx, d.env.Client, p))
+		result.Message = fmt.Sprintf("it was not there after %s: the pod %s", min(d.limit, d.env.Clock.Since(began).Round(time.Second)), stage.WhyNot(ctx, d.env.Client, p))
 		if pullFailed(p) {
 			result.Message = "the download failed: the pod " + stage.WhyNot(ctx, d.env.Client, p)
 		}

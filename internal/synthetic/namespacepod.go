@@ -55,6 +55,8 @@ type namespacePods struct {
 	views *stage.Views
 	pods  *stage.View[*corev1.Pod]
 	limit time.Duration
+	// patience with pods whose kubelets do not take them up.
+	patience *patience
 	// faults and notes are by what they say, with the namespaces that they are about.
 	faults, notes map[string][]string
 }
@@ -82,6 +84,7 @@ func runNamespacePod(ctx context.Context, env Environment) (Result, error) {
 		defer play.views.Wait()
 		defer stop()
 		play.pods = stage.ObserveIfAllowed[*corev1.Pod](watching, play.views, &corev1.PodList{}, s.Selector())
+		play.patience = newPatience(watching, env, play.views)
 		for wave := range slices.Chunk(chosen, podsAtOnce) {
 			if ctx.Err() != nil {
 				for _, name := range wave {
@@ -146,25 +149,39 @@ func (p *namespacePods) wave(ctx context.Context, namespaces []string) {
 	}
 	waiting, stop := context.WithTimeout(ctx, p.limit)
 	defer stop()
-	err := p.until(waiting, made, func(pod *corev1.Pod) bool { return pod != nil && snapshot.PodReady(pod) })
+	err := p.until(waiting, made, func(pod *corev1.Pod) bool {
+		return pod != nil && (snapshot.PodReady(pod) || p.patience.anyIgnored(waiting, []*corev1.Pod{pod}))
+	})
+	p.explain(ctx, made, err)
+	p.remove(ctx, made)
+}
+
+// remove deletes pods, and waits until they are gone, but for those that their kubelets never took up.
+func (p *namespacePods) remove(ctx context.Context, made map[string]*corev1.Pod) {
 	asking, done := explaining(ctx, p.env)
 	defer done()
-	if err != nil {
-		p.explain(asking, ctx, made, err)
-	}
 	for namespace, pod := range made {
-		if err := p.stage.Remove(asking, pod); err != nil {
+		now := p.find(asking, pod)
+		end := p.stage.Remove
+		if now != nil && p.patience.ignoredPod(now) {
+			end = func(ctx context.Context, _ client.Object) error { return p.stage.Abandon(ctx, now) }
+		}
+		if err := end(asking, pod); err != nil {
 			p.fault(namespace, err.Error())
 			delete(made, namespace)
 		}
 	}
 	ending, stop := context.WithTimeout(ctx, p.limit)
 	defer stop()
-	if err := p.until(ending, made, func(pod *corev1.Pod) bool { return pod == nil }); err != nil && ctx.Err() == nil {
-		for namespace, pod := range made {
-			if p.find(asking, pod) != nil {
-				p.fault(namespace, fmt.Sprintf("the pod was still there %s after it was deleted", p.limit))
-			}
+	if err := p.until(ending, made, func(pod *corev1.Pod) bool { return pod == nil }); err == nil || ctx.Err() != nil {
+		return
+	}
+	// What was asked before has had its time.
+	asking, done = explaining(ctx, p.env)
+	defer done()
+	for namespace, pod := range made {
+		if p.find(asking, pod) != nil {
+			p.fault(namespace, fmt.Sprintf("the pod was still there %s after it was deleted", p.limit))
 		}
 	}
 }
@@ -186,12 +203,14 @@ func (p *namespacePods) pod(namespace string) *corev1.Pod {
 // until waits until well says so of every pod, which is nil where it is gone.
 func (p *namespacePods) until(ctx context.Context, made map[string]*corev1.Pod, well func(*corev1.Pod) bool) error {
 	all := func() bool {
+		missing := 0
 		for _, pod := range made {
+			// Each is looked at, so that the time runs for all.
 			if !well(p.find(ctx, pod)) {
-				return false
+				missing++
 			}
 		}
-		return true
+		return missing == 0
 	}
 	if p.watched() {
 		err := p.views.Until(ctx, 0, func() (bool, error) {
@@ -233,12 +252,18 @@ func (p *namespacePods) find(ctx context.Context, pod *corev1.Pod) *corev1.Pod {
 	return &now
 }
 
-// explain says of each pod that is not ready why not.
-func (p *namespacePods) explain(asking, run context.Context, made map[string]*corev1.Pod, late error) {
+// explain says of each pod that is not ready why not; late tells why it was waited for no longer, and is nil
+// where all are ready or were given up before their time was over.
+func (p *namespacePods) explain(ctx context.Context, made map[string]*corev1.Pod, late error) {
 	after := fmt.Sprintf("after %s", p.limit)
-	if run.Err() != nil {
+	switch {
+	case late == nil:
+		after = fmt.Sprintf("after %s", lostAfter)
+	case ctx.Err() != nil:
 		after = "when " + cutShort(late, p.views)
 	}
+	asking, done := explaining(ctx, p.env)
+	defer done()
 	for namespace, pod := range made {
 		now := p.find(asking, pod)
 		if now == nil {

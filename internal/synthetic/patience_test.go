@@ -126,10 +126,66 @@ func TestDaemonSetDoesNotTakeASilentAPIServerForKubelets(t *testing.T) {
 			}
 		}()
 		if result := playFor(t, 12*time.Minute, env, runDaemonSet); !result.OK() {
-			t.Errorf("errors: %v after %s", result.Errors, time.Since(began))
+			t.Errorf("errors: %v", result.Errors)
 		}
 		if took := time.Since(began); took < 4*time.Minute { //nolint:forbidigo // the time of the bubble
 			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestScenariosNameTheNodeWhoseKubeletIsDead(t *testing.T) {
+	const why = "has not been taken up by the kubelet of node n1"
+	tests := map[string]struct {
+		options map[string]string
+		run     func(context.Context, Environment) (Result, error)
+		want    string
+	}{
+		"a Deployment": {
+			run: func(ctx context.Context, env Environment) (Result, error) { return runDeployment(ctx, env, noDial) },
+			want: "Deployment checks/deployment-deployment-abc123 did not become available, as a kubelet does not take up its pod: " +
+				"pod deployment-deployment-abc123-0-1, deployment-deployment-abc123-1-1 " + why,
+		},
+		"pods in namespaces": {
+			run: runNamespacePod, want: "namespace shop: the pod " + why + ", after 1m0s",
+		},
+		"an image": {
+			options: map[string]string{"FULL_IMAGE_URL": "example.com/a:1", "TIMEOUT_LIMIT": "10m"},
+			run:     runImageDownload, want: "image example.com/a:1, node n1: it was not there after 1m0s: the pod " + why,
+		},
+		"a volume": {
+			run: runStorage, want: "writing to the volume failed: pod checks/storage-check-init-job-abc123-0-1 " + why,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cluster := newSimulated(t, node("n1"), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
+				cluster.dead = map[string]bool{"n1": true}
+				began := time.Now() //nolint:forbidigo // the time of the bubble
+				result := playFor(t, 12*time.Minute, cluster.environment(tc.options), tc.run)
+				if diff := cmp.Diff([]string{tc.want}, result.Errors); diff != "" {
+					t.Errorf("errors (-want +got):\n%s", diff)
+				}
+				if took := time.Since(began); took < lostAfter || took > 90*time.Second { //nolint:forbidigo // the time of the bubble
+					t.Errorf("took %s", took)
+				}
+			})
+		})
+	}
+}
+
+func TestImageDownloadPassesOverNodesThatAreNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := newSimulated(t, node("n1"), node("n2", silent))
+		env := cluster.environment(map[string]string{"FULL_IMAGE_URL": "example.com/a:1", "TIMEOUT_LIMIT": "10m", "EVERY_NODE": "true"})
+		result := playFor(t, 12*time.Minute, env, runImageDownload)
+		want := []string{"node n2 is NotReady: not asked to download"}
+		if diff := cmp.Diff(want, result.Notes); diff != "" || !result.OK() {
+			t.Errorf("errors %v, notes (-want +got):\n%s", result.Errors, diff)
+		}
+		if len(result.Nodes) != 1 || result.Nodes[0].Node != "n1" {
+			t.Errorf("nodes %v, want n1 only", result.Nodes)
 		}
 	})
 }

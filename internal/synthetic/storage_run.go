@@ -27,7 +27,9 @@ type volumeRun struct {
 	jobs    *stage.View[*batchv1.Job]
 	pods    *stage.View[*corev1.Pod]
 	nodes   *stage.View[*corev1.Node]
-	claim   *corev1.PersistentVolumeClaim
+	// patience with pods whose kubelets do not take them up.
+	patience *patience
+	claim    *corev1.PersistentVolumeClaim
 	// volume that the claim was bound to, and writer the node that wrote.
 	volume, writer string
 	took           steps
@@ -58,6 +60,7 @@ func runStorage(ctx context.Context, env Environment) (Result, error) {
 		play.jobs = stage.Observe[*batchv1.Job](watching, views, &batchv1.JobList{}, here, s.Selector())
 		play.pods = stage.Observe[*corev1.Pod](watching, views, &corev1.PodList{}, here, s.Selector())
 		play.nodes = stage.ObserveIfAllowed[*corev1.Node](watching, views, &corev1.NodeList{})
+		play.patience = newPatience(watching, env, views)
 		for _, step := range []func(context.Context, *Result) bool{play.write, play.read, play.remove} {
 			if !step(ctx, r) {
 				break
@@ -87,7 +90,7 @@ func (v *volumeRun) write(ctx context.Context, r *Result) bool {
 			bound, v.volume = true, c.Spec.VolumeName
 			v.took.add("binding", v.env.Clock.Since(began))
 		}
-		return v.ended(job), nil
+		return v.ended(ctx, job), nil
 	})
 	pod := v.podOf(job)
 	if err != nil || !v.succeeded(job) {
@@ -158,7 +161,7 @@ func (v *volumeRun) readBy(ctx context.Context, r *Result, job *batchv1.Job, nod
 	}
 	err := v.views.Until(ctx, 0, func() (bool, error) {
 		bound = v.boundElsewhere(v.podOf(job))
-		return bound || v.ended(job), nil
+		return bound || v.ended(ctx, job), nil
 	})
 	pod := v.podOf(job)
 	if bound {
@@ -265,9 +268,9 @@ func (v *volumeRun) podOf(job *batchv1.Job) *corev1.Pod {
 }
 
 // ended waits for the pod itself and not for its Job's word, which comes later: the pod lets the
-// volume go.
-func (v *volumeRun) ended(job *batchv1.Job) bool {
-	if p := v.podOf(job); p != nil && snapshot.PodDone(p) {
+// volume go. One that its kubelet does not take up is not waited for.
+func (v *volumeRun) ended(ctx context.Context, job *batchv1.Job) bool {
+	if p := v.podOf(job); p != nil && (snapshot.PodDone(p) || v.patience.anyIgnored(ctx, []*corev1.Pod{p})) {
 		return true
 	}
 	j := v.jobNow(job)
