@@ -22,6 +22,7 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restarts",
 	Severity: finding.Info,
 	Needs:    containerNeeds(),
+	Causes:   []rule.Cause{{Code: "ProbeTooTight", Via: rule.Itself}},
 	Detect:   detectContainerRestarted,
 })
 
