@@ -7,12 +7,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
-	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
 )
 
@@ -105,19 +105,24 @@ func (e *Engine) Run(ctx context.Context) error {
 		missing := e.follow(ctx)
 		e.filled.Store(!missing && ctx.Err() == nil)
 		e.enqueueAll(ctx)
-		var again <-chan time.Time
-		if missing {
-			timer := e.o.Clock.NewTimer(syncAgain)
-			defer timer.Stop()
-			again = timer.C()
-		}
-		select {
-		case <-ctx.Done():
-		case <-e.woken:
-		case <-again:
-		}
+		e.awaitChange(ctx, missing)
 	}
 	return nil
+}
+
+// awaitChange waits until the engine is woken, or for a while where a kind is missing.
+func (e *Engine) awaitChange(ctx context.Context, missing bool) {
+	var again <-chan time.Time
+	if missing {
+		timer := e.o.Clock.NewTimer(syncAgain)
+		defer timer.Stop()
+		again = timer.C()
+	}
+	select {
+	case <-ctx.Done():
+	case <-e.woken:
+	case <-again:
+	}
 }
 
 // pause waits, and returns whether ctx still goes on.
@@ -157,32 +162,15 @@ func (e *Engine) enqueueAll(ctx context.Context) {
 
 // each visits all objects of a kind. They are the cache's own.
 func (e *Engine) each(ctx context.Context, kind schema.GroupVersionKind, visit func(client.Object)) {
-	var err error
-	switch kind {
-	case checkKind:
-		var list khv1.KuberhealthyCheckList
-		err = e.o.Cache.List(ctx, &list, client.UnsafeDisableDeepCopy)
-		for i := range list.Items {
-			visit(&list.Items[i])
-		}
-	case jobKind:
-		var list khv1.KuberhealthyJobList
-		err = e.o.Cache.List(ctx, &list, client.UnsafeDisableDeepCopy)
-		for i := range list.Items {
-			visit(&list.Items[i])
-		}
-	case stateKind:
-		var list khv1.KuberhealthyStateList
-		err = e.o.Cache.List(ctx, &list, client.UnsafeDisableDeepCopy)
-		for i := range list.Items {
-			visit(&list.Items[i])
-		}
-	case healthCheckKind:
-		var list khv2.HealthCheckList
-		err = e.o.Cache.List(ctx, &list, client.UnsafeDisableDeepCopy)
-		for i := range list.Items {
-			visit(&list.Items[i])
-		}
+	list := listOf(kind)
+	err := e.o.Cache.List(ctx, list, client.UnsafeDisableDeepCopy)
+	if err == nil {
+		err = meta.EachListItem(list, func(item runtime.Object) error {
+			if object, ok := item.(client.Object); ok {
+				visit(object)
+			}
+			return nil
+		})
 	}
 	if err != nil && ctx.Err() == nil {
 		e.o.Log.Warn("a cache cannot be read", "kind", kind.Kind, "error", err)
@@ -235,7 +223,11 @@ func (e *Engine) step(ctx context.Context, k key, now time.Time) (again time.Tim
 	}
 	if s == nil {
 		e.pace.drop(k)
-		return time.Time{}, false, e.absent(ctx, k)
+		if err := e.absent(ctx, k); err != nil {
+			return time.Time{}, false, err
+		}
+		e.queue.Forget(k)
+		return time.Time{}, false, nil
 	}
 	if namespace := e.o.Settings().Namespace; namespace != "" && namespace != k.Namespace {
 		return time.Time{}, false, nil

@@ -138,7 +138,7 @@ func (e *Engine) heard(object any, deleted bool) {
 			e.memory.departed(o, e.o.Clock.Now())
 		}
 		for _, ip := range o.Status.PodIPs {
-			e.arrivals.tell(ip.IP)
+			e.arrivals.tell(canonical(ip.IP))
 		}
 		if k, ok := ownerKey(o); ok {
 			e.queue.Add(k)

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -59,6 +60,21 @@ func example(kind schema.GroupVersionKind) client.Object {
 		return &khv2.HealthCheck{}
 	}
 	return &corev1.Pod{}
+}
+
+// listOf returns an empty list of a kind.
+func listOf(kind schema.GroupVersionKind) client.ObjectList {
+	switch kind {
+	case checkKind:
+		return &khv1.KuberhealthyCheckList{}
+	case jobKind:
+		return &khv1.KuberhealthyJobList{}
+	case stateKind:
+		return &khv1.KuberhealthyStateList{}
+	case healthCheckKind:
+		return &khv2.HealthCheckList{}
+	}
+	return &corev1.PodList{}
 }
 
 // kindOf is the kind of an object that example returned, or of the same type.
@@ -145,7 +161,7 @@ func indexes(kind schema.GroupVersionKind) map[string]client.IndexerFunc {
 				}
 				var addresses []string
 				for _, ip := range pod.Status.PodIPs {
-					addresses = append(addresses, ip.IP)
+					addresses = append(addresses, canonical(ip.IP))
 				}
 				return addresses
 			},
@@ -159,6 +175,16 @@ func indexes(kind schema.GroupVersionKind) map[string]client.IndexerFunc {
 		}}
 	}
 	return nil
+}
+
+// canonical is an address in the one form in which the source of a request is written; what is no address
+// stays.
+func canonical(ip string) string {
+	address, err := netip.ParseAddr(ip)
+	if err != nil {
+		return ip
+	}
+	return address.Unmap().String()
 }
 
 // recordedRun is the run that a KuberhealthyState or a HealthCheck names.

@@ -196,13 +196,16 @@ func (m *memory) leavingUntil(pod *corev1.Pod) time.Time {
 	return until
 }
 
-// departed remembers how a pod was last seen.
+// departed remembers how a pod was last seen, where its check is still there: most go after their check.
 func (m *memory) departed(pod *corev1.Pod, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	check := types.UID(pod.Labels[kuberhealthy.LabelRunOf])
 	delete(m.leaving, pod.UID)
 	delete(m.pods[check], pod.UID)
+	if m.notes[check] == nil {
+		return
+	}
 	if last, ok := m.gone[check]; !ok || !pod.CreationTimestamp.Time.Before(last.pod.CreationTimestamp.Time) {
 		m.gone[check] = departure{pod, now}
 	}

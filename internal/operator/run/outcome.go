@@ -20,14 +20,14 @@ import (
 const (
 	// logBytes is how much of a log is read, to keep the end of it.
 	logBytes = 64 << 10
-	// freshEnd is how long ago a run may have ended for its log to be read: whoever takes many checks over
-	// need not read the logs of all that ever failed.
+	// freshEnd is how long ago a run may have ended for its log to be read and an Event to be made of it:
+	// whoever takes many checks over need not do so for all that ever failed.
 	freshEnd = time.Minute
 	// witnessWithin bounds the question for Events, after which the run is failed without them.
 	witnessWithin = 5 * time.Second
-	// wholeSeconds is how much earlier than its run a pod may seem to have been made: both times are told in
+	// rounding is how much earlier than its run a pod may seem to have been made: both times are told in
 	// whole seconds, the one rounded down and the other up.
-	wholeSeconds = 2 * time.Second
+	rounding = 2 * time.Second
 )
 
 // The reasons of Events, as Kuberhealthy 3 has them (main: internal/kuberhealthy/kuberhealthy.go,
@@ -150,7 +150,7 @@ func (e *Engine) lastPod(ctx context.Context, s *subject) *corev1.Pod {
 	case s.state.Run.ID != "" && kuberhealthy.RunIDOf(last) != s.state.Run.ID:
 		return nil
 	// Version 3 forgets the ID of a run that has ended, and records its start in whole seconds.
-	case last.CreationTimestamp.Add(wholeSeconds).Before(s.state.Run.Started):
+	case last.CreationTimestamp.Add(rounding).Before(s.state.Run.Started):
 		return nil
 	}
 	return last
@@ -167,18 +167,22 @@ func (e *Engine) outcome(s *subject, run kuberhealthy.Run, reason Reason, messag
 // tell tells of a run that has ended: each of them to the history, and to Events what has changed.
 func (e *Engine) tell(s *subject, before kuberhealthy.State, outcome Outcome) {
 	var wasOK, known bool
+	var resumed time.Time
 	e.memory.note(s.check.UID, func(n *note) {
-		wasOK, known = n.ok, !n.told.IsZero()
+		wasOK, known, resumed = n.ok, !n.told.IsZero(), n.resumed
 		n.told, n.ok = outcome.EndedAt, outcome.OK
 	})
 	if !known {
 		wasOK, known = before.OK, before.Ended
 	}
-	e.o.Metrics.Ended(outcome.Check, string(outcome.Reason), outcome.Duration)
+	// What ended before this replica looked after the check was counted by the one before it.
+	if !outcome.EndedAt.Before(resumed.Truncate(time.Second)) {
+		e.o.Metrics.Ended(outcome.Check, string(outcome.Reason), outcome.Duration)
+	}
 	if e.o.Outcomes != nil {
 		e.o.Outcomes.Ended(outcome)
 	}
-	if e.o.Events == nil {
+	if e.o.Events == nil || outcome.EndedAt.Before(resumed.Add(-freshEnd)) {
 		return
 	}
 	switch {

@@ -22,8 +22,9 @@ import (
 const node = "worker-1"
 
 // kubelet plays scheduler, kubelet and checker. What a checker does is its image's name: "ok" and "bad"
-// report and end, "silent" ends without a report, "crash" and "oom" die, "hang" never ends, "config" and
-// "pull" do not start, and "pending" finds no node.
+// report and end, "silent" ends without a report, "crash" and "oom" die, "loop" is started again and again,
+// "hang" never ends, "config" and "pull" do not start, "unclaimed" is bound to a node that nobody knows, and
+// "pending" finds none.
 type kubelet struct {
 	ring *ring
 
@@ -77,7 +78,14 @@ func (k *kubelet) run(ctx context.Context, t *testing.T, pod *corev1.Pod) {
 		}}})
 		return
 	}
-	_ = cluster.SubResource("binding").Create(ctx, pod, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}})
+	target := corev1.ObjectReference{Kind: "Node", Name: node}
+	if image == "unclaimed" {
+		target.Name = "worker-that-is-lost"
+	}
+	_ = cluster.SubResource("binding").Create(ctx, pod, &corev1.Binding{Target: target})
+	if image == "unclaimed" {
+		return
+	}
 	began := metav1.Now()
 	container := corev1.ContainerStatus{Name: pod.Spec.Containers[0].Name, Image: image}
 	waiting := func(reason, message string) corev1.PodStatus {
@@ -95,6 +103,10 @@ func (k *kubelet) run(ctx context.Context, t *testing.T, pod *corev1.Pod) {
 		return
 	}
 	container.State.Running = &corev1.ContainerStateRunning{StartedAt: began}
+	if image == "loop" {
+		container.RestartCount = 3
+		container.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
+	}
 	k.status(ctx, t, pod, corev1.PodStatus{
 		Phase: corev1.PodRunning, StartTime: &began, PodIP: address(pod), PodIPs: []corev1.PodIP{{IP: address(pod)}},
 		ContainerStatuses: []corev1.ContainerStatus{container},
@@ -105,7 +117,7 @@ func (k *kubelet) run(ctx context.Context, t *testing.T, pod *corev1.Pod) {
 		k.report(ctx, pod, kuberhealthy.Report{OK: true})
 	case "bad":
 		k.report(ctx, pod, kuberhealthy.Report{Errors: []string{"the thing is broken"}})
-	case "hang":
+	case "hang", "loop":
 		return
 	case "crash":
 		end = corev1.ContainerStateTerminated{ExitCode: 139, Reason: "Error", Message: "password=hunter22secret"}

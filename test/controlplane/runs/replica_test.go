@@ -105,7 +105,7 @@ func start(t *testing.T, namespace string, r *ring) *replica {
 		Served:  func(schema.GroupVersionKind) bool { return true },
 		Adopted: func() bool { return true },
 		Self:    "operator", Settings: func() kuberhealthy.Settings { return settings },
-		Logs: runengine.PodLogs{Pods: clientset.CoreV1()}, Outcomes: self.outcomes,
+		Logs: runengine.PodLogs{Pods: clientset.CoreV1()}, Witness: runengine.APIWitness{Core: clientset.CoreV1()}, Outcomes: self.outcomes,
 		Clock: clock.RealClock{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

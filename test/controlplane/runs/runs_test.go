@@ -2,7 +2,6 @@ package runs
 
 import (
 	"encoding/json"
-	"strings"
 	"testing"
 	"time"
 
@@ -215,105 +214,6 @@ func TestAHealthCheckWithSingleRunOnlyRunsOnceOverRestarts(t *testing.T) {
 	time.Sleep(2 * time.Second)
 	if pods, _ := k.count(); pods != 1 {
 		t.Errorf("%d pods, want 1", pods)
-	}
-}
-
-func TestFailuresSayWhy(t *testing.T) {
-	t.Parallel()
-	cases := map[string]struct {
-		check       client.Object
-		wantReason  runengine.Reason
-		wantError   string
-		wantMessage string
-	}{
-		"a crash of version 2": {
-			khcheck("", "crash", "crash", "1h", "5m"), runengine.Crashed,
-			"Check execution error: NS/crash: timed out waiting for checker pod to report in", "exit code 139 (signal 11)",
-		},
-		"an exit without a report of version 3": {
-			healthCheck("", "silent", "silent", "1h", "5m"), runengine.NoReport, "ended without a report", "exit without report",
-		},
-		"too much memory": {
-			healthCheck("", "oom", "oom", "1h", "5m"), runengine.OOMKilled, "check run ", "OOMKilled",
-		},
-		"an image that does not exist": {
-			khcheck("", "pull", "pull", "1h", "5m"), runengine.ImagePullFailed,
-			"Check execution error: NS/pull: error when waiting for pod to start: ErrImagePull", "Back-off pulling image",
-		},
-		"a Secret that is missing": {
-			khcheck("", "config", "config", "1h", "2s"), runengine.ConfigMissing,
-			"Check execution error: NS/config: failed to see pod running within timeout", `secret "token" not found`,
-		},
-		"no node": {
-			khcheck("", "pending", "pending", "1h", "2s"), runengine.Unschedulable,
-			"failed to see pod running within timeout", "3 Insufficient cpu",
-		},
-		"a checker that hangs": {
-			healthCheck("", "hang", "hang", "1h", "2s"), runengine.Deadline, "timed out after 2s (started at ", "still at work",
-		},
-		"a PodSpec that the API server refuses": {
-			khcheck("", "refused", "no good image", "1h", "2s"), runengine.PodRefused,
-			"Check execution error: NS/refused: failed to create pod for checker", "",
-		},
-		"a PodSpec that is none": {
-			&khv2.HealthCheck{ObjectMeta: metav1.ObjectMeta{Name: "empty"}}, runengine.PodRefused, "failed to create check pod", "no containers found",
-		},
-	}
-	// What the API server itself refuses: a name of a container that is none.
-	cases["a PodSpec that the API server refuses"].check.(*khv1.KuberhealthyCheck).Spec.PodSpec.Raw = []byte(`{"containers":[{"name":"NO NAME","image":"ok"}]}`)
-
-	ns, r := namespace(t), &ring{}
-	play(t, ns, r)
-	one := start(t, ns, r)
-	for _, tc := range cases {
-		tc.check.SetNamespace(ns)
-		create(t, tc.check)
-	}
-	for name, tc := range cases {
-		eventually(t, soon, name+": the run ends", func() bool { return len(one.outcomes.of(tc.check.GetName())) > 0 })
-		got := one.outcomes.of(tc.check.GetName())[0]
-		want := strings.ReplaceAll(tc.wantError, "NS", ns)
-		if got.OK || got.Reason != tc.wantReason || len(got.Errors) != 1 || !strings.Contains(got.Errors[0], want) || !strings.Contains(got.Message, tc.wantMessage) {
-			t.Errorf("%s: it ended so: %s\n  message: %s\n  errors: %q\nwant %s, with %q in the message and %q in the error",
-				name, got.Reason, got.Message, got.Errors, tc.wantReason, tc.wantMessage, want)
-		}
-		if strings.Contains(got.Message, "hunter22secret") {
-			t.Errorf("%s: a secret is told: %s", name, got.Message)
-		}
-	}
-	eventually(t, soon, "no pod of a failed run is at work", func() bool { return len(working(t, ns)) == 0 })
-}
-
-// working are the pods of a namespace that have not ended.
-func working(t *testing.T, namespace string) []string {
-	t.Helper()
-	var pods corev1.PodList
-	if err := cluster.List(t.Context(), &pods, client.InNamespace(namespace)); err != nil {
-		t.Fatalf("listing pods: %v", err)
-	}
-	var names []string
-	for i := range pods.Items {
-		if phase := pods.Items[i].Status.Phase; phase != corev1.PodSucceeded && phase != corev1.PodFailed {
-			names = append(names, pods.Items[i].Name)
-		}
-	}
-	return names
-}
-
-func TestAPodThatSomebodyDeletesIsAFailure(t *testing.T) {
-	t.Parallel()
-	ns, r := namespace(t), &ring{}
-	play(t, ns, r)
-	one := start(t, ns, r)
-	create(t, khcheck(ns, "victim", "hang", "1h", "5m"))
-	eventually(t, soon, "a pod", func() bool { return len(working(t, ns)) == 1 })
-	if err := cluster.DeleteAllOf(t.Context(), &corev1.Pod{}, client.InNamespace(ns)); err != nil {
-		t.Fatalf("deleting pods: %v", err)
-	}
-	eventually(t, soon, "the run fails", func() bool { return len(one.outcomes.of("victim")) == 1 })
-	got := one.outcomes.of("victim")[0]
-	if got.Reason != runengine.PodDeleted || !strings.HasPrefix(got.Errors[0], "Check execution error: pod deleted unexpectedly") {
-		t.Errorf("it ended so: %+v", got)
 	}
 }
 
