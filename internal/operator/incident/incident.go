@@ -131,9 +131,7 @@ func (d *Diagnoser) Run(ctx context.Context) error {
 	stored := make(chan struct{})
 	wg.Go(func() { w.Run(ctx) })
 	wg.Go(func() { j.writer.Run(ctx, stored) })
-	if !o.NoAgents {
-		wg.Go(func() { j.machines.run(ctx, j.current) })
-	}
+	wg.Go(func() { j.machines.run(ctx, j.current) })
 	j.run(ctx, stored)
 	j.answers.end()
 	wg.Wait()

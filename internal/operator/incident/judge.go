@@ -18,8 +18,10 @@ const (
 	// warmUp is how long the first diagnosis waits for kinds that are slow to read. Those that are not there
 	// by then are told of as unread.
 	warmUp = time.Minute
-	// storedWithin is how long it waits after that to know what Incidents there are.
+	// storedWithin is how long it waits after that to know what Incidents there are, and askedWithin to know what
+	// agents tell.
 	storedWithin = 5 * time.Second
+	askedWithin  = 5 * time.Second
 	// readyEvery is how often it is looked whether all is read, until it is.
 	readyEvery = 50 * time.Millisecond
 )
@@ -34,7 +36,7 @@ type judge struct {
 	answers  *answers
 	// news is a signal of something that the watcher does not see.
 	news chan struct{}
-	// begun tells that there was a diagnosis.
+	// begun tells that all is read that the first diagnosis needs.
 	begun atomic.Bool
 	// broken are the rules whose failure was logged.
 	broken map[string]bool
@@ -49,7 +51,11 @@ func newJudge(d *Diagnoser, w *watched.Watcher) *judge {
 		default:
 		}
 	}
-	j.machines = newMachines(o.Config, o.Rules, o.Now, tell)
+	asking := o.Rules
+	if o.NoAgents {
+		asking = nil
+	}
+	j.machines = newMachines(o.Config, asking, o.Now, tell)
 	j.answers = newAnswers(w.Client(), o.Now, tell)
 	j.writer = object.NewWriter(object.Options{
 		API: d.api, Book: lifecycle.New(o.Rules, lifecycle.Options{Language: o.Language, TTL: o.TTL, Most: o.Most}),
@@ -58,7 +64,7 @@ func newJudge(d *Diagnoser, w *watched.Watcher) *judge {
 	return j
 }
 
-// current is the cluster as it is known now, or nil before the first diagnosis.
+// current is the cluster as it is known now, or nil before all is read.
 func (j *judge) current() *snapshot.Snapshot {
 	if !j.begun.Load() {
 		return nil
@@ -85,8 +91,9 @@ func (j *judge) run(ctx context.Context, stored <-chan struct{}) {
 	}
 }
 
-// awaitReady waits for what the first diagnosis needs. What is stored is not waited for long: an API server
-// that does not answer is to be told of too, and the rest can be joined later.
+// awaitReady waits for what the first diagnosis needs. What is stored and what agents
+// tell is not waited for long: an API server that does not answer is to be told of too, and the rest can be joined
+// later.
 func (j *judge) awaitReady(ctx context.Context, stored <-chan struct{}) bool {
 	began := j.options.Now()
 	for j.options.Now().Sub(began) < warmUp && !j.watcher.Ready() {
@@ -94,7 +101,8 @@ func (j *judge) awaitReady(ctx context.Context, stored <-chan struct{}) bool {
 			return false
 		}
 	}
-	return pause(ctx, storedWithin, stored, nil)
+	j.begun.Store(true)
+	return pause(ctx, storedWithin, stored, nil) && pause(ctx, askedWithin, j.machines.asked, nil)
 }
 
 // judge makes one diagnosis.
@@ -102,7 +110,6 @@ func (j *judge) judge(ctx context.Context) object.View {
 	began := j.options.Now()
 	s := j.watcher.Snapshot()
 	j.watcher.Client().Observe(s)
-	j.begun.Store(true)
 	s, skips := j.machines.add(s)
 	var answerer rule.Answerer
 	if !j.options.Passive {

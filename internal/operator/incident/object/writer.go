@@ -65,14 +65,14 @@ type Writer struct {
 	// references are the objects that Events of transitions to come are about.
 	references map[v1alpha1.Subject]corev1.ObjectReference
 
-	// said is the last failure that was logged.
-	said string
+	// said are the kinds of failures that were logged since all went well.
+	said map[string]bool
 }
 
 // NewWriter makes a writer. The book is its own from then on.
 func NewWriter(o Options) *Writer {
 	return &Writer{
-		o: o, book: o.Book, kick: make(chan struct{}, 1),
+		o: o, book: o.Book, kick: make(chan struct{}, 1), said: map[string]bool{},
 		writes: flowcontrol.NewTokenBucketRateLimiter(writesPerSecond, writesAtOnce),
 		events: flowcontrol.NewTokenBucketRateLimiter(eventsPerSecond, eventsAtOnce),
 	}
@@ -148,8 +148,8 @@ func (w *Writer) load(ctx context.Context) error {
 
 // worked takes note that everything could be read and written.
 func (w *Writer) worked() {
-	if w.said != "" {
-		w.said = ""
+	if len(w.said) > 0 {
+		clear(w.said)
 		w.o.Log.Info("Incidents can be read and written again")
 	}
 }
@@ -164,15 +164,16 @@ func (w *Writer) failed(ctx context.Context, err error) time.Duration {
 	if said == "" {
 		said = "no answer"
 	}
-	if said != w.said {
-		w.said = said
+	repeated := w.said[said]
+	if w.said[said] = true; !repeated {
 		if missing {
 			w.o.Log.Warn("the kind Incident of maek.dev is not installed: incidents are told in metrics alone", "error", err)
 		} else {
 			w.o.Log.Warn("Incidents cannot be read or written; it is tried again", "error", err)
 		}
 	}
-	if missing || apierrors.IsForbidden(err) {
+	// An API server that has just started forbids what it allows a second later.
+	if missing || repeated && apierrors.IsForbidden(err) {
 		return retryLate
 	}
 	return retrySoon
