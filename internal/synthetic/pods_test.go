@@ -97,6 +97,11 @@ func TestPodsThatAreNotWell(t *testing.T) {
 			change: func(_ *corev1.Pod, c *corev1.ContainerStatus) { c.State = waits("CrashLoopBackOff") },
 			want:   "pod: web in namespace: shop is in pod status phase Running : container app waits: CrashLoopBackOff (because)",
 		},
+		"it is held by a scheduling gate": {change: func(p *corev1.Pod, _ *corev1.ContainerStatus) {
+			p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "queue.example.com/admission"}}
+			p.Spec.NodeName, p.Status.Phase, p.Status.ContainerStatuses = "", corev1.PodPending, nil
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "SchedulingGated"}}
+		}},
 		"it is on no node": {change: func(p *corev1.Pod, _ *corev1.ContainerStatus) {
 			p.Status.Phase, p.Status.ContainerStatuses = corev1.PodPending, nil
 			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes are available"}}

@@ -122,6 +122,9 @@ func unwell(p *corev1.Pod, skip time.Duration, now time.Time) string {
 	case p.Status.Phase == corev1.PodUnknown:
 		return inPhase(p, "nobody knows its state: "+sentence(p.Status.Reason, p.Status.Message))
 	}
+	if len(p.Spec.SchedulingGates) > 0 {
+		return "" // Whoever put the gate there holds it back on purpose, as queues of jobs do.
+	}
 	if scheduled := condition(p, corev1.PodScheduled); scheduled != nil && scheduled.Status == corev1.ConditionFalse {
 		return inPhase(p, "it is on no node: "+sentence(scheduled.Reason, scheduled.Message))
 	}

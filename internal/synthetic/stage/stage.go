@@ -193,8 +193,9 @@ func (s *Stage) Strike(ctx context.Context) error {
 }
 
 // Sweep removes what earlier runs of this scenario have left in a namespace ("" for all) of the kinds
-// of lists, and whose time is over. It returns how many objects that were; kinds that it may not list
-// it passes over.
+// of lists, and whose time is over, or what is of this run: a container before this one made that, and was
+// killed. It is to be called before anything is made. It returns how many objects that were; kinds that it may
+// not list it passes over.
 func (s *Stage) Sweep(ctx context.Context, namespace string, lists ...client.ObjectList) (removed int, err error) {
 	var all []error
 	for _, list := range lists {
@@ -208,7 +209,7 @@ func (s *Stage) Sweep(ctx context.Context, namespace string, lists ...client.Obj
 		}
 		err = meta.EachListItem(list, func(item runtime.Object) error {
 			o, ok := item.(client.Object)
-			if !ok || !s.expired(o) {
+			if !ok || !o.GetDeletionTimestamp().IsZero() || !s.expired(o) && o.GetLabels()[LabelRun] != s.Run {
 				return nil
 			}
 			if err := s.Remove(ctx, o); err != nil {
@@ -228,7 +229,7 @@ func (s *Stage) Sweep(ctx context.Context, namespace string, lists ...client.Obj
 
 func (s *Stage) expired(o client.Object) bool {
 	expires, err := time.Parse(time.RFC3339, o.GetAnnotations()[AnnotationExpires])
-	return err == nil && s.Clock.Now().After(expires) && o.GetDeletionTimestamp().IsZero()
+	return err == nil && s.Clock.Now().After(expires)
 }
 
 func (s *Stage) what(o client.Object) string {

@@ -147,9 +147,11 @@ func TestSweepRemovesOwnAndExpiredOnly(t *testing.T) {
 	foreign := marked("foreign", "test", "2001-01-01T00:00:00Z")
 	foreign.Labels[LabelManagedBy] = "somebody"
 	c := newClient(t, foreign, marked("expired", "test", "2001-01-01T00:00:00Z"), marked("running", "test", "2999-01-01T00:00:00Z"),
-		marked("other", "other", "2001-01-01T00:00:00Z"), marked("unmarked", "test", ""))
+		marked("other", "other", "2001-01-01T00:00:00Z"), marked("unmarked", "test", ""),
+		// Made by a container of this run before, which was killed.
+		marked("r1", "test", "2999-01-01T00:00:00Z"))
 	removed, err := newStage(c).Sweep(t.Context(), "here", &corev1.PodList{})
-	if removed != 1 || err != nil {
+	if removed != 2 || err != nil {
 		t.Errorf("removed %d, error %v", removed, err)
 	}
 	var left corev1.PodList
