@@ -5,6 +5,7 @@
 //
 // A snapshot costs what changed since the one before: tables of kinds are immutable and shared. A kind
 // whose stream broke stays for a short time as it was last seen, with the time of that in its coverage,
-// and is unread after: objects that nobody follows any more prove nothing. Kinds of custom resources are
-// not watched but listed now and then, in package live's bounds.
+// and is unread after: objects that nobody follows any more prove nothing. A right that is
+// withdrawn is seen when the stream is opened anew, minutes later: until then the API server goes on sending what
+// it allowed. Kinds of custom resources are not watched but listed now and then, in package live's bounds.
 package watched

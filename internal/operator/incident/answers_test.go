@@ -67,6 +67,7 @@ func TestADiagnosisDoesNotWaitForTheSlow(t *testing.T) {
 		if got := a.Answer(ctx, []snapshot.Question{question("w1")}); len(got) > 0 || ctx.Err() != nil {
 			t.Errorf("answers %v; or it waited longer than it has patience: %v", got, ctx.Err())
 		}
+		synctest.Wait()
 		// It is not asked twice meanwhile.
 		if got := a.Answer(t.Context(), []snapshot.Question{question("w1")}); len(got) > 0 || len(k.asked) != 1 {
 			t.Errorf("answers %v, asked %v", got, k.asked)

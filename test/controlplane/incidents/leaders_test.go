@@ -98,7 +98,7 @@ func TestAFloodOfFindingsIsBounded(t *testing.T) {
 		for _, i := range all.Items {
 			if i.Status.Code == "Flood" && i.Status.Phase == v1alpha1.IncidentOpen {
 				open++
-				if n := len([]rune(i.Status.Title)); n > 500 {
+				if n := len([]rune(i.Status.Title)); n > 200 {
 					t.Errorf("a title has %d characters", n)
 				}
 			}

@@ -15,6 +15,10 @@ import (
 // who lists Incidents receives all of them.
 const MaxBytes = 90 << 10
 
+// titleMost is how many characters of a title are kept: it is a column of kubectl get incidents, and what is
+// longer is said by the rest.
+const titleMost = 200
+
 // limits are how much of each part is kept: texts in characters, the rest in entries.
 type limits struct {
 	text, value, links, evidence, names, statements int
@@ -39,7 +43,7 @@ func Bound(d v1alpha1.IncidentDetails) v1alpha1.IncidentDetails {
 }
 
 func (l limits) details(d v1alpha1.IncidentDetails) v1alpha1.IncidentDetails {
-	d.Title, d.Why, d.Field = cut(d.Title, min(l.text, 500)), cut(d.Why, l.text), cut(d.Field, l.value)
+	d.Title, d.Why, d.Field = cut(d.Title, min(l.text, titleMost)), cut(d.Why, l.text), cut(d.Field, l.value)
 	d.Subject = subject(d.Subject)
 	d.Evidence = l.evidences(d.Evidence)
 	d.Chain = slices.Clone(d.Chain[:min(len(d.Chain), l.links)])

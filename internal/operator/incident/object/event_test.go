@@ -28,11 +28,13 @@ func TestAnEventIsWhatTheAPIServerTakes(t *testing.T) {
 	}{
 		"a long text about a pod": {
 			lifecycle.Notice{Reason: lifecycle.Opened, Text: finding.Verbatim(strings.Repeat("맥박이 없습니다 ", 200))},
-			corev1.ObjectReference{Kind: "Pod", Namespace: "shop", Name: "api"}, "shop", corev1.EventTypeWarning,
+			corev1.ObjectReference{Kind: "Pod", Namespace: "shop", Name: "api"},
+			"shop", corev1.EventTypeWarning,
 		},
 		"the end of what a Node had": {
 			lifecycle.Notice{Reason: lifecycle.Closed, Text: finding.Verbatim("node w1 is well")},
-			corev1.ObjectReference{Kind: "Node", Name: "w1"}, metav1.NamespaceDefault, corev1.EventTypeNormal,
+			corev1.ObjectReference{Kind: "Node", Name: "w1"},
+			metav1.NamespaceDefault, corev1.EventTypeNormal,
 		},
 	}
 	for name, tc := range tests {
