@@ -72,21 +72,7 @@ func TestEveryPodObeysTheRestrictedProfile(t *testing.T) {
 		}
 	}
 	for name, spec := range pods {
-		if spec.HostNetwork || spec.HostPID || spec.HostIPC || len(spec.Volumes) > 0 {
-			t.Errorf("%s shares something with its machine, or mounts volumes", name)
-		}
-		if s := spec.SecurityContext; !*s.RunAsNonRoot || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
-			t.Errorf("%s: security context %+v", name, s)
-		}
-		for _, c := range spec.Containers {
-			s := c.SecurityContext
-			if *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) || len(s.Capabilities.Add) > 0 {
-				t.Errorf("%s: security context of %s %+v", name, c.Name, s)
-			}
-			if c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Cpu().IsZero() {
-				t.Errorf("%s: %s has no limit of memory, or asks for no CPU", name, c.Name)
-			}
-		}
+		checkRestricted(t, name, spec)
 	}
 	want := []string{"daemonset", "deployment", "dns-status-internal", "maek-operator"}
 	var got []string
@@ -96,6 +82,25 @@ func TestEveryPodObeysTheRestrictedProfile(t *testing.T) {
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("pods (-want +got):\n%s", diff)
+	}
+}
+
+func checkRestricted(t *testing.T, name string, spec corev1.PodSpec) {
+	t.Helper()
+	if spec.HostNetwork || spec.HostPID || spec.HostIPC || len(spec.Volumes) > 0 {
+		t.Errorf("%s shares something with its machine, or mounts volumes", name)
+	}
+	if s := spec.SecurityContext; !*s.RunAsNonRoot || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+		t.Errorf("%s: security context %+v", name, s)
+	}
+	for _, c := range spec.Containers {
+		s := c.SecurityContext
+		if *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) || len(s.Capabilities.Add) > 0 {
+			t.Errorf("%s: security context of %s %+v", name, c.Name, s)
+		}
+		if c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Cpu().IsZero() {
+			t.Errorf("%s: %s has no limit of memory, or asks for no CPU", name, c.Name)
+		}
 	}
 }
 

@@ -13,9 +13,17 @@ import (
 	"github.com/maek-dev/maek/internal/cli/exit"
 )
 
-// TestInstallApplies installs into a namespace where a Kuberhealthy of Helm's left its Service, and once more
-// over itself.
-func TestInstallApplies(t *testing.T) {
+// TestInstall installs, and then has the operator do what it was installed for.
+func TestInstall(t *testing.T) {
+	if t.Run("applies", testApply); t.Failed() {
+		return
+	}
+	t.Run("grants what the operator uses", testRights)
+}
+
+// testApply installs into a namespace where a Kuberhealthy of Helm's left its Service, and once more over
+// itself.
+func testApply(t *testing.T) {
 	c := newClient(t)
 	for _, o := range []client.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}},
