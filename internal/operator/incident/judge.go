@@ -36,8 +36,8 @@ type judge struct {
 	answers  *answers
 	// news is a signal of something that the watcher does not see.
 	news chan struct{}
-	// begun tells that all is read that the first diagnosis needs.
-	begun atomic.Bool
+	// ready tells that all is read that the first diagnosis needs.
+	ready atomic.Bool
 	// broken are the rules whose failure was logged.
 	broken map[string]bool
 }
@@ -66,7 +66,7 @@ func newJudge(d *Diagnoser, w *watched.Watcher) *judge {
 
 // current is the cluster as it is known now, or nil before all is read.
 func (j *judge) current() *snapshot.Snapshot {
-	if !j.begun.Load() {
+	if !j.ready.Load() {
 		return nil
 	}
 	return j.watcher.Snapshot()
@@ -101,7 +101,7 @@ func (j *judge) awaitReady(ctx context.Context, stored <-chan struct{}) bool {
 			return false
 		}
 	}
-	j.begun.Store(true)
+	j.ready.Store(true)
 	return pause(ctx, storedWithin, stored, nil) && pause(ctx, askedWithin, j.machines.asked, nil)
 }
 
