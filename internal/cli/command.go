@@ -18,6 +18,7 @@ import (
 	"github.com/maek-dev/maek/internal/cli/install"
 	"github.com/maek-dev/maek/internal/cli/invocation"
 	"github.com/maek-dev/maek/internal/cli/machine"
+	"github.com/maek-dev/maek/internal/cli/probe"
 	"github.com/maek-dev/maek/internal/cli/resilience"
 	listing "github.com/maek-dev/maek/internal/cli/rules"
 	"github.com/maek-dev/maek/internal/cli/source"
@@ -91,6 +92,7 @@ func newCommand(inv *invocation.Invocation, rules []rule.Rule) *cobra.Command {
 		dump.New(inv, &connection, rules),
 		machine.New(inv, &display, rules),
 		check.New(inv, &connection),
+		probe.New(inv, &connection, &display),
 		listing.New(inv, &display, rules),
 		explain.New(inv, &display, rules),
 		demo.New(inv, &display, rules),

@@ -1,0 +1,244 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+
+	"github.com/maek-dev/maek/internal/collect/pods"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/probe"
+)
+
+const (
+	// askLimit bounds one attempt: specs may allow an hour.
+	askLimit = 20 * time.Second
+	// openLimit bounds the opening of a way to a pod.
+	openLimit = 5 * time.Second
+	// settleLimit is how long a kubelet is given to say that nothing listens on a port: it does not say that
+	// something does.
+	settleLimit = 500 * time.Millisecond
+	// asksAtOnce bounds how many probes are asked at the same time.
+	asksAtOnce = 8
+)
+
+// asked is what asking one probe came to.
+type asked struct {
+	// from where; "" where it was not asked.
+	from    vantage
+	outcome probe.Outcome
+	timeout time.Duration
+	// not says why it was not asked.
+	not finding.Text
+}
+
+// key names a probe among those of a target.
+type key struct {
+	pod, container string
+	kind           probe.Kind
+}
+
+func (o one) key() key { return key{o.pod.Name, o.container.Name, o.kind} }
+
+// asker asks probes.
+type asker struct {
+	config *rest.Config
+	now    func() time.Time
+	after  func(time.Duration) <-chan time.Time
+	// inside asks for HTTP and TCP probes to be asked by a command in the container.
+	inside bool
+}
+
+// askAll asks probes, some at once.
+func (a *asker) askAll(ctx context.Context, all []one) map[key]asked {
+	out := make(map[key]asked, len(all))
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, asksAtOnce)
+	for _, o := range all {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			answered := a.ask(ctx, o)
+			mu.Lock()
+			defer mu.Unlock()
+			out[o.key()] = answered
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// ask asks one probe from the vantage that is right for it.
+func (a *asker) ask(ctx context.Context, o one) asked {
+	timeout := min(probe.Timeout(o.spec), askLimit)
+	switch target := o.target().(type) {
+	case probe.Impossible:
+		return asked{not: target.Why.Text(o.kind)}
+	case probe.Exec:
+		return a.command(ctx, target, timeout)
+	case probe.HTTP:
+		if a.inside {
+			return a.fetch(ctx, o, target, timeout)
+		}
+		return a.forwarded(ctx, o, target, timeout)
+	default:
+		return a.forwarded(ctx, o, target, timeout)
+	}
+}
+
+// command asks by a command in the container.
+func (a *asker) command(ctx context.Context, target probe.Exec, timeout time.Duration) asked {
+	runner := &refusals{Runner: pods.Commands{Config: a.config}}
+	prober := probe.New(probe.Options{Now: a.now, Run: runner})
+	outcome := prober.Probe(ctx, target, timeout)
+	if runner.err != nil {
+		return asked{not: notAsked(runner.err, "create on pods/exec")}
+	}
+	return asked{from: byExec, outcome: outcome, timeout: timeout}
+}
+
+// refusals keeps what the API server itself has against running a command: that is no answer of the container's.
+type refusals struct {
+	probe.Runner
+
+	err error
+}
+
+// Run implements [probe.Runner].
+func (r *refusals) Run(ctx context.Context, target probe.Exec, timeout time.Duration) ([]byte, int, error) {
+	output, code, err := r.Runner.Run(ctx, target, timeout)
+	if err != nil && !errors.Is(err, probe.ErrCommandTimedOut) && !missingCommand(err) {
+		r.err = err
+	}
+	return output, code, err
+}
+
+// missingCommand tells whether a container runtime could not run a command that is not in the image.
+func missingCommand(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "executable file not found") || strings.Contains(text, "no such file or directory") || strings.Contains(text, "permission denied: unknown")
+}
+
+// forwarded asks through a port-forward. The way there is made before the clock of the attempt starts.
+func (a *asker) forwarded(ctx context.Context, o one, target probe.Target, timeout time.Duration) asked {
+	if host := hostOf(o.spec); host != "" && host != o.pod.Status.PodIP {
+		return asked{not: finding.Textf("it asks another host, %s, and a port-forward leads to the pod alone", "다른 호스트(%s)에 요청하는 probe이며 port-forward는 Pod에만 연결됩니다", said(host))}
+	}
+	ctx, cancel := context.WithTimeout(ctx, openLimit+timeout)
+	defer cancel()
+	opening, opened := context.WithTimeout(ctx, openLimit)
+	tunnel, err := pods.Open(opening, a.config, o.pod.Namespace, o.pod.Name)
+	opened()
+	if err != nil {
+		return asked{not: notAsked(err, "create on pods/portforward")}
+	}
+	defer tunnel.Close()
+	through := &passage{life: ctx, tunnel: tunnel, ip: o.pod.Status.PodIP}
+	if _, ok := target.(probe.TCP); ok {
+		through.settle = func() <-chan time.Time { return a.after(min(settleLimit, timeout)) }
+	}
+	prober := probe.New(probe.Options{Now: a.now, Dial: through.dial})
+	return asked{from: byForward, outcome: prober.Probe(ctx, target, timeout), timeout: timeout}
+}
+
+// hostOf is the host that a probe names instead of its pod; "" for none.
+func hostOf(spec *corev1.Probe) string {
+	switch {
+	case spec.HTTPGet != nil:
+		return spec.HTTPGet.Host
+	case spec.TCPSocket != nil:
+		return spec.TCPSocket.Host
+	default:
+		return ""
+	}
+}
+
+// passage dials a pod's ports through a tunnel.
+type passage struct {
+	// life of the connections: that of a dialling ends with the dialling.
+	life   context.Context //nolint:containedctx // a dialler is given no other
+	tunnel *pods.Tunnel
+	ip     string
+	// settle, where it is not nil, is how long to wait for a complaint before a connection counts as made.
+	settle func() <-chan time.Time
+}
+
+func (p *passage) dial(ctx context.Context, _, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return nil, fmt.Errorf("reading the port of %s: %w", address, err)
+	}
+	if host != p.ip {
+		return nil, fmt.Errorf("a port-forward does not lead to %s", host)
+	}
+	life, end := context.WithCancel(p.life)
+	stop := context.AfterFunc(ctx, end)
+	conn, err := p.tunnel.Dial(life, number)
+	if err == nil && p.settle != nil {
+		err = conn.Settled(ctx, p.settle())
+	}
+	if !stop() || err != nil {
+		end()
+		return nil, inside(err, port, ctx)
+	}
+	return forwardedConn{Conn: conn, port: port, end: end}, nil
+}
+
+// forwardedConn tells the kubelet's complaints in the words of those who dial themselves.
+type forwardedConn struct {
+	*pods.Conn
+
+	port string
+	end  func()
+}
+
+// Read implements net.Conn.
+func (c forwardedConn) Read(data []byte) (int, error) {
+	n, err := c.Conn.Read(data)
+	return n, inside(err, c.port, nil)
+}
+
+// Close implements net.Conn.
+func (c forwardedConn) Close() error {
+	c.end()
+	return c.Conn.Close()
+}
+
+// inside shortens what a kubelet says of a connection that it could not make in the pod, with the names of
+// network namespaces and containers, to what a dialler says.
+func inside(err error, port string, ctx context.Context) error { //nolint:revive // the error is what it is about
+	switch {
+	case ctx != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && strings.Contains(err.Error(), "connection refused"):
+		return fmt.Errorf("dial tcp localhost:%s in the pod: connect: connection refused", port)
+	default:
+		return err
+	}
+}
+
+// notAsked says why the API server or the kubelet let nothing be asked.
+func notAsked(err error, right string) finding.Text {
+	switch {
+	case apierrors.IsForbidden(err):
+		return finding.Textf("forbidden: needs %s", "권한 없음: %s 필요", right)
+	case errors.Is(err, context.DeadlineExceeded):
+		return finding.Textf("the API server or the node's kubelet did not let it through in time", "API 서버 또는 노드의 kubelet이 제시간에 연결해 주지 않았습니다")
+	default:
+		return finding.Verbatim(said(err.Error()))
+	}
+}

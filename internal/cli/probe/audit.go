@@ -1,0 +1,238 @@
+package probe
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/cli/exit"
+	"github.com/maek-dev/maek/internal/cli/invocation"
+	"github.com/maek-dev/maek/internal/cli/source"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/report"
+	"github.com/maek-dev/maek/internal/rules/probes"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// audit is what -o json prints of an audit. Its texts are in the language that was asked for.
+type audit struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// Target is what was judged: "namespace shop", "Deployment shop/front".
+	Target     string      `json:"target"`
+	ObservedAt metav1.Time `json:"observedAt"`
+	Findings   []audited   `json:"findings"`
+	// Missing is what could not be read, so that nothing is said of it.
+	Missing []string `json:"missing,omitempty"`
+
+	// seen tells that enough was read for an audit without findings to mean something.
+	seen bool
+}
+
+// audited is one finding.
+type audited struct {
+	Code     string              `json:"code"`
+	Severity v1alpha1.Severity   `json:"severity"`
+	Subject  v1alpha1.Subject    `json:"subject"`
+	Field    string              `json:"field,omitempty"`
+	Title    string              `json:"title"`
+	Why      string              `json:"why"`
+	Evidence []v1alpha1.Evidence `json:"evidence,omitempty"`
+	Remedies v1alpha1.Remedies   `json:"remedies"`
+}
+
+// runAudit judges how probes are configured, in a namespace or of one object.
+func (o *options) runAudit(ctx context.Context, inv *invocation.Invocation, args []string) error {
+	rules := probes.Catalog.Rules()
+	flags := source.Flags{Connection: o.connection, NoAgents: true, Passive: o.noAsk, Timeout: o.timeout}
+	scope, err := o.scope(ctx, inv, args)
+	if err != nil {
+		return err
+	}
+	reading, err := flags.Read(ctx, inv, rules)
+	if err != nil {
+		return err
+	}
+	s := reading.Result.Snapshot
+	if err := scope.known(s); err != nil {
+		return err
+	}
+	language := inv.Language(*o.display)
+	a := audit{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ProbeAudit"},
+		Target:   scope.String(), ObservedAt: metav1.NewTime(inv.Now()), Findings: []audited{},
+		seen: s.API().Ready() && s.Coverage(snapshot.KindOf[*corev1.Pod]()).Known() && len(reading.Result.Failures) == 0,
+	}
+	for _, f := range reading.Result.Findings {
+		if scope.has(s, f.Subject) && !f.Settling {
+			a.Findings = append(a.Findings, auditedOf(f, language))
+		}
+	}
+	for _, skip := range reading.Result.Skips {
+		a.Missing = append(a.Missing, skip.Reason.In(language))
+	}
+	for _, failure := range reading.Result.Failures {
+		a.Missing = append(a.Missing, fmt.Sprintf("%s: %v", failure.Code, failure.Err))
+	}
+	slices.Sort(a.Missing)
+	a.Missing = slices.Compact(a.Missing)
+	if err := a.print(inv.Out, o.output, inv.Report(*o.display)); err != nil {
+		return fmt.Errorf("writing the audit: %w", err)
+	}
+	return exit.With(a.code())
+}
+
+func auditedOf(f finding.Finding, l finding.Language) audited {
+	return audited{
+		Code: string(f.Code), Severity: f.Severity, Subject: f.Subject, Field: f.Field, Title: f.Title.In(l), Why: f.Why.In(l), Evidence: f.Evidence,
+		Remedies: v1alpha1.Remedies{Now: finding.RemediesIn(f.Remedies.Now, l), Later: finding.RemediesIn(f.Remedies.Later, l)},
+	}
+}
+
+// code is 1 for findings that are more than remarks, and 2 where too little was read.
+func (a audit) code() exit.Code {
+	for _, f := range a.Findings {
+		if f.Severity != finding.Info {
+			return exit.Incidents
+		}
+	}
+	if !a.seen {
+		return exit.Unknown
+	}
+	return exit.OK
+}
+
+// scope is what an audit is confined to: a namespace, and within it the workloads of some pods; all is empty.
+type scope struct {
+	namespace string
+	// of is the object that was named; zero for the whole namespace.
+	of   target
+	pods []*corev1.Pod
+}
+
+// String names it.
+func (s scope) String() string {
+	switch {
+	case s.of.name != "":
+		return s.of.String()
+	case s.namespace != "":
+		return "namespace " + s.namespace
+	default:
+		return "all namespaces"
+	}
+}
+
+// scope that the command line names.
+func (o *options) scope(ctx context.Context, inv *invocation.Invocation, args []string) (scope, error) {
+	if len(args) == 0 && o.connection.AllNamespaces {
+		return scope{}, nil
+	}
+	namespace, err := o.connection.ObjectNamespace()
+	if err != nil || len(args) == 0 {
+		return scope{namespace: namespace}, err
+	}
+	t, err := parseTarget(namespace, args)
+	if err != nil {
+		return scope{}, err
+	}
+	cfg, err := o.connection.Config(inv.Program)
+	if err != nil {
+		return scope{}, err
+	}
+	r, err := newReader(cfg)
+	if err != nil {
+		return scope{}, err
+	}
+	reading, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	found, _, err := r.pods(reading, t)
+	if err != nil {
+		return scope{}, plainly(err)
+	}
+	return scope{namespace: namespace, of: t, pods: found}, nil
+}
+
+// known refuses a namespace that the cluster certainly does not have.
+func (s scope) known(in *snapshot.Snapshot) error {
+	if s.namespace == "" || in.Coverage(snapshot.KindOf[*corev1.Namespace]()).State != snapshot.Complete {
+		return nil
+	}
+	if _, ok := snapshot.Get[*corev1.Namespace](in, "", s.namespace); !ok {
+		return exit.Misused("there is no namespace %q; write -n with one that exists", s.namespace)
+	}
+	return nil
+}
+
+// has tells whether a subject is in the scope.
+func (s scope) has(in *snapshot.Snapshot, subject finding.Subject) bool {
+	if s.of.name == "" {
+		return s.namespace == "" || subject.Namespace == s.namespace
+	}
+	if subject.Kind == s.of.kind && subject.Namespace == s.of.namespace && subject.Name == s.of.name {
+		return true
+	}
+	return slices.ContainsFunc(s.pods, func(pod *corev1.Pod) bool {
+		return in.Workload(pod) == subject || snapshot.SubjectOf(pod) == subject
+	})
+}
+
+func (a audit) print(w io.Writer, output string, o report.Options) error {
+	switch output {
+	case asJSON:
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(a)
+	case asPatch:
+		return a.patches(w)
+	default:
+		return a.page(o).Write(w)
+	}
+}
+
+// tonesOf severities.
+var tonesOf = map[v1alpha1.Severity]report.Tone{finding.Critical: report.Bad, finding.Warning: report.Odd, finding.Info: report.Faint}
+
+func (a audit) page(o report.Options) *report.Page {
+	w := wordsOf(o.Language)
+	p := report.NewPage(o)
+	for _, f := range a.Findings {
+		p.Blank()
+		p.Labelled(0, severityWidth, strings.ToUpper(string(f.Severity)), tonesOf[f.Severity], f.Title+" ["+f.Code+"]", report.Strong)
+		p.Labelled(4, labelWidth, w.why, report.Faint, f.Why, report.Plain)
+		for i, remedy := range f.Remedies.Now {
+			label := w.remedy
+			if i > 0 {
+				label = ""
+			}
+			p.Labelled(4, labelWidth, label, report.Faint, remedy.Text, report.Plain)
+			if remedy.Command != "" {
+				p.Labelled(4, labelWidth, "", report.Faint, remedy.Command, report.Strong)
+			}
+		}
+	}
+	if len(a.Findings) == 0 {
+		text := w.nothingFound
+		if !a.seen {
+			text = w.tooLittle
+		}
+		p.Text(0, fmt.Sprintf(text, a.Target), report.Plain)
+	}
+	if len(a.Missing) > 0 {
+		p.Blank()
+	}
+	for _, text := range a.Missing {
+		p.Labelled(0, 0, w.missing, report.Odd, text, report.Plain)
+	}
+	return p
+}
+
+// severityWidth is the width of the longest name of a severity, and a space.
+const severityWidth = 10

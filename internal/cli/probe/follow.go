@@ -1,0 +1,158 @@
+package probe
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maek-dev/maek/internal/finding"
+)
+
+// followAgain is how long to wait before a watch that ended is begun anew.
+const followAgain = 2 * time.Second
+
+// change is one thing that a watch has told.
+type change struct {
+	// list is all there is of a kind, when its watch begins, and when it begins anew.
+	list client.ObjectList
+	// object that is new or another; of one that is gone, the last that was known.
+	object client.Object
+	gone   bool
+	// missing is what cannot be watched.
+	missing finding.Text
+}
+
+// follow tells all that changes of a target, until ctx is done.
+func (r *reader) follow(ctx context.Context, t target, after func(time.Duration) <-chan time.Time) (<-chan change, error) {
+	pods := []client.ListOption{client.InNamespace(t.namespace)}
+	events := []client.ListOption{client.InNamespace(t.namespace)}
+	about := client.MatchingFields{"involvedObject.kind": "Pod"}
+	if t.kind == "Pod" {
+		pods = append(pods, client.MatchingFields{"metadata.name": t.name})
+		about["involvedObject.name"] = t.name
+	} else {
+		selector, err := r.selector(ctx, client.ObjectKey{Namespace: t.namespace, Name: t.name}, t)
+		if err != nil {
+			return nil, err
+		}
+		pods = append(pods, client.MatchingLabelsSelector{Selector: selector})
+	}
+	inNamespace := []client.ListOption{client.InNamespace(t.namespace)}
+	changes := make(chan change, changesKept)
+	go r.followKind(ctx, changes, after, unreadableKind{"changes of pods", "list and watch on pods"}, func() client.ObjectList { return &corev1.PodList{} }, pods)
+	go r.followKind(ctx, changes, after, unreadableKind{"new Events", "list and watch on events"}, func() client.ObjectList { return &corev1.EventList{} }, append(events, about))
+	go r.followKind(ctx, changes, after, unreadableKind{"changes of EndpointSlices", "list and watch on endpointslices.discovery.k8s.io"},
+		func() client.ObjectList { return &discoveryv1.EndpointSliceList{} }, inNamespace)
+	return changes, nil
+}
+
+// changesKept is how many changes wait to be shown together.
+const changesKept = 64
+
+// unreadableKind says of a kind what to say where it may not be followed.
+type unreadableKind struct{ what, right string }
+
+// followKind lists a kind and watches what changes, again and again.
+func (r *reader) followKind(
+	ctx context.Context, changes chan<- change, after func(time.Duration) <-chan time.Time, kind unreadableKind, empty func() client.ObjectList, options []client.ListOption,
+) {
+	for {
+		list := empty()
+		err := r.client.List(ctx, list, append(slices.Clone(options), client.Limit(objectsFollowed))...)
+		if err == nil && tell(ctx, changes, change{list: list}) {
+			var w watch.Interface
+			from := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}}
+			if w, err = r.client.Watch(ctx, empty(), append(slices.Clone(options), from)...); err == nil {
+				relay(ctx, w, changes)
+				w.Stop()
+			}
+		}
+		if apierrors.IsForbidden(err) {
+			tell(ctx, changes, change{missing: unreadable(kind.what, kind.right, err)})
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-after(followAgain):
+		}
+	}
+}
+
+// objectsFollowed bounds what is listed of a kind before it is watched.
+const objectsFollowed = 2000
+
+// relay passes on what a watch tells until it ends.
+func relay(ctx context.Context, w watch.Interface, changes chan<- change) {
+	for event := range w.ResultChan() {
+		object, ok := event.Object.(client.Object)
+		if !ok || event.Type == watch.Bookmark || event.Type == watch.Error {
+			continue
+		}
+		if !tell(ctx, changes, change{object: object, gone: event.Type == watch.Deleted}) {
+			return
+		}
+	}
+}
+
+func tell(ctx context.Context, changes chan<- change, c change) bool {
+	select {
+	case changes <- c:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// with is the view with a change.
+func (v view) with(c change) view {
+	switch o := c.object.(type) {
+	case *corev1.Pod:
+		v.pods = put(v.pods, o, c.gone)
+	case *corev1.Event:
+		// Events end by their age, and that is no news.
+		v.events = put(v.events, o, c.gone)
+	case *discoveryv1.EndpointSlice:
+		v.slices = put(v.slices, o, c.gone)
+	}
+	switch l := c.list.(type) {
+	case *corev1.PodList:
+		v.pods = byName(l.Items)
+	case *corev1.EventList:
+		v.events = byName(l.Items)
+	case *discoveryv1.EndpointSliceList:
+		v.slices = byName(l.Items)
+	}
+	return v
+}
+
+// put returns a copy of a map with an object, or without it.
+func put[T client.Object](in map[string]T, object T, gone bool) map[string]T {
+	out := maps.Clone(in)
+	if gone {
+		delete(out, object.GetName())
+	} else {
+		out[object.GetName()] = object
+	}
+	return out
+}
+
+func byName[T any, P interface {
+	*T
+	client.Object
+}](items []T) map[string]P {
+	out := make(map[string]P, len(items))
+	for i := range items {
+		object := P(&items[i])
+		out[object.GetName()] = object
+	}
+	return out
+}

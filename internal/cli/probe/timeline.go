@@ -1,0 +1,227 @@
+package probe
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/probe"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// entry is one thing that happened while somebody watched.
+type entry struct {
+	at   time.Time
+	pod  string
+	text finding.Text
+	// tone of what happened: worse or better.
+	bad, good bool
+}
+
+// view is what is watched, by name.
+type view struct {
+	pods   map[string]*corev1.Pod
+	events map[string]*corev1.Event
+	slices map[string]*discoveryv1.EndpointSlice
+}
+
+// run is a row of failures of one probe.
+type run struct {
+	last   time.Time
+	length int
+}
+
+// timeline tells what happened from one view to the next.
+type timeline struct {
+	runs    map[key]run
+	entries []entry
+}
+
+// entriesKept bounds the memory of what happened.
+const entriesKept = 200
+
+// add takes in what is another in a later view, and returns what happened.
+func (l *timeline) add(before, after view, services []*corev1.Service, now time.Time) []entry {
+	var fresh []entry
+	for _, name := range slices.Sorted(maps.Keys(after.events)) {
+		fresh = append(fresh, l.told(before.events[name], after.events[name], after.pods)...)
+	}
+	slices.SortStableFunc(fresh, func(a, b entry) int { return a.at.Compare(b.at) })
+	for _, name := range slices.Sorted(maps.Keys(mergedKeys(before.pods, after.pods))) {
+		fresh = append(fresh, l.podChanged(before.pods[name], after.pods[name], now)...)
+		if !maps.Equal(before.slices, after.slices) {
+			fresh = append(fresh, served(before, after, name, services, now)...)
+		}
+	}
+	l.entries = append(l.entries, fresh...)
+	l.entries = slices.Delete(l.entries, 0, max(0, len(l.entries)-entriesKept))
+	return fresh
+}
+
+func mergedKeys[T any](a, b map[string]T) map[string]bool {
+	out := make(map[string]bool, len(a)+len(b))
+	for k := range a {
+		out[k] = true
+	}
+	for k := range b {
+		out[k] = true
+	}
+	return out
+}
+
+// told is what a new event, or an old one that was seen again, says of probes.
+func (l *timeline) told(before, after *corev1.Event, pods map[string]*corev1.Pod) []entry {
+	seen := times(after)
+	if before != nil {
+		seen -= times(before)
+	}
+	pod := pods[after.InvolvedObject.Name]
+	if seen <= 0 || pod == nil {
+		return nil
+	}
+	e := evidence{pods: []*corev1.Pod{pod}}
+	for _, o := range e.probes("") {
+		is, message := o.tells(after)
+		if is == nothing {
+			continue
+		}
+		return []entry{{at: snapshot.EventTime(after), pod: pod.Name, text: l.words(o, is, seen, message, snapshot.EventTime(after)), bad: is != warned}}
+	}
+	return nil
+}
+
+// words of an event about a probe. What failed is counted up to its threshold: the kubelet does not tell how far it is.
+func (l *timeline) words(o one, is what, seen int, message string, at time.Time) finding.Text {
+	name := strings.ToLower(string(o.kind))
+	quote := finding.Verbatim(quoted(message))
+	switch is {
+	case killed:
+		delete(l.runs, o.key())
+		return finding.Textf("container %s is killed: its %s probe failed", "%s 컨테이너를 종료합니다: %s probe가 실패했습니다", o.container.Name, name)
+	case discarded:
+		return finding.Join(": ", finding.Textf("%s probe of %s errored, which does not count", "%[2]s의 %[1]s probe 오류(세지 않음)", name, o.container.Name), quote)
+	case warned:
+		return finding.Join(": ", finding.Textf("%s probe of %s succeeded with a warning", "%[2]s의 %[1]s probe가 경고와 함께 성공", name, o.container.Name), quote)
+	case failed, nothing:
+	}
+	t := o.timing()
+	r := l.runs[o.key()]
+	// A success between two failures is told by nobody; a gap of more than a period tells it.
+	if at.Sub(r.last) > t.Period+t.Pace(t.Timeout) {
+		r.length = 0
+	}
+	r.last, r.length = at, r.length+seen
+	l.runs[o.key()] = r
+	if r.length > t.FailureThreshold {
+		return finding.Join(": ", finding.Textf("%s probe of %s failed, %d times in a row", "%[2]s의 %[1]s probe 실패, 연속 %[3]d회", name, o.container.Name, r.length), quote)
+	}
+	return finding.Join(": ", finding.Textf("%s probe of %s failed %d/%d", "%[2]s의 %[1]s probe 실패 %[3]d/%[4]d", name, o.container.Name, r.length, t.FailureThreshold), quote)
+}
+
+// podChanged is what happened to a pod.
+func (l *timeline) podChanged(before, after *corev1.Pod, now time.Time) []entry {
+	switch {
+	case before == nil:
+		return []entry{{at: now, pod: after.Name, text: finding.Textf("the pod appeared", "Pod가 생성되었습니다")}}
+	case after == nil:
+		return []entry{{at: now, pod: before.Name, text: finding.Textf("the pod is gone", "Pod가 사라졌습니다")}}
+	}
+	var out []entry
+	add := func(good, bad bool, text finding.Text) {
+		out = append(out, entry{at: now, pod: after.Name, text: text, good: good, bad: bad})
+	}
+	if before.DeletionTimestamp == nil && after.DeletionTimestamp != nil {
+		add(false, false, finding.Textf("the pod is being deleted", "Pod 삭제가 시작되었습니다"))
+	}
+	for _, c := range containersOf(after) {
+		old, new := statusOf(before, c.spec.Name), statusOf(after, c.spec.Name)
+		if new == nil {
+			continue
+		}
+		if old == nil {
+			old = &corev1.ContainerStatus{}
+		}
+		if new.RestartCount > old.RestartCount {
+			for _, kind := range probe.Kinds() {
+				delete(l.runs, key{after.Name, c.spec.Name, kind})
+			}
+		}
+		for _, text := range containerChanged(c.spec, old, new) {
+			add(text.good, text.bad, text.text)
+		}
+	}
+	if was, is := snapshot.PodReady(before), snapshot.PodReady(after); was != is {
+		if is {
+			add(true, false, finding.Textf("the pod is Ready", "Pod가 Ready입니다"))
+		} else {
+			add(false, true, finding.Textf("the pod is not Ready", "Pod가 Ready가 아닙니다"))
+		}
+	}
+	return out
+}
+
+// containerChanged is what happened to a container.
+func containerChanged(c *corev1.Container, old, new *corev1.ContainerStatus) []entry {
+	var out []entry
+	if t := new.State.Terminated; t != nil && old.State.Terminated == nil {
+		out = append(out, entry{bad: t.ExitCode != 0, text: finding.Textf("container %s ended with exit code %d", "%s 컨테이너가 종료 코드 %d로 끝났습니다", c.Name, t.ExitCode)})
+	}
+	if w := new.State.Waiting; w != nil && w.Reason == reasonBackOff && (old.State.Waiting == nil || old.State.Waiting.Reason != reasonBackOff) {
+		out = append(out, entry{bad: true, text: finding.Textf("container %s waits before it is started again (CrashLoopBackOff)", "%s 컨테이너가 재시작을 기다립니다(CrashLoopBackOff)", c.Name)})
+	}
+	if new.RestartCount > old.RestartCount {
+		out = append(out, entry{text: finding.Textf("container %s was restarted (restart %d)", "%s 컨테이너를 재시작했습니다(%d번째)", c.Name, new.RestartCount)})
+	}
+	if c.StartupProbe != nil && isTrue(new.Started) && !isTrue(old.Started) {
+		out = append(out, entry{good: true, text: finding.Textf("container %s has started: its startup probe succeeded", "%s 컨테이너가 시작되었습니다: startup probe가 성공했습니다", c.Name)})
+	}
+	if old.Ready != new.Ready && c.ReadinessProbe != nil {
+		if new.Ready {
+			out = append(out, entry{good: true, text: finding.Textf("container %s is ready", "%s 컨테이너가 준비되었습니다", c.Name)})
+		} else {
+			out = append(out, entry{bad: true, text: finding.Textf("container %s is not ready", "%s 컨테이너가 준비되지 않은 상태가 되었습니다", c.Name)})
+		}
+	}
+	return out
+}
+
+// reasonBackOff is why a container waits that ends again and again
+// (k8s.io/kubernetes/pkg/kubelet/kuberuntime, ErrCrashLoopBackOff).
+const reasonBackOff = "CrashLoopBackOff"
+
+func isTrue(b *bool) bool { return b != nil && *b }
+
+// served is which Services a pod got out of, and came back into.
+func served(before, after view, name string, services []*corev1.Service, now time.Time) []entry {
+	pod := cmp.Or(after.pods[name], before.pods[name])
+	in := func(v view) map[string]membership {
+		e := evidence{services: services, slices: slices.Collect(maps.Values(v.slices))}
+		out := map[string]membership{}
+		for _, m := range e.memberships(pod) {
+			out[m.service] = m
+		}
+		return out
+	}
+	was, is := in(before), in(after)
+	var out []entry
+	for _, service := range slices.Sorted(maps.Keys(mergedKeys(was, is))) {
+		old, new := was[service], is[service]
+		switch {
+		case old.ready && !new.ready && new.others == 0:
+			out = append(out, entry{at: now, pod: name, bad: true, text: finding.Textf("out of Service %s, which has no ready endpoint now", "Service %s에서 빠졌습니다. 준비된 endpoint가 없습니다", service)})
+		case old.ready && !new.ready:
+			out = append(out, entry{at: now, pod: name, bad: true, text: finding.Textf("out of Service %s, which has %d ready endpoints left", "Service %s에서 빠졌습니다. 준비된 endpoint가 %d개 남았습니다", service, new.others)})
+		case !old.ready && new.ready && old.listed:
+			out = append(out, entry{at: now, pod: name, good: true, text: finding.Textf("back in Service %s", "Service %s로 돌아왔습니다", service)})
+		case !old.ready && new.ready:
+			out = append(out, entry{at: now, pod: name, good: true, text: finding.Textf("in Service %s", "Service %s에 들어갔습니다", service)})
+		}
+	}
+	return out
+}
