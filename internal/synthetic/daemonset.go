@@ -33,7 +33,7 @@ var daemonSetTable = []Option{
 
 var _ = All.Add(Scenario{
 	Name:    daemonSetScenario,
-	Doc:     "Runs a pod on every node that should take one, and removes it again. A failure names the nodes on which pods do not start or do not end, and why.",
+	Doc:     "Runs a pod on every node that should take one, and removes it again. A failure names the nodes on which pods do not start or do not end, and why; one that has been NotReady for a minute is not waited for.",
 	Images:  []string{"daemonset-check"},
 	Options: daemonSetTable,
 	Access: []rbacv1.PolicyRule{
