@@ -47,6 +47,9 @@ type HTTPAnswer struct {
 func (h HTTP) String() string { return "GET " + h.URL.String() }
 
 func (h HTTP) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outcome {
+	attempt, over := context.WithCancel(ctx)
+	defer over()
+	ctx = context.WithValue(ctx, attemptKey{}, attempt)
 	timer := phaseTimer{now: p.now}
 	request := (&http.Request{
 		Method:     http.MethodGet,

@@ -65,10 +65,32 @@ func New(options Options) *Prober {
 		DisableKeepAlives:      true,
 		Proxy:                  http.ProxyURL(nil), // without it, the defaults set the environment's
 		DisableCompression:     true,               // sends no Accept-Encoding
-		DialContext:            p.dial,
+		DialContext:            p.dialForAttempt,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	})
 	return p
+}
+
+// attemptKey is under which an HTTP request's context holds that of its attempt.
+type attemptKey struct{}
+
+// dialForAttempt opens a connection that does not outlive the attempt. The transport lets dials and
+// handshakes go on after their request is over, for the next one: here there is none, and what
+// hangs would stay for as long as the kernel tries to connect.
+func (p *Prober) dialForAttempt(ctx context.Context, network, address string) (net.Conn, error) {
+	attempt, ok := ctx.Value(attemptKey{}).(context.Context)
+	if !ok {
+		return p.dial(ctx, network, address)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(attempt, cancel)()
+	conn, err := p.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(attempt, func() { _ = conn.Close() })
+	return conn, nil
 }
 
 // Probe asks a target once. It returns when timeout is over at the latest, which is

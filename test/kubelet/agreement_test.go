@@ -5,9 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/kubernetes/pkg/probe"
-
 	ours "github.com/maek-dev/maek/internal/probe"
+	"k8s.io/kubernetes/pkg/probe"
 )
 
 // differences are the texts in which the two are not the same to the letter, and why. Results are

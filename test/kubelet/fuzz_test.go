@@ -7,11 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	httpprobe "k8s.io/kubernetes/pkg/probe/http"
-
 	ours "github.com/maek-dev/maek/internal/probe"
 	"github.com/maek-dev/maek/internal/probe/probetest"
+	corev1 "k8s.io/api/core/v1"
+	httpprobe "k8s.io/kubernetes/pkg/probe/http"
 )
 
 // randomServers is how many servers are made up.
@@ -19,7 +18,6 @@ const randomServers = 1500
 
 // TestRandomHTTP asks servers that answer what a die says, and hang up.
 func TestRandomHTTP(t *testing.T) {
-	t.Parallel()
 	all := newAgreement(t, "random HTTP servers")
 	kubelet := httpprobe.New(false)
 	prober := ours.New(ours.Options{Now: wallClock})

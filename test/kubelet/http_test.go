@@ -3,13 +3,12 @@ package kubelet_test
 import (
 	"testing"
 
+	ours "github.com/maek-dev/maek/internal/probe"
+	"github.com/maek-dev/maek/internal/probe/probetest"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-base/version"
 	"k8s.io/kubernetes/pkg/probe"
 	httpprobe "k8s.io/kubernetes/pkg/probe/http"
-
-	ours "github.com/maek-dev/maek/internal/probe"
-	"github.com/maek-dev/maek/internal/probe/probetest"
 )
 
 // site is a container at the loopback address, for a kubelet of the version that is linked in.

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	ours "github.com/maek-dev/maek/internal/probe"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -21,8 +22,6 @@ import (
 	"k8s.io/kubernetes/pkg/kubelet/prober/results"
 	"k8s.io/kubernetes/pkg/kubelet/status"
 	"k8s.io/utils/exec"
-
-	ours "github.com/maek-dev/maek/internal/probe"
 )
 
 // trace is what a worker did, by kind of probe: when it asked, what it made others believe, and its

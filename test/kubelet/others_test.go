@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	ours "github.com/maek-dev/maek/internal/probe"
+	"github.com/maek-dev/maek/internal/probe/probetest"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	remote "k8s.io/cri-client/pkg"
@@ -15,9 +17,6 @@ import (
 	grpcprobe "k8s.io/kubernetes/pkg/probe/grpc"
 	tcpprobe "k8s.io/kubernetes/pkg/probe/tcp"
 	"k8s.io/utils/exec"
-
-	ours "github.com/maek-dev/maek/internal/probe"
-	"github.com/maek-dev/maek/internal/probe/probetest"
 )
 
 func TestTCP(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	ours "github.com/maek-dev/maek/internal/probe"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -15,8 +16,6 @@ import (
 	"k8s.io/kubernetes/pkg/kubelet/util/format"
 	"k8s.io/kubernetes/pkg/probe"
 	httpprobe "k8s.io/kubernetes/pkg/probe/http"
-
-	ours "github.com/maek-dev/maek/internal/probe"
 )
 
 // asked is what goes over the wire of a request, as far as the spec decides it.
@@ -110,8 +109,12 @@ func TestPorts(t *testing.T) {
 func TestVariablesOfCommands(t *testing.T) {
 	t.Parallel()
 	env := []corev1.EnvVar{
-		{Name: "A", Value: "1"}, {Name: "B", Value: "$(A)"}, {Name: "A", Value: "2"}, {Name: "", Value: "empty"},
-		{Name: "FROM", ValueFrom: &corev1.EnvVarSource{}}, {Name: "a b", Value: "spaced"},
+		{Name: "A", Value: "1"},
+		{Name: "B", Value: "$(A)"},
+		{Name: "A", Value: "2"},
+		{Name: "", Value: "empty"},
+		{Name: "FROM", ValueFrom: &corev1.EnvVarSource{}},
+		{Name: "a b", Value: "spaced"},
 	}
 	all := 0
 	for seed := range uint64(20_000) {

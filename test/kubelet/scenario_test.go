@@ -6,10 +6,9 @@ import (
 	"slices"
 	"time"
 
+	ours "github.com/maek-dev/maek/internal/probe"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	ours "github.com/maek-dev/maek/internal/probe"
 )
 
 // A scenario is the life of a pod with one container that has probes: what its commands answer when,

@@ -6,9 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-
 	ours "github.com/maek-dev/maek/internal/probe"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // scenarios is how many lives of pods are made up.
