@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/maek-dev/maek/internal/finding"
 )
 
 // port is what a probe asks of its container, and the name of its action's field; false for a command.
@@ -55,15 +57,22 @@ func (p probe) asks() string {
 	case !ok:
 		return "nothing"
 	case p.spec.HTTPGet != nil:
-		path := p.spec.HTTPGet.Path
-		if path == "" {
-			path = "/"
-		}
-		path, _, _ = strings.Cut(path, "?")
-		return action + " :" + at.String() + path
+		return action + " :" + at.String() + p.path()
 	default:
 		return action + " :" + at.String()
 	}
+}
+
+// pathRunes bounds a path in a sentence.
+const pathRunes = 80
+
+// path that an HTTP probe asks, without its query, in which anything may stand.
+func (p probe) path() string {
+	if p.spec.HTTPGet == nil {
+		return "/"
+	}
+	path, _, _ := strings.Cut(p.spec.HTTPGet.Path, "?")
+	return finding.Line("/"+strings.TrimPrefix(path, "/"), pathRunes)
 }
 
 // handler is what the probe asks, as a part of an object.

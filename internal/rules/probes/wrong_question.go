@@ -140,15 +140,6 @@ func (p probe) undeclared() (wrongQuestion, bool) {
 	return w, true
 }
 
-// path that an HTTP probe asks, without its query.
-func (p probe) path() string {
-	if p.spec.HTTPGet == nil || p.spec.HTTPGet.Path == "" {
-		return "/"
-	}
-	path, _, _ := strings.Cut(p.spec.HTTPGet.Path, "?")
-	return path
-}
-
 func (p probe) grpcService() string {
 	if p.spec.GRPC == nil {
 		return ""
