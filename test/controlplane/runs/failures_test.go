@@ -3,7 +3,6 @@ package runs
 import (
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -86,7 +85,7 @@ func TestFailuresSayWhy(t *testing.T) {
 		}
 	}
 	// What was made in the second in which its run ended may be of the next one, for half a minute.
-	eventually(t, 3*soon, "no pod of a failed run is at work", func() bool { return len(working(t, ns)) == 0 })
+	eventually(t, soon, "no pod of a failed run is at work", func() bool { return len(working(t, ns)) == 0 })
 }
 
 // working are the pods of a namespace that have not ended.
@@ -111,7 +110,7 @@ func TestANodeThatIsLostEndsARunEarly(t *testing.T) {
 	play(t, ns, r)
 	one := start(t, ns, r)
 	create(t, healthCheck(ns, "lost", "unclaimed", "1h", "50m"))
-	eventually(t, time.Minute+2*soon, "the run fails", func() bool { return len(one.outcomes.of("lost")) == 1 })
+	eventually(t, 2*soon, "the run fails", func() bool { return len(one.outcomes.of("lost")) == 1 })
 	got := one.outcomes.of("lost")[0]
 	if got.Reason != runengine.NodeLost || !strings.Contains(got.Message, "there is no such node any more") {
 		t.Errorf("it ended so: %+v", got)
