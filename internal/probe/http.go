@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"time"
 )
@@ -47,10 +46,8 @@ type HTTPAnswer struct {
 func (h HTTP) String() string { return "GET " + h.URL.String() }
 
 func (h HTTP) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outcome {
-	attempt, over := context.WithCancel(ctx)
+	x, ctx, over := begin(ctx, p.now, h.URL.Hostname())
 	defer over()
-	ctx = context.WithValue(ctx, attemptKey{}, attempt)
-	timer := phaseTimer{now: p.now}
 	request := (&http.Request{
 		Method:     http.MethodGet,
 		URL:        h.URL,
@@ -59,13 +56,13 @@ func (h HTTP) attempt(ctx context.Context, p *Prober, timeout time.Duration) Out
 		ProtoMinor: 1,
 		Header:     maps.Clone(h.Header),
 		Host:       h.Host,
-	}).WithContext(httptrace.WithClientTrace(ctx, timer.trace()))
+	}).WithContext(ctx)
 	client := http.Client{Transport: p.transport, Timeout: timeout, CheckRedirect: sameHost}
 
 	response, err := client.Do(request)
 	if err != nil {
 		outcome := same(Failure, err.Error())
-		outcome.Phases = timer.done()
+		outcome.Phases = x.timer.done()
 		return outcome
 	}
 	defer response.Body.Close()
@@ -75,7 +72,7 @@ func (h HTTP) attempt(ctx context.Context, p *Prober, timeout time.Duration) Out
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit))
 	outcome := judge(response, string(body), err)
-	outcome.Phases = timer.done()
+	outcome.Phases = x.timer.done()
 	outcome.HTTP = &HTTPAnswer{
 		Status: response.StatusCode,
 		Header: response.Header,

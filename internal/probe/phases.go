@@ -1,11 +1,29 @@
 package probe
 
 import (
+	"context"
 	"crypto/tls"
 	"net/http/httptrace"
+	"net/netip"
 	"sync"
 	"time"
 )
+
+// exchange is one attempt over HTTP, with all requests that redirects make of it.
+type exchange struct {
+	ctx   context.Context //nolint:containedctx // what the transport dials with is not the request's, and this must end it
+	timer phaseTimer
+}
+
+// begin returns an exchange with a host, the context of its requests, and what ends it and all that
+// it has opened.
+func begin(ctx context.Context, now func() time.Time, host string) (*exchange, context.Context, context.CancelFunc) {
+	x := &exchange{timer: phaseTimer{now: now}}
+	_, err := netip.ParseAddr(host)
+	ctx, over := context.WithCancel(httptrace.WithClientTrace(ctx, x.timer.trace(err != nil)))
+	x.ctx = ctx
+	return x, context.WithValue(ctx, attemptKey{}, x), over
+}
 
 // phaseTimer takes the phases of an HTTP exchange. After a timeout, connections that are still
 // being made call it while the attempt is already over.
@@ -18,32 +36,34 @@ type phaseTimer struct {
 	wrote, answered                 time.Time
 }
 
-func (t *phaseTimer) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		DNSStart:          func(httptrace.DNSStartInfo) { t.begin(&t.resolving) },
-		DNSDone:           func(httptrace.DNSDoneInfo) { t.end(&t.resolving, &t.phases.Resolve) },
-		ConnectStart:      func(string, string) { t.begin(&t.connecting) },
-		ConnectDone:       func(string, string, error) { t.end(&t.connecting, &t.phases.Connect) },
+// trace has few hooks, and those for names only where there is one: each costs allocations.
+func (t *phaseTimer) trace(named bool) *httptrace.ClientTrace {
+	trace := &httptrace.ClientTrace{
 		TLSHandshakeStart: func() { t.begin(&t.securing) },
 		TLSHandshakeDone:  func(tls.ConnectionState, error) { t.end(&t.securing, &t.phases.TLS) },
-		WroteRequest:      func(httptrace.WroteRequestInfo) { t.wroteRequest() },
+		WroteRequest: func(httptrace.WroteRequestInfo) {
+			t.end(&t.answered, &t.phases.Read) // that of an answer which redirected here
+			t.begin(&t.wrote)
+		},
 		GotFirstResponseByte: func() {
 			t.end(&t.wrote, &t.phases.Wait)
 			t.begin(&t.answered)
 		},
 	}
+	if named {
+		trace.DNSStart = func(httptrace.DNSStartInfo) { t.begin(&t.resolving) }
+		trace.DNSDone = func(httptrace.DNSDoneInfo) {
+			t.end(&t.resolving, &t.phases.Resolve)
+			t.begin(&t.connecting) // dialling began with the look-up
+		}
+	}
+	return trace
 }
 
 func (t *phaseTimer) begin(at *time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	*at = t.now()
-}
-
-// wroteRequest also ends the reading of an answer that redirected here.
-func (t *phaseTimer) wroteRequest() {
-	t.end(&t.answered, &t.phases.Read)
-	t.begin(&t.wrote)
 }
 
 func (t *phaseTimer) end(began *time.Time, phase *time.Duration) {
@@ -58,6 +78,11 @@ func (t *phaseTimer) end(began *time.Time, phase *time.Duration) {
 
 // done ends whatever was going on, so that a timeout shows in the phase that it fell into.
 func (t *phaseTimer) done() Phases {
+	t.mu.Lock()
+	if !t.resolving.IsZero() {
+		t.connecting = time.Time{} // a look-up that hangs is no connection yet
+	}
+	t.mu.Unlock()
 	t.end(&t.resolving, &t.phases.Resolve)
 	t.end(&t.connecting, &t.phases.Connect)
 	t.end(&t.securing, &t.phases.TLS)

@@ -71,25 +71,24 @@ func New(options Options) *Prober {
 	return p
 }
 
-// attemptKey is under which an HTTP request's context holds that of its attempt.
+// attemptKey is under which the context of an HTTP request holds its *exchange.
 type attemptKey struct{}
 
 // dialForAttempt opens a connection that does not outlive the attempt. The transport lets dials and
 // handshakes go on after their request is over, for the next one: here there is none, and what
 // hangs would stay for as long as the kernel tries to connect.
 func (p *Prober) dialForAttempt(ctx context.Context, network, address string) (net.Conn, error) {
-	attempt, ok := ctx.Value(attemptKey{}).(context.Context)
+	x, ok := ctx.Value(attemptKey{}).(*exchange)
 	if !ok {
 		return p.dial(ctx, network, address)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(attempt, cancel)()
-	conn, err := p.dial(ctx, network, address)
+	x.timer.begin(&x.timer.connecting)
+	conn, err := p.dial(x.ctx, network, address)
+	x.timer.end(&x.timer.connecting, &x.timer.phases.Connect)
 	if err != nil {
 		return nil, err
 	}
-	context.AfterFunc(attempt, func() { _ = conn.Close() })
+	context.AfterFunc(x.ctx, func() { _ = conn.Close() })
 	return conn, nil
 }
 
