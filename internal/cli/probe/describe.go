@@ -179,14 +179,12 @@ func (d *describer) gates(pod *corev1.Pod) []gate {
 	var out []gate
 	for _, g := range pod.Spec.ReadinessGates {
 		one := gate{Condition: string(g.ConditionType)}
-		switch c := snapshot.PodCondition(pod, g.ConditionType); {
-		case c == nil:
+		if c := snapshot.PodCondition(pod, g.ConditionType); c != nil {
+			one.Status, one.Message = string(c.Status), said(c.Message)
+		} else {
 			one.Status = "Missing"
 			one.Message = finding.Textf("nobody has set it, so that the pod cannot be ready, whatever its probes say",
 				"아무도 설정하지 않아 probe 결과와 관계없이 Pod가 Ready가 될 수 없습니다").In(d.language)
-		default:
-			one.Status = string(c.Status)
-			one.Message = said(c.Message)
 		}
 		out = append(out, one)
 	}

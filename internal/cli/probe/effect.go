@@ -1,8 +1,8 @@
 package probe
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -83,7 +83,7 @@ func identity(e *discoveryv1.Endpoint) string {
 func servicePorts(s *corev1.Service) []string {
 	var out []string
 	for _, p := range s.Spec.Ports {
-		port := fmt.Sprint(p.Port)
+		port := strconv.Itoa(int(p.Port))
 		if to := p.TargetPort.String(); to != "0" && to != "" && to != port {
 			port += " -> " + to
 		}
@@ -110,7 +110,7 @@ func (d *describer) consequence(o one) []finding.Text {
 	if status != nil && status.RestartCount > 0 {
 		out[0] = sentence(out[0], finding.Format("after %s restarts, if they follow each other quickly, it waits %s before that",
 			"재시작 %s회가 짧은 간격으로 이어졌다면 다시 시작하기 전에 %s 기다립니다",
-			finding.Verbatim(fmt.Sprint(status.RestartCount)), length(probe.BackOff(int(status.RestartCount)))))
+			finding.Verbatim(strconv.Itoa(int(status.RestartCount))), length(probe.BackOff(int(status.RestartCount)))))
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -164,7 +165,7 @@ func (o one) comingUp(t probe.Timing) finding.Text {
 func ports(c *corev1.Container) finding.Text {
 	var names []string
 	for _, p := range c.Ports {
-		name := fmt.Sprint(p.ContainerPort)
+		name := strconv.Itoa(int(p.ContainerPort))
 		if p.Name != "" {
 			name = p.Name + " (" + name + ")"
 		}

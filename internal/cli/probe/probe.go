@@ -174,7 +174,7 @@ func (l *looking) once(parent context.Context) (document, error) {
 
 // plainly says of a target without pods what to do.
 func plainly(err error) error {
-	if none, ok := errors.AsType[errNoPods](err); ok {
+	if none, ok := errors.AsType[noPodsError](err); ok {
 		return exit.Misused("%w; scale it up, or name another", none)
 	}
 	return err

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -84,7 +85,7 @@ func standing(status *corev1.ContainerStatus) finding.Text {
 
 func (d *describer) ended(t *corev1.ContainerStateTerminated) finding.Text {
 	text := finding.Format("the one before ended %s with exit code %s", "직전 컨테이너는 %s에 종료 코드 %s로 끝났습니다",
-		d.ago(t.FinishedAt.Time), finding.Verbatim(fmt.Sprint(t.ExitCode)))
+		d.ago(t.FinishedAt.Time), finding.Verbatim(strconv.Itoa(int(t.ExitCode))))
 	if t.Reason != "" {
 		text.EN += " (" + said(t.Reason) + ")"
 		text.KO += " (" + said(t.Reason) + ")"
@@ -98,11 +99,11 @@ func (d *describer) probe(o one) probeReport {
 		Kind: o.kind, Asks: o.asks(), Means: d.texts(o.means()), Seen: d.texts(d.seen(o, h)), Counts: h.counts,
 		Consequence: d.texts(d.consequence(o)),
 	}
-	answered, any := d.answers[o.key()]
+	answered, known := d.answers[o.key()]
 	switch {
-	case any && answered.from != "":
+	case known && answered.from != "":
 		out.Now = []answer{d.answer(o, answered)}
-	case any:
+	case known:
 		out.NotAsked = answered.not.In(d.language)
 	case d.answers != nil:
 		out.NotAsked = silent(o.pod, o.container.Name).In(d.language)
@@ -170,7 +171,7 @@ func (d *describer) answer(o one, a asked) answer {
 		From: a.from, Kubelet: judged(a.outcome.Kubelet), Strict: judged(a.outcome.Strict), Difference: a.outcome.Difference,
 		Milliseconds: a.outcome.Latency.Milliseconds(), TimeoutMilliseconds: a.timeout.Milliseconds(),
 	}
-	what := finding.Textf("nothing wrong", "이상 없음")
+	var what finding.Text
 	verdict := a.outcome.Kubelet
 	switch {
 	case verdict.Discarded:

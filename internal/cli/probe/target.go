@@ -65,10 +65,10 @@ const (
 	podsRead = 1000
 )
 
-// errNoPods tells that the target exists and has no pods.
-type errNoPods struct{ of target }
+// noPodsError tells that the target exists and has no pods.
+type noPodsError struct{ of target }
 
-func (e errNoPods) Error() string { return fmt.Sprintf("%s has no pods", e.of) }
+func (e noPodsError) Error() string { return fmt.Sprintf("%s has no pods", e.of) }
 
 // pods are those of the target. More tells how many there are besides, at least.
 func (r *reader) pods(ctx context.Context, t target) ([]*corev1.Pod, int, error) {
@@ -89,7 +89,7 @@ func (r *reader) pods(ctx context.Context, t target) ([]*corev1.Pod, int, error)
 		return nil, 0, notRead(target{"pods of " + t.kind, t.namespace, t.name}, err)
 	}
 	if len(list.Items) == 0 {
-		return nil, 0, errNoPods{t}
+		return nil, 0, noPodsError{t}
 	}
 	all := make([]*corev1.Pod, len(list.Items))
 	for i := range list.Items {

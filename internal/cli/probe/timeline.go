@@ -140,19 +140,19 @@ func (l *timeline) podChanged(before, after *corev1.Pod, now time.Time) []entry 
 		add(false, false, finding.Textf("the pod is being deleted", "Pod 삭제가 시작되었습니다"))
 	}
 	for _, c := range containersOf(after) {
-		old, new := statusOf(before, c.spec.Name), statusOf(after, c.spec.Name)
-		if new == nil {
+		old, is := statusOf(before, c.spec.Name), statusOf(after, c.spec.Name)
+		if is == nil {
 			continue
 		}
 		if old == nil {
 			old = &corev1.ContainerStatus{}
 		}
-		if new.RestartCount > old.RestartCount {
+		if is.RestartCount > old.RestartCount {
 			for _, kind := range probe.Kinds() {
 				delete(l.runs, key{after.Name, c.spec.Name, kind})
 			}
 		}
-		for _, text := range containerChanged(c.spec, old, new) {
+		for _, text := range containerChanged(c.spec, old, is) {
 			add(text.good, text.bad, text.text)
 		}
 	}
@@ -167,22 +167,22 @@ func (l *timeline) podChanged(before, after *corev1.Pod, now time.Time) []entry 
 }
 
 // containerChanged is what happened to a container.
-func containerChanged(c *corev1.Container, old, new *corev1.ContainerStatus) []entry {
+func containerChanged(c *corev1.Container, old, is *corev1.ContainerStatus) []entry {
 	var out []entry
-	if t := new.State.Terminated; t != nil && old.State.Terminated == nil {
+	if t := is.State.Terminated; t != nil && old.State.Terminated == nil {
 		out = append(out, entry{bad: t.ExitCode != 0, text: finding.Textf("container %s ended with exit code %d", "%s 컨테이너가 종료 코드 %d로 끝났습니다", c.Name, t.ExitCode)})
 	}
-	if w := new.State.Waiting; w != nil && w.Reason == reasonBackOff && (old.State.Waiting == nil || old.State.Waiting.Reason != reasonBackOff) {
+	if w := is.State.Waiting; w != nil && w.Reason == reasonBackOff && (old.State.Waiting == nil || old.State.Waiting.Reason != reasonBackOff) {
 		out = append(out, entry{bad: true, text: finding.Textf("container %s waits before it is started again (CrashLoopBackOff)", "%s 컨테이너가 재시작을 기다립니다(CrashLoopBackOff)", c.Name)})
 	}
-	if new.RestartCount > old.RestartCount {
-		out = append(out, entry{text: finding.Textf("container %s was restarted (restart %d)", "%s 컨테이너를 재시작했습니다(%d번째)", c.Name, new.RestartCount)})
+	if is.RestartCount > old.RestartCount {
+		out = append(out, entry{text: finding.Textf("container %s was restarted (restart %d)", "%s 컨테이너를 재시작했습니다(%d번째)", c.Name, is.RestartCount)})
 	}
-	if c.StartupProbe != nil && isTrue(new.Started) && !isTrue(old.Started) {
+	if c.StartupProbe != nil && isTrue(is.Started) && !isTrue(old.Started) {
 		out = append(out, entry{good: true, text: finding.Textf("container %s has started: its startup probe succeeded", "%s 컨테이너가 시작되었습니다: startup probe가 성공했습니다", c.Name)})
 	}
-	if old.Ready != new.Ready && c.ReadinessProbe != nil {
-		if new.Ready {
+	if old.Ready != is.Ready && c.ReadinessProbe != nil {
+		if is.Ready {
 			out = append(out, entry{good: true, text: finding.Textf("container %s is ready", "%s 컨테이너가 준비되었습니다", c.Name)})
 		} else {
 			out = append(out, entry{bad: true, text: finding.Textf("container %s is not ready", "%s 컨테이너가 준비되지 않은 상태가 되었습니다", c.Name)})
@@ -211,15 +211,15 @@ func served(before, after view, name string, services []*corev1.Service, now tim
 	was, is := in(before), in(after)
 	var out []entry
 	for _, service := range slices.Sorted(maps.Keys(mergedKeys(was, is))) {
-		old, new := was[service], is[service]
+		old, current := was[service], is[service]
 		switch {
-		case old.ready && !new.ready && new.others == 0:
+		case old.ready && !current.ready && current.others == 0:
 			out = append(out, entry{at: now, pod: name, bad: true, text: finding.Textf("out of Service %s, which has no ready endpoint now", "Service %s에서 빠졌습니다. 준비된 endpoint가 없습니다", service)})
-		case old.ready && !new.ready:
-			out = append(out, entry{at: now, pod: name, bad: true, text: finding.Textf("out of Service %s, which has %d ready endpoints left", "Service %s에서 빠졌습니다. 준비된 endpoint가 %d개 남았습니다", service, new.others)})
-		case !old.ready && new.ready && old.listed:
+		case old.ready && !current.ready:
+			out = append(out, entry{at: now, pod: name, bad: true, text: finding.Textf("out of Service %s, which has %d ready endpoints left", "Service %s에서 빠졌습니다. 준비된 endpoint가 %d개 남았습니다", service, current.others)})
+		case !old.ready && current.ready && old.listed:
 			out = append(out, entry{at: now, pod: name, good: true, text: finding.Textf("back in Service %s", "Service %s로 돌아왔습니다", service)})
-		case !old.ready && new.ready:
+		case !old.ready && current.ready:
 			out = append(out, entry{at: now, pod: name, good: true, text: finding.Textf("in Service %s", "Service %s에 들어갔습니다", service)})
 		}
 	}

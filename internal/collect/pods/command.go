@@ -30,7 +30,7 @@ var _ probe.Runner = Commands{}
 
 // Run implements [probe.Runner]. What a command prints beyond what the kubelet keeps is taken and dropped.
 func (c Commands) Run(ctx context.Context, target probe.Exec, timeout time.Duration) ([]byte, int, error) {
-	bounded, cancel := context.WithTimeout(ctx, timeout+Slack)
+	bounded, cancel := context.WithTimeout(quiet(ctx), timeout+Slack)
 	defer cancel()
 	executor, err := c.executor(target)
 	if err != nil {

@@ -9,12 +9,14 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/client-go/transport/websocket"
+	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
 	httpspdy "k8s.io/streaming/pkg/httpstream/spdy"
 )
@@ -35,25 +37,18 @@ type Tunnel struct {
 // Kubernetes 1.30 has none for it, over SPDY. An error for which [apierrors.IsForbidden] holds says
 // that the user lacks create on pods/portforward.
 func Open(ctx context.Context, cfg *rest.Config, namespace, pod string) (*Tunnel, error) {
-	conn, err := streams(ctx, cfg, namespace, pod)
+	conn, err := streams(quiet(ctx), cfg, namespace, pod)
 	if err != nil {
 		return nil, err
 	}
 	return &Tunnel{conn: conn}, nil
 }
 
+// quiet keeps client-go's own words about connections that end, which come as errors too, out of the log.
+func quiet(ctx context.Context) context.Context { return klog.NewContext(ctx, logr.Discard()) }
+
 // Close ends the tunnel, and all that was dialled through it.
 func (t *Tunnel) Close() error { return t.conn.Close() }
-
-// Ended tells whether the tunnel leads nowhere any more.
-func (t *Tunnel) Ended() bool {
-	select {
-	case <-t.conn.CloseChan():
-		return true
-	default:
-		return false
-	}
-}
 
 // Dial opens a connection to a port of the pod. The kubelet connects to it from within the pod, to
 // localhost; where that fails, reading from the connection says so. The connection does not outlive ctx.
