@@ -1,0 +1,186 @@
+package probes
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+var _ = Catalog.Add(rule.Rule{
+	Code:  "ProbeTimingUnsuitable",
+	Title: finding.Textf("probe's timing does not do what it looks like", "probe의 시간 설정이 의도와 다르게 동작합니다"),
+	Doc: finding.Textf(
+		"A probe's timing has consequences that its fields do not show: a liveness probe that kills for a pause of less than fifteen seconds, which a garbage collection or a slow disk can take; a timeout that is longer than the period, so that the next attempt waits for it and "+
+			"a hang is noticed later than the period says; a startup probe that bears more than an hour, in which no liveness probe runs; an initial delay of more than two minutes where a startup probe would go on as soon as the program is up; a grace "+
+			"period of more than two minutes that a killed, hanging container takes before its restart. One finding a workload, with one patch for all of it. Left alone: Jobs, static pods, and timings that bear at least fifteen seconds.",
+		"probe의 시간 설정이 필드만 보아서는 알 수 없는 결과를 낳습니다. 15초 미만의 정지(GC나 느린 디스크로도 생깁니다)에 컨테이너를 종료시키는 liveness probe, period보다 긴 timeout(다음 시도가 미뤄져 멈춤을 더 늦게 알아차립니다), 한 시간 넘게 기다리는 startup probe(그동안 liveness probe가 "+
+			"실행되지 않습니다), startup probe라면 준비되는 즉시 진행할 것을 2분 넘게 기다리는 initialDelaySeconds, 멈춘 컨테이너를 종료시킬 때 재시작 전에 2분 넘게 기다리는 grace period입니다. 워크로드마다 하나로, 한 번에 고치는 patch와 함께 알립니다. "+
+			"Job, static Pod, 15초 이상 견디는 설정은 제외합니다."),
+	Link:     "https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/#configure-probes",
+	Severity: finding.Info,
+	Risk:     true,
+	Needs:    baseNeeds(),
+	Detect: func(p *rule.Pass) {
+		for f := range familiesOf(p.Snapshot).serving() {
+			var odd []oddity
+			for at := range f.places(f.pods[0]) {
+				if odd = at.oddities(); len(odd) > 0 {
+					p.Report(oddFinding(p.Snapshot, odd))
+					break
+				}
+			}
+		}
+	},
+})
+
+const (
+	// shortestPause is the pause that any liveness probe should bear.
+	shortestPause = 15 * time.Second
+	// longestBudget is how long a startup probe may bear and still find a program that hangs while it starts.
+	longestBudget = time.Hour
+	// longestDelay is how long an initial delay may be where no startup probe is.
+	longestDelay = 2 * time.Minute
+	// longestGrace is how long a hanging container may take to end when its probe kills it.
+	longestGrace = 2 * time.Minute
+	// hangGrace is what the remedy gives it.
+	hangGrace = 30 * time.Second
+)
+
+// oddity is one consequence of a probe's timing.
+type oddity struct {
+	probe
+
+	field string
+	says  finding.Text
+	// change of the probe, and of the container where another probe is to be added.
+	change fields
+}
+
+// oddities of the probes of a container.
+func (at place) oddities() []oddity {
+	var out []oddity
+	for _, one := range at.probes() {
+		t := timingOf(one.spec)
+		if one.kind == liveness {
+			out = append(out, one.livenessOddities(t)...)
+		}
+		if t.timeout > t.period {
+			out = append(out, oddity{one, ".timeoutSeconds", finding.Textf(
+				"a %s attempt may take %d s, longer than the period of %d s: the next waits for it, so that a hang is noticed after up to %d x %d = %d s",
+				"%s 시도 하나가 period %[3]d초보다 긴 %[2]d초까지 걸릴 수 있어 다음 시도가 미뤄지며, 멈춤을 알아차리는 데 최대 %[4]d x %[5]d = %[6]d초가 걸립니다",
+				one.kind, seconds(t.timeout), seconds(t.period), t.failures, seconds(t.timeout), t.failures*seconds(t.timeout)), fields{"periodSeconds": seconds(t.timeout)}})
+		}
+		if one.kind == startup && t.budget() > longestBudget && at.container.LivenessProbe != nil {
+			failures := failuresFor(longestBudget/2, t.period)
+			out = append(out, oddity{one, ".failureThreshold", finding.Textf(
+				"the startup probe bears %d + %d x %d = %d s, in which the liveness probe does not run: a program that hangs while it starts stays so for that long",
+				"startup probe가 %d + %d x %d = %d초까지 기다리며 그동안 liveness probe가 실행되지 않으므로 시작하다 멈춘 프로그램이 그만큼 방치됩니다",
+				seconds(t.delay), t.failures, seconds(t.period), seconds(t.budget())), fields{"failureThreshold": failures}})
+		}
+		if one.kind != startup && t.delay > longestDelay && at.container.StartupProbe == nil {
+			says := finding.Textf("the first readiness attempt comes %d s after each start, even if the program is up in ten: a startup probe goes on as soon as it is",
+				"프로그램이 10초 만에 준비되어도 첫 readiness 확인은 시작 후 %d초에 합니다. startup probe는 준비되는 즉시 진행합니다", seconds(t.delay))
+			if one.kind == liveness {
+				says = finding.Textf("for %d s after each start nobody notices a program that hangs, and a start that takes longer is killed: a startup probe fits both",
+					"시작 후 %d초 동안은 멈춘 프로그램을 알아차리지 못하고 그보다 오래 걸리는 시작은 종료시킵니다. startup probe가 두 경우에 모두 맞습니다", seconds(t.delay))
+			}
+			out = append(out, oddity{one, ".initialDelaySeconds", says, fields{"initialDelaySeconds": nil}})
+		}
+	}
+	return out
+}
+
+func (p probe) livenessOddities(t timing) []oddity {
+	var out []oddity
+	if t.detection() < shortestPause || t.failures == 1 && t.detection() < patientReadiness {
+		better := t.relaxed(liveness)
+		out = append(out, oddity{p, ".failureThreshold", finding.Textf(
+			"the liveness probe kills for a pause of %d x %d + %d = %d s; with a failureThreshold of %d it bears %d x %d + %d = %d s",
+			"liveness probe가 %d x %d + %d = %d초의 정지에 컨테이너를 종료시킵니다. failureThreshold가 %d이면 %d x %d + %d = %d초를 견딥니다",
+			t.failures, seconds(t.period), seconds(t.timeout), seconds(t.detection()), better.failures, better.failures, seconds(t.period), seconds(t.timeout), better.failures*seconds(t.period)+seconds(t.timeout)),
+			fields{"failureThreshold": better.failures}})
+	}
+	if grace := p.pod.Spec.TerminationGracePeriodSeconds; grace != nil && p.spec.TerminationGracePeriodSeconds == nil && time.Duration(*grace)*time.Second > longestGrace {
+		out = append(out, oddity{p, ".terminationGracePeriodSeconds", finding.Textf(
+			"a container that the liveness probe kills because it hangs takes the pod's whole grace period of %d s before it is started again; the probe can have one of its own",
+			"멈춰서 liveness probe로 종료되는 컨테이너도 다시 시작되기까지 Pod의 grace period %d초를 모두 기다립니다. probe에 별도의 값을 둘 수 있습니다", *grace),
+			fields{"terminationGracePeriodSeconds": seconds(hangGrace)}})
+	}
+	return out
+}
+
+func oddFinding(s *snapshot.Snapshot, odd []oddity) finding.Finding {
+	at, f := odd[0].place, odd[0].of
+	change, needsStartup := fields{}, false
+	var says []finding.Text
+	var evidence []finding.Evidence
+	for _, o := range odd {
+		says = append(says, o.says)
+		evidence = append(evidence, finding.Evidence{Source: finding.Named(f.workload), Path: o.probe.field(o.field), Value: o.value()})
+		fresh, ok := change[o.name()].(fields)
+		if !ok {
+			fresh = fields{}
+			change[o.name()] = fresh
+		}
+		for key, value := range o.change {
+			fresh[key] = value
+			needsStartup = needsStartup || key == "initialDelaySeconds"
+		}
+	}
+	text := finding.Format("set %s", "%s로 설정합니다", finding.Verbatim(settings(change)))
+	if needsStartup {
+		first := at.probes()[0]
+		t, longest := timingOf(first.spec), time.Duration(0)
+		for _, o := range odd {
+			longest = max(longest, timingOf(o.spec).budget())
+		}
+		failures := failuresFor(max(generous, longest), t.period)
+		handler := first.handler()
+		handler["periodSeconds"], handler["failureThreshold"] = seconds(t.period), failures
+		change["startupProbe"] = handler
+		text = finding.Textf("a startup probe that bears %d x %d = %d s in place of the delay", "initialDelaySeconds 대신 %d x %d = %d초까지 기다리는 startup probe를 둡니다", failures, seconds(t.period), failures*seconds(t.period))
+	}
+	return finding.Finding{
+		Subject: f.workload, Mechanism: v1alpha1.MechanismMisconfigured, Field: odd[0].probe.field(odd[0].field), Explains: []finding.Subject{f.workload},
+		Title: finding.Format("%s: container %s: %s", "%s: %s 컨테이너: %s", finding.Verbatim(finding.Named(f.workload)), finding.Verbatim(at.container.Name), odd[0].says),
+		Why:   finding.Join("; ", says...), Evidence: evidence,
+		Remedies: finding.Remedies{Later: []finding.Remedy{at.mend(s, change, text)}},
+	}
+}
+
+// settings writes a change of probes as people say it.
+func settings(change fields) string {
+	var out []string
+	for name, of := range change {
+		inner, ok := of.(fields)
+		if !ok {
+			continue
+		}
+		for field, value := range inner {
+			out = append(out, fmt.Sprintf("%s.%s=%v", name, field, value))
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}
+
+// value of the field that decides, as the kubelet reads it.
+func (o oddity) value() string {
+	t := timingOf(o.spec)
+	switch o.field {
+	case ".timeoutSeconds":
+		return number(seconds(t.timeout)).EN
+	case ".initialDelaySeconds":
+		return number(seconds(t.delay)).EN
+	case ".terminationGracePeriodSeconds":
+		return "(none)"
+	default:
+		return number(t.failures).EN
+	}
+}
