@@ -3,6 +3,7 @@ package probes
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -85,9 +86,7 @@ func (at place) mend(s *snapshot.Snapshot, change fields, text finding.Text) fin
 			"template에 %s 컨테이너가 없으므로 Pod에 이 컨테이너를 추가하는 쪽의 설정을 바꾸십시오", at.container.Name))}
 	}
 	named := fields{"name": at.container.Name}
-	for k, v := range change {
-		named[k] = v
-	}
+	maps.Copy(named, change)
 	return at.of.mend(s, fields{at.list(): []any{named}}, text)
 }
 

@@ -21,3 +21,26 @@ func (f families) serving() iter.Seq[*family] {
 		}
 	}
 }
+
+// eachFirst yields of each workload the first probe for which a test holds.
+func eachFirst(s *snapshot.Snapshot, test func(probe) bool) func(func(probe) bool) {
+	return func(yield func(probe) bool) {
+		for f := range familiesOf(s).serving() {
+			if one, ok := f.first(test); ok && !yield(one) {
+				return
+			}
+		}
+	}
+}
+
+// first probe of a family for which a test holds.
+func (f *family) first(test func(probe) bool) (probe, bool) {
+	for at := range f.places(f.pods[0]) {
+		for _, one := range at.probes() {
+			if test(one) {
+				return one, true
+			}
+		}
+	}
+	return probe{}, false
+}

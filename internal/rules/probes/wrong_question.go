@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -130,7 +131,7 @@ func (p probe) undeclared() (wrongQuestion, bool) {
 	_, action, _ := p.port()
 	w := wrongQuestion{
 		field:      "." + action + ".port",
-		says:       finding.Format("nothing listens on port %s, and the container declares %s", "port %s에서 응답이 없고 컨테이너가 선언한 port는 %s입니다", finding.Verbatim(fmt.Sprint(number)), finding.List(portNames(p.container))),
+		says:       finding.Format("nothing listens on port %s, and the container declares %s", "port %s에서 응답이 없고 컨테이너가 선언한 port는 %s입니다", finding.Verbatim(strconv.Itoa(number)), finding.List(portNames(p.container))),
 		mend:       finding.Textf("ask a port on which the program listens", "프로그램이 수신하는 port를 확인하게 합니다"),
 		confidence: v1alpha1.ConfidenceMedium,
 	}

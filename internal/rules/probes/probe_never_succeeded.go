@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"slices"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -67,10 +68,8 @@ type misdirection struct {
 
 // misdirected finds the probe that keeps every pod of a family from having ever been ready.
 func misdirected(s *snapshot.Snapshot, f *family) (misdirection, bool) {
-	for _, pod := range f.pods {
-		if snapshot.WasReady(pod) {
-			return misdirection{}, false
-		}
+	if slices.ContainsFunc(f.pods, snapshot.WasReady) {
+		return misdirection{}, false
 	}
 	waiting := neverReady(f.pods)
 	if len(waiting) == 0 {

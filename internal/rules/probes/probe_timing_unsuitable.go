@@ -100,17 +100,21 @@ func (p probe) livenessOddities(t timing) []oddity {
 	var out []oddity
 	if t.detection() < shortestPause || t.failures == 1 && t.detection() < patientReadiness {
 		better := t.relaxed(liveness)
-		out = append(out, oddity{p, ".failureThreshold", finding.Textf(
-			"the liveness probe kills for a pause of %d x %d + %d = %d s; with a failureThreshold of %d it bears %d x %d + %d = %d s",
-			"liveness probe가 %d x %d + %d = %d초의 정지에 컨테이너를 종료시킵니다. failureThreshold가 %d이면 %d x %d + %d = %d초를 견딥니다",
-			t.failures, seconds(t.period), seconds(t.timeout), seconds(t.detection()), better.failures, better.failures, seconds(t.period), seconds(t.timeout), better.failures*seconds(t.period)+seconds(t.timeout)),
-			fields{"failureThreshold": better.failures}})
+		out = append(out, oddity{
+			p, ".failureThreshold", finding.Textf(
+				"the liveness probe kills for a pause of %d x %d + %d = %d s; with a failureThreshold of %d it bears %d x %d + %d = %d s",
+				"liveness probe가 %d x %d + %d = %d초의 정지에 컨테이너를 종료시킵니다. failureThreshold가 %d이면 %d x %d + %d = %d초를 견딥니다",
+				t.failures, seconds(t.period), seconds(t.timeout), seconds(t.detection()), better.failures, better.failures, seconds(t.period), seconds(t.timeout), better.failures*seconds(t.period)+seconds(t.timeout)),
+			fields{"failureThreshold": better.failures},
+		})
 	}
 	if grace := p.pod.Spec.TerminationGracePeriodSeconds; grace != nil && p.spec.TerminationGracePeriodSeconds == nil && time.Duration(*grace)*time.Second > longestGrace {
-		out = append(out, oddity{p, ".terminationGracePeriodSeconds", finding.Textf(
-			"a container that the liveness probe kills because it hangs takes the pod's whole grace period of %d s before it is started again; the probe can have one of its own",
-			"멈춰서 liveness probe로 종료되는 컨테이너도 다시 시작되기까지 Pod의 grace period %d초를 모두 기다립니다. probe에 별도의 값을 둘 수 있습니다", *grace),
-			fields{"terminationGracePeriodSeconds": seconds(hangGrace)}})
+		out = append(out, oddity{
+			p, ".terminationGracePeriodSeconds", finding.Textf(
+				"a container that the liveness probe kills because it hangs takes the pod's whole grace period of %d s before it is started again; the probe can have one of its own",
+				"멈춰서 liveness probe로 종료되는 컨테이너도 다시 시작되기까지 Pod의 grace period %d초를 모두 기다립니다. probe에 별도의 값을 둘 수 있습니다", *grace),
+			fields{"terminationGracePeriodSeconds": seconds(hangGrace)},
+		})
 	}
 	return out
 }

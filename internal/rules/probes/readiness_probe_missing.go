@@ -1,7 +1,7 @@
 package probes
 
 import (
-	"fmt"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -93,7 +93,7 @@ func missingFinding(s *snapshot.Snapshot, at place, svc *corev1.Service, port co
 		Why: finding.Textf("port %d of the Service leads to port %s of this container, which counts as ready as soon as its process runs: clients get its connections before it listens, and while it hangs",
 			"Service의 port %d이 이 컨테이너의 port %s로 이어지며, 프로세스가 실행되는 즉시 Ready로 취급되므로 수신을 시작하기 전이나 멈춘 동안에도 클라이언트의 연결이 전달됩니다", port.Port, target.String()),
 		Evidence: []finding.Evidence{
-			{Source: finding.Named(service), Path: ".spec.ports[" + fmt.Sprint(port.Port) + "].targetPort", Value: target.String()},
+			{Source: finding.Named(service), Path: ".spec.ports[" + strconv.Itoa(int(port.Port)) + "].targetPort", Value: target.String()},
 			{Source: finding.Named(f.workload), Path: at.field(".readinessProbe"), Value: "(none)"},
 		},
 		Remedies: finding.Remedies{Later: []finding.Remedy{at.mend(s, fields{"readinessProbe": fields{"tcpSocket": fields{"port": value}, "periodSeconds": 5}}, finding.Textf(

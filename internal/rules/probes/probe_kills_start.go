@@ -272,7 +272,7 @@ func reportKilledStart(p *rule.Pass, killed []killedStart) {
 		said = finding.Format("the probe said: %s", "probe 메시지: %s", finding.Verbatim(finding.Quote(k.message)))
 	}
 	out.Why = finding.Join("; ",
-		finding.Format("%s restarts on %s, which did not help", "%[2]s에서 %[1]s회 재시작했으나 나아지지 않았습니다", finding.Verbatim(fmt.Sprint(restarts)), finding.Pods(len(pods))),
+		finding.Format("%s restarts on %s, which did not help", "%[2]s에서 %[1]s회 재시작했으나 나아지지 않았습니다", number(int(restarts)), finding.Pods(len(pods))),
 		finding.Textf("the last run was killed after %d s, and a container that never answers is killed %d + %d x %d = %d s to %d + %d x %d = %d s after its start, so that no probe of that run succeeded",
 			"마지막 실행은 %d초 만에 종료되었고, 한 번도 응답하지 않는 컨테이너는 시작 후 %d + %d x %d = %d초에서 %d + %d x %d = %d초 사이에 종료되므로 그동안 성공한 probe가 없습니다",
 			seconds(k.run), seconds(t.delay), t.failures-1, seconds(t.period), seconds(t.earliest()), seconds(t.delay), t.failures, seconds(t.period), seconds(t.budget())),
@@ -285,7 +285,7 @@ func measuredText(longest time.Duration, pods int) finding.Text {
 	if pods == 0 {
 		return finding.Textf("no pod of it is Ready that would tell how long a start takes", "시작에 걸리는 시간을 알려 줄 Ready Pod가 없습니다")
 	}
-	return finding.Format("%s of it took up to %s s from the start to Ready", "%s는 시작부터 Ready까지 최대 %s초가 걸렸습니다", finding.Pods(pods), finding.Verbatim(fmt.Sprint(seconds(longest))))
+	return finding.Format("%s of it took up to %s s from the start to Ready", "%s는 시작부터 Ready까지 최대 %s초가 걸렸습니다", finding.Pods(pods), number(seconds(longest)))
 }
 
 func (k killedStart) unreadText(s *snapshot.Snapshot, logRead bool) finding.Text {

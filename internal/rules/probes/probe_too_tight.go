@@ -3,6 +3,7 @@ package probes
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -180,7 +181,7 @@ func (t tight) finding(p *rule.Pass, node string) finding.Finding {
 	}
 	out.Why = finding.Join("; ",
 		finding.Format("%s slow answers on %s of %s that serve, between %s and %s", "서비스 중인 Pod %[3]s개 가운데 %[2]s에서 %[4]s부터 %[5]s까지 늦은 응답 %[1]s번",
-			finding.Verbatim(fmt.Sprint(t.slow.count)), finding.Pods(len(t.slow.pods)), finding.Verbatim(fmt.Sprint(t.serving)), finding.Verbatim(finding.Clock(p.Now(), t.slow.first)), finding.Verbatim(finding.Clock(p.Now(), t.slow.last))),
+			number(t.slow.count), finding.Pods(len(t.slow.pods)), number(t.serving), finding.Verbatim(finding.Clock(p.Now(), t.slow.first)), finding.Verbatim(finding.Clock(p.Now(), t.slow.last))),
 		now.bears(t.kind), shared,
 		finding.Textf("not seen: how long the answers took in the end (the kubelet's metrics), and whether the CPU was throttled", "응답이 실제로 걸린 시간(kubelet metric)과 CPU throttling 여부는 확인하지 못했습니다"), unread(p.Snapshot))
 	remedy := t.mend(p.Snapshot, fields{t.name(): fields{"timeoutSeconds": seconds(better.timeout), "failureThreshold": better.failures}},
@@ -202,7 +203,7 @@ func (t timing) bears(k kind) finding.Text {
 		number(t.failures), number(seconds(t.period)), number(seconds(t.timeout)), end, number(t.failures), number(seconds(t.period)), number(seconds(t.timeout)), number(seconds(t.detection())))
 }
 
-func number(n int) finding.Text { return finding.Verbatim(fmt.Sprint(n)) }
+func number(n int) finding.Text { return finding.Verbatim(strconv.Itoa(n)) }
 
 // Recommended patience of probes: a liveness probe bears a minute, for a restart costs more than that, and a
 // readiness probe half of it; neither gives an answer less than three seconds.
