@@ -40,8 +40,8 @@ type IncidentStatus struct {
 // +kubebuilder:printcolumn:name="Severity",type=string,JSONPath=`.status.severity`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Code",type=string,JSONPath=`.status.code`
-// +kubebuilder:printcolumn:name="Title",type=string,JSONPath=`.status.title`
 // +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.since`
+// +kubebuilder:printcolumn:name="Title",type=string,JSONPath=`.status.title`
 type Incident struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

@@ -87,9 +87,11 @@ func (p *printer) text(r result) string {
 		word, color = "FAILED ", red
 	case unknown:
 		word, color = "unknown", yellow
+	case skipped:
+		word, color = "skipped", ""
 	case passed:
 	}
-	if p.color {
+	if p.color && color != "" {
 		word = color + word + plain
 	}
 	fmt.Fprintf(&b, "%s  %s", word, r.Name)
@@ -138,7 +140,11 @@ func (p *printer) end(results []result) error {
 	for _, r := range results {
 		count[r.Result]++
 	}
-	p.write(fmt.Sprintf("\n%d passed, %d failed, %d could not be checked\n", count[passed], count[failed], count[unknown]))
+	sum := fmt.Sprintf("\n%d passed, %d failed, %d could not be checked", count[passed], count[failed], count[unknown])
+	if n := count[skipped]; n > 0 {
+		sum += fmt.Sprintf(", %d skipped", n)
+	}
+	p.write(sum + "\n")
 	return p.err
 }
 

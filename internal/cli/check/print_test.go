@@ -63,6 +63,7 @@ func TestResultsAreReadAtNight(t *testing.T) {
 		{Name: "dns", Result: passed, Seconds: 0.3},
 		{Name: "daemonset", Result: failed, Seconds: 41.2, Errors: []string{"w2 has no pod"}, Nodes: []synthetic.NodeResult{{Node: "w1", OK: true}, {Node: "w2", Message: "is not ready:\nKubelet \x1b[2J stopped"}}},
 		{Name: "storage", Result: unknown, Reason: "making its pod: forbidden", Notes: []string{"no default StorageClass"}},
+		{Name: "storage", Result: skipped, Reason: "there is none"},
 	}
 	for _, r := range results {
 		p.done(r)
@@ -78,8 +79,10 @@ FAILED   daemonset  41.2 s  2 nodes
 unknown  storage
          making its pod: forbidden
          note: no default StorageClass
+skipped  storage
+         there is none
 
-1 passed, 1 failed, 1 could not be checked
+1 passed, 1 failed, 1 could not be checked, 1 skipped
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

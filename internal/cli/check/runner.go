@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -47,6 +48,8 @@ const (
 	passed  verdict = "Passed"
 	failed  verdict = "Failed"
 	unknown verdict = "Unknown"
+	// skipped: the cluster lacks what the check is about, and need not have it.
+	skipped verdict = "Skipped"
 )
 
 // result of one check. It is what -o json prints.
@@ -72,7 +75,7 @@ type runner struct {
 
 func newRunner(cfg *rest.Config, image string, timeout time.Duration) (*runner, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, rbacv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, rbacv1.AddToScheme, storagev1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("preparing to run checks: %w", err)
 		}
@@ -164,6 +167,16 @@ func (r *runner) removeOld(ctx context.Context) {
 // run runs one check under a name that is its own within the namespace.
 func (r *runner) run(ctx context.Context, name string, t task) result {
 	out := result{Name: t.title, Result: unknown}
+	if t.defaultClass {
+		switch has, err := r.hasDefaultClass(ctx); {
+		case err != nil:
+			out.Reason = err.Error()
+			return out
+		case !has:
+			out.Result, out.Reason = skipped, "no StorageClass is the default: claims that name none are not bound"
+			return out
+		}
+	}
 	pod, err := r.start(ctx, name, t)
 	if err != nil {
 		out.Reason = why(ctx, err)
@@ -199,6 +212,18 @@ func why(ctx context.Context, err error) string {
 		return "interrupted"
 	}
 	return err.Error()
+}
+
+// defaultClass marks the StorageClass of claims that name none
+// (https://kubernetes.io/docs/concepts/storage/storage-classes/#default-storageclass).
+const defaultClass = "storageclass.kubernetes.io/is-default-class"
+
+func (r *runner) hasDefaultClass(ctx context.Context) (bool, error) {
+	var classes storagev1.StorageClassList
+	if err := r.client.List(ctx, &classes); err != nil {
+		return false, fmt.Errorf("looking for a default StorageClass: %w", err)
+	}
+	return slices.ContainsFunc(classes.Items, func(c storagev1.StorageClass) bool { return c.Annotations[defaultClass] == "true" }), nil
 }
 
 // judge reads what an ended pod left.

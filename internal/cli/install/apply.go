@@ -45,6 +45,18 @@ func newApplier(cfg *rest.Config, out io.Writer, force bool) (*applier, error) {
 	return &applier{client: c, out: out, force: force}, nil
 }
 
+// hasAgent tells whether agents were installed into a namespace before.
+func (a *applier) hasAgent(ctx context.Context, namespace string) (bool, error) {
+	var agents appsv1.DaemonSet
+	switch err := a.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: AgentName}, &agents); {
+	case apierrors.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("looking for agents in namespace %s: %w", namespace, err)
+	}
+	return true, nil
+}
+
 // apply applies documents in their order and waits, until ctx ends, for the workloads among them.
 func (a *applier) apply(ctx context.Context, documents []byte) error {
 	var workloads []*unstructured.Unstructured

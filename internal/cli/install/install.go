@@ -85,16 +85,20 @@ func apply(ctx context.Context, inv *invocation.Invocation, connection *source.C
 	if err != nil {
 		return err
 	}
-	var documents bytes.Buffer
-	if err := Manifests(&documents, namespace, rules, o.options(inv.Version)); err != nil {
-		return fmt.Errorf("making the manifests: %w", err)
-	}
 	a, err := newApplier(cfg, inv.Out, o.force)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
+	what := o.options(inv.Version)
+	if what.AgentThere, err = a.hasAgent(ctx, namespace); err != nil {
+		return err
+	}
+	var documents bytes.Buffer
+	if err := Manifests(&documents, namespace, rules, what); err != nil {
+		return fmt.Errorf("making the manifests: %w", err)
+	}
 	return a.apply(ctx, documents.Bytes())
 }
 
@@ -106,11 +110,13 @@ type Options struct {
 	KuberhealthyDefinitions bool
 	Operator                *Operator
 	Agent                   *Agent
+	// AgentThere tells that agents run in the namespace already, so that it must go on to admit them.
+	AgentThere bool
 }
 
 // Manifests writes everything in the order in which it can be applied.
 func Manifests(w io.Writer, namespace string, rules []rule.Rule, o Options) error {
-	if err := Document(w, namespaceFor(namespace, o.Agent != nil)); err != nil {
+	if err := Document(w, namespaceFor(namespace, o.Agent != nil || o.AgentThere)); err != nil {
 		return err
 	}
 	if err := definitions(w, o.KuberhealthyDefinitions); err != nil {

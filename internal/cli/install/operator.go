@@ -157,6 +157,7 @@ func operatorContainer(o Operator) corev1.Container {
 		Env: []corev1.EnvVar{
 			{Name: "POD_NAME", ValueFrom: own("metadata.name")},
 			{Name: "POD_NAMESPACE", ValueFrom: own("metadata.namespace")},
+			{Name: "POD_UID", ValueFrom: own("metadata.uid")},
 			{Name: "GOMEMLIMIT", Value: operatorGoMemory},
 			{Name: "GOGC", Value: operatorGoPercent},
 		},

@@ -141,7 +141,7 @@ func TestKuberhealthysUsersFindTheOperator(t *testing.T) {
 			env[v.Name] = v.ValueFrom.FieldRef.FieldPath
 		}
 	}
-	if diff := cmp.Diff(map[string]string{"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}, env); diff != "" {
+	if diff := cmp.Diff(map[string]string{"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace", "POD_UID": "metadata.uid"}, env); diff != "" {
 		t.Errorf("environment (-want +got):\n%s", diff)
 	}
 	want := map[string]khv1.CheckSpec{

@@ -216,7 +216,7 @@ func served(before, after view, name string, services []*corev1.Service, now tim
 		case old.ready && !current.ready && current.others == 0:
 			out = append(out, entry{at: now, pod: name, bad: true, text: finding.Textf("out of Service %s, which has no ready endpoint now", "Service %s에서 빠졌습니다. 준비된 endpoint가 없습니다", service)})
 		case old.ready && !current.ready:
-			out = append(out, entry{at: now, pod: name, bad: true, text: finding.Textf("out of Service %s, which has %d ready endpoints left", "Service %s에서 빠졌습니다. 준비된 endpoint가 %d개 남았습니다", service, current.others)})
+			out = append(out, entry{at: now, pod: name, bad: true, text: finding.Textf("out of Service %s; ready endpoints left: %d", "Service %s에서 빠졌습니다. 남은 준비된 endpoint: %d개", service, current.others)})
 		case !old.ready && current.ready && old.listed:
 			out = append(out, entry{at: now, pod: name, good: true, text: finding.Textf("back in Service %s", "Service %s로 돌아왔습니다", service)})
 		case !old.ready && current.ready:
