@@ -47,7 +47,14 @@ func (k *kubelet) start(t *testing.T, node string) {
 	if k.streams, err = streaming.NewServer(config, k); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewTLSServer(k)
+	listener, err := net.Listen("tcp", net.JoinHostPort(ownAddress(t), "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(k)
+	_ = server.Listener.Close()
+	server.Listener = listener
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	address, err := url.Parse(server.URL)
 	if err != nil {
@@ -69,6 +76,23 @@ func (k *kubelet) start(t *testing.T, node string) {
 		t.Fatal(err)
 	}
 }
+
+// ownAddress of this machine, other than its loopback's: API servers pass nothing on to that one.
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if prefix, ok := a.(*net.IPNet); ok && prefix.IP.IsGlobalUnicast() && prefix.IP.To4() != nil {
+			return prefix.IP.String()
+		}
+	}
+	return loopback
+}
+
+const loopback = "127.0.0.1"
 
 // ServeHTTP plays the kubelet's server (k8s.io/kubernetes/pkg/kubelet/server), which passes streams on.
 func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
