@@ -1,0 +1,104 @@
+package probes_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/maek-dev/maek/internal/diagnosis"
+	"github.com/maek-dev/maek/internal/finding"
+	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/rules"
+	"github.com/maek-dev/maek/internal/snapshot"
+)
+
+// A rule of this folder that names the field which is wrong must explain the rules that see the symptom,
+// so that people read one incident and not two.
+func TestRootsExplainSymptoms(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fixture     string
+		wantRoot    finding.Code
+		wantEffects []finding.Code
+	}{
+		"a port that does not exist explains that readiness fails": {
+			fixture: "ProbePortNotFound.txtar", wantRoot: "ProbePortNotFound", wantEffects: []finding.Code{"PodNotReady", "ReadinessProbeFailing"},
+		},
+		"a wrong path explains that readiness fails": {
+			fixture: "ProbeNeverSucceeded.txtar", wantRoot: "ProbeNeverSucceeded", wantEffects: []finding.Code{"PodNotReady", "ReadinessProbeFailing"},
+		},
+		"a liveness probe that kills a start explains the loop": {
+			fixture: "ProbeKillsStart.txtar", wantRoot: "ProbeKillsStart", wantEffects: []finding.Code{"LivenessProbeFailing", "PodNotReady"},
+		},
+		"a startup probe that kills a start explains the loop": {
+			fixture: "ProbeKillsStart.startup.txtar", wantRoot: "ProbeKillsStart", wantEffects: []finding.Code{"PodNotReady", "StartupProbeFailing"},
+		},
+		"arithmetic explains a loop of which no event is left": {
+			fixture: "ProbeKillsStart.arithmetic.txtar", wantRoot: "ProbeKillsStart", wantEffects: []finding.Code{"ContainerCrashLoop", "PodNotReady"},
+		},
+		"a cascade is told under the probe that failed": {
+			fixture: "ProbeCascade.txtar", wantRoot: "ReadinessProbeFailing", wantEffects: []finding.Code{"PodNotReady", "ProbeCascade"},
+		},
+		"a gate that nobody sets explains the pods": {
+			fixture: "ReadinessGateUnset.txtar", wantRoot: "ReadinessGateUnset", wantEffects: []finding.Code{"PodNotReady"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := rules.All()
+			d := diagnosis.Diagnose(rule.Evaluate(t.Context(), fixture(t, tc.fixture), all, nil, rule.Budget{}), all)
+			var roots []finding.Code
+			for _, i := range d.Incidents {
+				roots = append(roots, i.Root.Code)
+				for _, want := range tc.wantEffects {
+					if !slices.ContainsFunc(i.Chain, func(l finding.Link) bool { return l.Code == want }) {
+						t.Errorf("%s about %v does not explain %s", i.Root.Code, i.Root.Subject, want)
+					}
+				}
+			}
+			if len(roots) == 0 || slices.ContainsFunc(roots, func(c finding.Code) bool { return c != tc.wantRoot }) {
+				t.Errorf("roots are %v, want %s", roots, tc.wantRoot)
+			}
+		})
+	}
+}
+
+// fixture makes a snapshot of the objects of one of this folder's fixtures.
+func fixture(t *testing.T, name string) *snapshot.Snapshot {
+	t.Helper()
+	archive, err := txtar.ParseFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 3, 2, 2, 20, 0, 0, time.UTC)
+	b := snapshot.NewBuilder(at, snapshot.Source{Name: name})
+	for gvk := range snapshot.Scheme.AllKnownTypes() {
+		// The fixtures have no Nodes, and must not read as if they were gone.
+		if k, ok := snapshot.KindFor(gvk); ok && k.Kind != "Node" {
+			b.SetCoverage(k, snapshot.Coverage{State: snapshot.Complete, ReadAt: at})
+		}
+	}
+	decoder := serializer.NewCodecFactory(snapshot.Scheme, serializer.EnableStrict).UniversalDeserializer()
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(archive.Files[0].Data)))
+	for {
+		doc, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return b.Build()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		object, _, err := decoder.Decode(doc, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Add(object)
+	}
+}
