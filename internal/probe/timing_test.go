@@ -120,8 +120,7 @@ func killedAfter(t *testing.T, worker probe.Worker, dead time.Time, failing time
 
 func TestSmallestThresholdForAStart(t *testing.T) {
 	timing := probe.Timing{Kind: probe.Startup, InitialDelay: 5 * second, Period: 10 * second, Timeout: second, FailureThreshold: 1, SuccessThreshold: 1}
-	for start := range 200 * second / (500 * time.Millisecond) {
-		start *= 500 * time.Millisecond
+	for start := time.Duration(0); start < 200*second; start += 500 * time.Millisecond {
 		timing.FailureThreshold = timing.FailureThresholdFor(start, 0)
 		if got := timing.StartupBudget(0).Least; got < start {
 			t.Errorf("a start of %v: a threshold of %d allows only %v", start, timing.FailureThreshold, got)

@@ -81,9 +81,12 @@ func TestHowAWorkerCounts(t *testing.T) {
 		"a warning is a success": {
 			kind: probe.Liveness, answers: "ffwff", wantAsked: 5, wantCached: probe.Success,
 			want: []probe.Action{
-				met, {Event: unhealthy(probe.Liveness)}, {Event: unhealthy(probe.Liveness)},
+				met,
+				{Event: unhealthy(probe.Liveness)},
+				{Event: unhealthy(probe.Liveness)},
 				{Event: &probe.Event{Reason: "ProbeWarning", Message: "Liveness probe warning: odd"}},
-				{Event: unhealthy(probe.Liveness)}, {Event: unhealthy(probe.Liveness)},
+				{Event: unhealthy(probe.Liveness)},
+				{Event: unhealthy(probe.Liveness)},
 			},
 		},
 		"what is discarded is asked three times, told once and counts for nothing": {
@@ -109,8 +112,12 @@ func TestHowAWorkerCounts(t *testing.T) {
 		"readiness goes by three failures, and goes on asking": {
 			kind: probe.Readiness, answers: "ssffff", wantAsked: 6, wantCached: probe.Failure,
 			want: []probe.Action{
-				met, {Changed: true}, {Event: unhealthy(probe.Readiness)}, {Event: unhealthy(probe.Readiness)},
-				{Event: unhealthy(probe.Readiness), Changed: true}, {Event: unhealthy(probe.Readiness)},
+				met,
+				{Changed: true},
+				{Event: unhealthy(probe.Readiness)},
+				{Event: unhealthy(probe.Readiness)},
+				{Event: unhealthy(probe.Readiness), Changed: true},
+				{Event: unhealthy(probe.Readiness)},
 			},
 		},
 		"startup is over by one success": {
@@ -153,6 +160,34 @@ func TestARowOfSuccessesOutlivesTheContainer(t *testing.T) {
 	}
 }
 
+func TestEveryContainerHasAllItsFailures(t *testing.T) {
+	worker := asks(probe.Liveness)
+	state, _, _ := play(t, worker, pod(nil), "fff")
+	if !state.OnHold {
+		t.Fatal("three failures do not hold it")
+	}
+	next := pod(func(_ *corev1.PodStatus, c *corev1.ContainerStatus) { c.ContainerID = "containerd://2" })
+	for failures := 1; failures <= 3; failures++ {
+		now := state.NextTick
+		state, _ = worker.Step(state, probe.Input{At: now, Status: next})
+		var action probe.Action
+		state, action = worker.Step(state, probe.Input{At: now, Status: next, Verdict: &probe.Verdict{Result: probe.Failure}})
+		if want := failures == 3; action.Kill != want {
+			t.Errorf("after %d failures of the second container it is killed: %t, want %t", failures, action.Kill, want)
+		}
+	}
+}
+
+func TestASyncMakesAReadyWorkerLookAtANewContainer(t *testing.T) {
+	worker := asks(probe.Readiness)
+	state, _, _ := play(t, worker, pod(nil), "ss")
+	next := pod(func(_ *corev1.PodStatus, c *corev1.ContainerStatus) { c.ContainerID = "containerd://2" })
+	state, action := worker.Step(state, probe.Input{At: state.NextTick.Add(-time.Second), Status: next, Synced: true})
+	if !action.Probe || state.Cached != probe.Failure {
+		t.Errorf("it asks: %t, and believes %q", action.Probe, state.Cached)
+	}
+}
+
 func TestWhenAWorkerLooks(t *testing.T) {
 	success := &probe.Verdict{Result: probe.Success}
 	failure := &probe.Verdict{Result: probe.Failure}
@@ -172,11 +207,23 @@ func TestWhenAWorkerLooks(t *testing.T) {
 		}},
 		"liveness not at a sync": {probe.Liveness, []told{{0, probe.Input{}, true}, {1, probe.Input{Verdict: failure}, false}, {2, probe.Input{Synced: true}, false}}},
 		"readiness at a sync while it is not ready, and a period after that": {probe.Readiness, []told{
-			{0, probe.Input{}, true}, {1, probe.Input{Verdict: failure}, false}, {2, probe.Input{Synced: true}, true}, {3, probe.Input{Verdict: failure}, false},
-			{10, probe.Input{}, false}, {12, probe.Input{}, true},
+			{0, probe.Input{}, true},
+			{1, probe.Input{Verdict: failure}, false},
+			{2, probe.Input{Synced: true}, true},
+			{3, probe.Input{Verdict: failure}, false},
+			{10, probe.Input{}, false},
+			{12, probe.Input{}, true},
 		}},
 		"readiness after the attempt during which there was a sync": {probe.Readiness, []told{
 			{0, probe.Input{}, true}, {1, probe.Input{Synced: true}, false}, {2, probe.Input{Verdict: failure}, true}, {3, probe.Input{Verdict: failure}, false}, {12, probe.Input{}, true},
+		}},
+		"readiness once, where a sync and a tick wait for the end of an attempt": {probe.Readiness, []told{
+			{0, probe.Input{}, true},
+			{1, probe.Input{Synced: true}, false},
+			{12, probe.Input{Verdict: failure}, true},
+			{13, probe.Input{Verdict: failure}, false},
+			{20, probe.Input{}, false},
+			{22, probe.Input{}, true},
 		}},
 		"readiness not at a sync once it is ready": {probe.Readiness, []told{
 			{0, probe.Input{}, true}, {1, probe.Input{Verdict: success}, false}, {10, probe.Input{}, true}, {11, probe.Input{Verdict: success}, false}, {12, probe.Input{Synced: true}, false},

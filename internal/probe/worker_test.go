@@ -75,9 +75,16 @@ func TestWhatAWorkerDoesWhenItLooks(t *testing.T) {
 		"one older than the kubelet is asked": {kind: probe.Readiness, change: func(w *probe.Worker) { w.KubeletStart = begin.Add(-40 * time.Second) }, state: probe.State{NextTick: begin}, input: probe.Input{Status: pod(nil)}, want: probe.Action{Probe: true}},
 		"one a little older is taken for new": {kind: probe.Readiness, change: func(w *probe.Worker) { w.KubeletStart = begin.Add(-51 * time.Second) }, state: probe.State{NextTick: begin}, input: probe.Input{Status: pod(nil)}, want: probe.Action{Probe: true, Changed: true}, wantCached: probe.Failure},
 		"the delay is not over":               {kind: probe.Liveness, input: probe.Input{Status: pod(justCreated)}, want: probe.Action{Changed: true, Why: probe.InitialDelay}, wantCached: probe.Success},
-		"liveness waits for the startup":      {kind: probe.Liveness, input: probe.Input{Status: pod(unstarted)}, want: probe.Action{Changed: true, Why: probe.NotStarted}, wantCached: probe.Success},
-		"readiness waits for the startup":     {kind: probe.Readiness, input: probe.Input{Status: pod(unstarted)}, want: probe.Action{Changed: true, Why: probe.NotStarted}, wantCached: probe.Failure},
-		"startup has nothing more to ask":     {kind: probe.Startup, input: probe.Input{Status: pod(nil)}, want: probe.Action{Changed: true, Why: probe.Started}, wantCached: probe.Unknown},
+		"a start that is a little ahead counts as now": {
+			kind: probe.Liveness, change: func(w *probe.Worker) { w.Container.LivenessProbe.InitialDelaySeconds = 0 },
+			input: probe.Input{Status: pod(func(_ *corev1.PodStatus, c *corev1.ContainerStatus) {
+				c.State.Running.StartedAt = metav1.NewTime(begin.Add(999 * time.Millisecond))
+			})},
+			want: probe.Action{Probe: true, Changed: true}, wantCached: probe.Success,
+		},
+		"liveness waits for the startup":  {kind: probe.Liveness, input: probe.Input{Status: pod(unstarted)}, want: probe.Action{Changed: true, Why: probe.NotStarted}, wantCached: probe.Success},
+		"readiness waits for the startup": {kind: probe.Readiness, input: probe.Input{Status: pod(unstarted)}, want: probe.Action{Changed: true, Why: probe.NotStarted}, wantCached: probe.Failure},
+		"startup has nothing more to ask": {kind: probe.Startup, input: probe.Input{Status: pod(nil)}, want: probe.Action{Changed: true, Why: probe.Started}, wantCached: probe.Unknown},
 		"the container is not running": {
 			kind: probe.Liveness, want: probe.Action{Changed: true, Why: probe.NotRunning}, wantCached: probe.Failure,
 			input: probe.Input{Status: pod(func(_ *corev1.PodStatus, c *corev1.ContainerStatus) {
