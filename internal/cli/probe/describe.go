@@ -120,10 +120,18 @@ func kubeletVersion(node *corev1.Node) string {
 	return parts[0] + "." + parts[1]
 }
 
-// silent says why a probe of a container cannot be asked; empty where it can.
-func silent(pod *corev1.Pod, container string) finding.Text {
-	status := statusOf(pod, container)
+// nodeLost tells whether what a pod's kubelet said is old.
+func (e *evidence) nodeLost(pod *corev1.Pod) bool {
+	node, read := e.nodes[pod.Spec.NodeName]
+	return read && (node == nil || lost(node))
+}
+
+// silent says why a probe cannot be asked; empty where it can.
+func (e *evidence) silent(o one) finding.Text {
+	pod, status := o.pod, o.status()
 	switch {
+	case e.nodeLost(pod):
+		return finding.Textf("the node does not report", "노드의 보고가 끊겼습니다")
 	case snapshot.PodDone(pod):
 		return finding.Textf("the pod has ended", "Pod가 종료되었습니다")
 	case pod.Spec.NodeName == "":
@@ -175,6 +183,9 @@ func grace(pod *corev1.Pod) time.Duration {
 	return time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second
 }
 
+// missingGate is the status of a condition that nobody has set.
+const missingGate = "Missing"
+
 func (d *describer) gates(pod *corev1.Pod) []gate {
 	var out []gate
 	for _, g := range pod.Spec.ReadinessGates {
@@ -182,7 +193,7 @@ func (d *describer) gates(pod *corev1.Pod) []gate {
 		if c := snapshot.PodCondition(pod, g.ConditionType); c != nil {
 			one.Status, one.Message = string(c.Status), said(c.Message)
 		} else {
-			one.Status = "Missing"
+			one.Status = missingGate
 			one.Message = finding.Textf("nobody has set it, so that the pod cannot be ready, whatever its probes say",
 				"아무도 설정하지 않아 probe 결과와 관계없이 Pod가 Ready가 될 수 없습니다").In(d.language)
 		}

@@ -148,7 +148,7 @@ func TestDocuments(t *testing.T) {
 				d := &describer{evidence: e, answers: s.answers(), now: s.At, language: language, location: time.UTC}
 				doc := d.document()
 				var out bytes.Buffer
-				if err := doc.page(report.Options{Language: language}).Write(&out); err != nil {
+				if err := doc.page(report.Options{Language: language, Program: "kubectl maek"}).Write(&out); err != nil {
 					t.Fatal(err)
 				}
 				got[name] = out.String()

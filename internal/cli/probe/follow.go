@@ -47,9 +47,9 @@ func (r *reader) follow(ctx context.Context, t target, after func(time.Duration)
 	}
 	inNamespace := []client.ListOption{client.InNamespace(t.namespace)}
 	changes := make(chan change, changesKept)
-	go r.followKind(ctx, changes, after, unreadableKind{"changes of pods", "list and watch on pods"}, func() client.ObjectList { return &corev1.PodList{} }, pods)
-	go r.followKind(ctx, changes, after, unreadableKind{"new Events", "list and watch on events"}, func() client.ObjectList { return &corev1.EventList{} }, append(events, about))
-	go r.followKind(ctx, changes, after, unreadableKind{"changes of EndpointSlices", "list and watch on endpointslices.discovery.k8s.io"},
+	go r.followKind(ctx, changes, after, unreadableKind{finding.Textf("changes of pods", "Pod의 변화"), "list and watch on pods"}, func() client.ObjectList { return &corev1.PodList{} }, pods)
+	go r.followKind(ctx, changes, after, unreadableKind{finding.Textf("new Events", "새 Event"), "list and watch on events"}, func() client.ObjectList { return &corev1.EventList{} }, append(events, about))
+	go r.followKind(ctx, changes, after, unreadableKind{finding.Textf("changes of EndpointSlices", "EndpointSlice의 변화"), "list and watch on endpointslices.discovery.k8s.io"},
 		func() client.ObjectList { return &discoveryv1.EndpointSliceList{} }, inNamespace)
 	return changes, nil
 }
@@ -58,7 +58,10 @@ func (r *reader) follow(ctx context.Context, t target, after func(time.Duration)
 const changesKept = 64
 
 // unreadableKind says of a kind what to say where it may not be followed.
-type unreadableKind struct{ what, right string }
+type unreadableKind struct {
+	what  finding.Text
+	right string
+}
 
 // followKind lists a kind and watches what changes, again and again.
 func (r *reader) followKind(

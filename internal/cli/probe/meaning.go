@@ -46,24 +46,24 @@ func statusOf(pod *corev1.Pod, container string) *corev1.ContainerStatus {
 }
 
 // asks is what is asked, and which name the port has in the spec.
-func (o one) asks() string {
+func (o one) asks() finding.Text {
 	target := o.target()
 	if impossible, ok := target.(probe.Impossible); ok {
 		port, _ := portOf(o.spec)
 		switch impossible.Why {
 		case probe.PortUnresolved:
-			return fmt.Sprintf("port %q, which is none of the container's", port.String())
+			return finding.Textf("port %q, which is none of the container's", "port %q, 이 컨테이너에 없는 port", port.String())
 		case probe.NoHandler, probe.RequestInvalid:
-			return said(impossible.Err.Error())
+			return finding.Verbatim(said(impossible.Err.Error()))
 		default:
-			return said(target.String())
+			return finding.Verbatim(said(target.String()))
 		}
 	}
 	text := said(target.String())
 	if port, ok := portOf(o.spec); ok && port.Type == intstr.String {
 		text += fmt.Sprintf(" (port %s)", port.StrVal)
 	}
-	return text
+	return finding.Verbatim(text)
 }
 
 // portOf is the port that a probe names; false for a command.
@@ -92,7 +92,7 @@ func (o one) means() []finding.Text {
 			"응답 제한 시간이 주기보다 길어, 느린 시도는 쉬지 않고 이어집니다"))
 	}
 	if impossible, ok := o.target().(probe.Impossible); ok {
-		out = append(out, finding.Join(": ", impossible.Why.Text(o.kind), ports(o.container)))
+		out = append(out, finding.Join(" ", impossible.Why.Text(o.kind), ports(o.container)))
 	}
 	return out
 }
@@ -110,7 +110,7 @@ func (o one) pace(t probe.Timing) finding.Text {
 func (o one) outcome(t probe.Timing) finding.Text {
 	failures := finding.Textf("%d failures in a row", "연속 %d회 실패", t.FailureThreshold)
 	if t.FailureThreshold == 1 {
-		failures = finding.Textf("a single failure", "한 번의 실패")
+		failures = finding.Textf("a single failure", "한 번 실패")
 	}
 	refusing, hanging := t.Detection(0), t.Detection(t.Timeout)
 	when := finding.Format("%s after it stops answering (at most %s where it hangs)", "응답이 멈춘 지 %s 뒤(응답 없이 멈춘 경우 최대 %s)", span(refusing), length(hanging.Most))
@@ -125,7 +125,7 @@ func (o one) outcome(t probe.Timing) finding.Text {
 			finding.Textf("while it is not ready, it is asked more often than that", "Ready가 아닌 동안에는 이 주기보다 자주 확인합니다"))
 	case probe.Startup:
 		budget := t.StartupBudget(0)
-		return finding.Join("; ",
+		return sentence(
 			finding.Format("a container gets %s to come up, and is then %s", "컨테이너가 시작하는 데 %s까지 주어지고, 그 뒤에는 %s", span(budget), o.ended()),
 			finding.Textf("until it succeeds, liveness and readiness are not asked", "성공하기 전에는 liveness와 readiness를 확인하지 않습니다"),
 			finding.Format("%s to end", "종료에 주어지는 시간은 %s입니다", grace))
@@ -172,15 +172,19 @@ func ports(c *corev1.Container) finding.Text {
 		names = append(names, name)
 	}
 	if len(names) == 0 {
-		return finding.Textf("it declares no port", "선언한 port가 없습니다")
+		return finding.Textf("It declares no port.", "선언한 port가 없습니다.")
 	}
-	return finding.Format("it declares %s", "선언한 port는 %s입니다", finding.List(names))
+	return finding.Format("It declares %s.", "선언한 port는 %s입니다.", finding.List(names))
 }
 
 // length is a time of a probe's arithmetic: in seconds as specs have it, and in minutes from three on.
 func length(d time.Duration) finding.Text {
-	if d >= 3*time.Minute && d%time.Minute == 0 {
-		return finding.Textf("%d min", "%d분", int(d/time.Minute))
+	minutes, seconds := int(d/time.Minute), int(d%time.Minute/time.Second)
+	switch {
+	case d >= 3*time.Minute && seconds == 0:
+		return finding.Textf("%d min", "%d분", minutes)
+	case d >= 3*time.Minute:
+		return finding.Textf("%d min %d s", "%d분 %d초", minutes, seconds)
 	}
 	return finding.Textf("%d s", "%d초", int(d.Round(time.Second)/time.Second))
 }
@@ -192,7 +196,7 @@ func span(s probe.Span) finding.Text {
 	}
 	least, most := length(s.Least), length(s.Most)
 	unit := func(t string) string { return t[strings.LastIndexAny(t, "0123456789")+1:] }
-	if unit(least.EN) == unit(most.EN) {
+	if unit(least.EN) == unit(most.EN) && s.Most < 3*time.Minute {
 		least = finding.Text{EN: strings.TrimSuffix(least.EN, unit(least.EN)), KO: strings.TrimSuffix(least.KO, unit(least.KO))}
 	}
 	return finding.Format("%s to %s", "%s~%s", least, most)

@@ -15,6 +15,7 @@ import (
 type words struct {
 	why, remedy, nothingFound, tooLittle                   string
 	means, seen, now, consequence, notAsked, gate, missing string
+	further                                                string
 	container, sidecar, ready, notReady, on, more          string
 	kind                                                   map[probe.Kind]string
 	vantages                                               map[vantage]string
@@ -23,7 +24,7 @@ type words struct {
 
 var english = words{
 	why: "why", remedy: "do now", nothingFound: "Nothing was found in the probes of %s.", tooLittle: "Nothing was found in the probes of %s, but too little could be read to say that there is nothing.",
-	means: "means", seen: "seen", now: "now", consequence: "if not", notAsked: "not asked: %s", gate: "readiness gate %s: %s", missing: "could not read",
+	means: "means", seen: "seen", now: "now", consequence: "if it fails", notAsked: "not asked: %s", gate: "readiness gate %s: %s", missing: "could not read", further: "what to mend:",
 	container: "container %s", sidecar: "sidecar %s", ready: "ready", notReady: "not ready", on: "on %s", more: "%d more of the pods of %s, none worse, are not shown.",
 	kind: map[probe.Kind]string{probe.Startup: "startup", probe.Readiness: "readiness", probe.Liveness: "liveness"},
 	vantages: map[vantage]string{
@@ -35,7 +36,7 @@ var english = words{
 
 var korean = words{
 	why: "원인", remedy: "조치", nothingFound: "%s의 probe에서 찾은 문제가 없습니다.", tooLittle: "%s의 probe에서 찾은 문제는 없으나, 문제가 없다고 말하기에는 읽은 것이 부족합니다.",
-	means: "의미", seen: "기록", now: "지금", consequence: "실패하면", notAsked: "확인하지 않음: %s", gate: "readiness gate %s: %s", missing: "읽지 못함",
+	means: "의미", seen: "기록", now: "지금", consequence: "실패하면", notAsked: "확인하지 않음: %s", gate: "readiness gate %s: %s", missing: "읽지 못함", further: "고칠 곳:",
 	container: "컨테이너 %s", sidecar: "사이드카 %s", ready: "Ready", notReady: "Ready 아님", on: "노드 %s", more: "%[2]s의 Pod %[1]d개는 이보다 나쁘지 않아 생략했습니다.",
 	kind: map[probe.Kind]string{probe.Startup: "startup", probe.Readiness: "readiness", probe.Liveness: "liveness"},
 	vantages: map[vantage]string{
@@ -61,7 +62,7 @@ var marks = map[verdict]struct {
 }
 
 // labelWidth is the width of the column of labels. Korean ones are two columns a letter.
-const labelWidth = 10
+const labelWidth = 13
 
 // page lays the document out for people.
 func (doc document) page(o report.Options) *report.Page {
@@ -93,6 +94,10 @@ func (doc document) page(o report.Options) *report.Page {
 	if len(asked) > 0 {
 		p.Text(0, w.fromNode, report.Faint)
 	}
+	if doc.Verdict == failing {
+		p.Blank()
+		p.Labelled(0, 0, w.further, report.Faint, fmt.Sprintf("%s probe %s --audit", o.Program, doc.argument()), report.Plain)
+	}
 	return p
 }
 
@@ -117,7 +122,9 @@ func (w words) pod(p *report.Page, pod podReport) {
 	}
 	for _, g := range pod.Gates {
 		status := g.Status
-		if g.Message != "" {
+		if status == missingGate {
+			status = g.Message
+		} else if g.Message != "" {
 			status += ": " + g.Message
 		}
 		p.Text(2, fmt.Sprintf(w.gate, g.Condition, status), report.Plain)
@@ -160,6 +167,13 @@ func (w words) lines(p *report.Page, label string, texts []string) {
 		}
 		p.Labelled(4, labelWidth, label, report.Faint, text, report.Plain)
 	}
+}
+
+// argument names the target as kubectl takes it.
+func (doc document) argument() string {
+	kind, name, _ := strings.Cut(doc.Target, " ")
+	namespace, name, _ := strings.Cut(name, "/")
+	return strings.ToLower(kind) + "/" + name + " -n " + namespace
 }
 
 // printJSON writes the document for programs.

@@ -202,7 +202,7 @@ func (l *looking) ask(ctx context.Context, e *evidence) map[key]asked {
 	}
 	var all []one
 	for _, o := range e.probes(l.container) {
-		if silent(o.pod, o.container.Name).IsZero() && (e.nodes[o.pod.Spec.NodeName] == nil || !lost(e.nodes[o.pod.Spec.NodeName])) {
+		if e.silent(o).IsZero() {
 			all = append(all, o)
 		}
 	}

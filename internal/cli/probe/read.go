@@ -106,7 +106,7 @@ func (r *reader) readEvents(ctx context.Context, e *evidence) {
 		err := r.client.List(ctx, list, client.InNamespace(pod.Namespace), client.Limit(eventsRead),
 			client.MatchingFields{"involvedObject.kind": "Pod", "involvedObject.name": pod.Name})
 		if err != nil {
-			e.missing = append(e.missing, unreadable("Events", "list on events", err))
+			e.missing = append(e.missing, unreadable(finding.Verbatim("Events"), "list on events", err))
 			return
 		}
 		for i := range list.Items {
@@ -130,14 +130,14 @@ func (r *reader) readServices(ctx context.Context, e *evidence) {
 	inNamespace := client.InNamespace(e.target.namespace)
 	list := &discoveryv1.EndpointSliceList{}
 	if err := r.client.List(ctx, list, inNamespace, client.Limit(slicesRead)); err != nil {
-		e.missing = append(e.missing, unreadable("EndpointSlices", "list on endpointslices.discovery.k8s.io", err))
+		e.missing = append(e.missing, unreadable(finding.Verbatim("EndpointSlices"), "list on endpointslices.discovery.k8s.io", err))
 	}
 	for i := range list.Items {
 		e.slices = append(e.slices, &list.Items[i])
 	}
 	services := &corev1.ServiceList{}
 	if err := r.client.List(ctx, services, inNamespace, client.Limit(servicesRead)); err != nil {
-		e.missing = append(e.missing, unreadable("Services", "list on services", err))
+		e.missing = append(e.missing, unreadable(finding.Verbatim("Services"), "list on services", err))
 	}
 	for i := range services.Items {
 		e.services = append(e.services, &services.Items[i])
@@ -151,7 +151,7 @@ func (r *reader) readNode(ctx context.Context, e *evidence, name string) {
 	node := &corev1.Node{}
 	if err := r.client.Get(ctx, client.ObjectKey{Name: name}, node); err != nil {
 		if !apierrors.IsNotFound(err) {
-			e.missing = append(e.missing, unreadable("Node "+name, "get on nodes", err))
+			e.missing = append(e.missing, unreadable(finding.Verbatim("Node "+name), "get on nodes", err))
 			return
 		}
 		node = nil
@@ -162,18 +162,18 @@ func (r *reader) readNode(ctx context.Context, e *evidence, name string) {
 	}
 	metrics, err := r.proberMetrics(ctx, name)
 	if err != nil {
-		e.missing = append(e.missing, unreadable("the kubelet's counters on "+name, "get on nodes/proxy", err))
+		e.missing = append(e.missing, unreadable(finding.Textf("the kubelet's counters on %s", "노드 %s의 kubelet 집계", name), "get on nodes/proxy", err))
 		return
 	}
 	e.metrics[name] = metrics
 }
 
 // unreadable says of something that it could not be read, and what right it takes where that is why.
-func unreadable(what, right string, err error) finding.Text {
+func unreadable(what finding.Text, right string, err error) finding.Text {
 	if apierrors.IsForbidden(err) {
-		return finding.Textf("%s (forbidden: needs %s)", "%s (권한 없음: %s 필요)", what, right)
+		return finding.Format("%s (forbidden: needs %s)", "%s (권한 없음: %s 필요)", what, finding.Verbatim(right))
 	}
-	return finding.Textf("%s (%s)", "%s (%s)", what, said(err.Error()))
+	return finding.Format("%s (%s)", "%s (%s)", what, finding.Verbatim(said(err.Error())))
 }
 
 // said is what somebody else wrote, on one line and without what looks like a credential.

@@ -122,11 +122,11 @@ func (d *describer) seen(o one, h history) []finding.Text {
 		what := finding.Textf("failed %d times", "%d회 실패", h.counts.Failed)
 		switch {
 		case h.counts.Failed == 0 && h.counts.Discarded > 0:
-			what = finding.Textf("errored %d times, which counts as nothing", "%d회 오류(결과를 세지 않음)", h.counts.Discarded)
+			what = finding.Textf("errored %d times (not counted by the kubelet)", "%d회 오류(kubelet이 세지 않음)", h.counts.Discarded)
 		case h.counts.Failed == 0:
 			what = finding.Textf("succeeded with a warning %d times", "%d회 경고와 함께 성공", h.counts.Warned)
 		case h.counts.Discarded > 0:
-			what = finding.Join(", ", what, finding.Textf("errored %d times, which counts as nothing", "%d회 오류(결과를 세지 않음)", h.counts.Discarded))
+			what = finding.Join(", ", what, finding.Textf("errored %d times (not counted by the kubelet)", "%d회 오류(kubelet이 세지 않음)", h.counts.Discarded))
 		}
 		line := finding.Format("%s since %s, last %s", "%s, %s부터, 마지막 %s", what, d.clock(h.first), d.ago(h.last))
 		if h.message != "" {
@@ -137,7 +137,7 @@ func (d *describer) seen(o one, h history) []finding.Text {
 		out = append(out, finding.Textf("no failure in Events, which are kept for an hour or so", "Event에 실패 기록이 없습니다(Event는 보통 한 시간 동안 보관됩니다)"))
 	}
 	if h.counts.Killed > 0 {
-		out = append(out, finding.Format("%s killed for it, last %s", "이 probe 때문에 %s 종료했습니다. 마지막 %s",
+		out = append(out, finding.Format("killed for it %s, last %s", "이 probe 때문에 %s 종료했습니다. 마지막 %s",
 			finding.Textf("%d times", "%d회", h.counts.Killed), d.ago(h.lastKill)))
 	}
 	if m := h.counts.Metrics; m != nil {

@@ -49,7 +49,7 @@ func (d *describer) state(status *corev1.ContainerStatus) finding.Text {
 	case s.Running != nil:
 		now = finding.Format("running for %s", "%s째 실행 중", age(d.now.Sub(s.Running.StartedAt.Time)))
 	case s.Terminated != nil:
-		now = d.ended(s.Terminated)
+		now = d.ended(finding.Textf("ended at", "종료"), s.Terminated)
 	case s.Waiting != nil:
 		now = finding.Textf("waiting: %s", "대기 중: %s", said(s.Waiting.Reason))
 	default:
@@ -64,7 +64,7 @@ func (d *describer) state(status *corev1.ContainerStatus) finding.Text {
 	}
 	var last finding.Text
 	if ended := status.LastTerminationState.Terminated; ended != nil {
-		last = d.ended(ended)
+		last = d.ended(finding.Textf("the one before ended at", "직전 컨테이너 종료"), ended)
 	}
 	return sentence(finding.Join(", ", now, more, standing(status)), last)
 }
@@ -83,9 +83,9 @@ func standing(status *corev1.ContainerStatus) finding.Text {
 	}
 }
 
-func (d *describer) ended(t *corev1.ContainerStateTerminated) finding.Text {
-	text := finding.Format("the one before ended %s with exit code %s", "직전 컨테이너는 %s에 종료 코드 %s로 끝났습니다",
-		d.ago(t.FinishedAt.Time), finding.Verbatim(strconv.Itoa(int(t.ExitCode))))
+func (d *describer) ended(what finding.Text, t *corev1.ContainerStateTerminated) finding.Text {
+	text := finding.Format("%s %s with exit code %s", "%s %s, 종료 코드 %s",
+		what, d.ago(t.FinishedAt.Time), finding.Verbatim(strconv.Itoa(int(t.ExitCode))))
 	if t.Reason != "" {
 		text.EN += " (" + said(t.Reason) + ")"
 		text.KO += " (" + said(t.Reason) + ")"
@@ -96,7 +96,7 @@ func (d *describer) ended(t *corev1.ContainerStateTerminated) finding.Text {
 func (d *describer) probe(o one) probeReport {
 	h := o.history(d.evidence)
 	out := probeReport{
-		Kind: o.kind, Asks: o.asks(), Means: d.texts(o.means()), Seen: d.texts(d.seen(o, h)), Counts: h.counts,
+		Kind: o.kind, Asks: o.asks().In(d.language), Means: d.texts(o.means()), Seen: d.texts(d.seen(o, h)), Counts: h.counts,
 		Consequence: d.texts(d.consequence(o)),
 	}
 	answered, known := d.answers[o.key()]
@@ -106,7 +106,7 @@ func (d *describer) probe(o one) probeReport {
 	case known:
 		out.NotAsked = answered.not.In(d.language)
 	case d.answers != nil:
-		out.NotAsked = silent(o.pod, o.container.Name).In(d.language)
+		out.NotAsked = d.evidence.silent(o).In(d.language)
 	}
 	out.Verdict = d.verdict(o, h, answered)
 	return out
@@ -124,7 +124,7 @@ func (d *describer) verdict(o one, h history, a asked) verdict {
 	switch {
 	case h.counts.Killed > 0 && d.now.Sub(h.lastKill) <= recently:
 		v = failing
-	case !runs:
+	case !runs, d.evidence.nodeLost(o.pod):
 		v = unknown
 	case o.kind == probe.Startup && !started:
 		v = unknown
@@ -192,11 +192,17 @@ func (d *describer) answer(o one, a asked) answer {
 	if !verdict.Passed() || verdict.Result == probe.Warning {
 		text = finding.Join(": ", text, finding.Verbatim(quoted(verdict.Message)))
 	}
-	text = sentence(text, a.outcome.Difference.Text(o.kind))
+	text = finding.Join(". ", text, a.outcome.Difference.Text(o.kind))
 	if a.outcome.Strict.Message != verdict.Message && a.outcome.Difference != "" {
 		text = finding.Join(" ", text, finding.Verbatim("("+said(a.outcome.Strict.Message)+")"))
 	}
-	out.Text = sentence(text, d.differs(o, a)).In(d.language)
+	differs := d.differs(o, a)
+	if a.outcome.Difference == "" {
+		text = finding.Join(". ", text, differs)
+	} else {
+		text = finding.Join(" ", text, differs)
+	}
+	out.Text = text.In(d.language)
 	return out
 }
 
@@ -212,10 +218,10 @@ func (d *describer) differs(o one, a asked) finding.Text {
 	}
 	switch passed := a.outcome.Kubelet.Passed(); {
 	case passed && !status.Ready && a.from == byForward:
-		return finding.Textf("the kubelet holds the container for not ready: it has just come back, or listens on 127.0.0.1 alone, or the node's way to the pod is closed",
+		return finding.Textf("The kubelet holds the container for not ready: it has just come back, or listens on 127.0.0.1 alone, or the node's way to the pod is closed",
 			"kubelet은 이 컨테이너를 Ready가 아니라고 봅니다. 방금 회복했거나, 127.0.0.1에서만 대기하거나, 노드에서 Pod로 가는 길이 막혀 있을 수 있습니다")
 	case !passed && status.Ready:
-		return finding.Textf("the kubelet holds the container for ready still", "kubelet은 아직 이 컨테이너를 Ready로 봅니다")
+		return finding.Textf("The kubelet holds the container for ready still", "kubelet은 아직 이 컨테이너를 Ready로 봅니다")
 	default:
 		return finding.Text{}
 	}
