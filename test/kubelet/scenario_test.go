@@ -103,7 +103,15 @@ func randomScenario(seed uint64, begin time.Time) *scenario {
 		}}
 		s.pod.Spec.Containers = []corev1.Container{probed}
 	default:
-		s.pod.Spec.Containers = []corev1.Container{probed}
+		// Beside one whose end may start all of them again.
+		s.pod.Spec.Containers = []corev1.Container{probed, {
+			Name:          "other",
+			RestartPolicy: new(corev1.ContainerRestartPolicyNever),
+			RestartPolicyRules: []corev1.ContainerRestartRule{{
+				Action:    corev1.ContainerRestartRuleActionRestartAllContainers,
+				ExitCodes: &corev1.ContainerRestartRuleOnExitCodes{Operator: corev1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{42}},
+			}},
+		}}
 	}
 	s.steps = s.randomSteps(lots, stopping)
 	return s
@@ -161,6 +169,14 @@ func (s *scenario) randomSteps(lots *rand.Rand, stopping bool) []step {
 			status.InitContainerStatuses = []corev1.ContainerStatus{now}
 		} else {
 			status.ContainerStatuses = []corev1.ContainerStatus{now}
+		}
+		if code := pick[int32](lots, 0, 1, 42); len(s.pod.Spec.Containers) > 1 && code > 0 {
+			status.ContainerStatuses = append(status.ContainerStatuses, corev1.ContainerStatus{
+				Name: "other", ContainerID: "test://other", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code}},
+			})
+		}
+		if lots.IntN(4) == 0 {
+			status.Conditions = []corev1.PodCondition{{Type: corev1.AllContainersRestarting, Status: pick(lots, corev1.ConditionTrue, corev1.ConditionFalse)}}
 		}
 		steps = append(steps, step{at: at, status: *status.DeepCopy()})
 	}
