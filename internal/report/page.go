@@ -54,6 +54,11 @@ func (p *Page) Labelled(indent, width int, label string, labelTone Tone, text st
 	p.layout.paragraph(prefix, text, tones[tone])
 }
 
+// Command puts a command on one line, however long: one that is broken cannot be pasted.
+func (p *Page) Command(indent int, command string) {
+	p.layout.put(span{strings.Repeat(" ", indent), plain}, span{clean(command), cyan})
+}
+
 // Write writes the page.
 func (p *Page) Write(w io.Writer) error {
 	_, err := w.Write(p.layout.out)

@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/cli/exit"
@@ -61,9 +63,6 @@ func (o *options) runAudit(ctx context.Context, inv *invocation.Invocation, args
 		return err
 	}
 	s := reading.Result.Snapshot
-	if err := scope.known(s); err != nil {
-		return err
-	}
 	language := inv.Language(*o.display)
 	a := audit{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ProbeAudit"},
@@ -135,12 +134,14 @@ func (o *options) scope(ctx context.Context, inv *invocation.Invocation, args []
 		return scope{}, nil
 	}
 	namespace, err := o.connection.ObjectNamespace()
-	if err != nil || len(args) == 0 {
-		return scope{namespace: namespace}, err
-	}
-	t, err := parseTarget(namespace, args)
 	if err != nil {
 		return scope{}, err
+	}
+	var t target
+	if len(args) > 0 {
+		if t, err = parseTarget(namespace, args); err != nil {
+			return scope{}, err
+		}
 	}
 	cfg, err := o.connection.Config(inv.Program)
 	if err != nil {
@@ -152,6 +153,9 @@ func (o *options) scope(ctx context.Context, inv *invocation.Invocation, args []
 	}
 	reading, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
+	if len(args) == 0 {
+		return scope{namespace: namespace}, r.hasNamespace(reading, namespace)
+	}
 	found, _, err := r.pods(reading, t)
 	if err != nil {
 		return scope{}, plainly(err)
@@ -159,13 +163,10 @@ func (o *options) scope(ctx context.Context, inv *invocation.Invocation, args []
 	return scope{namespace: namespace, of: t, pods: found}, nil
 }
 
-// known refuses a namespace that the cluster certainly does not have.
-func (s scope) known(in *snapshot.Snapshot) error {
-	if s.namespace == "" || in.Coverage(snapshot.KindOf[*corev1.Namespace]()).State != snapshot.Complete {
-		return nil
-	}
-	if _, ok := snapshot.Get[*corev1.Namespace](in, "", s.namespace); !ok {
-		return exit.Misused("there is no namespace %q; write -n with one that exists", s.namespace)
+// hasNamespace refuses a namespace that the cluster certainly does not have: an audit of it would be true and useless.
+func (r *reader) hasNamespace(ctx context.Context, name string) error {
+	if err := r.client.Get(ctx, client.ObjectKey{Name: name}, &corev1.Namespace{}); apierrors.IsNotFound(err) {
+		return exit.Misused("there is no namespace %q; write -n with one that exists", name)
 	}
 	return nil
 }
@@ -214,7 +215,7 @@ func (a audit) page(o report.Options) *report.Page {
 			}
 			p.Labelled(4, labelWidth, label, report.Faint, remedy.Text, report.Plain)
 			if remedy.Command != "" {
-				p.Labelled(4, labelWidth, "", report.Faint, remedy.Command, report.Strong)
+				p.Command(4+labelWidth, remedy.Command)
 			}
 		}
 	}

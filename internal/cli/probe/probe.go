@@ -27,7 +27,7 @@ as the kubelet judges. Nothing is changed in the cluster; --no-ask asks nothing.
   %[1]s probe front-6b7f-x2x9k -n shop -c web --watch
   %[1]s probe --audit -n shop -o patch
 
-Exit codes: 0 all pass, 1 a probe fails or the audit found something, 2 it could not be told, 64 wrong usage.`
+Exit codes: 0 all pass, 1 a probe fails or the audit warns, 2 it could not be told, 64 wrong usage.`
 
 // Names that -o takes.
 const (
