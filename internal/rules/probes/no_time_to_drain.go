@@ -17,9 +17,9 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Textf("pods behind a Service are ended before clients know", "클라이언트가 알기 전에 Service 뒤의 Pod가 종료됩니다"),
 	Doc: finding.Textf(
 		"Pods behind a Service have less than five seconds to end (terminationGracePeriodSeconds) and no preStop hook that waits. A pod that is deleted gets SIGTERM at once, while the endpoints without it have still to reach kube-proxy, load balancers and "+
-			"open connections on every node: until then clients are refused or cut off, with each rollout and each drain. Left alone: pods with a preStop hook or more time, headless Services, Jobs, and static pods.",
+			"open connections on every node: until then clients are refused or cut off, with each rollout and each drain. Left alone: pods with a preStop hook or more time, headless Services, DaemonSets (agents of their nodes, which end with them), Jobs, and static pods.",
 		"Service 뒤의 Pod가 종료에 쓸 수 있는 시간이 5초 미만(terminationGracePeriodSeconds)이고 기다려 주는 preStop hook도 없습니다. 삭제되는 Pod는 곧바로 SIGTERM을 받지만, 그 Pod가 빠진 endpoint가 모든 노드의 kube-proxy와 load balancer에 반영되기까지는 시간이 걸립니다. "+
-			"그동안 rollout이나 drain마다 클라이언트의 연결이 거부되거나 끊깁니다. preStop hook이나 충분한 시간이 있는 Pod, headless Service, Job, static Pod는 제외합니다."),
+			"그동안 rollout이나 drain마다 클라이언트의 연결이 거부되거나 끊깁니다. preStop hook이나 충분한 시간이 있는 Pod, headless Service, DaemonSet(노드와 함께 끝나는 에이전트), Job, static Pod는 제외합니다."),
 	Link:     "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-flow",
 	Severity: finding.Info,
 	Risk:     true,
@@ -27,7 +27,7 @@ var _ = Catalog.Add(rule.Rule{
 	Detect: func(p *rule.Pass) {
 		for f := range familiesOf(p.Snapshot).serving() {
 			grace := f.pods[0].Spec.TerminationGracePeriodSeconds
-			if grace == nil || time.Duration(*grace)*time.Second >= leastGrace {
+			if grace == nil || f.workload.Kind == "DaemonSet" || time.Duration(*grace)*time.Second >= leastGrace {
 				continue
 			}
 			for _, svc := range p.ServicesSelecting(f.pods[0]) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -130,3 +131,30 @@ func (f *family) mend(s *snapshot.Snapshot, change fields, text finding.Text) fi
 
 // argument names a workload as kubectl takes it: deployment/front.
 func argument(s finding.Subject) string { return strings.ToLower(s.Kind) + "/" + s.Name }
+
+// Patch is what a remedy of this folder sends to the API server.
+type Patch struct {
+	// Namespace of the object.
+	Namespace string
+	// Kind of the object as kubectl takes it, in lower case: "deployment".
+	Kind string
+	// Name of the object.
+	Name string
+	// Type of the patch as kubectl takes it: "strategic" or "merge".
+	Type string
+	// Data is the patch, in JSON.
+	Data json.RawMessage
+}
+
+// patchCommand is what mend writes.
+var patchCommand = regexp.MustCompile(`^kubectl -n (\S+) patch ([a-z]+)/(\S+) --type=(strategic|merge) -p '(.*)'$`)
+
+// PatchOf is the patch that a remedy's command applies; false where the remedy is to be done by hand.
+func PatchOf(r finding.Remedy) (Patch, bool) {
+	m := patchCommand.FindStringSubmatch(r.Command)
+	if m == nil {
+		return Patch{}, false
+	}
+	data := json.RawMessage(strings.ReplaceAll(m[5], `'\''`, "'"))
+	return Patch{Namespace: m[1], Kind: m[2], Name: m[3], Type: m[4], Data: data}, json.Valid(data)
+}

@@ -37,9 +37,11 @@ var _ = Catalog.Add(rule.Rule{
 	Needs:    baseNeeds(rule.Optional[*corev1.Event](), rule.Optional[*coordinationv1.Lease]()),
 	For:      2 * time.Minute,
 	Detect: func(p *rule.Pass) {
+		asked := 0
 		for f := range familiesOf(p.Snapshot).newest() {
 			if killed := killedStarting(p.Snapshot, f); len(killed) > 0 {
-				reportKilledStart(p, killed)
+				reportKilledStart(p, killed, asked < logsAsked)
+				asked++
 			}
 		}
 	},
@@ -54,6 +56,8 @@ const (
 	// generous is what a startup probe should bear where nothing tells how long a start takes. It costs
 	// nothing: the startup probe ends with its first success.
 	generous = 5 * time.Minute
+	// logsAsked is of how many workloads the log is asked for: there is a budget for all rules.
+	logsAsked = 5
 	// longestStart is how long after its start a pod that became Ready can have been starting all the time.
 	longestStart = 15 * time.Minute
 )
@@ -83,7 +87,10 @@ func killedStarting(s *snapshot.Snapshot, f *family) []killedStart {
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b killedStart) int { return cmp.Compare(b.status().RestartCount, a.status().RestartCount) })
+	// The first one's log is asked for; LivenessProbeFailing asks for the same.
+	slices.SortStableFunc(out, func(a, b killedStart) int {
+		return cmp.Or(cmp.Compare(a.waits(), b.waits()), cmp.Compare(b.status().RestartCount, a.status().RestartCount))
+	})
 	return out
 }
 
@@ -114,6 +121,14 @@ func (at place) killedStart(s *snapshot.Snapshot) (killedStart, bool) {
 	}
 	k.read(s)
 	return k, k.proven()
+}
+
+// waits orders containers that the kubelet backs off from before those that run.
+func (k killedStart) waits() int {
+	if k.status().State.Waiting != nil {
+		return 0
+	}
+	return 1
 }
 
 // read looks among the events of the last run for the kill and for what the probe said before.
@@ -233,11 +248,14 @@ func (k killedStart) measuredStarts(s *snapshot.Snapshot) (longest time.Duration
 	return longest, pods
 }
 
-func reportKilledStart(p *rule.Pass, killed []killedStart) {
+func reportKilledStart(p *rule.Pass, killed []killedStart, ask bool) {
 	k := killed[0]
 	t := timingOf(k.spec)
 	longest, measured := k.measuredStarts(p.Snapshot)
-	complained, logRead := k.complained(p)
+	var complained, logRead bool
+	if ask {
+		complained, logRead = k.complained(p)
+	}
 	unsure := k.classify(k.message) == answerRefused && len(k.container.Ports) == 0 && !logRead
 	if (complained || unsure) && longest <= t.budget() {
 		return

@@ -109,23 +109,33 @@ var proxies = []string{"istio-proxy", "linkerd-proxy", "kuma-sidecar", "consul-d
 // meshed is a connection that is cut in a pod of a service mesh: a proxy that accepts only its own mesh's TLS
 // cuts off the kubelet, which is not of the mesh.
 func (p probe) meshed() (wrongQuestion, bool) {
+	name, ok := p.proxy()
+	if !ok {
+		return wrongQuestion{}, false
+	}
+	return wrongQuestion{
+		says:       finding.Textf("the connection is cut, and %s of a service mesh takes it in", "연결이 끊깁니다. service mesh의 %s 컨테이너가 연결을 받습니다", name),
+		because:    finding.Textf("kubelets are not of the mesh, so a proxy that accepts only the mesh's TLS refuses their probes", "kubelet은 mesh에 속하지 않으므로 mesh의 TLS만 받는 proxy가 probe를 거부합니다"),
+		mend:       finding.Textf("let the mesh rewrite the probes of its pods, or except the probe's port from its TLS", "mesh가 probe를 바꿔 쓰게 하거나 probe의 port를 mesh TLS에서 제외합니다"),
+		confidence: v1alpha1.ConfidenceMedium,
+	}, true
+}
+
+// proxy is the container of a service mesh that takes in the pod's connections.
+func (p probe) proxy() (string, bool) {
 	for at := range p.of.places(p.pod) {
 		if slices.Contains(proxies, at.container.Name) {
-			return wrongQuestion{
-				says:       finding.Textf("the connection is cut, and %s of a service mesh takes it in", "연결이 끊깁니다. service mesh의 %s 컨테이너가 연결을 받습니다", at.container.Name),
-				because:    finding.Textf("kubelets are not of the mesh, so a proxy that accepts only the mesh's TLS refuses their probes", "kubelet은 mesh에 속하지 않으므로 mesh의 TLS만 받는 proxy가 probe를 거부합니다"),
-				mend:       finding.Textf("let the mesh rewrite the probes of its pods, or except the probe's port from its TLS", "mesh가 probe를 바꿔 쓰게 하거나 probe의 port를 mesh TLS에서 제외합니다"),
-				confidence: v1alpha1.ConfidenceMedium,
-			}, true
+			return at.container.Name, true
 		}
 	}
-	return wrongQuestion{}, false
+	return "", false
 }
 
 // undeclared is a port that refuses, and that the container does not declare while it declares another.
 func (p probe) undeclared() (wrongQuestion, bool) {
 	number := p.number()
-	if number == 0 || len(p.container.Ports) == 0 || slices.ContainsFunc(p.container.Ports, func(c corev1.ContainerPort) bool { return int(c.ContainerPort) == number }) {
+	// A mesh that rewrites probes asks at its own proxy's port, which the container does not declare.
+	if _, meshed := p.proxy(); meshed || number == 0 || len(p.container.Ports) == 0 || slices.ContainsFunc(p.container.Ports, func(c corev1.ContainerPort) bool { return int(c.ContainerPort) == number }) {
 		return wrongQuestion{}, false
 	}
 	_, action, _ := p.port()
