@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,10 +121,18 @@ func TestABodyLongerThanTheKubeletReads(t *testing.T) {
 		answer string
 		want   probe.Difference
 		strict bool
+		// discarded is what the kubelet does with it.
+		discarded bool
 	}{
-		"a whole one":          {answer: "Content-Length: " + strconv.Itoa(len(long)) + "\r\n\r\n" + long, strict: true},
-		"one that is cut off":  {answer: "Content-Length: " + strconv.Itoa(len(long)+1) + "\r\n\r\n" + long, want: probe.BodyLost},
-		"one that never comes": {answer: "Content-Length: 1\r\n\r\n", want: probe.BodyLost},
+		"a whole one":         {answer: "Content-Length: " + strconv.Itoa(len(long)) + "\r\n\r\n" + long, strict: true},
+		"one that is cut off": {answer: "Content-Length: " + strconv.Itoa(len(long)+1) + "\r\n\r\n" + long, want: probe.BodyLost},
+		"one that is cut off where the kubelet stops reading": {
+			answer: "Content-Length: " + strconv.Itoa(len(long)) + "\r\n\r\n" + long[:probe.KubeletBodyLimit], want: probe.BodyLost,
+		},
+		"one that is cut off before that": {
+			answer: "Content-Length: " + strconv.Itoa(len(long)) + "\r\n\r\n" + long[1:probe.KubeletBodyLimit], want: probe.BodyLost, discarded: true,
+		},
+		"one that never comes": {answer: "Content-Length: 1\r\n\r\n", want: probe.BodyLost, discarded: true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -137,10 +146,26 @@ func TestABodyLongerThanTheKubeletReads(t *testing.T) {
 			if got.Difference != tc.want || got.Strict.Passed() != tc.strict {
 				t.Errorf("difference %q, strictly %s: want %q, passed %t", got.Difference, got.Strict.Result, tc.want, tc.strict)
 			}
+			if got.Kubelet.Discarded != tc.discarded || got.Kubelet.Passed() == tc.discarded {
+				t.Errorf("the kubelet's verdict: %s, discarded %t; want %t", got.Kubelet.Result, got.Kubelet.Discarded, tc.discarded)
+			}
 			if len(got.HTTP.Body) > probe.KubeletBodyLimit && got.Kubelet.Message != long[:probe.KubeletBodyLimit] {
 				t.Errorf("the kubelet's message has %d bytes, %d read", len(got.Kubelet.Message), len(got.HTTP.Body))
 			}
 		})
+	}
+}
+
+func TestRedirectsEndAfterTenRequests(t *testing.T) {
+	var asked atomic.Int32
+	port := probetest.Listen(t, nil, func(c *probetest.Conn) {
+		c.ReadHead()
+		asked.Add(1)
+		c.Say("HTTP/1.1 302 Found\r\nLocation: /again\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+	})
+	probe.New(probe.Options{Now: wallClock}).Probe(t.Context(), target(t, "http://127.0.0.1:"+strconv.Itoa(port)), 20*time.Second)
+	if got := asked.Load(); got != 10 {
+		t.Errorf("%d requests were made, want 10", got)
 	}
 }
 

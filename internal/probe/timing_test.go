@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maek-dev/maek/internal/probe"
 )
@@ -116,6 +117,39 @@ func killedAfter(t *testing.T, worker probe.Worker, dead time.Time, failing time
 	}
 	t.Fatal("the container is not killed")
 	return 0
+}
+
+// TestStartupBudgetHoldsForTheWorker does the same for a container that never answers, whenever it
+// starts between two ticks.
+func TestStartupBudgetHoldsForTheWorker(t *testing.T) {
+	for _, failing := range []time.Duration{0, second} {
+		worker := asks(probe.Startup)
+		want := probe.TimingOf(probe.Startup, worker.Container.StartupProbe).StartupBudget(failing)
+		least, most := time.Hour, time.Duration(0)
+		for starts := time.Duration(0); starts < 10*second; starts += 250 * time.Millisecond {
+			started := begin.Add(starts)
+			status := pod(func(_ *corev1.PodStatus, c *corev1.ContainerStatus) {
+				c.Started = new(false)
+				c.State.Running.StartedAt = metav1.NewTime(started)
+			})
+			// The worker begins while there is no container yet.
+			state, action := worker.Step(probe.State{}, probe.Input{At: begin})
+			for !action.Kill {
+				at := state.NextTick
+				if state, action = worker.Step(state, probe.Input{At: at, Status: status}); action.Probe {
+					at = at.Add(failing)
+					state, action = worker.Step(state, probe.Input{At: at, Status: status, Verdict: &probe.Verdict{Result: probe.Failure}})
+				}
+				if action.Kill {
+					took := at.Sub(started)
+					least, most = min(least, took), max(most, took)
+				}
+			}
+		}
+		if least < want.Least || most > want.Most || least > want.Least+second || most < want.Most-second {
+			t.Errorf("failing in %v took %v to %v, the budget says %v to %v", failing, least, most, want.Least, want.Most)
+		}
+	}
 }
 
 func TestSmallestThresholdForAStart(t *testing.T) {
