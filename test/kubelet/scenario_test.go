@@ -170,14 +170,7 @@ func (s *scenario) randomSteps(lots *rand.Rand, stopping bool) []step {
 		} else {
 			status.ContainerStatuses = []corev1.ContainerStatus{now}
 		}
-		if code := pick[int32](lots, 0, 1, 42); len(s.pod.Spec.Containers) > 1 && code > 0 {
-			status.ContainerStatuses = append(status.ContainerStatuses, corev1.ContainerStatus{
-				Name: "other", ContainerID: "test://other", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code}},
-			})
-		}
-		if lots.IntN(4) == 0 {
-			status.Conditions = []corev1.PodCondition{{Type: corev1.AllContainersRestarting, Status: pick(lots, corev1.ConditionTrue, corev1.ConditionFalse)}}
-		}
+		s.surround(lots, &status)
 		steps = append(steps, step{at: at, status: *status.DeepCopy()})
 	}
 	for at := time.Duration(0); ; {
@@ -223,4 +216,16 @@ func (s *scenario) randomSteps(lots *rand.Rand, stopping bool) []step {
 		steps[len(steps)-1].status.Phase = pick(lots, corev1.PodSucceeded, corev1.PodFailed)
 	}
 	return steps
+}
+
+// surround adds what else a status says: the end of another container, or that all start again.
+func (s *scenario) surround(lots *rand.Rand, status *corev1.PodStatus) {
+	if code := pick[int32](lots, 0, 1, 42); len(s.pod.Spec.Containers) > 1 && code > 0 {
+		status.ContainerStatuses = append(status.ContainerStatuses, corev1.ContainerStatus{
+			Name: "other", ContainerID: "test://other", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code}},
+		})
+	}
+	if lots.IntN(4) == 0 {
+		status.Conditions = []corev1.PodCondition{{Type: corev1.AllContainersRestarting, Status: pick(lots, corev1.ConditionTrue, corev1.ConditionFalse)}}
+	}
 }
