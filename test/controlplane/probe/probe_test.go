@@ -103,6 +103,7 @@ func get(path string, port int) corev1.ProbeHandler {
 
 // TestWhatProbesAnswerNow asks real programs through a real API server.
 func TestWhatProbesAnswerNow(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -87,7 +87,9 @@ func TestWatch(t *testing.T) {
 	flip(t, slice, 1, true)
 
 	unhealthy := func(n int) func() {
-		return func() { write(t, first, "web", "Readiness probe failed: HTTP probe failed with statuscode: 500", "Unhealthy", n) }
+		return func() {
+			write(t, first, "web", "Readiness probe failed: HTTP probe failed with statuscode: 500", "Unhealthy", n)
+		}
 	}
 	step("readiness probe of web failed 1/3", unhealthy(1))
 	step("readiness probe of web failed 2/3", unhealthy(2))
