@@ -76,6 +76,7 @@ func TestWhatCannotBeProbed(t *testing.T) {
 	if err := cluster.Create(t.Context(), waiting); err != nil {
 		t.Fatal(err)
 	}
+	pod(t, "odd", "asking", "w4", nil, readiness("app", get("/", 8080)))
 	pod(t, "odd", "bare", "w4", nil, corev1.Container{Name: "app"})
 	config := kubeconfig(t, "prober", "system:masters")
 	for name, tc := range map[string]struct {
@@ -91,6 +92,7 @@ func TestWhatCannotBeProbed(t *testing.T) {
 		"a Service elsewhere":    {[]string{"svc/outside"}, exit.Usage, "Service odd/outside selects no pods"},
 		"a pod without a node":   {[]string{"waiting"}, exit.Unknown, "no node: nothing is asked before it has one"},
 		"a port without a name":  {[]string{"named"}, exit.Incidents, `port "web", which is none of the container's`},
+		"no curl to ask with":    {[]string{"asking", "--ask", "exec"}, exit.OK, "not asked: the container has no curl to ask with"},
 		"a pod without probes":   {[]string{"bare"}, exit.OK, "no probes: the kubelet takes the container for ready"},
 	} {
 		t.Run(name, func(t *testing.T) {
