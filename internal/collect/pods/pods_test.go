@@ -131,7 +131,7 @@ func TestCommands(t *testing.T) {
 	if _, _, err = c.Run(t.Context(), in("web", "curl"), time.Minute); err == nil || !strings.Contains(err.Error(), "executable file not found") {
 		t.Errorf("a command that is not there: %v", err)
 	}
-	if _, _, err = c.Run(t.Context(), in("web", "hang"), time.Millisecond-Slack); !errors.Is(err, probe.ErrCommandTimedOut) {
+	if _, _, err = c.Run(t.Context(), in("web", "hang"), time.Second-Slack); !errors.Is(err, probe.ErrCommandTimedOut) {
 		t.Errorf("a command that hangs: %v", err)
 	}
 	if _, _, err = c.Run(t.Context(), in("forbidden", "say"), time.Minute); !apierrors.IsForbidden(err) {

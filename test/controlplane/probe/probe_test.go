@@ -136,6 +136,8 @@ func TestWhatProbesAnswerNow(t *testing.T) {
 		want, says string
 		discarded  bool
 		difference string
+		// either tells that the kubelet's complaint may come before the attempt is over, or after.
+		either bool
 	}{
 		"http-ok":        {handler: get("/200", 8080), from: "port-forward", want: "success"},
 		"http-500":       {handler: get("/500", 8080), from: "port-forward", want: "failure", says: "HTTP probe failed with statuscode: 500"},
@@ -149,7 +151,7 @@ func TestWhatProbesAnswerNow(t *testing.T) {
 		"tcp-refused":    {handler: tcp(1112), from: "port-forward", want: "failure", says: "connection refused"},
 		"grpc-ok":        {handler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: 9090}}, from: "port-forward", want: "success"},
 		"grpc-ill":       {handler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: 9090, Service: new("ill")}}, from: "port-forward", want: "failure", says: "NOT_SERVING"},
-		"grpc-refused":   {handler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: 1113}}, from: "port-forward", want: "failure", says: "failed to connect service"},
+		"grpc-refused":   {handler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: 1113}}, from: "port-forward", want: "failure", says: "failed to connect service", difference: "ConnectionErrorHidden", either: true},
 		"exec-ok":        {handler: run("cat", "/tmp/healthy"), from: "exec", want: "success"},
 		"exec-flood":     {handler: run("flood"), from: "exec", want: "failure", says: "nononono"},
 		"exec-hang":      {handler: run("hang"), from: "exec", want: "failure", says: "timed out after 1s"},
@@ -170,7 +172,7 @@ func TestWhatProbesAnswerNow(t *testing.T) {
 			}
 			now := p.Now[0]
 			if now.From != tc.from || now.Kubelet.Result != tc.want || !strings.Contains(now.Kubelet.Message, tc.says) ||
-				now.Kubelet.Discarded != tc.discarded || now.Difference != tc.difference {
+				now.Kubelet.Discarded != tc.discarded || now.Difference != tc.difference && !(tc.either && now.Difference == "") {
 				t.Errorf("answered %+v", now)
 			}
 			if len(out.String()) > 16<<10 {
