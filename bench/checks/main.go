@@ -13,7 +13,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -61,20 +60,26 @@ func main() {
 	flag.IntVar(&o.kills, "kills", 0, "how many times to kill a replica, and start it again, in the middle of runs")
 	flag.StringVar(&o.logs, "logs", "", "folder for the operator's logs; a temporary one by default")
 	flag.Parse()
-	log.SetOutput(io.Discard)         // the proxies' words about connections that are cut
 	ctrllog.SetLogger(logr.Discard()) // envtest's about what it does
+	if err := measureAll(o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func measureAll(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	for number := range strings.SplitSeq(o.checks, ",") {
 		n, err := strconv.Atoi(number)
-		if err == nil {
-			err = measure(ctx, os.Stdout, n, o)
-		}
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
+			return fmt.Errorf("reading -checks: %w", err)
+		}
+		if err := measure(ctx, os.Stdout, n, o); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 func measure(ctx context.Context, out io.Writer, n int, o options) (err error) {

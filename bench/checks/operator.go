@@ -61,7 +61,7 @@ func startAll(ctx context.Context, cfg *rest.Config, o options, dir string) (ope
 		}
 		one := &operator{name: name, address: address, counter: c}
 		one.command = func() *exec.Cmd {
-			cmd := exec.CommandContext(ctx, o.operator, "--kubeconfig", kubeconfig, "--listen-address", address) //nolint:gosec // the user names the program
+			cmd := exec.CommandContext(ctx, o.operator, "--kubeconfig", kubeconfig, "--listen-address", address)
 			cmd.Env = append(os.Environ(), "POD_NAME="+name, "POD_NAMESPACE="+home)
 			if log, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err == nil {
 				cmd.Stderr = log

@@ -39,6 +39,8 @@ func newCounter(cfg *rest.Config) (*counter, error) {
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(upstream) },
 		Transport:     transport,
 		FlushInterval: -1,
+		// Connections are cut whenever a replica is killed.
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 		ModifyResponse: func(r *http.Response) error {
 			r.Body = &meter{ReadCloser: r.Body, n: &c.bytes}
 			return nil
@@ -49,7 +51,7 @@ func newCounter(cfg *rest.Config) (*counter, error) {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
 	c.url = "http://" + l.Addr().String()
-	c.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // it is the benchmark's own
+	c.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.note(r)
 		r.Body = &meter{ReadCloser: r.Body, n: &c.bytes}
 		proxy.ServeHTTP(w, r)

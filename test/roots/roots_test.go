@@ -1,4 +1,6 @@
-package probes_test
+// Package roots holds which finding people read first where several rules see one fault, on the fixtures
+// of those rules.
+package roots
 
 import (
 	"bufio"
@@ -21,7 +23,7 @@ import (
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
-// A rule of this folder that names the field which is wrong must explain the rules that see the symptom,
+// A rule about probes that names the field which is wrong must explain the rules that see the symptom,
 // so that people read one incident and not two.
 func TestRootsExplainSymptoms(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -73,7 +75,7 @@ func TestRootsExplainSymptoms(t *testing.T) {
 // fixture makes a snapshot of the objects of one of this folder's fixtures.
 func fixture(t *testing.T, name string) *snapshot.Snapshot {
 	t.Helper()
-	archive, err := txtar.ParseFile(filepath.Join("testdata", name))
+	archive, err := txtar.ParseFile(filepath.Join("..", "..", "internal", "rules", "probes", "testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
