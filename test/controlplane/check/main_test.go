@@ -7,7 +7,6 @@ package check
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,9 +26,8 @@ import (
 	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/cli/invocation"
 	"github.com/maek-dev/maek/internal/rules"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
-
-const assetsVariable = "KUBEBUILDER_ASSETS"
 
 // environment is the API server of these tests, and admin is allowed everything on it.
 var (
@@ -40,22 +38,11 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv(assetsVariable) == "" {
-		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/check needs kube-apiserver and etcd; make test-controlplane builds them and sets %s\n", assetsVariable)
-		return 0
-	}
 	environment = &envtest.Environment{}
-	var err error
-	if admin, err = environment.Start(); err != nil {
-		fmt.Fprintf(os.Stderr, "starting etcd and kube-apiserver from %s: %v\n", os.Getenv(assetsVariable), err)
-		return 1
-	}
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintf(os.Stderr, "stopping etcd and kube-apiserver: %v\n", err)
-		}
-	}()
-	return m.Run()
+	return apiserver.Run(m, "test/controlplane/check", environment, func(cfg *rest.Config) error {
+		admin = cfg
+		return nil
+	})
 }
 
 // runLabel is on every namespace that the command makes.

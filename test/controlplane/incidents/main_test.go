@@ -27,9 +27,8 @@ import (
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator/incident"
 	"github.com/maek-dev/maek/internal/rules"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
-
-const assetsVariable = "KUBEBUILDER_ASSETS"
 
 // admin is allowed everything on the API server that the tests of this package share.
 var admin *rest.Config
@@ -37,23 +36,10 @@ var admin *rest.Config
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv(assetsVariable) == "" {
-		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/incidents needs kube-apiserver and etcd; make test-controlplane builds them and sets %s\n", assetsVariable)
-		return 0
-	}
-	environment := newEnvironment()
-	cfg, err := environment.Start()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "starting etcd and kube-apiserver from %s: %v\n", os.Getenv(assetsVariable), err)
-		return 1
-	}
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintf(os.Stderr, "stopping etcd and kube-apiserver: %v\n", err)
-		}
-	}()
-	admin = cfg
-	return m.Run()
+	return apiserver.Run(m, "test/controlplane/incidents", newEnvironment(), func(cfg *rest.Config) error {
+		admin = cfg
+		return nil
+	})
 }
 
 func newEnvironment() *envtest.Environment {

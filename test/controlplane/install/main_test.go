@@ -7,7 +7,6 @@ package install
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -32,9 +31,8 @@ import (
 	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/cli/invocation"
 	"github.com/maek-dev/maek/internal/rules"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
-
-const assetsVariable = "KUBEBUILDER_ASSETS"
 
 // namespace into which all tests install: roles of the cluster's scope have one name.
 const namespace = "kuberhealthy"
@@ -49,24 +47,13 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv(assetsVariable) == "" {
-		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/install needs kube-apiserver and etcd; make test-controlplane builds them and sets %s\n", assetsVariable)
-		return 0
-	}
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	log.SetLogger(klog.Background())
 	environment = &envtest.Environment{}
-	var err error
-	if admin, err = environment.Start(); err != nil {
-		fmt.Fprintf(os.Stderr, "starting etcd and kube-apiserver from %s: %v\n", os.Getenv(assetsVariable), err)
-		return 1
-	}
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintf(os.Stderr, "stopping etcd and kube-apiserver: %v\n", err)
-		}
-	}()
-	return m.Run()
+	return apiserver.Run(m, "test/controlplane/install", environment, func(cfg *rest.Config) error {
+		admin = cfg
+		return nil
+	})
 }
 
 func newClient(t *testing.T) client.Client {

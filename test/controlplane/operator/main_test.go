@@ -34,9 +34,8 @@ import (
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	maek "github.com/maek-dev/maek/internal/operator"
 	"github.com/maek-dev/maek/internal/statuspage"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
-
-const assetsVariable = "KUBEBUILDER_ASSETS"
 
 // environment is the API server that all tests share but those that break theirs, and admin is allowed
 // everything on it.
@@ -48,24 +47,13 @@ var (
 func TestMain(m *testing.M) { os.Exit(runAll(m)) }
 
 func runAll(m *testing.M) int {
-	if os.Getenv(assetsVariable) == "" {
-		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/operator needs kube-apiserver and etcd; make test-controlplane builds them and sets %s\n", assetsVariable)
-		return 0
-	}
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	log.SetLogger(klog.Background())
 	environment = &envtest.Environment{CRDDirectoryPaths: []string{definitions}, ErrorIfCRDPathMissing: true}
-	var err error
-	if admin, err = environment.Start(); err != nil {
-		fmt.Fprintf(os.Stderr, "starting etcd and kube-apiserver from %s: %v\n", os.Getenv(assetsVariable), err)
-		return 1
-	}
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintf(os.Stderr, "stopping etcd and kube-apiserver: %v\n", err)
-		}
-	}()
-	return m.Run()
+	return apiserver.Run(m, "test/controlplane/operator", environment, func(cfg *rest.Config) error {
+		admin = cfg
+		return nil
+	})
 }
 
 // definitions of all kinds.

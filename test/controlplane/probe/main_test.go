@@ -4,7 +4,6 @@
 package probe
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -14,11 +13,12 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-)
 
-const assetsVariable = "KUBEBUILDER_ASSETS"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
+)
 
 var (
 	environment *envtest.Environment
@@ -29,34 +29,19 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv(assetsVariable) == "" {
-		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/probe needs kube-apiserver and etcd; make test-controlplane builds them and sets %s\n", assetsVariable)
-		return 0
-	}
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, discoveryv1.AddToScheme, rbacv1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			fmt.Fprintln(os.Stderr, "adding the kinds:", err)
-			return 1
-		}
-	}
 	environment = &envtest.Environment{}
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stopping the control plane:", err)
+	return apiserver.Run(m, "test/controlplane/probe", environment, func(admin *rest.Config) error {
+		scheme := runtime.NewScheme()
+		for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, discoveryv1.AddToScheme, rbacv1.AddToScheme} {
+			if err := add(scheme); err != nil {
+				return err
+			}
 		}
-	}()
-	admin, err := environment.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
-		return 1
-	}
-	admin.QPS = -1
-	if cluster, err = client.NewWithWatch(admin, client.Options{Scheme: scheme}); err != nil {
-		fmt.Fprintln(os.Stderr, "making a client:", err)
-		return 1
-	}
-	return m.Run()
+		admin.QPS = -1
+		var err error
+		cluster, err = client.NewWithWatch(admin, client.Options{Scheme: scheme})
+		return err
+	})
 }
 
 // kubeconfig of a user, in a file.

@@ -5,7 +5,6 @@
 package runs
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -20,9 +19,8 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
-
-const assetsVariable = "KUBEBUILDER_ASSETS"
 
 var (
 	// admin is allowed everything on the API server that all tests of the package share.
@@ -36,35 +34,21 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv(assetsVariable) == "" {
-		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/runs needs kube-apiserver and etcd; make test-controlplane builds them and sets %s\n", assetsVariable)
-		return 0
-	}
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme} {
-		if err := add(scheme); err != nil {
-			fmt.Fprintln(os.Stderr, "adding the kinds:", err)
-			return 1
-		}
-	}
 	ctrllog.SetLogger(logr.Discard()) // its own words about caches that lose their connection
 	env := &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "..", "config", "crd")},
 		ErrorIfCRDPathMissing: true,
 	}
-	defer func() {
-		if err := env.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stopping the control plane:", err)
+	return apiserver.Run(m, "test/controlplane/runs", env, func(cfg *rest.Config) error {
+		for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme} {
+			if err := add(scheme); err != nil {
+				return err
+			}
 		}
-	}()
-	var err error
-	if admin, err = env.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, "starting the control plane:", err)
-		return 1
-	}
-	admin.QPS = -1
-	if cluster, err = client.NewWithWatch(admin, client.Options{Scheme: scheme}); err != nil {
-		fmt.Fprintln(os.Stderr, "making a client:", err)
-		return 1
-	}
-	return m.Run()
+		admin = cfg
+		admin.QPS = -1
+		var err error
+		cluster, err = client.NewWithWatch(admin, client.Options{Scheme: scheme})
+		return err
+	})
 }

@@ -3,15 +3,14 @@
 package statuspage
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-)
 
-const assetsVariable = "KUBEBUILDER_ASSETS"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
+)
 
 // admin is allowed everything.
 var admin *rest.Config
@@ -19,20 +18,8 @@ var admin *rest.Config
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv(assetsVariable) == "" {
-		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/statuspage needs kube-apiserver and etcd; make test-controlplane builds them and sets %s\n", assetsVariable)
-		return 0
-	}
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{"../../../config/crd"}, ErrorIfCRDPathMissing: true}
-	var err error
-	if admin, err = environment.Start(); err != nil {
-		fmt.Fprintf(os.Stderr, "starting etcd and kube-apiserver from %s: %v\n", os.Getenv(assetsVariable), err)
-		return 1
-	}
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintf(os.Stderr, "stopping etcd and kube-apiserver: %v\n", err)
-		}
-	}()
-	return m.Run()
+	return apiserver.Run(m, "test/controlplane/statuspage", &envtest.Environment{CRDDirectoryPaths: []string{"../../../config/crd"}, ErrorIfCRDPathMissing: true}, func(cfg *rest.Config) error {
+		admin = cfg
+		return nil
+	})
 }
