@@ -3,6 +3,7 @@ package synthetic
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -283,17 +284,17 @@ func TestDaemonSetWithoutAPIServer(t *testing.T) {
 		cluster := newSimulated(t, node("n1"), node("n2"))
 		cluster.kubelet = func(*corev1.Pod) {}
 		env := cluster.environment(nil)
-		gone := false
+		var gone atomic.Bool
 		down := errors.New("dial tcp 10.0.0.1:443: connect: connection refused")
 		env.Client = interceptor.NewClient(cluster, interceptor.Funcs{
 			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
-				if gone {
+				if gone.Load() {
 					return down
 				}
 				return c.List(ctx, list, opts...)
 			},
 			Watch: func(_ context.Context, _ client.WithWatch, _ client.ObjectList, _ ...client.ListOption) (watch.Interface, error) {
-				gone = true // From now on, as far as this run is concerned.
+				gone.Store(true) // From now on, as far as this run is concerned.
 				return nil, down
 			},
 			Delete: func(context.Context, client.WithWatch, client.Object, ...client.DeleteOption) error { return down },

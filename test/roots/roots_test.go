@@ -3,24 +3,15 @@
 package roots
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
-	"io"
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
-
-	"golang.org/x/tools/txtar"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/maek-dev/maek/internal/diagnosis"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/rules"
-	"github.com/maek-dev/maek/internal/snapshot"
+	"github.com/maek-dev/maek/internal/rules/ruletest"
 )
 
 // A rule about probes that names the field which is wrong must explain the rules that see the symptom,
@@ -55,7 +46,7 @@ func TestRootsExplainSymptoms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := rules.All()
-			d := diagnosis.Diagnose(rule.Evaluate(t.Context(), fixture(t, tc.fixture), all, nil, rule.Budget{}), all)
+			d := diagnosis.Diagnose(rule.Evaluate(t.Context(), ruletest.Objects(t, filepath.Join("..", "..", "internal", "rules", "probes", "testdata", tc.fixture)), all, nil, rule.Budget{}), all)
 			var roots []finding.Code
 			for _, i := range d.Incidents {
 				roots = append(roots, i.Root.Code)
@@ -69,38 +60,5 @@ func TestRootsExplainSymptoms(t *testing.T) {
 				t.Errorf("roots are %v, want %s", roots, tc.wantRoot)
 			}
 		})
-	}
-}
-
-// fixture makes a snapshot of the objects of one of this folder's fixtures.
-func fixture(t *testing.T, name string) *snapshot.Snapshot {
-	t.Helper()
-	archive, err := txtar.ParseFile(filepath.Join("..", "..", "internal", "rules", "probes", "testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := time.Date(2026, 3, 2, 2, 20, 0, 0, time.UTC)
-	b := snapshot.NewBuilder(at, snapshot.Source{Name: name})
-	for gvk := range snapshot.Scheme.AllKnownTypes() {
-		// The fixtures have no Nodes, and must not read as if they were gone.
-		if k, ok := snapshot.KindFor(gvk); ok && k.Kind != "Node" {
-			b.SetCoverage(k, snapshot.Coverage{State: snapshot.Complete, ReadAt: at})
-		}
-	}
-	decoder := serializer.NewCodecFactory(snapshot.Scheme, serializer.EnableStrict).UniversalDeserializer()
-	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(archive.Files[0].Data)))
-	for {
-		doc, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return b.Build()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		object, _, err := decoder.Decode(doc, nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.Add(object)
 	}
 }

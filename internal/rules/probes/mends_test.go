@@ -14,6 +14,7 @@ import (
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/rules/probes"
+	"github.com/maek-dev/maek/internal/rules/ruletest"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -30,7 +31,7 @@ func TestPatchesMend(t *testing.T) {
 		}
 		for _, path := range paths {
 			t.Run(filepath.Base(path), func(t *testing.T) {
-				s := fixture(t, filepath.Base(path))
+				s := ruletest.Objects(t, path)
 				for _, f := range rule.Evaluate(t.Context(), s, []rule.Rule{r}, nil, rule.Budget{}).Findings {
 					for _, remedy := range slices.Concat(f.Remedies.Now, f.Remedies.Later) {
 						patch, ok := probes.PatchOf(remedy)
