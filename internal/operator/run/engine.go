@@ -256,7 +256,7 @@ func (e *Engine) step(ctx context.Context, k key, now time.Time) (again time.Tim
 		return next.until, false, nil
 	}
 	if !e.reach.admit(k, now) {
-		return time.Time{}, false, nil
+		return now.Add(asideFor), false, nil
 	}
 	again, err = e.perform(ctx, s, v, next)
 	if err != nil {

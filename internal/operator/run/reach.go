@@ -8,6 +8,10 @@ import (
 // probeEvery is how often a request is tried while the API server does not answer.
 const probeEvery = 2 * time.Second
 
+// asideFor is when a check that was put aside looks again by itself: the one that tries may go, or change hands,
+// before it is answered.
+const asideFor = 20 * time.Second
+
 // reach follows whether the API server answers this replica. While it does not, one check after the
 // other tries, and all others are put aside: requests that nobody answers are no use to anybody, and a
 // server that comes back is met by one.

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
 // passesWithin is how long a refusal is waited for that may pass by itself.
@@ -57,6 +58,10 @@ func outdated(err error) bool {
 // unanswered tells that the API server did not answer, or could not: nothing is known of whether the
 // request was carried out. Where only a webhook did not, that says nothing of other requests.
 func unanswered(err error) bool {
+	// The cache was asked for a kind that is not followed any more: no request was made.
+	if _, notCached := errors.AsType[*cache.ErrResourceNotCached](err); notCached {
+		return false
+	}
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
 		return true

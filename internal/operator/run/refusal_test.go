@@ -2,6 +2,7 @@ package run
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
 func TestWhatTheAPIServerHasAgainstAPod(t *testing.T) {
@@ -83,5 +85,13 @@ func TestAWebhookIsNotTheAPIServer(t *testing.T) {
 	}
 	if other := apierrors.NewInternalError(errors.New("etcdserver: request timed out")); !unanswered(other) || !unstored(other) {
 		t.Errorf("of etcd: unanswered %t and unstored %t, want true and true", unanswered(other), unstored(other))
+	}
+}
+
+// A kind whose definition was deleted must not pass for an API server that is gone: all checks would stand still.
+func TestAKindThatIsNotFollowedIsNoOutage(t *testing.T) {
+	err := fmt.Errorf("reading KuberhealthyState ops/first from the cache: %w", &cache.ErrResourceNotCached{})
+	if unanswered(err) {
+		t.Errorf("%v passes for an API server that does not answer", err)
 	}
 }
