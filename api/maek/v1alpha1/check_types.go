@@ -22,8 +22,10 @@ const (
 // (httpGet, tcpSocket, grpc, exec, dns, tls), a scenario that acts on the cluster (synthetic), or
 // a pod of the user's own that answers with its exit code (podTemplate).
 //
-// Whoever may write Checks in a namespace has them carried out there by the operator, commands in
-// containers included: grant it as you would grant pods/exec and the creation of pods.
+// A Check asks only within its own namespace, unless a CheckPolicy allows its namespace more. It
+// runs pods there as their service accounts and Pod Security allow: grant the creation of Checks as
+// you would grant the creation of pods. Commands in containers, and what is read of Secrets, need a
+// RoleBinding in the namespace beside it.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -62,24 +64,31 @@ type CheckList struct {
 
 // CheckSpec says what to ask, of whom, how often, and which answer is good.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.httpGet), has(self.tcpSocket), has(self.grpc), has(self.exec), has(self.dns), has(self.tls), has(self.synthetic), has(self.podTemplate)].filter(x, x).size() == 1",message="write exactly one of httpGet, tcpSocket, grpc, exec, dns, tls, synthetic and podTemplate; a second question is a second Check"
+// +kubebuilder:validation:XValidation:rule="[has(self.httpGet), has(self.tcpSocket), has(self.grpc), has(self.exec), has(self.dns), has(self.tls), has(self.synthetic), has(self.podTemplate), has(self.target) && has(self.target.url)].filter(x, x).size() == 1",message="write exactly one of httpGet, tcpSocket, grpc, exec, dns, tls, synthetic and podTemplate, or target.url alone, which is asked with GET; a second question is a second Check"
 // +kubebuilder:validation:XValidation:rule="has(self.periodSeconds) != has(self.schedule)",message="write either periodSeconds (every so many seconds) or schedule (cron fields), not both"
 // +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.schedule)",message="timeZone belongs to schedule; with periodSeconds leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.timeoutSeconds) || !has(self.periodSeconds) || self.timeoutSeconds < self.periodSeconds",message="timeoutSeconds must be less than periodSeconds, so that one run ends before the next begins; write a longer periodSeconds or a shorter timeoutSeconds"
 // +kubebuilder:validation:XValidation:rule="!has(self.httpGet) || has(self.target) != (has(self.httpGet.host) && self.httpGet.host.size() > 0)",message="say once whom httpGet asks: write target, or httpGet.host"
 // +kubebuilder:validation:XValidation:rule="!has(self.tcpSocket) || has(self.target) != (has(self.tcpSocket.host) && self.tcpSocket.host.size() > 0)",message="say once whom tcpSocket asks: write target, or tcpSocket.host"
-// +kubebuilder:validation:XValidation:rule="!(has(self.grpc) || has(self.tls)) || has(self.target)",message="grpc and tls need a target: write target.host, target.service, target.pods or target.nodes"
+// +kubebuilder:validation:XValidation:rule="!(has(self.grpc) || has(self.tls)) || has(self.target)",message="grpc and tls need a target: write target.host, target.service, target.pods, target.ingress (tls only) or target.nodes"
 // +kubebuilder:validation:XValidation:rule="!has(self.exec) || (has(self.target) && has(self.target.pods))",message="exec runs in containers: write target.pods with a selector"
 // +kubebuilder:validation:XValidation:rule="!has(self.target) || !(has(self.dns) || has(self.synthetic) || has(self.podTemplate))",message="dns, synthetic and podTemplate take no target: write dns.server, synthetic.parameters or the pod's own arguments instead"
 // +kubebuilder:validation:XValidation:rule="!has(self.httpGet) || (type(self.httpGet.port) == int ? self.httpGet.port >= 1 && self.httpGet.port <= 65535 : has(self.target) && (has(self.target.service) || has(self.target.pods)))",message="write httpGet.port as a number from 1 to 65535; a name works only with target.service or target.pods, whose ports have names"
 // +kubebuilder:validation:XValidation:rule="!has(self.tcpSocket) || (type(self.tcpSocket.port) == int ? self.tcpSocket.port >= 1 && self.tcpSocket.port <= 65535 : has(self.target) && (has(self.target.service) || has(self.target.pods)))",message="write tcpSocket.port as a number from 1 to 65535; a name works only with target.service or target.pods, whose ports have names"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || (type(self.tls.port) == int ? self.tls.port >= 1 && self.tls.port <= 65535 : has(self.target) && (has(self.target.service) || has(self.target.pods)))",message="write tls.port as a number from 1 to 65535; a name works only with target.service or target.pods, whose ports have names"
 // +kubebuilder:validation:XValidation:rule="!has(self.grpc) || (self.grpc.port >= 1 && self.grpc.port <= 65535)",message="write grpc.port as a number from 1 to 65535"
-// +kubebuilder:validation:XValidation:rule="!has(self.expect) || !has(self.expect.statusCodes) || has(self.httpGet)",message="expect.statusCodes belongs to httpGet; leave it out for the others"
-// +kubebuilder:validation:XValidation:rule="!has(self.expect) || !has(self.expect.matches) || has(self.httpGet) || has(self.exec)",message="expect.matches belongs to httpGet (its body) and exec (its output); leave it out for the others"
+// +kubebuilder:validation:XValidation:rule="!has(self.expect) || !has(self.expect.statusCodes) || has(self.httpGet) || (has(self.target) && has(self.target.url))",message="expect.statusCodes belongs to httpGet and target.url; leave it out for the others"
+// +kubebuilder:validation:XValidation:rule="!has(self.expect) || !has(self.expect.matches) || has(self.httpGet) || has(self.exec) || (has(self.target) && has(self.target.url))",message="expect.matches belongs to httpGet and target.url (the body) and exec (its output); leave it out for the others"
+// +kubebuilder:validation:XValidation:rule="!has(self.expect) || !(has(self.expect.headers) || has(self.expect.json)) || has(self.httpGet) || (has(self.target) && has(self.target.url))",message="expect.headers and expect.json belong to httpGet and target.url; leave them out for the others"
 // +kubebuilder:validation:XValidation:rule="!has(self.expect) || !has(self.expect.records) || has(self.dns)",message="expect.records belongs to dns; leave it out for the others"
-// +kubebuilder:validation:XValidation:rule="!has(self.expect) || !has(self.expect.certificateDaysLeft) || has(self.tls) || (has(self.httpGet) && has(self.httpGet.scheme) && self.httpGet.scheme == 'HTTPS')",message="expect.certificateDaysLeft belongs to tls, and to httpGet with scheme: HTTPS; leave it out for the others"
+// +kubebuilder:validation:XValidation:rule="!has(self.expect) || !has(self.expect.certificateDaysLeft) || has(self.tls) || (has(self.httpGet) && has(self.httpGet.scheme) && self.httpGet.scheme == 'HTTPS') || (has(self.target) && has(self.target.url) && self.target.url.startsWith('https://'))",message="expect.certificateDaysLeft belongs to tls, to httpGet with scheme: HTTPS, and to an https target.url; leave it out for the others"
 // +kubebuilder:validation:XValidation:rule="!has(self.expect) || !has(self.expect.latencyMilliseconds) || !(has(self.synthetic) || has(self.podTemplate))",message="expect.latencyMilliseconds belongs to probes; for synthetic and podTemplate write timeoutSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.expect) || !has(self.expect.latencyMilliseconds) || !has(self.timeoutSeconds) || self.expect.latencyMilliseconds <= self.timeoutSeconds * 1000",message="expect.latencyMilliseconds is longer than timeoutSeconds, so that no answer could ever be too slow; write a shorter latency or a longer timeout"
+// +kubebuilder:validation:XValidation:rule="!has(self.target) || !has(self.target.ingress) || has(self.tls) || (has(self.httpGet) && type(self.httpGet.port) == int && (self.httpGet.port == 80 || self.httpGet.port == 443))",message="target.ingress is asked by httpGet on port 80 or 443, or by tls: those are the ports that an Ingress has"
+// +kubebuilder:validation:XValidation:rule="!has(self.from) || self.from != 'nodes' || !(has(self.exec) || has(self.synthetic) || has(self.podTemplate))",message="exec, synthetic and podTemplate run in pods, wherever they are asked from; leave from out, or write from: operator"
+// +kubebuilder:validation:XValidation:rule="!has(self.tlsConfig) || (has(self.httpGet) && has(self.httpGet.scheme) && self.httpGet.scheme == 'HTTPS') || (has(self.target) && has(self.target.url) && self.target.url.startsWith('https://'))",message="tlsConfig belongs to httpGet with scheme: HTTPS and to an https target.url; for tls write tls.caBundle and tls.serverName"
+// +kubebuilder:validation:XValidation:rule="!has(self.auth) || has(self.httpGet) || (has(self.target) && has(self.target.url))",message="auth belongs to httpGet and target.url; leave it out for the others"
+// +kubebuilder:validation:XValidation:rule="!has(self.takeOutOfService) || (has(self.target) && ((has(self.target.pods) && (!has(self.target.pods.mode) || self.target.pods.mode == 'Each')) || (has(self.target.service) && has(self.target.service.mode) && self.target.service.mode == 'Each')) && !has(self.exec))",message="takeOutOfService needs to know which pod failed: write target.pods or target.service with mode: Each, and a probe other than exec"
 type CheckSpec struct {
 	// PeriodSeconds runs the check every so many seconds, the first time at an offset that is the
 	// check's own, so that checks of equal periods do not run together.
@@ -120,15 +129,44 @@ type CheckSpec struct {
 	// Suspend stops the check; its verdict is Unknown until it runs again.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+	// Maintenance names times at which the check is not run: its verdict is Unknown then, and they
+	// count for nothing in its history.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=atomic
+	// +optional
+	Maintenance []MaintenanceWindow `json:"maintenance,omitempty"`
 
 	CheckAction `json:",inline"`
 
 	// Target is whom a probe asks. An httpGet or a tcpSocket may name a host of its own instead.
 	// +optional
 	Target *CheckTarget `json:"target,omitempty"`
-	// Expect narrows which answers are good. Absent means what a kubelet would take for success.
+	// From says from where probes are made: operator is one place in the cluster's pod network, and
+	// nodes is the network of every node, by Maek's agents; the check is healthy while all nodes that
+	// have an agent get a good answer.
+	// +kubebuilder:default=operator
+	// +optional
+	From CheckOrigin `json:"from,omitempty"`
+	// Semantics says whose verdict counts. Strict is somebody's who wants to know whether the target
+	// works. Kubelet is the kubelet's about the same probe in a pod, which takes a redirect to another
+	// host for success; what it would throw away makes the run Unknown.
+	// +kubebuilder:default=Strict
+	// +optional
+	Semantics ProbeSemantics `json:"semantics,omitempty"`
+	// TLSConfig has the server's certificate verified, which a kubelet does not do.
+	// +optional
+	TLSConfig *CheckTLSConfig `json:"tlsConfig,omitempty"`
+	// Auth is sent with each HTTP request, to the host that is asked and no other.
+	// +optional
+	Auth *CheckAuth `json:"auth,omitempty"`
+	// Expect narrows which answers are good. Absent means what Semantics takes for success.
 	// +optional
 	Expect *CheckExpectation `json:"expect,omitempty"`
+
+	// TakeOutOfService takes pods that fail out of their Services. It does nothing where no
+	// CheckPolicy enforces it.
+	// +optional
+	TakeOutOfService *TakeOutOfService `json:"takeOutOfService,omitempty"`
 }
 
 // CheckAction is the question: exactly one of its fields is set. The first four are those of

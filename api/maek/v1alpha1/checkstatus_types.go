@@ -27,9 +27,15 @@ type CheckStatus struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	Observer string `json:"observer,omitempty"`
-	// Targets counts what was asked in the newest run.
+	// Targets counts what was asked in the newest run that this status knows of: each target once for
+	// each place that it was asked from.
 	// +optional
 	Targets *TargetCounts `json:"targets,omitempty"`
+	// Failing are targets that failed in that run, by target and place.
+	// +kubebuilder:validation:MaxItems=10
+	// +listType=atomic
+	// +optional
+	Failing []CheckFailure `json:"failing,omitempty"`
 	// RecentFailures of the check, newest first.
 	// +kubebuilder:validation:MaxItems=5
 	// +listType=atomic
@@ -40,6 +46,47 @@ type CheckStatus struct {
 	// +listType=atomic
 	// +optional
 	Transitions []VerdictTransition `json:"transitions,omitempty"`
+	// Consequences are what was done of takeOutOfService, or would have been, newest first.
+	// +kubebuilder:validation:MaxItems=10
+	// +listType=atomic
+	// +optional
+	Consequences []Consequence `json:"consequences,omitempty"`
+}
+
+// ConsequenceAction is what was done with a pod.
+//
+// +kubebuilder:validation:Enum=TakenOut;GivenBack;Withheld
+type ConsequenceAction string
+
+// The actions.
+const (
+	// ActionTakenOut: the pod was taken out of its Services.
+	ActionTakenOut ConsequenceAction = "TakenOut"
+	// ActionGivenBack: it was let into them again.
+	ActionGivenBack ConsequenceAction = "GivenBack"
+	// ActionWithheld: it fails, and a brake kept it in.
+	ActionWithheld ConsequenceAction = "Withheld"
+)
+
+// Consequence is something that a check did, or would have done.
+type Consequence struct {
+	// At is when.
+	At metav1.Time `json:"at"`
+	// Action that was taken.
+	Action ConsequenceAction `json:"action"`
+	// DryRun tells that it was only told of.
+	// +optional
+	DryRun bool `json:"dryRun,omitempty"`
+	// Pod that it was taken with, of the check's namespace.
+	// +kubebuilder:validation:MaxLength=253
+	Pod string `json:"pod"`
+	// Reason in one word: for a pod that was withheld, the brake.
+	// +kubebuilder:validation:MaxLength=63
+	Reason string `json:"reason"`
+	// Message says why in a sentence.
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	Message string `json:"message,omitempty"`
 }
 
 // TargetCounts counts the targets of one run by what they answered. Total is the sum of the rest.
@@ -66,6 +113,10 @@ type CheckFailure struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	Target string `json:"target,omitempty"`
+	// From is the node that it was asked from; empty for the operator.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	From string `json:"from,omitempty"`
 	// Reason in one word, such as ConnectionRefused, TimedOut or UnexpectedStatus.
 	// +kubebuilder:validation:MaxLength=63
 	Reason string `json:"reason"`

@@ -34,6 +34,12 @@ type SyntheticAction struct {
 	// +kubebuilder:validation:MaxProperties=32
 	// +optional
 	Parameters map[string]SyntheticParameter `json:"parameters,omitempty"`
+	// ServiceAccountName of the check's namespace that the scenario acts as; it can do what that
+	// account may do, and nothing else. Absent means the namespace's default.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 }
 
 // SyntheticParameter is the value of a scenario's parameter.
@@ -54,11 +60,17 @@ const (
 	TargetEach TargetMode = "Each"
 )
 
-// CheckTarget is whom a probe asks. Services and pods are those of the check's namespace.
+// CheckTarget is whom a probe asks. Services, pods and Ingresses are those of the check's namespace.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.host), has(self.service), has(self.pods), has(self.nodes)].filter(x, x).size() == 1",message="write exactly one of target.host, target.service, target.pods and target.nodes"
+// +kubebuilder:validation:XValidation:rule="[has(self.url), has(self.host), has(self.service), has(self.pods), has(self.ingress), has(self.nodes)].filter(x, x).size() == 1",message="write exactly one of target.url, target.host, target.service, target.pods, target.ingress and target.nodes"
 type CheckTarget struct {
-	// Host is a name or an address, in the cluster or out of it.
+	// URL is asked with GET. Its host is treated as Host is.
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && self.matches('^https?://[^/@?#]+([/?].*)?$')",message="write url as http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], with no user and no fragment in it; passwords go into auth"
+	// +optional
+	URL string `json:"url,omitempty"`
+	// Host is a name or an address. One that is not a Service of the check's own namespace must be
+	// allowed by a CheckPolicy.
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9.:_-]+$') && !self.contains('://')",message="write host as a bare name or address; scheme, port and path go into httpGet, tcpSocket, grpc or tls"
 	// +optional
@@ -69,7 +81,10 @@ type CheckTarget struct {
 	// Pods of the check's namespace.
 	// +optional
 	Pods *PodsTarget `json:"pods,omitempty"`
-	// Nodes of the cluster, by their internal addresses.
+	// Ingress of the check's namespace, by the address that its controller gave it.
+	// +optional
+	Ingress *IngressTarget `json:"ingress,omitempty"`
+	// Nodes of the cluster, by their internal addresses. A CheckPolicy must allow them.
 	// +optional
 	Nodes *NodesTarget `json:"nodes,omitempty"`
 }
@@ -103,6 +118,20 @@ type PodsTarget struct {
 	Mode TargetMode `json:"mode,omitempty"`
 }
 
+// IngressTarget is an Ingress of the check's namespace.
+type IngressTarget struct {
+	// Name of the Ingress.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// Host of its rules that is asked for, in the header Host and in SNI. Absent means that of the
+	// first rule.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Host string `json:"host,omitempty"`
+}
+
 // NodesTarget is a set of nodes. A set that is empty makes the verdict Unknown, not healthy.
 type NodesTarget struct {
 	// Selector of the nodes by their labels; empty means all.
@@ -112,45 +141,4 @@ type NodesTarget struct {
 	// +kubebuilder:default=Each
 	// +optional
 	Mode TargetMode `json:"mode,omitempty"`
-}
-
-// HTTPStatusRange is one status code, or a range of them with both ends in it.
-//
-// +kubebuilder:validation:MaxLength=7
-// +kubebuilder:validation:XValidation:rule="self.matches('^[1-5][0-9][0-9](-[1-5][0-9][0-9])?$')",message="write a status code ('204') or a range ('200-299')"
-type HTTPStatusRange string
-
-// CheckExpectation narrows which answers are good. Every field that is set must hold.
-type CheckExpectation struct {
-	// StatusCodes of a good HTTP answer. Absent means 200-399.
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=16
-	// +listType=set
-	// +optional
-	StatusCodes []HTTPStatusRange `json:"statusCodes,omitempty"`
-	// Matches is a regular expression (RE2) found somewhere in the first 10 KiB of the HTTP body
-	// or of the command's output.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=1024
-	// +optional
-	Matches string `json:"matches,omitempty"`
-	// Records that must be among the DNS answers, written as a zone file writes their data.
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MinLength=1
-	// +kubebuilder:validation:items:MaxLength=512
-	// +listType=set
-	// +optional
-	Records []string `json:"records,omitempty"`
-	// LatencyMilliseconds is the longest that a good answer may take.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=86400000
-	// +optional
-	LatencyMilliseconds int32 `json:"latencyMilliseconds,omitempty"`
-	// CertificateDaysLeft is the least number of days until the server's certificate, or one that
-	// it is signed with, expires.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=3650
-	// +optional
-	CertificateDaysLeft int32 `json:"certificateDaysLeft,omitempty"`
 }

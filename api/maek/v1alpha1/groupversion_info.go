@@ -1,5 +1,5 @@
 // Package v1alpha1 holds the types of the API group maek.dev: the objects that Maek serves
-// (Check, CheckRecord, Incident) and the Diagnosis document that `kubectl maek -o json` prints.
+// (Check, CheckPolicy, CheckRecord, Incident) and the Diagnosis document that `kubectl maek -o json` prints.
 // It holds data only; what the fields mean to a reader is said here, how they are filled is
 // the business of the packages above.
 //
@@ -28,6 +28,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&Incident{}, &IncidentList{},
 		&Check{}, &CheckList{},
+		&CheckPolicy{}, &CheckPolicyList{},
 		&CheckRecord{}, &CheckRecordList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
