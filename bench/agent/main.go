@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/bench/process"
 	"github.com/maek-dev/maek/internal/monitor"
 )
 
@@ -115,45 +116,13 @@ type sample struct {
 	requests  map[string]float64
 }
 
-// ticks of the processor-time figures in /proc in a second; Linux has told 100 to user space for ever
-// (include/asm-generic/param.h, USER_HZ).
-const ticks = 100
-
 func (a agent) sample(ctx context.Context) (sample, error) {
 	var s sample
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", a.pid))
+	use, err := process.Of(a.pid)
 	if err != nil {
-		return s, fmt.Errorf("reading the processor time of %s: %w", a.node, err)
+		return s, fmt.Errorf("measuring the agent of %s: %w", a.node, err)
 	}
-	// The name in brackets may hold anything; utime and stime are the 14th and 15th fields (proc(5)).
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return s, fmt.Errorf("reading the processor time of %s: it is cut short", a.node)
-	}
-	for _, field := range fields[11:13] {
-		n, err := strconv.Atoi(field)
-		if err != nil {
-			return s, fmt.Errorf("reading the processor time of %s: %w", a.node, err)
-		}
-		s.cpu += time.Duration(n) * time.Second / ticks
-	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.pid))
-	if err != nil {
-		return s, fmt.Errorf("reading the memory of %s: %w", a.node, err)
-	}
-	for line := range strings.Lines(string(status)) {
-		fields := strings.Fields(line)
-		if len(fields) < 2 {
-			continue
-		}
-		switch fields[0] {
-		case "VmRSS:":
-			s.rss, _ = strconv.Atoi(fields[1])
-		case "RssFile:":
-			s.file, _ = strconv.Atoi(fields[1])
-		}
-	}
+	s.cpu, s.rss, s.file = use.Processor, int(use.Resident/1024), int(use.Files/1024)
 	s.requests, err = a.requests(ctx)
 	return s, err
 }

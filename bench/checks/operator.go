@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +21,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maek-dev/maek/bench/process"
 )
 
 // operator is one replica.
@@ -170,7 +170,7 @@ type cost struct {
 	calls map[string]int
 	bytes int64
 	ticks time.Duration
-	rss   []int64
+	rss   []uint64
 }
 
 func (all operators) measure() cost {
@@ -183,35 +183,14 @@ func (all operators) measure() cost {
 		out.bytes += bytes
 		o.mu.Lock()
 		if o.process != nil {
-			ticks, rss := process(o.process.Process.Pid)
-			out.ticks += ticks
-			out.rss = append(out.rss, rss)
+			// One that was just killed has used nothing that can still be read.
+			use, _ := process.Of(o.process.Process.Pid)
+			out.ticks += use.Processor
+			out.rss = append(out.rss, use.Peak)
 		}
 		o.mu.Unlock()
 	}
 	return out
-}
-
-// process reads a process's time and its peak resident set in bytes
-// (https://man7.org/linux/man-pages/man5/proc.5.html; a tick is a hundredth of a second on Linux).
-func process(pid int) (time.Duration, int64) {
-	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	var ticks int64
-	for _, at := range []int{11, 12} {
-		if at < len(fields) {
-			n, _ := strconv.ParseInt(fields[at], 10, 64)
-			ticks += n
-		}
-	}
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	var rss int64
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			rss, _ = strconv.ParseInt(strings.Fields(value)[0], 10, 64)
-		}
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond, rss * 1024
 }
 
 // printCost prints what the runs between two measurements took. Leases are apart: they are for the replicas, not

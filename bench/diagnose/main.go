@@ -21,8 +21,6 @@ import (
 	"syscall"
 	"time"
 
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -64,8 +62,7 @@ type sample struct {
 
 func run(ctx context.Context, out io.Writer, o options) (err error) {
 	environment := &envtest.Environment{}
-	cfg, err := environment.Start()
-	if err != nil {
+	if _, err := environment.Start(); err != nil {
 		return fmt.Errorf("starting the control plane: %w", err)
 	}
 	defer func() { err = errors.Join(err, environment.Stop()) }()
@@ -81,7 +78,7 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	}
 	defer os.RemoveAll(dir)
 	kubeconfig := filepath.Join(dir, "kubeconfig")
-	if err := clientcmd.WriteToFile(configOf(cfg.Host, cfg.CAData, cfg.CertData, cfg.KeyData), kubeconfig); err != nil {
+	if err := os.WriteFile(kubeconfig, environment.KubeConfig, 0o600); err != nil {
 		return fmt.Errorf("writing the kubeconfig: %w", err)
 	}
 	var ours, bare []sample
@@ -103,15 +100,6 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	}
 	report(out, diagnosis, ours[1:], bare[1:])
 	return nil
-}
-
-func configOf(host string, ca, cert, key []byte) clientcmdapi.Config {
-	return clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"bench": {Server: host, CertificateAuthorityData: ca}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"bench": {ClientCertificateData: cert, ClientKeyData: key}},
-		Contexts:       map[string]*clientcmdapi.Context{"bench": {Cluster: "bench", AuthInfo: "bench"}},
-		CurrentContext: "bench",
-	}
 }
 
 // measure runs a program to its end. Its exit code may speak of incidents; only a program that

@@ -21,17 +21,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/maek-dev/maek/bench/process"
 	"github.com/maek-dev/maek/bench/world"
 )
 
@@ -112,7 +109,7 @@ func measure(ctx context.Context, out io.Writer, o options) (err error) {
 	}
 	defer os.RemoveAll(dir)
 	kubeconfig := filepath.Join(dir, "kubeconfig")
-	if err := clientcmd.WriteToFile(configOf(cfg), kubeconfig); err != nil {
+	if err := os.WriteFile(kubeconfig, environment.KubeConfig, 0o600); err != nil {
 		return fmt.Errorf("writing the kubeconfig: %w", err)
 	}
 	base, err := start(ctx, "nothing", nil)
@@ -135,7 +132,7 @@ func measure(ctx context.Context, out io.Writer, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	before, err := ours.processor()
+	before, err := ours.use()
 	if err != nil {
 		return err
 	}
@@ -144,7 +141,7 @@ func measure(ctx context.Context, out io.Writer, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	after, err := ours.processor()
+	after, err := ours.use()
 	if err != nil {
 		return err
 	}
@@ -153,51 +150,43 @@ func measure(ctx context.Context, out io.Writer, o options) (err error) {
 	fmt.Fprintf(out, "%.0f changes of pods a second for %s\n", float64(changed)/took.Seconds(), took.Round(time.Second))
 	fmt.Fprintf(out, "from fault to open Incident: median %s, longest %s of %d\n",
 		latencies[len(latencies)/2].Round(time.Millisecond), latencies[len(latencies)-1].Round(time.Millisecond), len(latencies))
-	fmt.Fprintf(out, "processor: operator %.2f cores\n", (after-before).Seconds()/took.Seconds())
+	fmt.Fprintf(out, "processor: operator %.2f cores\n", (after.Processor-before.Processor).Seconds()/took.Seconds())
 	return report(out, ours, plain, base)
 }
 
-func report(out io.Writer, ours, plain, base *process) error {
-	a, aPeak, err := ours.memory()
+func report(out io.Writer, ours, plain, base *program) error {
+	a, err := ours.use()
 	if err != nil {
 		return err
 	}
-	b, bPeak, err := plain.memory()
+	b, err := plain.use()
 	if err != nil {
 		return err
 	}
-	c, _, err := base.memory()
+	c, err := base.use()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "RSS:  operator %.0f MiB, informers %.0f MiB, ratio %.2f\n", a, b, a/b)
-	fmt.Fprintf(out, "      beyond the %.0f MiB of the same program when it does nothing: ratio %.2f\n", c, (a-c)/(b-c))
-	fmt.Fprintf(out, "peak: operator %.0f MiB, informers %.0f MiB, ratio %.2f\n", aPeak, bPeak, aPeak/bPeak)
+	now, informers, nothing := mib(a.Resident), mib(b.Resident), mib(c.Resident)
+	fmt.Fprintf(out, "RSS:  operator %.0f MiB, informers %.0f MiB, ratio %.2f\n", now, informers, now/informers)
+	fmt.Fprintf(out, "      beyond the %.0f MiB of the same program when it does nothing: ratio %.2f\n", nothing, (now-nothing)/(informers-nothing))
+	fmt.Fprintf(out, "peak: operator %.0f MiB, informers %.0f MiB, ratio %.2f\n", mib(a.Peak), mib(b.Peak), mib(a.Peak)/mib(b.Peak))
 	return nil
 }
 
-func configOf(cfg *rest.Config) clientcmdapi.Config {
-	return clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"bench": {Server: cfg.Host, CertificateAuthorityData: cfg.CAData}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"bench": {ClientCertificateData: cfg.CertData, ClientKeyData: cfg.KeyData}},
-		Contexts:       map[string]*clientcmdapi.Context{"bench": {Cluster: "bench", AuthInfo: "bench"}},
-		CurrentContext: "bench",
-	}
-}
-
-// process is one of the programs that are measured.
-type process struct {
+// program is one of the programs that are measured.
+type program struct {
 	cmd   *exec.Cmd
 	ready time.Duration
 }
 
 // start starts a program, with more in its environment, and waits until it says that it has read everything.
-func start(ctx context.Context, as string, env []string, args ...string) (*process, error) {
+func start(ctx context.Context, as string, env []string, args ...string) (*program, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
-	p := &process{cmd: exec.CommandContext(ctx, self, append([]string{"-as", as}, args...)...)}
+	p := &program{cmd: exec.CommandContext(ctx, self, append([]string{"-as", as}, args...)...)}
 	p.cmd.Stderr, p.cmd.Env = os.Stderr, append(os.Environ(), env...)
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(os.Interrupt) }
 	stdout, err := p.cmd.StdoutPipe()
@@ -220,45 +209,11 @@ func start(ctx context.Context, as string, env []string, args ...string) (*proce
 // ready is what a measured program prints once it has read everything.
 const ready = "ready\n"
 
-func (p *process) end() {
+func (p *program) end() {
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	_ = p.cmd.Wait()
 }
 
-// memory is the resident set now and at its peak, in MiB.
-func (p *process) memory() (now, peak float64, err error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, 0, fmt.Errorf("reading the memory of a program: %w", err)
-	}
-	for line := range strings.Lines(string(data)) {
-		name, value, _ := strings.Cut(line, ":")
-		var kib float64
-		if _, err := fmt.Sscanf(value, "%f kB", &kib); err != nil {
-			continue
-		}
-		switch name {
-		case "VmRSS":
-			now = kib / 1024
-		case "VmHWM":
-			peak = kib / 1024
-		}
-	}
-	return now, peak, nil
-}
+func (p *program) use() (process.Use, error) { return process.Of(p.cmd.Process.Pid) }
 
-// processor is the time of processors that a program has used.
-func (p *process) processor() (time.Duration, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, fmt.Errorf("reading the processor time of a program: %w", err)
-	}
-	// Fields 14 and 15 of proc_pid_stat(5), in hundredths of a second; the second may hold blanks.
-	_, rest, _ := strings.Cut(string(data), ") ")
-	fields := strings.Fields(rest)
-	var user, system int64
-	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
-		return 0, fmt.Errorf("reading the processor time of a program: %w", err)
-	}
-	return time.Duration(user+system) * 10 * time.Millisecond, nil
-}
+func mib(bytes uint64) float64 { return float64(bytes) / (1 << 20) }
