@@ -9,13 +9,12 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/maek-dev/maek/internal/cli/invocation"
 	"github.com/maek-dev/maek/internal/report"
 	"github.com/maek-dev/maek/internal/synthetic"
 )
 
 const (
-	// clearLine goes to the line's beginning and erases it (ECMA-48, 8.3.41).
-	clearLine = "\r\x1b[K"
 	red       = "\x1b[31m"
 	green     = "\x1b[32m"
 	yellow    = "\x1b[33m"
@@ -60,7 +59,7 @@ func (p *printer) tell() {
 	if p.progress == nil {
 		return
 	}
-	line := clearLine
+	line := invocation.ClearLine
 	if len(p.running) > 0 {
 		line += "running: " + strings.Join(p.running, ", ")
 	}
@@ -70,7 +69,7 @@ func (p *printer) tell() {
 
 func (p *printer) write(text string) {
 	if p.progress != nil {
-		_, _ = io.WriteString(p.progress, clearLine)
+		_, _ = io.WriteString(p.progress, invocation.ClearLine)
 	}
 	if _, err := io.WriteString(p.out, text); err != nil && p.err == nil {
 		p.err = err

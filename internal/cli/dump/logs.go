@@ -77,7 +77,7 @@ func (o *logOptions) read(ctx context.Context, inv *invocation.Invocation, clien
 			if now := inv.Now(); inv.ErrTerminal && now.Sub(said) >= progressEvery {
 				said = now
 				// A terminal that cannot be written to is no reason to stop.
-				_, _ = fmt.Fprintf(inv.ErrOut, "\r\x1b[Kreading logs: %d of %d", n, len(questions))
+				_, _ = fmt.Fprintf(inv.ErrOut, "%sreading logs: %d of %d", invocation.ClearLine, n, len(questions))
 			}
 			log := bundle.Log{Question: q, Text: a.Text}
 			switch a.Outcome {
@@ -101,7 +101,7 @@ func (o *logOptions) read(ctx context.Context, inv *invocation.Invocation, clien
 			}
 		}
 		if !said.IsZero() {
-			_, _ = fmt.Fprint(inv.ErrOut, "\r\x1b[K")
+			_, _ = fmt.Fprint(inv.ErrOut, invocation.ClearLine)
 		}
 	}
 }

@@ -40,6 +40,10 @@ type Invocation struct {
 	Columns int
 }
 
+// ClearLine goes to a terminal's beginning of the line and erases it (ECMA-48, 8.3.41): progress is told
+// in one line that is written again and again.
+const ClearLine = "\r\x1b[K"
+
 // Display are the flags that say how text for people looks.
 type Display struct {
 	// Lang is --lang: empty, en or ko.

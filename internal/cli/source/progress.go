@@ -15,8 +15,6 @@ const (
 	quietFor = time.Second
 	// progressEvery is how often the line is written anew.
 	progressEvery = 200 * time.Millisecond
-	// clearLine goes to the line's beginning and erases it (ECMA-48, 8.3.41).
-	clearLine = "\r\x1b[K"
 )
 
 // progress tells a person at a terminal that long work goes on. It is safe for concurrent use.
@@ -57,7 +55,7 @@ func (p *progress) update(k snapshot.Kind, objects int) {
 		total += n
 	}
 	// A terminal that cannot be written to is no reason to stop reading the cluster.
-	_, _ = fmt.Fprintf(p.out, "%sreading %s: %d objects of %d kinds", clearLine, k.Resource, total, len(p.objects))
+	_, _ = fmt.Fprintf(p.out, "%sreading %s: %d objects of %d kinds", invocation.ClearLine, k.Resource, total, len(p.objects))
 }
 
 // end removes the line.
@@ -65,6 +63,6 @@ func (p *progress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.shown {
-		_, _ = io.WriteString(p.out, clearLine)
+		_, _ = io.WriteString(p.out, invocation.ClearLine)
 	}
 }
