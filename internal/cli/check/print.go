@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	red       = "\x1b[31m"
-	green     = "\x1b[32m"
-	yellow    = "\x1b[33m"
-	plain     = "\x1b[0m"
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	plain  = "\x1b[0m"
 	// indent of what belongs to the line above.
 	indent = "         "
 )
