@@ -15,6 +15,9 @@ const (
 	// ReportsPath serves its own report and those of its peers, as Relayed values, one a line, as they
 	// come. The parameter keys, given any number of times, names patterns of the evidence that is wanted.
 	ReportsPath = "/reports"
+	// ProbePath has the agent make probes from its machine, by POST of a remote.Request: remote.Answer values,
+	// one a line, as they come.
+	ProbePath = "/probe"
 	// DiagnosisPath serves what the rules say about the agent's machine: a v1alpha1.Diagnosis.
 	DiagnosisPath = "/diagnosis"
 	// MetricsPath serves metrics for Prometheus.
@@ -29,6 +32,8 @@ const (
 	Audience = "maek-agent"
 	// ReaderAccount is the ServiceAccount in the agents' namespace that may ask them.
 	ReaderAccount = "maek"
+	// ProberAccount is the ServiceAccount in the agents' namespace that may have them make probes.
+	ProberAccount = "maek-agent-prober"
 	// Component is the value of the label app.kubernetes.io/component of the agent's pods, beside
 	// app.kubernetes.io/name=maek.
 	Component = "agent"

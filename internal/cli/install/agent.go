@@ -44,6 +44,7 @@ func agentLabels() map[string]string {
 // agentObjects are all objects of the agent, in the order in which they can be applied.
 func agentObjects(namespace string, a Agent) []runtime.Object {
 	objects := []runtime.Object{agentAccount(namespace), agentReader(), binding(namespace, AgentReaderName)}
+	objects = append(objects, agentProbers(namespace)...)
 	objects = append(objects, agentAccess(namespace, a)...)
 	objects = append(objects, ownNodePolicy(namespace), ownNodeBinding())
 	return append(objects, daemonSet(namespace, a))

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"github.com/maek-dev/maek/internal/collect/agents"
 	"github.com/maek-dev/maek/internal/monitor"
 )
 
@@ -38,6 +39,9 @@ func TestTheAgentHasTheLeastThatItNeeds(t *testing.T) {
 				}
 			}
 			for _, verb := range r.Verbs {
+				if verb == "post" && slices.Equal(r.NonResourceURLs, []string{monitor.ProbePath}) {
+					continue
+				}
 				if !slices.Contains([]string{"get", "list", "watch", "patch", "create"}, verb) || slices.Contains(r.Resources, "secrets") {
 					t.Errorf("%s on %v", verb, r.Resources)
 				}
@@ -46,6 +50,32 @@ func TestTheAgentHasTheLeastThatItNeeds(t *testing.T) {
 	}
 	if seen < 8 {
 		t.Fatalf("saw %d of the rules and pods", seen)
+	}
+}
+
+// TestWhoReadsMayNotProbe holds that the right to have agents make probes is nobody's but the probers', and
+// that the operator's pod has a token for agents which is good for nothing else.
+func TestWhoReadsMayNotProbe(t *testing.T) {
+	for _, r := range agentReader().Rules {
+		if slices.Contains(r.NonResourceURLs, monitor.ProbePath) || slices.Contains(r.Verbs, "post") {
+			t.Errorf("the role of readers has %+v", r)
+		}
+	}
+	var probers []string
+	for _, obj := range agentObjects("ops", Agent{Image: "example/agent:1"}) {
+		if b, ok := obj.(*rbacv1.ClusterRoleBinding); ok && b.RoleRef.Name == AgentProberName {
+			for _, s := range b.Subjects {
+				probers = append(probers, s.Kind+" "+s.Namespace+"/"+s.Name)
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{"ServiceAccount ops/maek-agent-prober", "ServiceAccount ops/maek-operator"}, probers); diff != "" {
+		t.Errorf("who may have agents probe (-want +got):\n%s", diff)
+	}
+	pod := operatorDeployment("ops", Operator{}).Spec.Template.Spec
+	token, mount := pod.Volumes[0].Projected.Sources[0].ServiceAccountToken, pod.Containers[0].VolumeMounts[0]
+	if token.Audience != monitor.Audience || mount.MountPath+"/"+token.Path != agents.TokenFile || !mount.ReadOnly || mount.Name != pod.Volumes[0].Name {
+		t.Errorf("token %+v at %+v", token, mount)
 	}
 }
 

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"path"
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/maek-dev/maek/internal/collect/agents"
 	"github.com/maek-dev/maek/internal/rule"
 )
 
@@ -136,6 +138,7 @@ func operatorDeployment(namespace string, o Operator) *appsv1.Deployment {
 					TerminationGracePeriodSeconds: new(int64(30)),
 					SecurityContext:               restrictedPod(),
 					Containers:                    []corev1.Container{operatorContainer(o)},
+					Volumes:                       []corev1.Volume{agentToken()},
 				},
 			},
 		},
@@ -175,6 +178,7 @@ func operatorContainer(o Operator) corev1.Container {
 			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(operatorMemoryLimit)},
 		},
 		SecurityContext: restrictedContainer(),
+		VolumeMounts:    []corev1.VolumeMount{{Name: agentTokenVolume, MountPath: path.Dir(agents.TokenFile), ReadOnly: true}},
 	}
 }
 
