@@ -3,11 +3,13 @@ package agents
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -45,6 +47,10 @@ type Options struct {
 	Time time.Duration
 	// Memory of agents, for when the API server does not answer; nil for none.
 	Memory *Memory
+	// Token gives the token to show to agents, each time that one is asked. With it agents are reached at the
+	// addresses of their machines, as pods can, which takes no right to forward ports and to make tokens. Nil
+	// shows what the kubeconfig has, through the API server.
+	Token func() (string, error)
 }
 
 // Reports are what agents told.
@@ -76,7 +82,11 @@ func Collect(ctx context.Context, cfg *rest.Config, s *snapshot.Snapshot, o Opti
 			return Reports{Looked: len(found.nodes) > 0}
 		}
 		o.Memory.save(found)
-		c = newCollector(cfg, unlessKnown(o.Keys, s), found, forward(cfg))
+		way := forward(cfg)
+		if o.Token != nil {
+			way = direct
+		}
+		c = newCollector(cfg, unlessKnown(o.Keys, s), found, way)
 	} else {
 		known := o.Memory.load()
 		if len(known.agents) == 0 {
@@ -84,6 +94,7 @@ func Collect(ctx context.Context, cfg *rest.Config, s *snapshot.Snapshot, o Opti
 		}
 		c = newCollector(cfg, o.Keys, known, direct)
 	}
+	c.token = o.Token
 	if cfg.Impersonate.UserName != "" {
 		c.fail("agents know nobody but yourself, and were not asked on behalf of somebody else (--as)")
 		return c.result()
@@ -115,6 +126,8 @@ type collector struct {
 	keys []snapshot.EvidenceKey
 	seen seen
 	dial dialer
+	// token is nil where the kubeconfig's credentials are shown.
+	token func() (string, error)
 	// patience is how long the first agent has to begin its answer; each one after it has half of that.
 	patience time.Duration
 
@@ -254,7 +267,7 @@ func (c *collector) ask(parent context.Context, a Agent, patience time.Duration)
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	impatient := time.AfterFunc(patience, func() { cancel(errSilent) })
-	client, err := clientFor(ctx, c.cfg, a, c.dial)
+	client, err := c.client(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -283,6 +296,18 @@ func (c *collector) ask(parent context.Context, a Agent, patience time.Duration)
 		}
 	}
 	return nil
+}
+
+// client makes a client of one agent.
+func (c *collector) client(ctx context.Context, a Agent) (*http.Client, error) {
+	if c.token == nil {
+		return clientFor(ctx, c.cfg, a, c.dial, monitor.ReaderAccount)
+	}
+	token, err := c.token()
+	if err != nil {
+		return nil, err
+	}
+	return bearing(token, through(ctx, &tls.Config{}, a, c.dial)), nil
 }
 
 // silence is errSilent where that ended a request; nil where something else did.

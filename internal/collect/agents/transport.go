@@ -29,8 +29,8 @@ type dialer func(ctx context.Context, a Agent) (net.Conn, error)
 // learns the key, or else a token that is good for asking agents and for nothing else. The kubeconfig's
 // own token is not shown: an agent is no more to be trusted than the machine that it runs on, and whoever
 // took one over would have the token of every administrator who asks. Nothing is sent before the agent has
-// proven its key. Connections end with ctx.
-func clientFor(ctx context.Context, cfg *rest.Config, a Agent, dial dialer) (*http.Client, error) {
+// proven its key. Connections end with ctx. The token is that of account.
+func clientFor(ctx context.Context, cfg *rest.Config, a Agent, dial dialer, account string) (*http.Client, error) {
 	settings, err := cfg.TransportConfig()
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig's credentials: %w", err)
@@ -42,12 +42,27 @@ func clientFor(ctx context.Context, cfg *rest.Config, a Agent, dial dialer) (*ht
 	if secure == nil {
 		secure = &tls.Config{}
 	}
-	// Names, addresses and authorities are the API server's; of an agent only the key is known.
-	secure.ServerName, secure.RootCAs, secure.NextProtos = "", nil, nil
-	secure.MinVersion = tls.VersionTLS13
-	secure.InsecureSkipVerify = true
-	secure.VerifyConnection = func(state tls.ConnectionState) error { return proven(state, a.Key) }
-	var shown http.RoundTripper = &http.Transport{
+	shown := through(ctx, secure, a, dial)
+	// A certificate beside a token may be for a proxy before the cluster.
+	certificateAlone := settings.HasCertAuth() && !settings.HasTokenAuth() && cfg.ExecProvider == nil
+	if !certificateAlone && a.namespace != "" {
+		token, err := narrowToken(ctx, cfg, a.namespace, account)
+		switch {
+		case err == nil:
+			return bearing(token, shown), nil
+		case settings.HasCertAuth() || settings.HasCertCallback() || !settings.HasTokenAuth():
+			// A certificate, which a plugin may have too, can do without; who has nothing is told so by the agent.
+		default:
+			return nil, err
+		}
+	}
+	return only(shown), nil
+}
+
+// through is a transport to one agent, with what secure shows of the caller.
+func through(ctx context.Context, secure *tls.Config, a Agent, dial dialer) http.RoundTripper {
+	pin(secure, a.Key)
+	return &http.Transport{
 		// The transport's own context ends once the connection is there.
 		DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
 			raw, err := dial(ctx, a)
@@ -63,31 +78,36 @@ func clientFor(ctx context.Context, cfg *rest.Config, a Agent, dial dialer) (*ht
 		},
 		DisableKeepAlives: true,
 	}
-	// A certificate beside a token may be for a proxy before the cluster.
-	certificateAlone := settings.HasCertAuth() && !settings.HasTokenAuth() && cfg.ExecProvider == nil
-	if !certificateAlone && a.namespace != "" {
-		token, err := narrowToken(ctx, cfg, a.namespace)
-		switch {
-		case err == nil:
-			shown = transport.NewBearerAuthRoundTripper(token, shown)
-		case settings.HasCertAuth() || settings.HasCertCallback() || !settings.HasTokenAuth():
-			// A certificate, which a plugin may have too, can do without; who has nothing is told so by the agent.
-		default:
-			return nil, err
-		}
-	}
+}
+
+// pin makes a configuration accept one key and nothing else: names, addresses and authorities are the API
+// server's; of an agent only the key is known.
+func pin(secure *tls.Config, key string) {
+	secure.ServerName, secure.RootCAs, secure.NextProtos = "", nil, nil
+	secure.MinVersion = tls.VersionTLS13
+	secure.InsecureSkipVerify = true
+	secure.VerifyConnection = func(state tls.ConnectionState) error { return proven(state, key) }
+}
+
+// bearing is a client that shows a token.
+func bearing(token string, to http.RoundTripper) *http.Client {
+	return only(transport.NewBearerAuthRoundTripper(token, to))
+}
+
+// only is a client that goes nowhere else.
+func only(to http.RoundTripper) *http.Client {
 	return &http.Client{
-		Transport:     shown,
+		Transport:     to,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
+	}
 }
 
 // tokenSeconds is how long a token lasts: the least that the API server gives
 // (kubernetes/pkg/apis/authentication/validation/validation.go).
 const tokenSeconds = 600
 
-// narrowToken is one with which agents can be asked, and nothing else.
-func narrowToken(ctx context.Context, cfg *rest.Config, namespace string) (string, error) {
+// narrowToken is one of an account with which agents can be asked, and nothing else.
+func narrowToken(ctx context.Context, cfg *rest.Config, namespace, account string) (string, error) {
 	client, err := coreClient(cfg)
 	if err != nil {
 		return "", fmt.Errorf("reading the kubeconfig's credentials: %w", err)
@@ -96,10 +116,10 @@ func narrowToken(ctx context.Context, cfg *rest.Config, namespace string) (strin
 		Audiences: []string{monitor.Audience}, ExpirationSeconds: new(int64(tokenSeconds)),
 	}}
 	given := &authenticationv1.TokenRequest{}
-	err = client.Post().Namespace(namespace).Resource("serviceaccounts").Name(monitor.ReaderAccount).SubResource("token").Body(request).Do(ctx).Into(given)
+	err = client.Post().Namespace(namespace).Resource("serviceaccounts").Name(account).SubResource("token").Body(request).Do(ctx).Into(given)
 	switch {
 	case apierrors.IsForbidden(err):
-		return "", fmt.Errorf("%w (forbidden: needs a client certificate, or create on serviceaccounts/token of %s in namespace %s)", errNoToken, monitor.ReaderAccount, namespace)
+		return "", fmt.Errorf("%w (forbidden: needs a client certificate, or create on serviceaccounts/token of %s in namespace %s)", errNoToken, account, namespace)
 	case err != nil:
 		return "", fmt.Errorf("getting a token for agents: %w", err)
 	default:

@@ -11,12 +11,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
 
+	"github.com/maek-dev/maek/internal/collect/agents"
 	"github.com/maek-dev/maek/internal/collect/watched"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/operator/incident/object"
@@ -58,6 +60,9 @@ type Options struct {
 	Passive bool
 	// NoAgents asks no agents for the reports of their machines.
 	NoAgents bool
+	// AgentToken gives the token to show to agents (agents.Options); nil means that of the operator's pod, and
+	// outside of one the credentials of Config.
+	AgentToken func() (string, error)
 	// WatchTime is how long one watch lasts before it is opened anew; 0 leaves it to client-go.
 	WatchTime time.Duration
 	// Metrics takes the metrics of this package; nil means none.
@@ -82,6 +87,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.Identity = cmp.Or(o.Identity, "maek-operator")
 	o.TTL = cmp.Or(o.TTL, DefaultTTL)
 	o.Most = cmp.Or(o.Most, DefaultMost)
+	if _, err := os.Stat(agents.TokenFile); o.AgentToken == nil && err == nil {
+		o.AgentToken = agents.TokenFrom(agents.TokenFile)
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

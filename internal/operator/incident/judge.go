@@ -55,7 +55,7 @@ func newJudge(d *Diagnoser, w *watched.Watcher) *judge {
 	if o.NoAgents {
 		asking = nil
 	}
-	j.machines = newMachines(o.Config, asking, o.Now, tell)
+	j.machines = newMachines(o.Config, o.AgentToken, asking, o.Now, tell)
 	j.answers = newAnswers(w.Client(), o.Now, tell)
 	j.writer = object.NewWriter(object.Options{
 		API: d.api, Book: lifecycle.New(o.Rules, lifecycle.Options{Language: o.Language, TTL: o.TTL, Most: o.Most}),

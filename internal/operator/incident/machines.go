@@ -27,6 +27,8 @@ const (
 // machines are what agents told last.
 type machines struct {
 	cfg *rest.Config
+	// token to show to agents; nil where cfg's credentials are shown.
+	token func() (string, error)
 	// rules that read what agents tell.
 	rules []rule.Rule
 	now   func() time.Time
@@ -40,8 +42,8 @@ type machines struct {
 	at      time.Time
 }
 
-func newMachines(cfg *rest.Config, rules []rule.Rule, now func() time.Time, news func()) *machines {
-	m := &machines{cfg: cfg, now: now, news: news, asked: make(chan struct{})}
+func newMachines(cfg *rest.Config, token func() (string, error), rules []rule.Rule, now func() time.Time, news func()) *machines {
+	m := &machines{cfg: cfg, token: token, now: now, news: news, asked: make(chan struct{})}
 	for _, r := range rules {
 		if len(r.Machine) > 0 {
 			m.rules = append(m.rules, r)
@@ -62,7 +64,7 @@ func (m *machines) run(ctx context.Context, current func() *snapshot.Snapshot) {
 		pause := readyEvery
 		if s := current(); s != nil {
 			pause = machinesEvery
-			told := agents.Collect(ctx, m.cfg, s, agents.Options{Keys: rule.Keys(m.rules)})
+			told := agents.Collect(ctx, m.cfg, s, agents.Options{Keys: rule.Keys(m.rules), Token: m.token})
 			if ctx.Err() != nil {
 				return
 			}

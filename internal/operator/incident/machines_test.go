@@ -15,7 +15,7 @@ func TestWhatAgentsToldGetsOld(t *testing.T) {
 	now := time.Date(2026, 3, 2, 2, 20, 0, 0, time.UTC)
 	rules := []rule.Rule{{Code: "DiskFull", Machine: []snapshot.EvidenceKey{"disk/*"}}, {Code: "PodSick", Needs: []rule.Need{rule.Optional[*corev1.Pod]()}}}
 	news := 0
-	m := newMachines(nil, rules, func() time.Time { return now }, func() { news++ })
+	m := newMachines(nil, nil, rules, func() time.Time { return now }, func() { news++ })
 	s := snapshot.NewBuilder(now, snapshot.Source{}).Build()
 
 	// Not asked: what reads machines says less.
@@ -40,7 +40,7 @@ func TestWhatAgentsToldGetsOld(t *testing.T) {
 }
 
 func TestWhereNobodyReadsMachinesAgentsCountAsAsked(t *testing.T) {
-	m := newMachines(nil, nil, nil, nil)
+	m := newMachines(nil, nil, nil, nil, nil)
 	select {
 	case <-m.asked:
 	default:
