@@ -31,6 +31,11 @@ type Question struct {
 	// Addresses are where the probe goes, host:port, when they are known before it is made: agents connect
 	// to these alone. Empty for commands, and for names outside the cluster.
 	Addresses []string
+	// Roots are the authorities that Probe or Options trust, in PEM, where these are not the system's: agents
+	// are told them.
+	Roots []byte
+	// Nodes tells that a policy allows Addresses to be nodes' own: agents refuse to ask them otherwise.
+	Nodes bool
 }
 
 // Pod is one that a question is asked of.
