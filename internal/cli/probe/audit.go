@@ -40,10 +40,13 @@ type audit struct {
 
 // audited is one finding.
 type audited struct {
-	Code     string              `json:"code"`
-	Severity v1alpha1.Severity   `json:"severity"`
-	Subject  v1alpha1.Subject    `json:"subject"`
-	Field    string              `json:"field,omitempty"`
+	Code     string            `json:"code"`
+	Severity v1alpha1.Severity `json:"severity"`
+	Subject  v1alpha1.Subject  `json:"subject"`
+	Field    string            `json:"field,omitempty"`
+	// Settling marks what is younger than its rule takes for lasting. Who audits asks about now: nothing is held
+	// back that a later look might find gone.
+	Settling bool                `json:"settling,omitempty"`
 	Title    string              `json:"title"`
 	Why      string              `json:"why"`
 	Evidence []v1alpha1.Evidence `json:"evidence,omitempty"`
@@ -70,7 +73,7 @@ func (o *options) runAudit(ctx context.Context, inv *invocation.Invocation, args
 		seen: s.API().Ready() && s.Coverage(snapshot.KindOf[*corev1.Pod]()).Known() && len(reading.Result.Failures) == 0,
 	}
 	for _, f := range reading.Result.Findings {
-		if scope.has(s, f.Subject) && !f.Settling {
+		if scope.has(s, f.Subject) {
 			a.Findings = append(a.Findings, auditedOf(f, language))
 		}
 	}
@@ -90,7 +93,7 @@ func (o *options) runAudit(ctx context.Context, inv *invocation.Invocation, args
 
 func auditedOf(f finding.Finding, l finding.Language) audited {
 	return audited{
-		Code: string(f.Code), Severity: f.Severity, Subject: f.Subject, Field: f.Field, Title: f.Title.In(l), Why: f.Why.In(l), Evidence: f.Evidence,
+		Code: string(f.Code), Severity: f.Severity, Subject: f.Subject, Field: f.Field, Settling: f.Settling, Title: f.Title.In(l), Why: f.Why.In(l), Evidence: f.Evidence,
 		Remedies: v1alpha1.Remedies{Now: finding.RemediesIn(f.Remedies.Now, l), Later: finding.RemediesIn(f.Remedies.Later, l)},
 	}
 }
@@ -208,6 +211,9 @@ func (a audit) page(o report.Options) *report.Page {
 		p.Blank()
 		p.Labelled(0, severityWidth, strings.ToUpper(string(f.Severity)), tonesOf[f.Severity], f.Title+" ["+f.Code+"]", report.Strong)
 		p.Labelled(4, labelWidth, w.why, report.Faint, f.Why, report.Plain)
+		if f.Settling {
+			p.Labelled(4, labelWidth, "", report.Faint, w.settling, report.Plain)
+		}
 		for i, remedy := range f.Remedies.Now {
 			label := w.remedy
 			if i > 0 {
