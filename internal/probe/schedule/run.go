@@ -1,0 +1,203 @@
+package schedule
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	// together is for how long after a look at what is due the next one waits. Of thousands of tasks a
+	// second, some are then started with each waking of the process, at the price of that much lag.
+	together = 5 * time.Millisecond
+	// look is how often the dispatcher looks at the clock though nothing is due: a clock that was put
+	// forward or back wakes nobody.
+	look = 10 * time.Second
+	// tolerance is how far clocks may drift apart between two looks, and how late the dispatcher may come
+	// for a slot, before that means something.
+	tolerance = time.Second
+	// patience is the part of the time to the next slot after which a slot is not worth a run any more
+	// if it was the dispatcher that came late: one in so many.
+	patience = 10
+)
+
+// Run runs tasks until ctx ends. It ends the contexts of runs then, and returns nil when all of them have
+// returned. It can be called once.
+func (s *Scheduler) Run(ctx context.Context) error {
+	s.mu.Lock()
+	again := s.started
+	s.started = true
+	s.mu.Unlock()
+	if again {
+		return errors.New("running the scheduler: it was run before")
+	}
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	timer := s.clock.NewTimer(look)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		timer.Reset(s.dispatch(ctx, &workers))
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-timer.C():
+		}
+	}
+	return nil
+}
+
+// dispatch queues up what is due, sees to workers, and says for how long nothing else is to be done.
+func (s *Scheduler) dispatch(ctx context.Context, workers *sync.WaitGroup) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.until = time.Time{}
+	now, elapsed := s.wall(), s.clock.Since(s.began)
+	if !s.now.IsZero() && now.Sub(s.now) < elapsed-s.elapsed-tolerance {
+		s.planAgain(now)
+	}
+	s.now, s.elapsed = now, elapsed
+
+	atLeast := time.Duration(0)
+	for e := s.waiting.first(); e != nil && !e.due.After(now); e = s.waiting.first() {
+		s.comeDue(e, now)
+		atLeast = together
+	}
+	for _, p := range s.pools {
+		for ; p.running < p.workers && p.starting < p.ready.Len(); p.running++ {
+			p.starting++
+			workers.Go(func() { s.work(ctx, p) })
+		}
+	}
+	wait := look
+	if e := s.waiting.first(); e != nil {
+		wait = min(look, max(atLeast, e.due.Sub(now)))
+	}
+	s.until = now.Add(wait)
+	return wait
+}
+
+// planAgain gives all that neither runs nor waits for a worker its next slot by a clock that was put back.
+func (s *Scheduler) planAgain(now time.Time) {
+	for _, e := range s.tasks {
+		if !e.running() && !e.queued() {
+			e.leave()
+			s.awaitNext(e, now)
+		}
+	}
+}
+
+// comeDue queues a task up whose time has come, unless the whole dispatcher has stood still for so long
+// that very many would be queued up together.
+func (s *Scheduler) comeDue(e *entry, now time.Time) {
+	e.leave()
+	if late := now.Sub(e.due); late > tolerance && !e.passedOver {
+		if following, ok := e.next(e.due); ok && late > following.Sub(e.due)/patience {
+			n, _, next, ok := e.passed(e.due, now)
+			e.skipped += n + 1
+			e.passedOver = true
+			if ok {
+				s.await(e, next)
+			}
+			return
+		}
+	}
+	s.queueUp(e, e.due)
+}
+
+// await has a task wait for its time.
+func (s *Scheduler) await(e *entry, due time.Time) {
+	e.due = due
+	heap.Push(&s.waiting, e)
+	if !s.until.IsZero() && due.Add(together).Before(s.until) {
+		s.rouse()
+	}
+}
+
+// awaitNext has a task wait for its next slot, if it has one.
+func (s *Scheduler) awaitNext(e *entry, now time.Time) {
+	if next, ok := e.next(now); ok {
+		s.await(e, next)
+	}
+}
+
+// queueUp has a task wait for a worker of its class.
+func (s *Scheduler) queueUp(e *entry, due time.Time) {
+	e.due = due
+	p := s.pool(e.task.Class)
+	heap.Push(&p.ready, e)
+	if !s.until.IsZero() && p.running < p.workers {
+		s.rouse()
+	}
+}
+
+// rouse has the dispatcher look now.
+func (s *Scheduler) rouse() {
+	s.until = time.Time{}
+	select {
+	case s.wake <- struct{}{}:
+	default: // it has been told
+	}
+}
+
+// work runs tasks of a class for as long as there are any.
+func (s *Scheduler) work(ctx context.Context, p *pool) {
+	s.mu.Lock()
+	p.starting--
+	for {
+		if ctx.Err() != nil || p.ready.Len() == 0 {
+			p.running--
+			s.mu.Unlock()
+			return
+		}
+		e := p.ready.first()
+		task, runCtx, slot := s.begin(ctx, p, e)
+		s.mu.Unlock()
+		if s.observe != nil {
+			s.observe(Observation{Key: e.key, Class: task.Class, Slot: slot})
+		}
+		task.Run(runCtx, slot)
+		s.mu.Lock()
+		s.finish(e)
+	}
+}
+
+// begin takes the task that has waited longest.
+func (s *Scheduler) begin(ctx context.Context, p *pool, e *entry) (Task, context.Context, Slot) {
+	e.leave()
+	now := s.wall()
+	if !e.asked {
+		n, last, _, _ := e.passed(e.due, now)
+		e.skipped += n
+		e.due = last
+	}
+	slot := Slot{Due: e.due, Started: now, Skipped: e.skipped, Overran: e.overran, Asked: e.asked}
+	e.manual = e.asked
+	e.skipped, e.overran, e.asked, e.passedOver, e.replaced = 0, 0, false, false, false
+	e.pool = p
+	ctx, e.cancel = context.WithCancel(ctx)
+	return e.task, ctx, slot
+}
+
+// finish gives a task its next slot, after its run.
+func (s *Scheduler) finish(e *entry) {
+	e.cancel()
+	e.pool, e.cancel = nil, nil
+	now := s.wall()
+	switch {
+	case e.removed:
+		delete(s.tasks, e.key)
+	case e.asked:
+		s.queueUp(e, now)
+	case e.manual, e.replaced, e.due.Sub(now) > tolerance: // the last: the clock was put back
+		s.awaitNext(e, now)
+	default:
+		n, _, next, ok := e.passed(e.due, now)
+		e.skipped += n
+		e.overran += n
+		if ok {
+			s.await(e, next)
+		}
+	}
+}
