@@ -73,7 +73,7 @@ func (h *History) Add(run Run, thresholds Thresholds) Change {
 	}
 	outcome := v1alpha1.Outcome{At: metav1.NewTime(run.Started), Result: run.Result, LatencyMilliseconds: milliseconds(run.Latency)}
 	if run.Result != v1alpha1.ResultSuccess {
-		outcome.Reason = cut(run.Reason, maxReason)
+		outcome.Reason = cut(checkerpod.Reason, maxReason)
 	}
 	h.Outcomes = push(h.Outcomes, outcome, v1alpha1.MaxOutcomes)
 	h.Hours = count(h.Hours, outcome, time.Hour, v1alpha1.MaxHours)
@@ -114,9 +114,9 @@ func (h *History) fail(run Run) (differs bool) {
 	failure := &v1alpha1.FailureRecord{
 		CheckFailure: v1alpha1.CheckFailure{
 			At: metav1.NewTime(run.Ended), Target: cut(run.Target, maxTarget),
-			Reason: cut(run.Reason, maxReason), Message: cut(run.Message, maxMessage),
+			Reason: cut(checkerpod.Reason, maxReason), Message: cut(run.Message, maxMessage),
 		},
-		LogTail: tail(run.LogTail, v1alpha1.MaxLogTail),
+		LogTail: Tail(run.LogTail, v1alpha1.MaxLogTail),
 	}
 	last := h.LastFailure
 	h.LastFailure = failure
@@ -147,8 +147,8 @@ func cut(text string, most int) string {
 	return text[:end] + sign
 }
 
-// tail keeps the end of a log, from the start of a line where there is one.
-func tail(log string, most int) string {
+// Tail keeps the end of a log, at most so many bytes, from the start of a line where there is one.
+func Tail(log string, most int) string {
 	log = strings.ToValidUTF8(log, "\uFFFD")
 	if len(log) <= most {
 		return log

@@ -25,9 +25,9 @@ func play(h *History, from time.Time, letters string, thresholds Thresholds) []C
 		case 'S':
 			run.Result = v1alpha1.ResultSuccess
 		case 'F':
-			run.Result, run.Reason, run.Message = v1alpha1.ResultFailure, "Refused", "nobody answers"
+			run.Result, checkerpod.Reason, run.Message = v1alpha1.ResultFailure, "Refused", "nobody answers"
 		case 'U':
-			run.Result, run.Reason = v1alpha1.ResultUnknown, "NoProber"
+			run.Result, checkerpod.Reason = v1alpha1.ResultUnknown, "NoProber"
 		}
 		changes = append(changes, h.Add(run, thresholds))
 	}
@@ -268,14 +268,14 @@ func TestRecordOfSomebodyElse(t *testing.T) {
 
 func TestTextsStayWhole(t *testing.T) {
 	for _, text := range []string{"", "short", strings.Repeat("가", 400), "a\xff\xfe" + strings.Repeat("나", 300), strings.Repeat("x", 10000)} {
-		for name, got := range map[string]string{"cut": cut(text, maxMessage), "tail": tail(text, maxMessage)} {
+		for name, got := range map[string]string{"cut": cut(text, maxMessage), "tail": Tail(text, maxMessage)} {
 			if !utf8.ValidString(got) || len(got) > maxMessage {
 				t.Errorf("%s of %.20q... is %d bytes, valid: %v", name, text, len(got), utf8.ValidString(got))
 			}
 		}
 	}
 	lines := strings.Repeat("x", maxMessage) + "\nlast line"
-	if got := tail(lines, maxMessage); got != "last line" {
+	if got := Tail(lines, maxMessage); got != "last line" {
 		t.Errorf("tail = %q, want the last line", got)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 	"github.com/maek-dev/maek/internal/operator/incident"
 	"github.com/maek-dev/maek/internal/operator/record"
 	"github.com/maek-dev/maek/internal/operator/run"
@@ -142,7 +143,7 @@ func (o *Operator) runChecks() error {
 	var err error
 	o.engine, err = run.New(run.Options{
 		Client: o.client, Cache: o.cache, Owns: o.ring.Owns, Served: o.served.Served, Adopted: o.takeover.Adopted,
-		Self: o.o.Pod, Settings: o.Settings, Logs: run.PodLogs{Pods: o.apis.core}, Witness: run.APIWitness{Core: o.apis.core},
+		Self: o.o.Pod, Settings: o.Settings, Logs: checkerpod.PodLogs{Pods: o.apis.core}, Witness: checkerpod.APIWitness{Core: o.apis.core},
 		Events: o.recorder, Outcomes: o.records, Metrics: runs,
 		Clock: o.o.Clock, Log: o.o.Log.With("part", "runs"),
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/history"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 	"github.com/maek-dev/maek/internal/operator/run"
 )
 
@@ -105,7 +106,7 @@ func runOf(o run.Outcome) history.Run {
 		r.Result, r.Reason, r.Message, r.LogTail = v1alpha1.ResultFailure, string(o.Reason), o.Message, o.LogTail
 		// A record's failure has a reason in any case.
 		if r.Reason == "" {
-			r.Reason = string(run.ReportedFailure)
+			r.Reason = string(checkerpod.ReportedFailure)
 		}
 	}
 	return r

@@ -1,13 +1,14 @@
 package run
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 const (
@@ -31,11 +32,11 @@ type sight struct {
 // unclaimed tells that no kubelet has taken up a pod since it was bound to its node, so that none of its
 // containers can have run: a kubelet writes startTime first of all.
 func unclaimed(pod *corev1.Pod) (since time.Time, ok bool) {
-	if pod.Spec.NodeName == "" || pod.Status.StartTime != nil || len(pod.Status.ContainerStatuses) > 0 || done(pod) {
+	if pod.Spec.NodeName == "" || pod.Status.StartTime != nil || len(pod.Status.ContainerStatuses) > 0 || checkerpod.Done(pod) {
 		return time.Time{}, false
 	}
 	since = pod.CreationTimestamp.Time
-	if c := condition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionTrue {
+	if c := checkerpod.Condition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionTrue {
 		since = later(since, c.LastTransitionTime.Time)
 	}
 	return since, true
@@ -55,8 +56,8 @@ func (v view) claim(pod *corev1.Pod) (next step, decided bool, wake time.Time) {
 	}
 	switch {
 	case seen && v.sight.lost != "":
-		return step{action: fail, pod: pod, failure: failure{reason: NodeLost, message: fmt.Sprintf(
-			"the checker pod %s was bound to %s, which has not taken it up since: %s", pod.Name, node(pod), v.sight.lost,
+		return step{action: fail, pod: pod, failure: checkerpod.Failure{Reason: checkerpod.NodeLost, Message: fmt.Sprintf(
+			"the checker pod %s was bound to %s, which has not taken it up since: %s", pod.Name, checkerpod.Node(pod), v.sight.lost,
 		)}}, true, time.Time{}
 	case v.now.Before(at):
 		return step{}, false, at
@@ -70,29 +71,14 @@ func (e *Engine) look(ctx context.Context, s *subject, pod *corev1.Pod, now time
 	if e.o.Witness != nil {
 		found, err := e.o.Witness.Node(ctx, pod.Spec.NodeName)
 		switch {
-		case err != nil && unanswered(err):
+		case err != nil && checkerpod.Unanswered(err):
 			return err
 		case err != nil:
 			e.o.Log.Debug("a node cannot be read", "node", pod.Spec.NodeName, "error", err)
 		default:
-			seen.lost = clean(lost(found))
+			seen.lost = checkerpod.Clean(checkerpod.Lost(found))
 		}
 	}
 	e.memory.note(s.check.UID, func(n *note) { n.sight = seen })
 	return nil
-}
-
-// lost says why a node is taken for lost; nil is a node that is not there. Empty means that it is ready.
-func lost(found *corev1.Node) string {
-	if found == nil {
-		return "there is no such node any more"
-	}
-	for _, c := range found.Status.Conditions {
-		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
-			return ""
-		} else if c.Type == corev1.NodeReady {
-			return fmt.Sprintf("the node is not ready (%s): %s", cmp.Or(c.Reason, string(c.Status)), c.Message)
-		}
-	}
-	return "the node has never been ready"
 }

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 const (
@@ -295,7 +296,7 @@ func (e *Engine) failing(ctx context.Context, k key, err error) {
 		// The cache will hear of what was done; if it has already, nothing else wakes this check.
 		e.answered()
 		e.queue.AddRateLimited(k)
-	case unanswered(err):
+	case checkerpod.Unanswered(err):
 		if e.reach.failed(now) {
 			e.o.Log.Warn("the API server does not answer: nothing is begun or failed until it does", "error", err)
 		}
@@ -321,7 +322,7 @@ func (e *Engine) warn(ctx context.Context, k key, err error) {
 	})
 	switch {
 	case !fresh:
-	case terminating(err):
+	case checkerpod.Terminating(err):
 		e.o.Log.Info("a check is not run any more: its namespace is being deleted", "check", k.String())
 	default:
 		e.o.Log.Warn("a check cannot be looked after", "check", k.String(), "error", err)

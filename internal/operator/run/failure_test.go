@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 // why is a pod as the cluster leaves one that brings no report, and what is to be said of it.
@@ -16,7 +17,7 @@ type why struct {
 	change func(*corev1.Pod)
 	// gone tells that the pod is not there any more.
 	gone bool
-	want Reason
+	want checkerpod.Reason
 	// message that is to be in what is said.
 	message string
 	// hopeless, over and container as in failure.
@@ -27,97 +28,97 @@ type why struct {
 func reasons() map[string]why {
 	return map[string]why{
 		"a checker at work": {
-			change: runs(0, nil), want: Deadline, message: "was still at work on node worker-1", container: "main",
+			change: runs(0, nil), want: checkerpod.Deadline, message: "was still at work on node worker-1", container: "main",
 		},
 		"containers that are being made": {
-			change: waits("ContainerCreating"), want: NotStarted, message: "had not started on node worker-1",
+			change: waits("ContainerCreating"), want: checkerpod.NotStarted, message: "had not started on node worker-1",
 		},
 		"an exit without an error": {
-			change: exits(0, "Completed", time.Second), want: NoReport, message: "ended well, exit without report", over: true, container: "main",
+			change: exits(0, "Completed", time.Second), want: checkerpod.NoReport, message: "ended well, exit without report", over: true, container: "main",
 		},
 		"a crash": {
-			change: exits(2, "Error", time.Second), want: Crashed, message: "ended with exit code 2, exit without report", over: true, container: "main",
+			change: exits(2, "Error", time.Second), want: checkerpod.Crashed, message: "ended with exit code 2, exit without report", over: true, container: "main",
 		},
 		"a signal": {
-			change: exits(139, "Error", time.Second), want: Crashed, message: "exit code 139 (signal 11)", over: true, container: "main",
+			change: exits(139, "Error", time.Second), want: checkerpod.Crashed, message: "exit code 139 (signal 11)", over: true, container: "main",
 		},
 		"too much memory": {
-			change: exits(137, "OOMKilled", time.Second), want: OOMKilled, message: "(OOMKilled)", over: true, container: "main",
+			change: exits(137, "OOMKilled", time.Second), want: checkerpod.OOMKilled, message: "(OOMKilled)", over: true, container: "main",
 		},
 		"a container that is started again": {
-			change: runs(1, &corev1.ContainerStateTerminated{ExitCode: 1}), want: Crashed, message: "started again 1 times", container: "main",
+			change: runs(1, &corev1.ContainerStateTerminated{ExitCode: 1}), want: checkerpod.Crashed, message: "started again 1 times", container: "main",
 		},
 		"a container that is started again and again": {
-			change: runs(3, &corev1.ContainerStateTerminated{ExitCode: 1}), want: Crashed, message: "started again 3 times", hopeless: true, container: "main",
+			change: runs(3, &corev1.ContainerStateTerminated{ExitCode: 1}), want: checkerpod.Crashed, message: "started again 3 times", hopeless: true, container: "main",
 		},
 		"a container that ends well and is started again and again": {
-			change: runs(3, &corev1.ContainerStateTerminated{}), want: NoReport, message: "ended well, started again 3 times", hopeless: true, container: "main",
+			change: runs(3, &corev1.ContainerStateTerminated{}), want: checkerpod.NoReport, message: "ended well, started again 3 times", hopeless: true, container: "main",
 		},
 		"an image that is not there": {
-			change: waits(waitErrImagePull), want: ImagePullFailed, message: "the image none of container main cannot be had on node worker-1 (ErrImagePull)", hopeless: true,
+			change: waits(checkerpod.WaitErrImagePull), want: checkerpod.ImagePullFailed, message: "the image none of container main cannot be had on node worker-1 (ErrImagePull)", hopeless: true,
 		},
 		"an image whose name is none": {
-			change: waits(waitInvalidImageName), want: ImagePullFailed, message: "(InvalidImageName)", hopeless: true,
+			change: waits("InvalidImageName"), want: checkerpod.ImagePullFailed, message: "(InvalidImageName)", hopeless: true,
 		},
 		"a Secret that is missing": {
-			change: waits(waitConfig), want: ConfigMissing, message: "container main cannot be made on node worker-1",
+			change: waits("CreateContainerConfigError"), want: checkerpod.ConfigMissing, message: "container main cannot be made on node worker-1",
 		},
 		"a container that does not start": {
-			change: waits(waitRun), want: NotStarted, message: "container main does not start on node worker-1 (RunContainerError)",
+			change: waits("RunContainerError"), want: checkerpod.NotStarted, message: "container main does not start on node worker-1 (RunContainerError)",
 		},
 		"no node": {
 			change:  pends(corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes are available"}),
-			want:    Unschedulable,
+			want:    checkerpod.Unschedulable,
 			message: "(Unschedulable): 0/3 nodes are available",
 		},
-		"no scheduler": {change: pends(), want: Unschedulable, message: "no scheduler has looked"},
+		"no scheduler": {change: pends(), want: checkerpod.Unschedulable, message: "no scheduler has looked"},
 		"an init container that fails": {
-			change: inits(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3}}, 0), want: InitFailed,
+			change: inits(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3}}, 0), want: checkerpod.InitFailed,
 			message: "the init container prepare ended with exit code 3", container: "prepare",
 		},
 		"an init container that fails again and again": {
-			change: inits(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3}}, 3), want: InitFailed,
+			change: inits(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3}}, 3), want: checkerpod.InitFailed,
 			message: "started again 3 times", hopeless: true, container: "prepare",
 		},
 		"an init container that does not end": {
-			change: inits(corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(began)}}, 0), want: InitFailed,
+			change: inits(corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(began)}}, 0), want: checkerpod.InitFailed,
 			message: "the init container prepare was still at work", container: "prepare",
 		},
 		"a deadline of its own that came while it worked": {
 			change: func(pod *corev1.Pod) {
 				exits(137, "Error", time.Second)(pod)
-				pod.Status.Reason = podDeadlineExceeded
+				pod.Status.Reason = "DeadlineExceeded"
 			},
-			want: Deadline, message: "was still at work when its deadline came", over: true, container: "main",
+			want: checkerpod.Deadline, message: "was still at work when its deadline came", over: true, container: "main",
 		},
 		"a deadline of its own that came before it began": {
 			change: func(pod *corev1.Pod) {
-				exits(137, exitUnknown, time.Second)(pod)
-				pod.Status.Reason = podDeadlineExceeded
+				exits(137, "ContainerStatusUnknown", time.Second)(pod)
+				pod.Status.Reason = "DeadlineExceeded"
 			},
-			want: NotStarted, message: "had not started on node worker-1 when its deadline came", over: true,
+			want: checkerpod.NotStarted, message: "had not started on node worker-1 when its deadline came", over: true,
 		},
 		"an eviction": {
 			change: func(pod *corev1.Pod) {
-				pod.Status.Phase, pod.Status.Reason, pod.Status.Message = corev1.PodFailed, podEvicted, "The node was low on resource: memory."
+				pod.Status.Phase, pod.Status.Reason, pod.Status.Message = corev1.PodFailed, "Evicted", "The node was low on resource: memory."
 			},
-			want: PodEvicted, message: "was evicted from node worker-1: The node was low on resource: memory", over: true, container: "main",
+			want: checkerpod.PodEvicted, message: "was evicted from node worker-1: The node was low on resource: memory", over: true, container: "main",
 		},
 		"a preemption": {
-			change: disrupted(corev1.PodReasonPreemptionByScheduler), want: PodEvicted, message: "for one of higher priority", container: "main",
+			change: disrupted(corev1.PodReasonPreemptionByScheduler), want: checkerpod.PodEvicted, message: "for one of higher priority", container: "main",
 		},
 		"a drain": {
-			change: disrupted("EvictionByEvictionAPI"), want: PodEvicted, message: "was taken away from node worker-1 (EvictionByEvictionAPI)", container: "main",
+			change: disrupted("EvictionByEvictionAPI"), want: checkerpod.PodEvicted, message: "was taken away from node worker-1 (EvictionByEvictionAPI)", container: "main",
 		},
 		"a node that is shut down": {
-			change: func(pod *corev1.Pod) { pod.Status.Phase, pod.Status.Reason = corev1.PodFailed, podTerminated },
-			want:   PodEvicted, message: "node worker-1 was shut down", over: true, container: "main",
+			change: func(pod *corev1.Pod) { pod.Status.Phase, pod.Status.Reason = corev1.PodFailed, "Terminated" },
+			want:   checkerpod.PodEvicted, message: "node worker-1 was shut down", over: true, container: "main",
 		},
-		"a node that is gone":           {change: disrupted(byPodGC), want: NodeLost, message: "as its node worker-1 is gone"},
-		"a node that bears a taint":     {change: disrupted(byTaint), gone: true, want: NodeLost, message: "bears a taint", over: true},
-		"a node that does not answer":   {change: func(pod *corev1.Pod) { pod.Status.Reason = podNodeLost }, want: NodeLost, message: "does not answer"},
-		"a pod that somebody deleted":   {gone: true, want: PodDeleted, message: "was deleted before it had reported, and not by Maek", over: true},
-		"a secret in a message of ours": {change: exits(1, "Error", time.Second, "password=hunter22secret"), want: Crashed, message: "exit code 1", over: true, container: "main"},
+		"a node that is gone":           {change: disrupted("DeletionByPodGC"), want: checkerpod.NodeLost, message: "as its node worker-1 is gone"},
+		"a node that bears a taint":     {change: disrupted("DeletionByTaintManager"), gone: true, want: checkerpod.NodeLost, message: "bears a taint", over: true},
+		"a node that does not answer":   {change: func(pod *corev1.Pod) { pod.Status.Reason = "NodeLost" }, want: checkerpod.NodeLost, message: "does not answer"},
+		"a pod that somebody deleted":   {gone: true, want: checkerpod.PodDeleted, message: "was deleted before it had reported, and not by Maek", over: true},
+		"a secret in a message of ours": {change: exits(1, "Error", time.Second, "password=hunter22secret"), want: checkerpod.Crashed, message: "exit code 1", over: true, container: "main"},
 	}
 }
 
@@ -158,25 +159,25 @@ func TestWhyNoReportCame(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := tc.failure()
-			if got.reason != tc.want || !strings.Contains(got.message, tc.message) {
-				t.Errorf("it is %s: %s\nwant %s, with %q", got.reason, got.message, tc.want, tc.message)
+			if got.Reason != tc.want || !strings.Contains(got.Message, tc.message) {
+				t.Errorf("it is %s: %s\nwant %s, with %q", got.Reason, got.Message, tc.want, tc.message)
 			}
-			if got.hopeless != tc.hopeless || got.over.IsZero() == tc.over || got.container != tc.container {
-				t.Errorf("hopeless %t, over %s, container %q; want %t, %t, %q", got.hopeless, got.over, got.container, tc.hopeless, tc.over, tc.container)
+			if got.Hopeless != tc.hopeless || got.Over.IsZero() == tc.over || got.Container != tc.container {
+				t.Errorf("hopeless %t, over %s, container %q; want %t, %t, %q", got.Hopeless, got.Over, got.Container, tc.hopeless, tc.over, tc.container)
 			}
-			if strings.Contains(got.message, "hunter22secret") {
-				t.Errorf("a secret is told: %s", got.message)
+			if strings.Contains(got.Message, "hunter22secret") {
+				t.Errorf("a secret is told: %s", got.Message)
 			}
 		})
 	}
 }
 
-func (w why) failure() failure {
+func (w why) failure() checkerpod.Failure {
 	pod := testPod("run", 0, w.change).Pod
 	if w.gone {
-		return deleted(pod, at(time.Minute))
+		return checkerpod.Deleted(pod, at(time.Minute))
 	}
-	return diagnose(pod, at(time.Minute))
+	return checkerpod.Diagnose(pod, at(time.Minute))
 }
 
 // TestAReasonIsKnownAgain reads the reasons of failures from their recorded texts, as a replica does that
@@ -204,27 +205,27 @@ func TestAReasonIsKnownAgain(t *testing.T) {
 
 func TestWhatAPodShowedBeforeIsNotForgotten(t *testing.T) {
 	t.Parallel()
-	image := diagnose(testPod("run", 0, waits(waitImagePullBackOff)).Pod, at(time.Minute))
-	stopped := diagnose(testPod("run", 0, func(pod *corev1.Pod) {
-		exits(137, exitUnknown, time.Second)(pod)
-		pod.Status.Reason = podDeadlineExceeded
+	image := checkerpod.Diagnose(testPod("run", 0, waits("ImagePullBackOff")).Pod, at(time.Minute))
+	stopped := checkerpod.Diagnose(testPod("run", 0, func(pod *corev1.Pod) {
+		exits(137, "ContainerStatusUnknown", time.Second)(pod)
+		pod.Status.Reason = "DeadlineExceeded"
 	}).Pod, at(time.Minute))
 	cases := map[string]struct {
-		now, before failure
-		wantReason  Reason
+		now, before checkerpod.Failure
+		wantReason  checkerpod.Reason
 		wantMessage string
 	}{
-		"a kubelet stops a pod whose image cannot be had": {stopped, image, ImagePullFailed, "cannot be had on node worker-1 (ImagePullBackOff), until the kubelet stopped the pod"},
-		"it tries once more":                              {failure{reason: NotStarted, message: "not started"}, image, NotStarted, "not started; before that, the image none"},
-		"nothing was seen before":                         {stopped, failure{}, NotStarted, "had not started"},
-		"what is seen now says enough":                    {failure{reason: ConfigMissing, message: "no Secret", cause: true}, image, ConfigMissing, "no Secret"},
+		"a kubelet stops a pod whose image cannot be had": {stopped, image, checkerpod.ImagePullFailed, "cannot be had on node worker-1 (ImagePullBackOff), until the kubelet stopped the pod"},
+		"it tries once more":                              {checkerpod.Failure{Reason: checkerpod.NotStarted, Message: "not started"}, image, checkerpod.NotStarted, "not started; before that, the image none"},
+		"nothing was seen before":                         {stopped, checkerpod.Failure{}, checkerpod.NotStarted, "had not started"},
+		"what is seen now says enough":                    {checkerpod.Failure{Reason: checkerpod.ConfigMissing, Message: "no Secret", Cause: true}, image, checkerpod.ConfigMissing, "no Secret"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := tc.now.with(tc.before)
-			if got.reason != tc.wantReason || !strings.Contains(got.message, tc.wantMessage) {
-				t.Errorf("it is %s: %s\nwant %s, with %q", got.reason, got.message, tc.wantReason, tc.wantMessage)
+			got := tc.now.With(tc.before)
+			if got.Reason != tc.wantReason || !strings.Contains(got.Message, tc.wantMessage) {
+				t.Errorf("it is %s: %s\nwant %s, with %q", got.Reason, got.Message, tc.wantReason, tc.wantMessage)
 			}
 		})
 	}

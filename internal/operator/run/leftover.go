@@ -4,6 +4,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 // recorded returns the pod of the recorded run.
@@ -67,7 +69,7 @@ func (v view) settled(p podView, recorded time.Time) (bool, time.Time) {
 func (v view) busy() (until time.Time, busy bool) {
 	for _, p := range v.pods {
 		switch {
-		case done(p.Pod):
+		case checkerpod.Done(p.Pod):
 		case !p.leaving.IsZero():
 			if v.now.Before(p.leaving) {
 				until, busy = later(until, p.leaving), true
@@ -80,7 +82,7 @@ func (v view) busy() (until time.Time, busy bool) {
 }
 
 // atWork tells that a pod runs, or will, and that nobody has deleted it.
-func (p podView) atWork() bool { return !done(p.Pod) && p.leaving.IsZero() }
+func (p podView) atWork() bool { return !checkerpod.Done(p.Pod) && p.leaving.IsZero() }
 
 // again tells that a pod of a run that is over is still to start a container.
 func (p podView) again() bool {
@@ -88,7 +90,7 @@ func (p podView) again() bool {
 		return true
 	}
 	for i := range p.Status.ContainerStatuses {
-		if lastExit(&p.Status.ContainerStatuses[i]) != nil && p.Spec.RestartPolicy != corev1.RestartPolicyNever {
+		if checkerpod.LastExit(&p.Status.ContainerStatuses[i]) != nil && p.Spec.RestartPolicy != corev1.RestartPolicyNever {
 			return true
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 // believeFor is for how long what this replica wrote is believed over a cache that does not show it: a
@@ -64,7 +65,7 @@ type note struct {
 	// ok tells how that ended.
 	ok bool
 	// cause is what a run's pod showed last of why it does not start, and causeOf that run.
-	cause   failure
+	cause   checkerpod.Failure
 	causeOf string
 	// sight of the node of a pod that nobody takes up.
 	sight sight

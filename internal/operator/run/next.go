@@ -8,6 +8,7 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 const (
@@ -60,7 +61,7 @@ type view struct {
 	// trouble with the pod of the recorded run that could not be made.
 	trouble trouble
 	// cause is what the pod of the recorded run showed last of why it does not start.
-	cause failure
+	cause checkerpod.Failure
 	// sight of the node of a pod that nobody takes up.
 	sight sight
 	// resumed is since when this replica has looked after the check without a break.
@@ -132,7 +133,7 @@ type step struct {
 	// phase to mark.
 	phase khv1.JobPhase
 	// failure of the run, and its pod if it had one.
-	failure failure
+	failure checkerpod.Failure
 	pod     *corev1.Pod
 }
 
@@ -171,15 +172,15 @@ func (v view) running() step {
 		return claimed
 	}
 	wake = soonest(wake, again)
-	f := diagnose(pod, v.now).with(v.cause)
+	f := checkerpod.Diagnose(pod, v.now).With(v.cause)
 	at := deadline.Add(reportGrace)
 	switch {
-	case !f.over.IsZero():
-		at = earlier(at, f.over.Add(lateReport))
-	case f.hopeless && v.check.API == kuberhealthy.V2, f.hopeless && f.reason != ImagePullFailed:
+	case !f.Over.IsZero():
+		at = earlier(at, f.Over.Add(lateReport))
+	case f.Hopeless && v.check.API == kuberhealthy.V2, f.Hopeless && f.Reason != checkerpod.ImagePullFailed:
 		at = earlier(at, v.now)
-	case f.reason == ImagePullFailed && v.check.API == kuberhealthy.V2 && pod.Status.StartTime != nil:
-		wake = soonest(wake, pod.Status.StartTime.Add(pullTries))
+	case f.Reason == checkerpod.ImagePullFailed && v.check.API == kuberhealthy.V2 && pod.Status.StartTime != nil:
+		wake = soonest(wake, pod.Status.StartTime.Add(checkerpod.PullTries))
 	}
 	at = later(at, v.patience())
 	switch {
@@ -202,28 +203,28 @@ func (v view) podless(deadline time.Time) step {
 		if v.now.Before(at) {
 			return step{until: at}
 		}
-		return step{action: fail, failure: deleted(v.gone, v.goneAt).with(v.cause), pod: v.gone}
+		return step{action: fail, failure: checkerpod.Deleted(v.gone, v.goneAt).With(v.cause), pod: v.gone}
 	case v.trouble.foreign:
 		if v.now.Before(v.trouble.again) {
 			return step{until: v.trouble.again}
 		}
-		return step{action: fail, failure: failure{reason: Deadline, message: v.trouble.message}}
+		return step{action: fail, failure: checkerpod.Failure{Reason: checkerpod.Deadline, Message: v.trouble.message}}
 	case v.trouble.refused:
-		return step{action: fail, failure: failure{reason: PodRefused, message: v.trouble.message, over: v.now}}
+		return step{action: fail, failure: checkerpod.Failure{Reason: checkerpod.PodRefused, Message: v.trouble.message, Over: v.now}}
 	case !v.trouble.giveUp.IsZero() && !v.now.Before(v.trouble.giveUp):
-		return step{action: fail, failure: failure{reason: PodRefused, message: v.trouble.message, over: v.now}}
+		return step{action: fail, failure: checkerpod.Failure{Reason: checkerpod.PodRefused, Message: v.trouble.message, Over: v.now}}
 	case v.now.Before(deadline):
 		if v.now.Before(v.trouble.again) {
 			return step{until: soonest(earlier(v.trouble.again, deadline), v.trouble.giveUp)}
 		}
 		return step{action: create}
 	case v.trouble.message != "":
-		return step{action: fail, failure: failure{reason: PodRefused, message: v.trouble.message}}
+		return step{action: fail, failure: checkerpod.Failure{Reason: checkerpod.PodRefused, Message: v.trouble.message}}
 	case v.check.Once:
 		// It may have run, and have been deleted while no operator looked: what runs once is not run again.
-		return step{action: fail, failure: failure{
-			reason:  PodDeleted,
-			message: "no pod of the run was seen before its deadline: no operator was there to make it, or somebody deleted it",
+		return step{action: fail, failure: checkerpod.Failure{
+			Reason:  checkerpod.PodDeleted,
+			Message: "no pod of the run was seen before its deadline: no operator was there to make it, or somebody deleted it",
 		}}
 	default:
 		// It was recorded and never made, as no operator was there: nothing is known of what it checks, and

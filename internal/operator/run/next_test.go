@@ -8,6 +8,7 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 // result is what a test wants of a step.
@@ -17,11 +18,11 @@ type result struct {
 	Until  time.Duration
 	Pods   []string
 	Phase  khv1.JobPhase
-	Reason Reason
+	Reason checkerpod.Reason
 }
 
 func resultOf(s step) result {
-	r := result{Action: s.action, Phase: s.phase, Reason: s.failure.reason}
+	r := result{Action: s.action, Phase: s.phase, Reason: s.failure.Reason}
 	if !s.until.IsZero() {
 		r.Until = s.until.Sub(began)
 	}
@@ -66,7 +67,7 @@ func TestNext(t *testing.T) {
 		"what runs once is not run again when its pod was not seen in time": {
 			view{check: job, state: started(), phase: khv1.JobRunning, resumed: at(5 * time.Minute)},
 			5 * time.Minute,
-			result{Action: fail, Reason: PodDeleted},
+			result{Action: fail, Reason: checkerpod.PodDeleted},
 		},
 		"killed after the pod: the run goes on to its deadline": {
 			view{check: v2, state: started(), pods: []podView{testPod("run", time.Second, nil)}, resumed: early},
@@ -81,7 +82,7 @@ func TestNext(t *testing.T) {
 		"a run that does not report fails at its deadline": {
 			view{check: v2, state: started(), pods: []podView{testPod("run", time.Second, nil)}, resumed: early},
 			22 * time.Second,
-			result{Action: fail, Reason: Deadline},
+			result{Action: fail, Reason: checkerpod.Deadline},
 		},
 		"version 3 counts in whole seconds": {
 			view{check: v3, state: started(), pods: []podView{testPod("run", time.Second, nil)}, resumed: early},
@@ -143,7 +144,7 @@ func TestNext(t *testing.T) {
 			result{Action: remove, Pods: []string{"run"}},
 		},
 		"the pod of a run that failed before it started is deleted": {
-			view{check: v2, state: finished(10 * time.Second), pods: []podView{testPod("run", time.Second, waits(waitErrImagePull))}, resumed: early},
+			view{check: v2, state: finished(10 * time.Second), pods: []podView{testPod("run", time.Second, waits(checkerpod.WaitErrImagePull))}, resumed: early},
 			10 * time.Second,
 			result{Action: remove, Pods: []string{"run"}},
 		},
@@ -185,7 +186,7 @@ func TestNext(t *testing.T) {
 		"a pod that somebody deletes is a failure": {
 			view{check: v2, state: started(), gone: gone, goneAt: at(5 * time.Second), resumed: early},
 			7 * time.Second,
-			result{Action: fail, Reason: PodDeleted},
+			result{Action: fail, Reason: checkerpod.PodDeleted},
 		},
 		"but its report may be on its way": {
 			view{check: v2, state: started(), gone: gone, goneAt: at(5 * time.Second), resumed: early},
@@ -200,7 +201,7 @@ func TestNext(t *testing.T) {
 		"a pod that the API server refuses fails the run at once": {
 			view{check: v2, state: started(), trouble: trouble{message: "no", refused: true}, resumed: early},
 			time.Second,
-			result{Action: fail, Reason: PodRefused},
+			result{Action: fail, Reason: checkerpod.PodRefused},
 		},
 		"a pod that could not be made is tried again after a while": {
 			view{check: v2, state: started(), trouble: trouble{message: "no", again: at(4 * time.Second)}, resumed: early},
@@ -210,7 +211,7 @@ func TestNext(t *testing.T) {
 		"and the run fails when time is up": {
 			view{check: v2, state: started(), trouble: trouble{message: "no", again: at(30 * time.Second)}, resumed: early},
 			20 * time.Second,
-			result{Action: fail, Reason: PodRefused},
+			result{Action: fail, Reason: checkerpod.PodRefused},
 		},
 		"a refusal that may pass is given up when that has taken too long": {
 			view{check: v2, state: started(), trouble: trouble{message: "no", again: at(9 * time.Second), giveUp: at(8 * time.Second)}, resumed: early},
@@ -220,7 +221,7 @@ func TestNext(t *testing.T) {
 		"and the run fails then": {
 			view{check: v2, state: started(), trouble: trouble{message: "no", again: at(9 * time.Second), giveUp: at(8 * time.Second)}, resumed: early},
 			8 * time.Second,
-			result{Action: fail, Reason: PodRefused},
+			result{Action: fail, Reason: checkerpod.PodRefused},
 		},
 		"a pod that no kubelet takes up has its node looked at": {
 			view{check: long, state: started(), pods: []podView{testPod("run", time.Second, bound)}, resumed: early},
@@ -240,7 +241,7 @@ func TestNext(t *testing.T) {
 		"if the node is lost the run fails": {
 			view{check: long, state: started(), pods: []podView{testPod("run", time.Second, bound)}, sight: sight{pod: "run", at: at(61 * time.Second), lost: "gone"}, resumed: early},
 			62 * time.Second,
-			result{Action: fail, Reason: NodeLost},
+			result{Action: fail, Reason: checkerpod.NodeLost},
 		},
 		"what was seen of another pod's node is no matter": {
 			view{check: long, state: started(), pods: []podView{testPod("run", time.Second, bound)}, sight: sight{pod: "other", at: at(0), lost: "gone"}, resumed: early},
@@ -260,30 +261,30 @@ func TestNext(t *testing.T) {
 		"an exit without a report fails the run soon": {
 			view{check: v3, state: started(), pods: []podView{testPod("run", time.Second, exits(0, "Completed", 4*time.Second))}, resumed: early},
 			9 * time.Second,
-			result{Action: fail, Reason: NoReport},
+			result{Action: fail, Reason: checkerpod.NoReport},
 		},
 		"version 2 gives an image up early": {
 			view{
 				check: long, state: started(),
-				pods: []podView{testPod("run", 0, waits(waitImagePullBackOff))}, resumed: early,
+				pods: []podView{testPod("run", 0, waits("ImagePullBackOff"))}, resumed: early,
 			},
-			pullTries,
-			result{Action: fail, Reason: ImagePullFailed},
+			checkerpod.PullTries,
+			result{Action: fail, Reason: checkerpod.ImagePullFailed},
 		},
 		"but not after the first try": {
 			view{
 				check: long, state: started(),
-				pods: []podView{testPod("run", 0, waits(waitErrImagePull))}, resumed: early,
+				pods: []podView{testPod("run", 0, waits(checkerpod.WaitErrImagePull))}, resumed: early,
 			},
 			5 * time.Second,
-			result{Until: pullTries},
+			result{Until: checkerpod.PullTries},
 		},
 		"version 3 waits for an image to its deadline": {
 			view{
 				check: func() kuberhealthy.Check { c := v3; c.Timeout = time.Hour; return c }(), state: started(),
-				pods: []podView{testPod("run", 0, waits(waitImagePullBackOff))}, resumed: early,
+				pods: []podView{testPod("run", 0, waits("ImagePullBackOff"))}, resumed: early,
 			},
-			pullTries,
+			checkerpod.PullTries,
 			result{Until: time.Hour + 3*time.Second},
 		},
 		"a job that is new begins": {

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 // Options are what an Engine works with. All are needed but where they say otherwise.
@@ -39,9 +39,9 @@ type Options struct {
 	// Settings that hold now.
 	Settings func() kuberhealthy.Settings
 	// Logs reads what a failed checker pod said last; nil reads nothing.
-	Logs Logs
+	Logs checkerpod.Logs
 	// Witness is asked about pods that do not start; nil is not.
-	Witness Witness
+	Witness checkerpod.Witness
 	// Events are told of failures and recoveries; nil tells nobody.
 	Events events.EventRecorder
 	// Outcomes is told of ended runs; nil tells nobody.
@@ -56,12 +56,6 @@ type Options struct {
 	// StartsPerSecond bounds how many runs this replica begins; zero stands for 50, which is enough to
 	// run 2,000 checks a minute with some to spare for catching up.
 	StartsPerSecond float64
-}
-
-// Logs reads containers' logs.
-type Logs interface {
-	// Tail returns the end of a container's log, at most the given number of bytes.
-	Tail(ctx context.Context, pod types.NamespacedName, container string, bytes int) ([]byte, error)
 }
 
 // Outcomes is told, by the replica that owns the check, how runs ended. It is told of each run at least
@@ -82,7 +76,7 @@ type Outcome struct {
 	// OK tells that it reported that all is well.
 	OK bool
 	// Reason that it is not OK; empty where it is.
-	Reason Reason
+	Reason checkerpod.Reason
 	// Message says in a sentence or two what was seen; empty where the run is OK.
 	Message string
 	// Errors as they are recorded in the check's object.
@@ -95,42 +89,6 @@ type Outcome struct {
 	// lines.
 	LogTail string
 }
-
-// Reason says in a word why a run is not OK. All but ReportedFailure say that the run itself went
-// wrong, and nothing of what it was to check.
-type Reason string
-
-// The reasons.
-const (
-	// ReportedFailure: the checker looked, and what it looked at is not well.
-	ReportedFailure Reason = "ReportedFailure"
-	// ImagePullFailed: an image of the pod cannot be had.
-	ImagePullFailed Reason = "ImagePullFailed"
-	// Unschedulable: no node takes the pod.
-	Unschedulable Reason = "Unschedulable"
-	// OOMKilled: a container used more memory than its limit.
-	OOMKilled Reason = "OOMKilled"
-	// Crashed: a container ended with an error, and nothing was reported.
-	Crashed Reason = "Crashed"
-	// NoReport: the checker ended well, and said nothing.
-	NoReport Reason = "NoReport"
-	// InitFailed: an init container did not end well, so that the checker never began.
-	InitFailed Reason = "InitFailed"
-	// ConfigMissing: a container needs a ConfigMap, Secret or key that is not there.
-	ConfigMissing Reason = "ConfigMissing"
-	// NotStarted: the pod was given a node, and its containers had not started when time was up.
-	NotStarted Reason = "NotStarted"
-	// Deadline: the checker was still at work when time was up.
-	Deadline Reason = "Deadline"
-	// PodDeleted: somebody deleted the pod.
-	PodDeleted Reason = "PodDeleted"
-	// PodEvicted: the node, the scheduler or the API took the pod away: pressure, preemption, a drain.
-	PodEvicted Reason = "PodEvicted"
-	// NodeLost: the pod's node is gone, or does not answer.
-	NodeLost Reason = "NodeLost"
-	// PodRefused: the API server, or an admission controller or webhook, did not take the pod.
-	PodRefused Reason = "PodRefused"
-)
 
 // ByObject is what Options.Cache must hold, and hold only in part: checker pods without what is not
 // needed of them.

@@ -1,30 +1,21 @@
 package run
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
-	"github.com/maek-dev/maek/internal/secret"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 const (
-	// logBytes is how much of a log is read, to keep the end of it.
-	logBytes = 64 << 10
 	// freshEnd is how long ago a run may have ended for its log to be read and an Event to be made of it:
 	// whoever takes many checks over need not do so for all that ever failed.
 	freshEnd = time.Minute
-	// witnessWithin bounds the question for Events, after which the run is failed without them.
-	witnessWithin = 5 * time.Second
 	// rounding is how much earlier than its run a pod may seem to have been made: both times are told in
 	// whole seconds, the one rounded down and the other up.
 	rounding = 2 * time.Second
@@ -41,7 +32,10 @@ const (
 // fail records that a run has failed, and tells why.
 func (e *Engine) fail(ctx context.Context, s *subject, v view, next step) error {
 	run, before := s.state.Run, s.state
-	next.failure = e.witnessed(ctx, next.pod, next.failure)
+	var unread error
+	if next.failure, unread = checkerpod.Witnessed(ctx, e.o.Witness, next.pod, next.failure); unread != nil {
+		e.o.Log.Debug("the Events of a checker pod cannot be read", "pod", next.pod.Namespace+"/"+next.pod.Name, "error", unread)
+	}
 	end := kuberhealthy.End{At: v.now, Writer: e.o.Self}
 	if next.pod != nil {
 		end.Node = next.pod.Spec.NodeName
@@ -51,68 +45,39 @@ func (e *Engine) fail(ctx context.Context, s *subject, v view, next step) error 
 	if err := e.record(ctx, s, failed); err != nil {
 		return err
 	}
-	outcome := e.outcome(s, run, next.failure.reason, next.failure.message)
+	outcome := e.outcome(s, run, next.failure.Reason, next.failure.Message)
 	if next.pod != nil {
 		outcome.Pod = next.pod.Name
-		outcome.LogTail = e.logTail(ctx, next.pod, next.failure.container)
+		outcome.LogTail = e.logTail(ctx, next.pod, next.failure.Container)
 	}
 	e.tell(s, before, outcome)
 	return nil
 }
 
-// witnessed adds to a failure of a pod that does not say why it does not start what Events say of that: a
-// volume that cannot be mounted, a network that gives out no address.
-func (e *Engine) witnessed(ctx context.Context, pod *corev1.Pod, f failure) failure {
-	if e.o.Witness == nil || pod == nil || f.cause || f.reason != NotStarted && f.reason != Unschedulable {
-		return f
-	}
-	ctx, cancel := context.WithTimeout(ctx, witnessWithin)
-	defer cancel()
-	events, err := e.o.Witness.Warnings(ctx, pod)
-	if err != nil {
-		e.o.Log.Debug("the Events of a checker pod cannot be read", "pod", pod.Namespace+"/"+pod.Name, "error", err)
-	}
-	if len(events) == 0 {
-		return f
-	}
-	newest := slices.MaxFunc(events, func(a, b corev1.Event) int { return happened(a).Compare(happened(b)) })
-	f.message = clean(fmt.Sprintf("%s (%s): %s", f.message, newest.Reason, newest.Message))
-	return f
-}
-
-// happened is when an Event last did: its two APIs have different fields for that.
-func happened(event corev1.Event) time.Time {
-	at := later(event.LastTimestamp.Time, event.EventTime.Time)
-	if event.Series != nil {
-		at = later(at, event.Series.LastObservedTime.Time)
-	}
-	return at
-}
-
 // wording returns how the versions put a failure in words, and what is added to them.
-func wording(check kuberhealthy.Check, f failure, early bool) (kuberhealthy.Failure, string) {
-	switch f.reason {
-	case PodRefused:
-		return kuberhealthy.NotCreated, f.message
-	case PodDeleted, PodEvicted, NodeLost:
-		if !f.over.IsZero() && f.container == "" {
-			return kuberhealthy.Removed, f.message
+func wording(check kuberhealthy.Check, f checkerpod.Failure, early bool) (kuberhealthy.Failure, string) {
+	switch f.Reason {
+	case checkerpod.PodRefused:
+		return kuberhealthy.NotCreated, f.Message
+	case checkerpod.PodDeleted, checkerpod.PodEvicted, checkerpod.NodeLost:
+		if !f.Over.IsZero() && f.Container == "" {
+			return kuberhealthy.Removed, f.Message
 		}
-		return kuberhealthy.NotReported, f.message
-	case ImagePullFailed:
+		return kuberhealthy.NotReported, f.Message
+	case checkerpod.ImagePullFailed:
 		if check.API == kuberhealthy.V2 && early {
-			return kuberhealthy.NotStarted, waitErrImagePull + ": " + f.message
+			return kuberhealthy.NotStarted, checkerpod.WaitErrImagePull + ": " + f.Message
 		}
-		return kuberhealthy.NotRunning, f.message
-	case Unschedulable, ConfigMissing, NotStarted:
-		return kuberhealthy.NotRunning, f.message
-	case InitFailed:
-		if f.over.IsZero() {
-			return kuberhealthy.NotRunning, f.message
+		return kuberhealthy.NotRunning, f.Message
+	case checkerpod.Unschedulable, checkerpod.ConfigMissing, checkerpod.NotStarted:
+		return kuberhealthy.NotRunning, f.Message
+	case checkerpod.InitFailed:
+		if f.Over.IsZero() {
+			return kuberhealthy.NotRunning, f.Message
 		}
 	default:
 	}
-	return kuberhealthy.NotReported, f.message
+	return kuberhealthy.NotReported, f.Message
 }
 
 // observe tells of a run that has ended by a report, whichever replica stored it, or whose end an
@@ -127,11 +92,11 @@ func (e *Engine) observe(ctx context.Context, s *subject, remembered note) {
 		if !s.state.OK && s.state.EndedAt.After(remembered.resumed.Add(-freshEnd)) {
 			logs, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
 			defer cancel()
-			outcome.LogTail = e.logTail(logs, pod, mainContainer(pod))
+			outcome.LogTail = e.logTail(logs, pod, checkerpod.MainContainer(pod))
 		}
 	}
 	if !s.state.OK {
-		outcome.Reason, outcome.Message = ReportedFailure, strings.Join(s.state.Errors, "; ")
+		outcome.Reason, outcome.Message = checkerpod.ReportedFailure, strings.Join(s.state.Errors, "; ")
 		if unreported(s.check, s.state) {
 			outcome.Reason = recordedReason(s.state.Errors[0])
 		}
@@ -156,7 +121,7 @@ func (e *Engine) lastPod(ctx context.Context, s *subject) *corev1.Pod {
 	return last
 }
 
-func (e *Engine) outcome(s *subject, run kuberhealthy.Run, reason Reason, message string) Outcome {
+func (e *Engine) outcome(s *subject, run kuberhealthy.Run, reason checkerpod.Reason, message string) Outcome {
 	return Outcome{
 		Check: s.check, Run: run, EndedAt: s.state.EndedAt,
 		OK: s.state.OK, Reason: reason, Message: message, Errors: s.state.Errors,
@@ -189,9 +154,9 @@ func (e *Engine) tell(s *subject, before kuberhealthy.State, outcome Outcome) {
 	case outcome.OK && known && !wasOK:
 		e.o.Events.Eventf(s.object, nil, corev1.EventTypeNormal, eventReported, "Run", "the check reports that all is well again")
 	case outcome.OK || known && !wasOK:
-	case outcome.Reason == ReportedFailure:
+	case outcome.Reason == checkerpod.ReportedFailure:
 		e.o.Events.Eventf(s.object, nil, corev1.EventTypeWarning, eventReported, "Run", "%s", note1024("the check reports: "+outcome.Message))
-	case outcome.Reason == PodRefused:
+	case outcome.Reason == checkerpod.PodRefused:
 		e.o.Events.Eventf(s.object, nil, corev1.EventTypeWarning, eventCreateFailed, "Run", "%s", note1024("PodRefused: "+outcome.Message))
 	default:
 		e.o.Events.Eventf(s.object, nil, corev1.EventTypeWarning, eventTimedOut, "Run", "%s", note1024(string(outcome.Reason)+": "+outcome.Message))
@@ -208,31 +173,11 @@ func note1024(text string) string {
 	return strings.ToValidUTF8(text[:limit-4], "") + "…"
 }
 
-// logTail reads the end of a container's log: whole lines, without secrets. Nothing is read of what is
-// gone, and nothing said of what cannot be read.
+// logTail reads the end of a container's log. Nothing is said of what cannot be read.
 func (e *Engine) logTail(ctx context.Context, pod *corev1.Pod, container string) string {
-	if e.o.Logs == nil || container == "" {
-		return ""
-	}
-	text, err := e.o.Logs.Tail(ctx, types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}, container, logBytes)
+	tail, err := checkerpod.LogTail(ctx, e.o.Logs, client.ObjectKeyFromObject(pod), container)
 	if err != nil {
 		e.o.Log.Debug("the log of a checker pod cannot be read", "pod", pod.Namespace+"/"+pod.Name, "container", container, "error", err)
-		return ""
 	}
-	return tail(secret.Redact(strings.ToValidUTF8(string(text), "\uFFFD")))
-}
-
-// tail is the end of a text, from the start of a line.
-func tail(text string) string {
-	if len(text) <= v1alpha1.MaxLogTail {
-		return text
-	}
-	end := []byte(text[len(text)-v1alpha1.MaxLogTail:])
-	if i := bytes.IndexByte(end, '\n'); i >= 0 && i < len(end)-1 {
-		return string(end[i+1:])
-	}
-	for len(end) > 0 && !utf8.RuneStart(end[0]) {
-		end = end[1:]
-	}
-	return string(end)
+	return tail
 }

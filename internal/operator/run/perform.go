@@ -17,6 +17,7 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 const (
@@ -122,7 +123,7 @@ func (e *Engine) created(pod *unstructured.Unstructured, now time.Time) {
 
 // troubled remembers that the pod of a run could not be made, and when to try again.
 func (e *Engine) troubled(s *subject, v view, t trouble) {
-	t.message = clean(t.message)
+	t.message = checkerpod.Clean(t.message)
 	e.memory.note(s.check.UID, func(n *note) {
 		if n.run != s.state.Run.ID {
 			n.run, n.tries = s.state.Run.ID, 0

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 // unreported tells, by its words, that a failure was recorded by an operator and reported by nobody.
@@ -21,46 +22,46 @@ func unreported(check kuberhealthy.Check, state kuberhealthy.State) bool {
 // live to tell: the objects have room for nothing but a text.
 var words = []struct {
 	text   string
-	reason Reason
+	reason checkerpod.Reason
 }{
-	{"failed to create pod for checker", PodRefused},
-	{"failed to create check pod", PodRefused},
-	{" cannot be had on node ", ImagePullFailed},
-	{"no node takes the checker pod ", Unschedulable},
-	{"no scheduler has looked at the checker pod ", Unschedulable},
-	{" cannot be made on node ", ConfigMissing},
-	{"the init container ", InitFailed},
-	{" had not started on node ", NotStarted},
-	{" does not start on node ", NotStarted},
-	{" ended well, ", NoReport},
-	{" ended with exit code ", Crashed},
-	{" failed, exit without report", Crashed},
-	{" has not taken it up since", NodeLost},
-	{" was taken away, as its node ", NodeLost},
-	{" is on, does not answer", NodeLost},
-	{" was evicted from node ", PodEvicted},
-	{" was shut down, and the checker pod ", PodEvicted},
-	{" for one of higher priority", PodEvicted},
-	{" was taken away from node ", PodEvicted},
-	{" was deleted before it had reported", PodDeleted},
-	{"no pod of the run was seen ", PodDeleted},
-	{" was still at work ", Deadline},
+	{"failed to create pod for checker", checkerpod.PodRefused},
+	{"failed to create check pod", checkerpod.PodRefused},
+	{" cannot be had on node ", checkerpod.ImagePullFailed},
+	{"no node takes the checker pod ", checkerpod.Unschedulable},
+	{"no scheduler has looked at the checker pod ", checkerpod.Unschedulable},
+	{" cannot be made on node ", checkerpod.ConfigMissing},
+	{"the init container ", checkerpod.InitFailed},
+	{" had not started on node ", checkerpod.NotStarted},
+	{" does not start on node ", checkerpod.NotStarted},
+	{" ended well, ", checkerpod.NoReport},
+	{" ended with exit code ", checkerpod.Crashed},
+	{" failed, exit without report", checkerpod.Crashed},
+	{" has not taken it up since", checkerpod.NodeLost},
+	{" was taken away, as its node ", checkerpod.NodeLost},
+	{" is on, does not answer", checkerpod.NodeLost},
+	{" was evicted from node ", checkerpod.PodEvicted},
+	{" was shut down, and the checker pod ", checkerpod.PodEvicted},
+	{" for one of higher priority", checkerpod.PodEvicted},
+	{" was taken away from node ", checkerpod.PodEvicted},
+	{" was deleted before it had reported", checkerpod.PodDeleted},
+	{"no pod of the run was seen ", checkerpod.PodDeleted},
+	{" was still at work ", checkerpod.Deadline},
 }
 
 // recordedReason is the reason of a failure as its recorded text tells it. Of several words the first
 // count: the others may be quoted.
-func recordedReason(text string) Reason {
-	reason, first := Deadline, len(text)
+func recordedReason(text string) checkerpod.Reason {
+	reason, first := checkerpod.Deadline, len(text)
 	for _, w := range words {
 		if at := strings.Index(text, w.text); at >= 0 && at < first {
 			reason, first = w.reason, at
 		}
 	}
 	switch {
-	case reason == Crashed && strings.Contains(text, "("+exitOOM+")"):
-		return OOMKilled
+	case reason == checkerpod.Crashed && strings.Contains(text, "("+checkerpod.ExitOOMKilled+")"):
+		return checkerpod.OOMKilled
 	case first == len(text) && (strings.Contains(text, "pod deleted unexpectedly") || strings.Contains(text, " lost its pod ")):
-		return PodDeleted
+		return checkerpod.PodDeleted
 	}
 	return reason
 }

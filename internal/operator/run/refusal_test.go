@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 func TestWhatTheAPIServerHasAgainstAPod(t *testing.T) {
@@ -80,18 +82,18 @@ func terminatingNamespace() error {
 func TestAWebhookIsNotTheAPIServer(t *testing.T) {
 	t.Parallel()
 	err := apierrors.NewInternalError(errors.New(`failed calling webhook "a": connection refused`))
-	if unanswered(err) || !unstored(err) {
-		t.Errorf("unanswered %t and unstored %t, want false and true", unanswered(err), unstored(err))
+	if checkerpod.Unanswered(err) || !unstored(err) {
+		t.Errorf("unanswered %t and unstored %t, want false and true", checkerpod.Unanswered(err), unstored(err))
 	}
-	if other := apierrors.NewInternalError(errors.New("etcdserver: request timed out")); !unanswered(other) || !unstored(other) {
-		t.Errorf("of etcd: unanswered %t and unstored %t, want true and true", unanswered(other), unstored(other))
+	if other := apierrors.NewInternalError(errors.New("etcdserver: request timed out")); !checkerpod.Unanswered(other) || !unstored(other) {
+		t.Errorf("of etcd: unanswered %t and unstored %t, want true and true", checkerpod.Unanswered(other), unstored(other))
 	}
 }
 
 // A kind whose definition was deleted must not pass for an API server that is gone: all checks would stand still.
 func TestAKindThatIsNotFollowedIsNoOutage(t *testing.T) {
 	err := fmt.Errorf("reading KuberhealthyState ops/first from the cache: %w", &cache.ErrResourceNotCached{})
-	if unanswered(err) {
+	if checkerpod.Unanswered(err) {
 		t.Errorf("%v passes for an API server that does not answer", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 const (
@@ -50,7 +51,7 @@ func (e *Engine) Report(ctx context.Context, from kuberhealthy.Origin, report ku
 	if err == nil || !unstored(err) {
 		return err
 	}
-	if unanswered(err) && e.reach.failed(e.o.Clock.Now()) {
+	if checkerpod.Unanswered(err) && e.reach.failed(e.o.Clock.Now()) {
 		e.o.Log.Warn("the API server does not answer: reports are kept until it does", "error", err)
 	}
 	if !e.pending.keep(one) {
@@ -204,7 +205,7 @@ func (e *Engine) byAddress(ctx context.Context, address netip.Addr) (key, string
 		return key{}, "", fmt.Errorf("looking for a pod by its address: %w", err)
 	}
 	pods := slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool {
-		return done(&pod) || pod.Labels[kuberhealthy.LabelRunIDV2] == ""
+		return checkerpod.Done(&pod) || pod.Labels[kuberhealthy.LabelRunIDV2] == ""
 	})
 	if len(pods) != 1 {
 		return key{}, "", nil

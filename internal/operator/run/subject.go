@@ -14,6 +14,7 @@ import (
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 const (
@@ -160,19 +161,19 @@ func (e *Engine) view(ctx context.Context, s *subject, remembered note, now time
 }
 
 // cause remembers why the pod of a run does not start, until it does.
-func (e *Engine) cause(s *subject, pod *corev1.Pod, remembered note, now time.Time) failure {
-	var last failure
+func (e *Engine) cause(s *subject, pod *corev1.Pod, remembered note, now time.Time) checkerpod.Failure {
+	var last checkerpod.Failure
 	if remembered.causeOf == s.state.Run.ID {
 		last = remembered.cause
 	}
 	if !s.state.Running || pod == nil {
 		return last
 	}
-	f := diagnose(pod, now)
+	f := checkerpod.Diagnose(pod, now)
 	switch {
-	case pod.Status.Phase == corev1.PodRunning && last.cause:
-		last = failure{}
-	case f.cause && f.over.IsZero() && f != last:
+	case pod.Status.Phase == corev1.PodRunning && last.Cause:
+		last = checkerpod.Failure{}
+	case f.Cause && f.Over.IsZero() && f != last:
 		last = f
 	default:
 		return last

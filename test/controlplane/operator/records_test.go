@@ -17,6 +17,7 @@ import (
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 	"github.com/maek-dev/maek/internal/operator/record"
 	"github.com/maek-dev/maek/internal/operator/run"
 )
@@ -54,7 +55,7 @@ func keep(t *testing.T, c client.Client, self string) *keeper {
 }
 
 // tell tells of a run that ended now.
-func (k *keeper) tell(check kuberhealthy.Check, reason run.Reason, message, log string) {
+func (k *keeper) tell(check kuberhealthy.Check, reason checkerpod.Reason, message, log string) {
 	now := k.clock.Now()
 	k.Ended(run.Outcome{
 		Check: check, Run: kuberhealthy.Run{Started: now.Add(-time.Second)}, EndedAt: now, Duration: time.Second,
@@ -113,14 +114,14 @@ func TestRecordIsWrittenSeldom(t *testing.T) {
 	waitFor(t, "a checkpoint", 10*time.Second, func() bool { r, _ := recordOf(t, c, check); return len(r.Outcomes) == 4 })
 
 	k.pass(t, time.Minute)
-	k.tell(check, run.OOMKilled, "container main used more than 64Mi", "line 1\nline 2\n")
+	k.tell(check, checkerpod.OOMKilled, "container main used more than 64Mi", "line 1\nline 2\n")
 	waitFor(t, "the verdict's change is written", 10*time.Second, func() bool { r, _ := recordOf(t, c, check); return r.Healthy == metav1.ConditionFalse })
 	failed, _ := recordOf(t, c, check)
 	if f := failed.LastFailure; f == nil || f.Reason != "OOMKilled" || f.LogTail != "line 1\nline 2\n" || failed.Streak != 1 {
 		t.Errorf("record of the failure = %+v", failed)
 	}
 	k.pass(t, time.Minute)
-	k.tell(check, run.OOMKilled, "container main used more than 64Mi", "line 1\nline 2\n")
+	k.tell(check, checkerpod.OOMKilled, "container main used more than 64Mi", "line 1\nline 2\n")
 	if r, _ := recordOf(t, c, check); r.ResourceVersion != failed.ResourceVersion {
 		t.Error("a failure like the one before was written at once")
 	}
@@ -141,7 +142,7 @@ func TestRecordChangesHands(t *testing.T) {
 	a.pass(t, time.Minute)
 	a.tell(check, "", "", "")
 	b.pass(t, 2*time.Minute)
-	b.tell(check, run.Deadline, "still at work when time was up", "")
+	b.tell(check, checkerpod.Deadline, "still at work when time was up", "")
 	waitFor(t, "the new owner counts on", 10*time.Second, func() bool { r, _ := recordOf(t, c, check); return r.Writer == "b" && len(r.Outcomes) == 2 })
 	a.stop()
 	<-a.ended
@@ -156,7 +157,7 @@ func TestRecordGoesWithItsCheck(t *testing.T) {
 	namespace := newNamespace(t, c)
 	old, object := newCheckOf(t, c, namespace, "check")
 	k := keep(t, c, "a")
-	k.tell(old, run.Crashed, "exit code 1", "")
+	k.tell(old, checkerpod.Crashed, "exit code 1", "")
 	waitFor(t, "the first run is recorded", 10*time.Second, func() bool { _, found := recordOf(t, c, old); return found })
 	if err := c.Delete(t.Context(), object); err != nil {
 		t.Fatal(err)
@@ -186,7 +187,7 @@ func TestRecordWaitsForItsServer(t *testing.T) {
 	k := keep(t, newClient(t, &config), "a")
 	line.kill()
 	for i := range v1alpha1.MaxOutcomes + 10 {
-		k.tell(check, run.ReportedFailure, fmt.Sprintf("failure %d", i), strings.Repeat("log ", 4000))
+		k.tell(check, checkerpod.ReportedFailure, fmt.Sprintf("failure %d", i), strings.Repeat("log ", 4000))
 		k.pass(t, 20*time.Second)
 	}
 	line.mend()

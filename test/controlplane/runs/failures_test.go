@@ -13,51 +13,51 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
-	runengine "github.com/maek-dev/maek/internal/operator/run"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 func TestFailuresSayWhy(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
 		check       client.Object
-		wantReason  runengine.Reason
+		wantReason  checkerpod.Reason
 		wantError   string
 		wantMessage string
 	}{
 		"a crash of version 2": {
-			khcheck("", "crash", "crash", "1h", "5m"), runengine.Crashed,
+			khcheck("", "crash", "crash", "1h", "5m"), checkerpod.Crashed,
 			"Check execution error: NS/crash: timed out waiting for checker pod to report in", "exit code 139 (signal 11)",
 		},
 		"an exit without a report of version 3": {
-			healthCheck("", "silent", "silent", "1h", "5m"), runengine.NoReport, "ended without a report", "exit without report",
+			healthCheck("", "silent", "silent", "1h", "5m"), checkerpod.NoReport, "ended without a report", "exit without report",
 		},
 		"too much memory": {
-			healthCheck("", "oom", "oom", "1h", "5m"), runengine.OOMKilled, "check run ", "OOMKilled",
+			healthCheck("", "oom", "oom", "1h", "5m"), checkerpod.OOMKilled, "check run ", "OOMKilled",
 		},
 		"an image that does not exist": {
-			khcheck("", "pull", "pull", "1h", "5m"), runengine.ImagePullFailed,
+			khcheck("", "pull", "pull", "1h", "5m"), checkerpod.ImagePullFailed,
 			"Check execution error: NS/pull: error when waiting for pod to start: ErrImagePull", "Back-off pulling image",
 		},
 		"a Secret that is missing": {
-			khcheck("", "config", "config", "1h", "2s"), runengine.ConfigMissing,
+			khcheck("", "config", "config", "1h", "2s"), checkerpod.ConfigMissing,
 			"Check execution error: NS/config: failed to see pod running within timeout", `secret "token" not found`,
 		},
 		"no node": {
-			khcheck("", "pending", "pending", "1h", "2s"), runengine.Unschedulable,
+			khcheck("", "pending", "pending", "1h", "2s"), checkerpod.Unschedulable,
 			"failed to see pod running within timeout", "3 Insufficient cpu",
 		},
 		"a checker that hangs": {
-			healthCheck("", "hang", "hang", "1h", "2s"), runengine.Deadline, "timed out after 2s (started at ", "still at work",
+			healthCheck("", "hang", "hang", "1h", "2s"), checkerpod.Deadline, "timed out after 2s (started at ", "still at work",
 		},
 		"a checker that is started again and again": {
-			healthCheck("", "loop", "loop", "1h", "5m"), runengine.Crashed, "ended without a report", "exit code 1, started again 3 times",
+			healthCheck("", "loop", "loop", "1h", "5m"), checkerpod.Crashed, "ended without a report", "exit code 1, started again 3 times",
 		},
 		"a PodSpec that the API server refuses": {
-			khcheck("", "refused", "no good image", "1h", "2s"), runengine.PodRefused,
+			khcheck("", "refused", "no good image", "1h", "2s"), checkerpod.PodRefused,
 			"Check execution error: NS/refused: failed to create pod for checker", "",
 		},
 		"a PodSpec that is none": {
-			&khv2.HealthCheck{ObjectMeta: metav1.ObjectMeta{Name: "empty"}}, runengine.PodRefused, "failed to create check pod", "no containers found",
+			&khv2.HealthCheck{ObjectMeta: metav1.ObjectMeta{Name: "empty"}}, checkerpod.PodRefused, "failed to create check pod", "no containers found",
 		},
 	}
 	// What the API server itself refuses: a name of a container that is none.
@@ -112,7 +112,7 @@ func TestANodeThatIsLostEndsARunEarly(t *testing.T) {
 	create(t, healthCheck(ns, "lost", "unclaimed", "1h", "50m"))
 	eventually(t, 2*soon, "the run fails", func() bool { return len(one.outcomes.of("lost")) == 1 })
 	got := one.outcomes.of("lost")[0]
-	if got.Reason != runengine.NodeLost || !strings.Contains(got.Message, "there is no such node any more") {
+	if got.Reason != checkerpod.NodeLost || !strings.Contains(got.Message, "there is no such node any more") {
 		t.Errorf("it ended so: %+v", got)
 	}
 	eventually(t, soon, "its pod is deleted", func() bool { return len(working(t, ns)) == 0 })
@@ -159,7 +159,7 @@ func TestARefusalByPodSecurityIsAFailureAtOnce(t *testing.T) {
 	create(t, khcheck(ns, "mighty", "ok", "1h", "1h"))
 	eventually(t, soon, "the run fails", func() bool { return len(one.outcomes.of("mighty")) == 1 })
 	got := one.outcomes.of("mighty")[0]
-	if got.Reason != runengine.PodRefused || !strings.Contains(got.Message, `violates PodSecurity "restricted:latest"`) {
+	if got.Reason != checkerpod.PodRefused || !strings.Contains(got.Message, `violates PodSecurity "restricted:latest"`) {
 		t.Errorf("it ended so: %+v", got)
 	}
 	if n := tally(one.wire.sent())["CREATE pods"]; n != 1 {
@@ -179,7 +179,7 @@ func TestAPodThatSomebodyDeletesIsAFailure(t *testing.T) {
 	}
 	eventually(t, soon, "the run fails", func() bool { return len(one.outcomes.of("victim")) == 1 })
 	got := one.outcomes.of("victim")[0]
-	if got.Reason != runengine.PodDeleted || !strings.HasPrefix(got.Errors[0], "Check execution error: pod deleted unexpectedly") {
+	if got.Reason != checkerpod.PodDeleted || !strings.HasPrefix(got.Errors[0], "Check execution error: pod deleted unexpectedly") {
 		t.Errorf("it ended so: %+v", got)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 	runengine "github.com/maek-dev/maek/internal/operator/run"
 )
 
@@ -105,7 +106,7 @@ func start(t *testing.T, namespace string, r *ring) *replica {
 		Served:  func(schema.GroupVersionKind) bool { return true },
 		Adopted: func() bool { return true },
 		Self:    "operator", Settings: func() kuberhealthy.Settings { return settings },
-		Logs: runengine.PodLogs{Pods: clientset.CoreV1()}, Witness: runengine.APIWitness{Core: clientset.CoreV1()}, Outcomes: self.outcomes,
+		Logs: checkerpod.PodLogs{Pods: clientset.CoreV1()}, Witness: checkerpod.APIWitness{Core: clientset.CoreV1()}, Outcomes: self.outcomes,
 		Clock: clock.RealClock{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

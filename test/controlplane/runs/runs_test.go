@@ -15,7 +15,7 @@ import (
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
-	runengine "github.com/maek-dev/maek/internal/operator/run"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
 
 // soon is for how long a test waits for what is to happen at once: long, for machines that have much else
@@ -157,7 +157,7 @@ func TestAFailingRunCostsNoMore(t *testing.T) {
 	}
 	checkCost(t, one, all)
 	for _, o := range one.outcomes.of("three") {
-		if o.OK || o.Reason != runengine.ReportedFailure || o.Message != "the thing is broken" {
+		if o.OK || o.Reason != checkerpod.ReportedFailure || o.Message != "the thing is broken" {
 			t.Errorf("a run that reported a failure ended so: %+v", o)
 		}
 	}

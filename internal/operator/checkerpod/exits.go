@@ -1,4 +1,4 @@
-package run
+package checkerpod
 
 import (
 	"fmt"
@@ -20,59 +20,59 @@ const (
 )
 
 // ended finds pods that have ended.
-func ended(pod *corev1.Pod, now time.Time) (failure, bool) {
-	if !done(pod) {
-		return failure{}, false
+func ended(pod *corev1.Pod, now time.Time) (Failure, bool) {
+	if !Done(pod) {
+		return Failure{}, false
 	}
-	f := failure{over: endedAt(pod, now)}
+	f := Failure{Over: EndedAt(pod, now)}
 	if pod.Status.Reason == podDeadlineExceeded {
-		if !everRan(pod) {
-			f.reason = NotStarted
-			f.message = "the containers of the checker pod " + pod.Name + " had not started on " + node(pod) + " when its deadline came"
+		if !EverRan(pod) {
+			f.Reason = NotStarted
+			f.Message = "the containers of the checker pod " + pod.Name + " had not started on " + Node(pod) + " when its deadline came"
 			return f, true
 		}
-		f.reason, f.container = Deadline, mainContainer(pod)
-		f.message = "the checker pod " + pod.Name + " was still at work when its deadline came, and was stopped"
+		f.Reason, f.Container = Deadline, MainContainer(pod)
+		f.Message = "the checker pod " + pod.Name + " was still at work when its deadline came, and was stopped"
 		return f, true
 	}
 	if s := worst(pod); s != nil {
-		exit := lastExit(s)
-		f.reason, f.container = crash(exit), s.Name
-		f.message = fmt.Sprintf("container %s %s, exit without report", s.Name, howItEnded(exit, s.RestartCount))
+		exit := LastExit(s)
+		f.Reason, f.Container = crash(exit), s.Name
+		f.Message = fmt.Sprintf("container %s %s, exit without report", s.Name, HowItEnded(exit, s.RestartCount))
 		return f, true
 	}
 	if pod.Status.Phase == corev1.PodFailed {
-		f.reason = Crashed
-		f.message = strings.TrimRight(fmt.Sprintf("the checker pod %s failed, exit without report: %s %s", pod.Name, pod.Status.Reason, pod.Status.Message), " :")
+		f.Reason = Crashed
+		f.Message = strings.TrimRight(fmt.Sprintf("the checker pod %s failed, exit without report: %s %s", pod.Name, pod.Status.Reason, pod.Status.Message), " :")
 		return f, true
 	}
-	f.reason, f.container = NoReport, mainContainer(pod)
-	f.message = "the checker pod " + pod.Name + " ended well, exit without report"
+	f.Reason, f.Container = NoReport, MainContainer(pod)
+	f.Message = "the checker pod " + pod.Name + " ended well, exit without report"
 	return f, true
 }
 
 // crashing finds pods that are started again and again, and may yet report.
-func crashing(pod *corev1.Pod, _ time.Time) (failure, bool) {
+func crashing(pod *corev1.Pod, _ time.Time) (Failure, bool) {
 	if s := worst(pod); s != nil {
-		exit := lastExit(s)
-		return failure{
-			reason: crash(exit), container: s.Name, hopeless: s.RestartCount >= maxRestarts,
-			message: fmt.Sprintf("container %s %s, and nothing was reported", s.Name, howItEnded(exit, s.RestartCount)),
+		exit := LastExit(s)
+		return Failure{
+			Reason: crash(exit), Container: s.Name, Hopeless: s.RestartCount >= maxRestarts,
+			Message: fmt.Sprintf("container %s %s, and nothing was reported", s.Name, HowItEnded(exit, s.RestartCount)),
 		}, true
 	}
 	for i := range pod.Status.ContainerStatuses {
 		if s := &pod.Status.ContainerStatuses[i]; s.RestartCount >= maxRestarts {
-			return failure{
-				reason: NoReport, container: s.Name, hopeless: true,
-				message: fmt.Sprintf("container %s ended well, started again %d times, exit without report", s.Name, s.RestartCount),
+			return Failure{
+				Reason: NoReport, Container: s.Name, Hopeless: true,
+				Message: fmt.Sprintf("container %s ended well, started again %d times, exit without report", s.Name, s.RestartCount),
 			}, true
 		}
 	}
-	return failure{}, false
+	return Failure{}, false
 }
 
 func crash(exit *corev1.ContainerStateTerminated) Reason {
-	if exit.Reason == exitOOM {
+	if exit.Reason == ExitOOMKilled {
 		return OOMKilled
 	}
 	return Crashed
@@ -83,19 +83,19 @@ func worst(pod *corev1.Pod) *corev1.ContainerStatus {
 	var found *corev1.ContainerStatus
 	for i := range pod.Status.ContainerStatuses {
 		s := &pod.Status.ContainerStatuses[i]
-		exit := lastExit(s)
-		if exit == nil || exit.ExitCode == 0 && exit.Reason != exitOOM {
+		exit := LastExit(s)
+		if exit == nil || exit.ExitCode == 0 && exit.Reason != ExitOOMKilled {
 			continue
 		}
-		if found == nil || exit.Reason == exitOOM && lastExit(found).Reason != exitOOM {
+		if found == nil || exit.Reason == ExitOOMKilled && LastExit(found).Reason != ExitOOMKilled {
 			found = s
 		}
 	}
 	return found
 }
 
-// lastExit is how a container ended last; nil where it never has.
-func lastExit(s *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
+// LastExit is how a container ended last; nil where it never has.
+func LastExit(s *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
 	if s.State.Terminated != nil {
 		return s.State.Terminated
 	}
@@ -106,7 +106,9 @@ func lastExit(s *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
 // a program.
 const signalBase = 128
 
-func howItEnded(exit *corev1.ContainerStateTerminated, restarts int32) string {
+// HowItEnded goes on after the name of a container: with its exit code, its signal, how often it was started
+// again, and its termination message. The message is as the container left it.
+func HowItEnded(exit *corev1.ContainerStateTerminated, restarts int32) string {
 	var b strings.Builder
 	signal := exit.Signal
 	if signal == 0 && exit.ExitCode > signalBase && exit.ExitCode < signalBase+65 {
@@ -116,7 +118,7 @@ func howItEnded(exit *corev1.ContainerStateTerminated, restarts int32) string {
 	if signal != 0 {
 		fmt.Fprintf(&b, " (signal %d)", signal)
 	}
-	if exit.Reason == exitOOM {
+	if exit.Reason == ExitOOMKilled {
 		b.WriteString(", killed as it used more memory than it may (OOMKilled)")
 	}
 	if restarts > 0 {
@@ -128,17 +130,17 @@ func howItEnded(exit *corev1.ContainerStateTerminated, restarts int32) string {
 	return b.String()
 }
 
-// done tells that none of a pod's containers will run again.
-func done(pod *corev1.Pod) bool {
+// Done tells that none of a pod's containers will run again.
+func Done(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// endedAt is when the last of a pod's containers ended, or the pod was last seen to change where none
+// EndedAt is when the last of a pod's containers ended, or the pod was last seen to change where none
 // has run. A node's clock may be ahead of ours: then it is now.
-func endedAt(pod *corev1.Pod, now time.Time) time.Time {
+func EndedAt(pod *corev1.Pod, now time.Time) time.Time {
 	var last time.Time
 	for _, s := range pod.Status.ContainerStatuses {
-		if exit := lastExit(&s); exit != nil && exit.FinishedAt.After(last) {
+		if exit := LastExit(&s); exit != nil && exit.FinishedAt.After(last) {
 			last = exit.FinishedAt.Time
 		}
 	}
@@ -156,9 +158,9 @@ func endedAt(pod *corev1.Pod, now time.Time) time.Time {
 	return last
 }
 
-// everRan tells that some container of a pod has been started. Of those that never were, a kubelet that
+// EverRan tells that some container of a pod has been started. Of those that never were, a kubelet that
 // stops the pod says ContainerStatusUnknown (kubernetes: pkg/kubelet/status/status_manager.go, TerminatePod).
-func everRan(pod *corev1.Pod) bool {
+func EverRan(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
 		return s.State.Running != nil || s.RestartCount > 0 || ran(s.State.Terminated) || ran(s.LastTerminationState.Terminated)
 	})

@@ -1,4 +1,4 @@
-package run
+package checkerpod
 
 import (
 	"fmt"
@@ -10,8 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
-
-	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
 func TestTheEndOfALog(t *testing.T) {
@@ -53,25 +51,6 @@ func TestTheEndOfALog(t *testing.T) {
 			got, err := PodLogs{Pods: pods}.Tail(t.Context(), types.NamespacedName{Namespace: "ns", Name: "dns-1"}, container, 1000)
 			if string(got) != tc.want || (err != nil) != tc.failed {
 				t.Errorf("%d bytes, %q (%v); want %d bytes", len(got), got, err, len(tc.want))
-			}
-		})
-	}
-}
-
-func TestTailsAreWholeLines(t *testing.T) {
-	t.Parallel()
-	line := strings.Repeat("x", 99) + "\n"
-	cases := map[string]struct{ text, want string }{
-		"short":             {"a\nb", "a\nb"},
-		"long":              {strings.Repeat(line, 1000), strings.Repeat(line, v1alpha1.MaxLogTail/100)},
-		"a single line":     {strings.Repeat("y", v1alpha1.MaxLogTail+1), strings.Repeat("y", v1alpha1.MaxLogTail)},
-		"a character's end": {"é" + strings.Repeat("z", v1alpha1.MaxLogTail-1), strings.Repeat("z", v1alpha1.MaxLogTail-1)},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if got := tail(tc.text); got != tc.want {
-				t.Errorf("%d bytes, want %d: %.40q", len(got), len(tc.want), got)
 			}
 		})
 	}
