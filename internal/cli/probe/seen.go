@@ -132,7 +132,7 @@ func (d *describer) seen(o one, h history) []finding.Text {
 		if h.message != "" {
 			line = finding.Join(": ", line, finding.Verbatim(quoted(h.message)))
 		}
-		out = append(out, line, causeOf(h.message))
+		out = append(out, line, probe.MeaningOf(o.spec, h.message).Text())
 	} else if d.eventsRead() {
 		out = append(out, finding.Textf("no failure in Events, which are kept for an hour or so", "Event에 실패 기록이 없습니다(Event는 보통 한 시간 동안 보관됩니다)"))
 	}

@@ -1,59 +1,83 @@
 package probes
 
 import (
+	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
+	kubelet "github.com/maek-dev/maek/internal/probe"
 )
 
-// timing is a probe's timing with the API server's defaults in place of what is not set
-// (k8s.io/kubernetes/pkg/apis/core/v1/defaults.go, SetDefaults_Probe).
-type timing struct {
-	delay, period, timeout time.Duration
-	failures               int
-}
+// timing of the probe as the kubelet keeps it.
+func (p probe) timing() kubelet.Timing { return kubelet.TimingOf(kubelet.Kind(p.said()), p.spec) }
 
-func timingOf(p *corev1.Probe) timing {
-	return timing{
-		delay:    time.Duration(p.InitialDelaySeconds) * time.Second,
-		period:   time.Duration(positive(p.PeriodSeconds, 10)) * time.Second,
-		timeout:  time.Duration(positive(p.TimeoutSeconds, 1)) * time.Second,
-		failures: int(positive(p.FailureThreshold, 3)),
+// notices is how long a container that hangs goes unnoticed at most: the longest pause that its probe can bear.
+func notices(t kubelet.Timing) time.Duration { return t.Detection(t.Timeout).Most }
+
+// noticing is how [notices] comes to its seconds: "3 x 10 + 1 = 31", and "10 + 3 x 15 = 55" where attempts take
+// longer than the period.
+func noticing(t kubelet.Timing) string {
+	failures, period, timeout := t.FailureThreshold, seconds(t.Period), seconds(t.Timeout)
+	if t.Timeout > t.Period {
+		return fmt.Sprintf("%d + %d x %d = %d", period, failures, timeout, seconds(notices(t)))
 	}
+	return fmt.Sprintf("%d x %d + %d = %d", failures, period, timeout, seconds(notices(t)))
 }
 
-func positive(n, otherwise int32) int32 {
-	if n > 0 {
-		return n
+// spare is how long a start may take at least before the probe kills it.
+func spare(t kubelet.Timing) time.Duration { return t.StartupBudget(0).Least }
+
+// budget is how long after its start a container that refuses every attempt is killed at the latest.
+func budget(t kubelet.Timing) time.Duration { return t.StartupBudget(0).Most }
+
+// sparing is how [spare] comes to its seconds: "(31 - 1) x 10 = 300".
+func sparing(t kubelet.Timing) string {
+	delay := ""
+	if t.InitialDelay > 0 {
+		delay = fmt.Sprintf("%d + ", seconds(t.InitialDelay))
 	}
-	return otherwise
+	return fmt.Sprintf("%s(%d - 1) x %d = %d", delay, t.FailureThreshold, seconds(t.Period), seconds(spare(t)))
 }
 
-// budget is how long after its start a container that does not answer is given up at the latest: the
-// first probe comes within one period of the delay, and the last that counts is failures-1 periods later
-// (k8s.io/kubernetes/pkg/kubelet/prober/worker.go, doProbe). Answers that never come add a timeout.
-func (t timing) budget() time.Duration { return t.delay + time.Duration(t.failures)*t.period }
-
-// earliest is how long after its start a container that does not answer is given up at the earliest.
-func (t timing) earliest() time.Duration { return t.delay + time.Duration(t.failures-1)*t.period }
-
-// detection is how long a container that stops to answer goes unnoticed at most.
-func (t timing) detection() time.Duration { return time.Duration(t.failures)*t.period + t.timeout }
+// forStart is a startup probe of the same pace that spares a start of so long.
+func forStart(t kubelet.Timing, start, delay time.Duration) kubelet.Timing {
+	t.Kind, t.InitialDelay = kubelet.Startup, delay
+	t.FailureThreshold = t.FailureThresholdFor(start, 0)
+	return t
+}
 
 // slack is what clocks kept to the second, and the kubelet's own work, add to what a probe's timing says.
 const slack = 3 * time.Second
 
 // failedFromStart tells whether a container that a probe gave up after a run of this length cannot have
 // answered it once: one success would have begun the count anew, and the run would have been longer.
-func (t timing) failedFromStart(run time.Duration) bool {
-	return run >= t.earliest()-slack && run <= t.budget()+t.timeout+slack
+func failedFromStart(t kubelet.Timing, run time.Duration) bool {
+	return run >= spare(t)-slack && run <= t.StartupBudget(t.Timeout).Most+slack
+}
+
+// Recommended patience of probes: a liveness probe bears a minute, for a restart costs more than that, and a
+// readiness probe half of it; neither gives an answer less than three seconds.
+const (
+	patientLiveness  = time.Minute
+	patientReadiness = 30 * time.Second
+	patientTimeout   = 3 * time.Second
+)
+
+// relaxed is the timing with which a probe bears what it should.
+func relaxed(t kubelet.Timing) kubelet.Timing {
+	bear := patientLiveness
+	if t.Kind == kubelet.Readiness {
+		bear = patientReadiness
+	}
+	// A timeout beyond the period would only put the next attempt off.
+	t.Timeout = max(t.Timeout, min(max(patientTimeout, 2*t.Timeout), t.Period))
+	return bearing(t, bear)
+}
+
+// bearing is the timing of the same pace that bears a pause of so long, and no less than it does already.
+func bearing(t kubelet.Timing, pause time.Duration) kubelet.Timing {
+	t.FailureThreshold = max(t.FailureThreshold, int((pause+t.Period-1)/t.Period))
+	return t
 }
 
 // seconds of a duration, whole ones, as fields of probes and people count them.
 func seconds(d time.Duration) int { return int(d.Round(time.Second) / time.Second) }
-
-// duration of a number of seconds.
-func duration(seconds int) time.Duration { return time.Duration(seconds) * time.Second }
-
-// failuresFor is the failureThreshold with which a probe of a period bears a time.
-func failuresFor(bear, period time.Duration) int { return int((bear + period - 1) / period) }

@@ -66,13 +66,13 @@ func execProbesLoadNode(p *rule.Pass) {
 		})
 		first := most[0]
 		one, _ := first.first(func(p probe) bool { return p.spec.Exec != nil })
-		slower := max(10, 2*seconds(timingOf(one.spec).period))
+		slower := max(10, 2*seconds(one.timing().Period))
 		p.Report(finding.Finding{
 			Subject: finding.Subject{Kind: "Node", Name: name}, Mechanism: v1alpha1.MechanismDegraded, Explains: []finding.Subject{first.workload},
 			Title: finding.Textf("Node %s: probes begin %.0f commands a second on it, most of them of %s", "Node %s: probe가 1초에 명령 %.0f개를 시작하며 가장 많은 것은 %s입니다", name, n.rate, finding.Named(first.workload)),
 			Why: finding.Textf("by the periods of the exec probes of its pods; %s makes %.1f of them (%.2f a second and pod); each is a process that the container runtime starts",
 				"노드에 있는 Pod의 exec probe 주기를 합산한 값입니다; %s에서 %.1f개(Pod당 초당 %.2f개)를 시작하며, 매번 container runtime이 프로세스를 만듭니다", finding.Named(first.workload), n.byWorkload[first], first.commandRate()),
-			Evidence: []finding.Evidence{{Source: finding.Named(first.workload), Path: one.field(".periodSeconds"), Value: strconv.Itoa(seconds(timingOf(one.spec).period))}},
+			Evidence: []finding.Evidence{{Source: finding.Named(first.workload), Path: one.field(".periodSeconds"), Value: strconv.Itoa(seconds(one.timing().Period))}},
 			Remedies: finding.Remedies{Later: []finding.Remedy{one.mend(p.Snapshot, fields{one.name(): fields{"periodSeconds": slower}},
 				finding.Textf("ask every %d s, or over a port (httpGet, tcpSocket, grpc), which starts no process", "%d초마다 확인하거나 프로세스를 만들지 않는 port 방식(httpGet, tcpSocket, grpc)으로 바꿉니다", slower))}},
 		})
@@ -85,7 +85,7 @@ func (f *family) commandRate() float64 {
 	for at := range f.places(f.pods[0]) {
 		for _, one := range at.probes() {
 			if one.spec.Exec != nil && one.kind != startup {
-				rate += 1 / timingOf(one.spec).period.Seconds()
+				rate += 1 / one.timing().Period.Seconds()
 			}
 		}
 	}

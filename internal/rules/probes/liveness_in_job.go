@@ -58,7 +58,7 @@ func reportJobLiveness(p *rule.Pass, subject finding.Subject, spec *batchv1.JobS
 		pod.Namespace = subject.Namespace
 		at := place{of: &family{workload: subject, controller: subject, pods: []*corev1.Pod{pod}}, pod: pod, container: c}
 		one := probe{at, liveness, c.LivenessProbe}
-		t := timingOf(c.LivenessProbe)
+		t := one.timing()
 		end := finding.Textf("and the work begins anew in the same pod", "같은 Pod에서 작업을 처음부터 다시 합니다")
 		if spec.Template.Spec.RestartPolicy == corev1.RestartPolicyNever {
 			end = finding.Textf("and its pod has failed, which counts toward the Job's backoffLimit", "Pod가 실패로 끝나 Job의 backoffLimit에 포함됩니다")
@@ -70,8 +70,8 @@ func reportJobLiveness(p *rule.Pass, subject finding.Subject, spec *batchv1.JobS
 		p.Report(finding.Finding{
 			Subject: subject, Mechanism: v1alpha1.MechanismMisconfigured, Field: one.field(""), Explains: []finding.Subject{subject},
 			Title: finding.Textf("%s: the liveness probe of container %s may kill work that is half done", "%s: %s 컨테이너의 liveness probe가 진행 중인 작업을 종료시킬 수 있습니다", finding.Named(subject), c.Name),
-			Why: finding.Join("; ", finding.Format("a pause of %s x %s + %s = %s s has it killed, %s", "%s x %s + %s = %s초를 멈추면 종료되고 %s",
-				number(t.failures), number(seconds(t.period)), number(seconds(t.timeout)), number(seconds(t.detection())), end), deadline),
+			Why: finding.Join("; ", finding.Format("a pause of %s s has it killed, %s", "%s초를 멈추면 종료되고 %s",
+				finding.Verbatim(noticing(t)), end), deadline),
 			Evidence: []finding.Evidence{{Source: finding.Named(subject), Path: one.field(""), Value: one.asks()}},
 			Remedies: finding.Remedies{Later: []finding.Remedy{at.mend(p.Snapshot, fields{"livenessProbe": nil}, finding.Textf(
 				"do without it, and bound the work by activeDeadlineSeconds", "liveness probe를 없애고 작업 시간은 activeDeadlineSeconds로 제한합니다"))}},

@@ -38,22 +38,22 @@ func tooStrict(at place) (probe, bool) {
 	if live.spec == nil || at.container.ReadinessProbe == nil || !live.same(at.container.ReadinessProbe) {
 		return probe{}, false
 	}
-	return live, timingOf(live.spec).detection() <= timingOf(at.container.ReadinessProbe).detection()
+	return live, notices(live.timing()) <= notices(probe{at, readiness, at.container.ReadinessProbe}.timing())
 }
 
 func strictFinding(s *snapshot.Snapshot, live probe) finding.Finding {
-	f, l, r := live.of, timingOf(live.spec), timingOf(live.container.ReadinessProbe)
-	failures := failuresFor(max(patientLiveness, 2*r.detection()), l.period)
+	f, l, r := live.of, live.timing(), probe{live.place, readiness, live.container.ReadinessProbe}.timing()
+	better := bearing(l, max(patientLiveness, 2*notices(r)))
 	return finding.Finding{
 		Subject: f.workload, Mechanism: v1alpha1.MechanismMisconfigured, Field: live.field(".failureThreshold"), Explains: []finding.Subject{f.workload},
 		Title: finding.Textf("%s: liveness kills container %s after %d s, and readiness, which asks the same, takes it out after %d s",
-			"%s: liveness가 %s 컨테이너를 %d초 만에 종료시키며, 같은 것을 묻는 readiness는 %d초에 Pod를 서비스에서 뺍니다", finding.Named(f.workload), live.container.Name, seconds(l.detection()), seconds(r.detection())),
-		Why: finding.Textf("both ask %s; liveness gives up after %d x %d + %d = %d s, readiness after %d x %d + %d = %d s: a container that is only busy is killed instead of being left alone",
-			"둘 다 %s을 확인합니다; liveness는 %d x %d + %d = %d초, readiness는 %d x %d + %d = %d초 뒤에 포기하므로 바쁘기만 한 컨테이너도 트래픽에서 빠지는 대신 종료됩니다",
-			live.asks(), l.failures, seconds(l.period), seconds(l.timeout), seconds(l.detection()), r.failures, seconds(r.period), seconds(r.timeout), seconds(r.detection())),
+			"%s: liveness가 %s 컨테이너를 %d초 만에 종료시키며, 같은 것을 묻는 readiness는 %d초에 Pod를 서비스에서 뺍니다", finding.Named(f.workload), live.container.Name, seconds(notices(l)), seconds(notices(r))),
+		Why: finding.Textf("both ask %s; liveness gives up after %s s, readiness after %s s: a container that is only busy is killed instead of being left alone",
+			"둘 다 %s을 확인합니다; liveness는 %s초, readiness는 %s초 뒤에 포기하므로 바쁘기만 한 컨테이너도 트래픽에서 빠지는 대신 종료됩니다",
+			live.asks(), noticing(l), noticing(r)),
 		Evidence: []finding.Evidence{{Source: finding.Named(f.workload), Path: live.field(""), Value: live.asks()}},
-		Remedies: finding.Remedies{Later: []finding.Remedy{live.mend(s, fields{live.name(): fields{"failureThreshold": failures}},
-			finding.Textf("let liveness bear %d x %d + %d = %d s, or ask only what a restart mends", "liveness가 %d x %d + %d = %d초까지 견디게 하거나 재시작으로 해결되는 것만 확인하게 합니다",
-				failures, seconds(l.period), seconds(l.timeout), failures*seconds(l.period)+seconds(l.timeout)))}},
+		Remedies: finding.Remedies{Later: []finding.Remedy{live.mend(s, fields{live.name(): fields{"failureThreshold": better.FailureThreshold}},
+			finding.Textf("let liveness bear %s s, or ask only what a restart mends", "liveness가 %s초까지 견디게 하거나 재시작으로 해결되는 것만 확인하게 합니다",
+				noticing(better)))}},
 	}
 }

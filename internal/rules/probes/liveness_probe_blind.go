@@ -9,6 +9,7 @@ import (
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
+	kubelet "github.com/maek-dev/maek/internal/probe"
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -44,7 +45,7 @@ func blind(s *snapshot.Snapshot, f *family) (probe, observation, bool) {
 		}
 		one := probe{at, liveness, at.container.LivenessProbe}
 		seen := one.observe(s, f.pods, "Unhealthy", one.errored)
-		if seen.count < failuresSeen || s.Now().Sub(seen.last) > eventsSpeak || one.classify(output(seen.latest)) == answerNoPort || !runs(one, seen.pods) {
+		if seen.count < failuresSeen || s.Now().Sub(seen.last) > eventsSpeak || kubelet.MeaningOf(one.spec, output(seen.latest)) == kubelet.MeansNoPort || !runs(one, seen.pods) {
 			continue
 		}
 		counted := one.observe(s, seen.pods, "Unhealthy", func(e *corev1.Event) bool { return one.failed(e) && !snapshot.EventTime(e).Before(seen.first) })
@@ -79,8 +80,8 @@ func blindFinding(p *rule.Pass, one probe, seen observation) finding.Finding {
 		Evidence: append([]finding.Evidence{{Source: name, Path: one.field(""), Value: one.asks()}}, seen.evidence()...),
 	}
 	because := finding.Textf("the attempt itself ends in an error", "시도 자체가 오류로 끝납니다")
-	if one.classify(output(seen.latest)) == answerBody {
-		because = finding.Textf("the answer begins and its body does not end within %d s, or is cut off", "응답이 시작되지만 본문이 %d초 안에 끝나지 않거나 잘립니다", seconds(timingOf(one.spec).timeout))
+	if kubelet.MeaningOf(one.spec, output(seen.latest)) == kubelet.MeansBody {
+		because = finding.Textf("the answer begins and its body does not end within %d s, or is cut off", "응답이 시작되지만 본문이 %d초 안에 끝나지 않거나 잘립니다", seconds(one.timing().Timeout))
 		out.Remedies.Now = []finding.Remedy{one.edit(".httpGet.path", finding.Textf("ask a path with a short answer; a stream or a page of metrics is none", "짧게 답하는 경로를 확인하게 합니다. stream이나 metric 페이지는 맞지 않습니다"))}
 	} else {
 		out.Remedies.Now = []finding.Remedy{{

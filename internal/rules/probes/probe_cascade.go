@@ -10,6 +10,7 @@ import (
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
+	kubelet "github.com/maek-dev/maek/internal/probe"
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -76,7 +77,7 @@ func cascaded(s *snapshot.Snapshot, f *family) (cascade, bool) {
 			continue
 		}
 		c.probe = probe{at, readiness, at.container.ReadinessProbe}
-		if c.last.Sub(c.first) <= timingOf(c.spec).detection()+slack && c.failsOnAll(s) {
+		if c.last.Sub(c.first) <= notices(c.timing())+slack && c.failsOnAll(s) {
 			return c, true
 		}
 	}
@@ -100,8 +101,8 @@ func (c *cascade) failsOnAll(s *snapshot.Snapshot) bool {
 		if !c.failed(e) || snapshot.EventTime(e).Before(c.first.Add(-slack)) {
 			return false
 		}
-		switch c.classify(output(e)) {
-		case answerIll, answerSlow, answerCommandFailed:
+		switch kubelet.MeaningOf(c.spec, output(e)) {
+		case kubelet.MeansIll, kubelet.MeansSlow, kubelet.MeansCommandFailed:
 			return true
 		default:
 			return false
@@ -111,7 +112,7 @@ func (c *cascade) failsOnAll(s *snapshot.Snapshot) bool {
 }
 
 func (c cascade) finding(p *rule.Pass) finding.Finding {
-	f, t, n := c.of, timingOf(c.spec), len(c.of.pods)
+	f, t, n := c.of, c.timing(), len(c.of.pods)
 	name := finding.Named(f.workload)
 	return finding.Finding{
 		Subject: f.workload, Mechanism: v1alpha1.MechanismMisconfigured, Since: c.first, Field: c.field(""), Confidence: v1alpha1.ConfidenceMedium,
@@ -119,10 +120,10 @@ func (c cascade) finding(p *rule.Pass) finding.Finding {
 		Title: finding.Textf("%s: all %d pods failed the readiness probe of container %s within %d s: it asks for something that they share",
 			"%s: Pod %d개 모두가 %[4]d초 안에 %[3]s 컨테이너의 readiness probe에 실패했습니다. probe가 함께 쓰는 대상을 확인하고 있습니다", name, n, c.container.Name, seconds(c.last.Sub(c.first))),
 		Why: finding.Join("; ",
-			finding.Format("they run on %s (%s nodes) and have not restarted; they ceased to be Ready between %s and %s, and one probe takes up to %s x %s + %s = %s s to notice",
-				"%s(노드 %s개)에서 재시작 없이 실행 중입니다; %s부터 %s 사이에 Ready에서 벗어났고 probe 하나가 알아차리는 데 최대 %s x %s + %s = %s초가 걸립니다",
+			finding.Format("they run on %s (%s nodes) and have not restarted; they ceased to be Ready between %s and %s, and one probe takes up to %s s to notice",
+				"%s(노드 %s개)에서 재시작 없이 실행 중입니다; %s부터 %s 사이에 Ready에서 벗어났고 probe 하나가 알아차리는 데 최대 %s초가 걸립니다",
 				finding.List(c.nodes), number(len(c.nodes)), finding.Verbatim(c.first.UTC().Format("15:04:05 UTC")), finding.Verbatim(c.last.UTC().Format("15:04:05 UTC")),
-				number(t.failures), number(seconds(t.period)), number(seconds(t.timeout)), number(seconds(t.detection()))),
+				finding.Verbatim(noticing(t))),
 			finding.Format("the probe (%s) said on %s: %s", "probe(%s)가 %s에서 알린 내용: %s", finding.Verbatim(c.asks()), finding.Pods(len(c.seen.pods)), finding.Verbatim(finding.Quote(output(c.seen.latest)))),
 			unread(p.Snapshot)),
 		Evidence: append([]finding.Evidence{{Source: name, Path: c.field(""), Value: c.asks()}}, c.seen.evidence()...),

@@ -14,6 +14,7 @@ import (
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
+	kubelet "github.com/maek-dev/maek/internal/probe"
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -116,7 +117,7 @@ func (at place) killedStart(s *snapshot.Snapshot) (killedStart, bool) {
 		return killedStart{}, false
 	}
 	// Without a readiness probe a container counts as ready while it starts.
-	if r := st.State.Running; r != nil && s.Now().Sub(r.StartedAt.Time) > timingOf(k.spec).budget()+slack {
+	if r := st.State.Running; r != nil && s.Now().Sub(r.StartedAt.Time) > budget(k.timing())+slack {
 		return killedStart{}, false
 	}
 	k.read(s)
@@ -161,9 +162,9 @@ const (
 // says how much of the run was spent on its end: a program that heeds SIGTERM ends at once, another when
 // its grace period is over.
 func (k *killedStart) proven() bool {
-	t := timingOf(k.spec)
+	t := k.timing()
 	if k.told != nil {
-		return t.failedFromStart(k.run)
+		return failedFromStart(t, k.run)
 	}
 	switch k.end.ExitCode {
 	case exitKilled:
@@ -172,7 +173,7 @@ func (k *killedStart) proven() bool {
 	default:
 		return false
 	}
-	return t.failedFromStart(k.run)
+	return failedFromStart(t, k.run)
 }
 
 // grace is what the container is given to end after SIGTERM when the probe kills it
@@ -191,16 +192,14 @@ func (k *killedStart) grace() time.Duration {
 // maybeSlow tells whether what the probe said fits a program that is still starting. One that answers
 // that it is ill may be starting, too; that is for its log to say.
 func (k killedStart) maybeSlow() bool {
-	switch k.classify(k.message) {
-	case answerRefused:
+	switch kubelet.MeaningOf(k.spec, k.message) {
+	case kubelet.MeansRefused, kubelet.MeansNoGRPC:
 		return len(k.container.Ports) == 0 || k.number() == 0 || slices.ContainsFunc(k.container.Ports, func(p corev1.ContainerPort) bool { return int(p.ContainerPort) == k.number() })
-	case answerUnknown, answerSlow, answerUnreachable, answerCommandFailed:
+	case kubelet.MeansNothing, kubelet.MeansSlow, kubelet.MeansUnreachable, kubelet.MeansCommandFailed:
 		return true
-	case answerIll, answerReset, answerBody, answerNoPort, answerNoPath, answerUnauthorized, answerBadRequest, answerPlain, answerTLS, answerHandshake,
-		answerNoHealth, answerNoService, answerNoCommand:
+	default:
 		return false
 	}
-	return false
 }
 
 // complains are words in which a program's log says what keeps it, other than the work of starting.
@@ -250,14 +249,15 @@ func (k killedStart) measuredStarts(s *snapshot.Snapshot) (longest time.Duration
 
 func reportKilledStart(p *rule.Pass, killed []killedStart, ask bool) {
 	k := killed[0]
-	t := timingOf(k.spec)
+	t := k.timing()
 	longest, measured := k.measuredStarts(p.Snapshot)
 	var complained, logRead bool
 	if ask {
 		complained, logRead = k.complained(p)
 	}
-	unsure := k.classify(k.message) == answerRefused && len(k.container.Ports) == 0 && !logRead
-	if (complained || unsure) && longest <= t.budget() {
+	why := kubelet.MeaningOf(k.spec, k.message)
+	unsure := (why == kubelet.MeansRefused || why == kubelet.MeansNoGRPC) && len(k.container.Ports) == 0 && !logRead
+	if (complained || unsure) && longest <= budget(t) {
 		return
 	}
 	var pods []*corev1.Pod
@@ -293,7 +293,7 @@ func reportKilledStart(p *rule.Pass, killed []killedStart, ask bool) {
 		finding.Format("%s restarts on %s, which did not help", "%[2]s에서 %[1]s회 재시작했으나 나아지지 않았습니다", number(int(restarts)), finding.Pods(len(pods))),
 		finding.Textf("the last run was killed after %d s, and a container that never answers is killed %d + %d x %d = %d s to %d + %d x %d = %d s after its start, so that no probe of that run succeeded",
 			"마지막 실행은 %d초 만에 종료되었고, 한 번도 응답하지 않는 컨테이너는 시작 후 %d + %d x %d = %d초에서 %d + %d x %d = %d초 사이에 종료되므로 그동안 성공한 probe가 없습니다",
-			seconds(k.run), seconds(t.delay), t.failures-1, seconds(t.period), seconds(t.earliest()), seconds(t.delay), t.failures, seconds(t.period), seconds(t.budget())),
+			seconds(k.run), seconds(t.InitialDelay), t.FailureThreshold-1, seconds(t.Period), seconds(spare(t)), seconds(t.InitialDelay), t.FailureThreshold, seconds(t.Period), seconds(budget(t))),
 		said, measuredText(longest, measured), k.unreadText(p.Snapshot, logRead))
 	out.Remedies = k.remedies(p.Snapshot, longest)
 	p.Report(out)
@@ -319,20 +319,21 @@ func (k killedStart) unreadText(s *snapshot.Snapshot, logRead bool) finding.Text
 
 // remedies give the container time: twice what the longest start took, or plenty where none was seen.
 func (k killedStart) remedies(s *snapshot.Snapshot, longest time.Duration) finding.Remedies {
-	t := timingOf(k.spec)
-	bear, because := max(generous, 2*t.budget()), finding.Textf("plenty, for nothing tells how long a start takes", "시작 시간을 알 수 없어 넉넉하게 잡은 값")
+	t := k.timing()
+	bear, because := max(generous, 2*budget(t)), finding.Textf("plenty, for nothing tells how long a start takes", "시작 시간을 알 수 없어 넉넉하게 잡은 값")
 	if longest > 0 {
-		bear, because = max(2*longest, 2*t.budget()), finding.Textf("twice the longest start of %d s, and no less than twice what it has now", "가장 길었던 시작 %d초의 두 배, 최소한 지금의 두 배", seconds(longest))
+		bear, because = max(2*longest, 2*budget(t)), finding.Textf("twice the longest start of %d s, and no less than twice what it has now", "가장 길었던 시작 %d초의 두 배, 최소한 지금의 두 배", seconds(longest))
 	}
-	failures := failuresFor(bear, t.period)
-	change := fields{"startupProbe": fields{"failureThreshold": failures}}
-	what := finding.Textf("let the startup probe bear %d x %d = %d s", "startup probe가 %d x %d = %d초까지 기다리게 합니다", failures, seconds(t.period), failures*seconds(t.period))
+	better := forStart(t, bear, t.InitialDelay)
+	change := fields{"startupProbe": fields{"failureThreshold": better.FailureThreshold}}
+	what := finding.Textf("let the startup probe spare starts of up to %s s", "startup probe가 %s초까지의 시작을 기다리게 합니다", sparing(better))
 	if k.kind == liveness {
+		better = forStart(t, bear, 0)
 		handler := k.handler()
-		handler["periodSeconds"], handler["failureThreshold"], handler["timeoutSeconds"] = seconds(t.period), failures, seconds(t.timeout)
+		handler["periodSeconds"], handler["failureThreshold"], handler["timeoutSeconds"] = seconds(t.Period), better.FailureThreshold, seconds(t.Timeout)
 		change = fields{"startupProbe": handler}
-		what = finding.Textf("add a startup probe that asks the same and bears %d x %d = %d s; the liveness probe begins when it succeeds",
-			"같은 것을 확인하며 %d x %d = %d초까지 기다리는 startup probe를 추가합니다. liveness probe는 startup probe가 성공한 뒤에 시작합니다", failures, seconds(t.period), failures*seconds(t.period))
+		what = finding.Textf("add a startup probe that asks the same and spares starts of up to %s s; the liveness probe begins when it succeeds",
+			"같은 것을 확인하며 %s초까지의 시작을 기다리는 startup probe를 추가합니다. liveness probe는 startup probe가 성공한 뒤에 시작합니다", sparing(better))
 	}
 	return finding.Remedies{
 		Now: []finding.Remedy{

@@ -9,6 +9,7 @@ import (
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
+	kubelet "github.com/maek-dev/maek/internal/probe"
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -81,7 +82,7 @@ func misdirected(s *snapshot.Snapshot, f *family) (misdirection, bool) {
 			if seen.count < failuresSeen || s.Now().Sub(seen.last) > eventsSpeak || !reports(s, seen.pods) {
 				continue
 			}
-			if wrong, ok := one.wrongQuestion(one.classify(output(seen.latest))); ok {
+			if wrong, ok := one.wrongQuestion(kubelet.MeaningOf(one.spec, output(seen.latest))); ok {
 				return misdirection{probe: one, wrong: wrong, seen: seen, pods: waiting}, true
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
+	kubelet "github.com/maek-dev/maek/internal/probe"
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -66,29 +67,29 @@ type oddity struct {
 func (at place) oddities() []oddity {
 	var out []oddity
 	for _, one := range at.probes() {
-		t := timingOf(one.spec)
+		t := one.timing()
 		if one.kind == liveness {
 			out = append(out, one.livenessOddities(t)...)
 		}
-		if t.timeout > t.period {
+		if t.Timeout > t.Period {
 			out = append(out, oddity{one, ".timeoutSeconds", finding.Textf(
-				"a %s attempt may take %d s, longer than the period of %d s: the next waits for it, so that a hang is noticed after up to %d x %d = %d s",
-				"%s 시도 하나가 period %[3]d초보다 긴 %[2]d초까지 걸릴 수 있어 다음 시도가 미뤄지며, 멈춤을 알아차리는 데 최대 %[4]d x %[5]d = %[6]d초가 걸립니다",
-				one.kind, seconds(t.timeout), seconds(t.period), t.failures, seconds(t.timeout), t.failures*seconds(t.timeout)), fields{"periodSeconds": seconds(t.timeout)}})
+				"a %s attempt may take %d s, longer than the period of %d s: the next waits for it, so that a hang is noticed after up to %s s",
+				"%s 시도 하나가 period %[3]d초보다 긴 %[2]d초까지 걸릴 수 있어 다음 시도가 미뤄지며, 멈춤을 알아차리는 데 최대 %[4]s초가 걸립니다",
+				one.kind, seconds(t.Timeout), seconds(t.Period), noticing(t)), fields{"periodSeconds": seconds(t.Timeout)}})
 		}
-		if one.kind == startup && t.budget() > longestBudget && at.container.LivenessProbe != nil {
-			failures := failuresFor(longestBudget/2, t.period)
+		if one.kind == startup && budget(t) > longestBudget && at.container.LivenessProbe != nil {
+			better := forStart(t, longestBudget/2, t.InitialDelay)
 			out = append(out, oddity{one, ".failureThreshold", finding.Textf(
 				"the startup probe bears %d + %d x %d = %d s, in which the liveness probe does not run: a program that hangs while it starts stays so for that long",
 				"startup probe가 %d + %d x %d = %d초까지 기다리며 그동안 liveness probe가 실행되지 않으므로 시작하다 멈춘 프로그램이 그만큼 방치됩니다",
-				seconds(t.delay), t.failures, seconds(t.period), seconds(t.budget())), fields{"failureThreshold": failures}})
+				seconds(t.InitialDelay), t.FailureThreshold, seconds(t.Period), seconds(budget(t))), fields{"failureThreshold": better.FailureThreshold}})
 		}
-		if one.kind != startup && t.delay > longestDelay && at.container.StartupProbe == nil {
+		if one.kind != startup && t.InitialDelay > longestDelay && at.container.StartupProbe == nil {
 			says := finding.Textf("the first readiness attempt comes %d s after each start, even if the program is up in ten: a startup probe goes on as soon as it is",
-				"프로그램이 10초 만에 준비되어도 첫 readiness 확인은 시작 후 %d초에 합니다. startup probe는 준비되는 즉시 진행합니다", seconds(t.delay))
+				"프로그램이 10초 만에 준비되어도 첫 readiness 확인은 시작 후 %d초에 합니다. startup probe는 준비되는 즉시 진행합니다", seconds(t.InitialDelay))
 			if one.kind == liveness {
 				says = finding.Textf("for %d s after each start nobody notices a program that hangs, and a start that takes longer is killed: a startup probe fits both",
-					"시작 후 %d초 동안은 멈춘 프로그램을 알아차리지 못하고 그보다 오래 걸리는 시작은 종료시킵니다. startup probe가 두 경우에 모두 맞습니다", seconds(t.delay))
+					"시작 후 %d초 동안은 멈춘 프로그램을 알아차리지 못하고 그보다 오래 걸리는 시작은 종료시킵니다. startup probe가 두 경우에 모두 맞습니다", seconds(t.InitialDelay))
 			}
 			out = append(out, oddity{one, ".initialDelaySeconds", says, fields{"initialDelaySeconds": nil}})
 		}
@@ -96,16 +97,16 @@ func (at place) oddities() []oddity {
 	return out
 }
 
-func (p probe) livenessOddities(t timing) []oddity {
+func (p probe) livenessOddities(t kubelet.Timing) []oddity {
 	var out []oddity
-	if t.detection() < shortestPause || t.failures == 1 && t.detection() < patientReadiness {
-		better := t.relaxed(liveness)
+	if notices(t) < shortestPause || t.FailureThreshold == 1 && notices(t) < patientReadiness {
+		better := relaxed(t)
 		out = append(out, oddity{
 			p, ".failureThreshold", finding.Textf(
-				"the liveness probe kills for a pause of %d x %d + %d = %d s; with a failureThreshold of %d it bears %d x %d + %d = %d s",
-				"liveness probe가 %d x %d + %d = %d초의 정지에 컨테이너를 종료시킵니다. failureThreshold가 %d이면 %d x %d + %d = %d초를 견딥니다",
-				t.failures, seconds(t.period), seconds(t.timeout), seconds(t.detection()), better.failures, better.failures, seconds(t.period), seconds(t.timeout), better.failures*seconds(t.period)+seconds(t.timeout)),
-			fields{"failureThreshold": better.failures},
+				"the liveness probe kills for a pause of %s s; with a failureThreshold of %d it bears %s s",
+				"liveness probe가 %s초의 정지에 컨테이너를 종료시킵니다. failureThreshold가 %d이면 %s초를 견딥니다",
+				noticing(t), better.FailureThreshold, noticing(better)),
+			fields{"failureThreshold": better.FailureThreshold},
 		})
 	}
 	if grace := p.pod.Spec.TerminationGracePeriodSeconds; grace != nil && p.spec.TerminationGracePeriodSeconds == nil && time.Duration(*grace)*time.Second > longestGrace {
@@ -140,15 +141,15 @@ func oddFinding(s *snapshot.Snapshot, odd []oddity) finding.Finding {
 	text := finding.Format("set %s", "%s로 설정합니다", finding.Verbatim(settings(change)))
 	if needsStartup {
 		first := at.probes()[0]
-		t, longest := timingOf(first.spec), time.Duration(0)
+		t, longest := first.timing(), time.Duration(0)
 		for _, o := range odd {
-			longest = max(longest, timingOf(o.spec).budget())
+			longest = max(longest, budget(o.timing()))
 		}
-		failures := failuresFor(max(generous, longest), t.period)
+		better := forStart(t, max(generous, longest), 0)
 		handler := first.handler()
-		handler["periodSeconds"], handler["failureThreshold"] = seconds(t.period), failures
+		handler["periodSeconds"], handler["failureThreshold"] = seconds(t.Period), better.FailureThreshold
 		change["startupProbe"] = handler
-		text = finding.Textf("a startup probe that bears %d x %d = %d s in place of the delay", "initialDelaySeconds 대신 %d x %d = %d초까지 기다리는 startup probe를 둡니다", failures, seconds(t.period), failures*seconds(t.period))
+		text = finding.Textf("a startup probe that spares starts of up to %s s in place of the delay", "initialDelaySeconds 대신 %s초까지의 시작을 기다리는 startup probe를 둡니다", sparing(better))
 	}
 	return finding.Finding{
 		Subject: f.workload, Mechanism: v1alpha1.MechanismMisconfigured, Field: odd[0].probe.field(odd[0].field), Explains: []finding.Subject{f.workload},
@@ -176,15 +177,15 @@ func settings(change fields) string {
 
 // value of the field that decides, as the kubelet reads it.
 func (o oddity) value() string {
-	t := timingOf(o.spec)
+	t := o.timing()
 	switch o.field {
 	case ".timeoutSeconds":
-		return number(seconds(t.timeout)).EN
+		return number(seconds(t.Timeout)).EN
 	case ".initialDelaySeconds":
-		return number(seconds(t.delay)).EN
+		return number(seconds(t.InitialDelay)).EN
 	case ".terminationGracePeriodSeconds":
 		return "(none)"
 	default:
-		return number(t.failures).EN
+		return number(t.FailureThreshold).EN
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
+	kubelet "github.com/maek-dev/maek/internal/probe"
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -111,7 +112,7 @@ func tooTight(s *snapshot.Snapshot, f *family) (tight, bool) {
 			}
 			t := tight{probe: one, serving: len(serving)}
 			t.slow = one.observe(s, serving, "Unhealthy", func(e *corev1.Event) bool {
-				return one.failed(e) && one.classify(output(e)) == answerSlow && s.Now().Sub(snapshot.EventTime(e)) < window
+				return one.failed(e) && kubelet.MeaningOf(one.spec, output(e)) == kubelet.MeansSlow && s.Now().Sub(snapshot.EventTime(e)) < window
 			})
 			if t.slow.count < slowAnswers || !t.begunBefore() {
 				continue
@@ -145,7 +146,7 @@ func (t tight) runsSince(s *snapshot.Snapshot) bool {
 			continue
 		}
 		st := at.status()
-		if st == nil || st.State.Running == nil || s.Now().Sub(st.State.Running.StartedAt.Time) < 2*timingOf(t.spec).budget() {
+		if st == nil || st.State.Running == nil || s.Now().Sub(st.State.Running.StartedAt.Time) < 2*budget(t.timing()) {
 			return false
 		}
 	}
@@ -153,15 +154,15 @@ func (t tight) runsSince(s *snapshot.Snapshot) bool {
 }
 
 func (t tight) finding(p *rule.Pass, node string) finding.Finding {
-	f, now := t.of, timingOf(t.spec)
-	better := now.relaxed(t.kind)
+	f, now := t.of, t.timing()
+	better := relaxed(now)
 	name, container := finding.Named(f.workload), t.container.Name
 	out := finding.Finding{
 		Subject: f.workload, Mechanism: v1alpha1.MechanismMisconfigured, Since: t.slow.first, Field: t.field(".timeoutSeconds"), Severity: finding.Info,
 		Title: finding.Textf("%s: %s probe of container %s waits %d s, and %d answers came later within the last hour",
-			"%s: %[3]s 컨테이너의 %[2]s probe는 %[4]d초만 기다리며 최근 한 시간에 %[5]d번 그 안에 응답을 받지 못했습니다", name, t.kind, container, seconds(now.timeout), t.slow.count),
+			"%s: %[3]s 컨테이너의 %[2]s probe는 %[4]d초만 기다리며 최근 한 시간에 %[5]d번 그 안에 응답을 받지 못했습니다", name, t.kind, container, seconds(now.Timeout), t.slow.count),
 		Evidence: append([]finding.Evidence{{
-			Source: name, Path: t.field(""), Value: fmt.Sprintf("%s timeoutSeconds=%d periodSeconds=%d failureThreshold=%d", t.asks(), seconds(now.timeout), seconds(now.period), now.failures),
+			Source: name, Path: t.field(""), Value: fmt.Sprintf("%s timeoutSeconds=%d periodSeconds=%d failureThreshold=%d", t.asks(), seconds(now.Timeout), seconds(now.Period), now.FailureThreshold),
 		}}, t.slow.evidence()...),
 	}
 	if t.kills.count >= killsInARow && p.Now().Sub(t.kills.last) < lately {
@@ -172,7 +173,7 @@ func (t tight) finding(p *rule.Pass, node string) finding.Finding {
 		}
 		out.Evidence = append(out.Evidence, t.kills.evidence()...)
 		out.Title = finding.Textf("%s: container %s was killed %d times within the last hour for a pause of %d s, and works",
-			"%s: %s 컨테이너는 정상인데도 %[4]d초의 정지 때문에 최근 한 시간에 %[3]d번 종료되었습니다", name, container, t.kills.count, seconds(now.detection()))
+			"%s: %s 컨테이너는 정상인데도 %[4]d초의 정지 때문에 최근 한 시간에 %[3]d번 종료되었습니다", name, container, t.kills.count, seconds(notices(now)))
 	}
 	var shared finding.Text
 	if node != "" {
@@ -182,10 +183,10 @@ func (t tight) finding(p *rule.Pass, node string) finding.Finding {
 	out.Why = finding.Join("; ",
 		finding.Format("%s slow answers on %s of %s that serve, between %s and %s", "서비스 중인 Pod %[3]s개 가운데 %[2]s에서 %[4]s부터 %[5]s까지 늦은 응답 %[1]s번",
 			number(t.slow.count), finding.Pods(len(t.slow.pods)), number(t.serving), finding.Verbatim(finding.Clock(p.Now(), t.slow.first)), finding.Verbatim(finding.Clock(p.Now(), t.slow.last))),
-		now.bears(t.kind), shared,
+		bears(now), shared,
 		finding.Textf("not seen: how long the answers took in the end (the kubelet's metrics), and whether the CPU was throttled", "응답이 실제로 걸린 시간(kubelet metric)과 CPU throttling 여부는 확인하지 못했습니다"), unread(p.Snapshot))
-	remedy := t.mend(p.Snapshot, fields{t.name(): fields{"timeoutSeconds": seconds(better.timeout), "failureThreshold": better.failures}},
-		finding.Format("give it time: %s", "여유를 줍니다: %s", better.bears(t.kind)))
+	remedy := t.mend(p.Snapshot, fields{t.name(): fields{"timeoutSeconds": seconds(better.Timeout), "failureThreshold": better.FailureThreshold}},
+		finding.Format("give it time: %s", "여유를 줍니다: %s", bears(better)))
 	out.Remedies = finding.Remedies{Now: []finding.Remedy{remedy}, Later: []finding.Remedy{{
 		Text: finding.Textf("find out what holds the answers up: CPU limits, garbage collection, a disk, or what the probe itself asks of others", "응답이 늦는 이유(CPU limit, GC, 디스크, probe가 다른 것에 의존하는지)를 찾으십시오"),
 	}}}
@@ -193,34 +194,14 @@ func (t tight) finding(p *rule.Pass, node string) finding.Finding {
 }
 
 // bears says, with its numbers, how long a pause a probe of this timing bears.
-func (t timing) bears(k kind) finding.Text {
+func bears(t kubelet.Timing) finding.Text {
 	end := finding.Textf("the container is killed", "컨테이너가 종료됩니다")
-	if k == readiness {
+	if t.Kind == kubelet.Readiness {
 		end = finding.Textf("the pod is out of its Services", "Pod가 Service에서 빠집니다")
 	}
-	return finding.Format("after %s failures %s s apart, each of an answer that takes longer than %s s, %s: a pause of %s x %s + %s = %s s at most",
-		"%[3]s초보다 늦은 응답이 %[2]s초 간격으로 %[1]s번 이어지면 %[4]s: 견디는 정지 시간은 최대 %[5]s x %[6]s + %[7]s = %[8]s초",
-		number(t.failures), number(seconds(t.period)), number(seconds(t.timeout)), end, number(t.failures), number(seconds(t.period)), number(seconds(t.timeout)), number(seconds(t.detection())))
+	return finding.Format("after %s failures %s s apart, each of an answer that takes longer than %s s, %s: a pause of %s s at most",
+		"%[3]s초보다 늦은 응답이 %[2]s초 간격으로 %[1]s번 이어지면 %[4]s: 견디는 정지 시간은 최대 %[5]s초",
+		number(t.FailureThreshold), number(seconds(t.Pace(t.Timeout))), number(seconds(t.Timeout)), end, finding.Verbatim(noticing(t)))
 }
 
 func number(n int) finding.Text { return finding.Verbatim(strconv.Itoa(n)) }
-
-// Recommended patience of probes: a liveness probe bears a minute, for a restart costs more than that, and a
-// readiness probe half of it; neither gives an answer less than three seconds.
-const (
-	patientLiveness  = time.Minute
-	patientReadiness = 30 * time.Second
-	patientTimeout   = 3 * time.Second
-)
-
-// relaxed is the timing with which a probe bears what it should.
-func (t timing) relaxed(k kind) timing {
-	bear := patientLiveness
-	if k == readiness {
-		bear = patientReadiness
-	}
-	// A timeout beyond the period would only put the next attempt off.
-	t.timeout = max(t.timeout, min(max(patientTimeout, 2*t.timeout), t.period))
-	t.failures = max(failuresFor(bear, t.period), t.failures)
-	return t
-}

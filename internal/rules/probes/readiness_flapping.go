@@ -64,7 +64,7 @@ func flaps(s *snapshot.Snapshot, f *family) (probe, flapping, bool) {
 			own := one.observe(s, []*corev1.Pod{pod}, "Unhealthy", one.failed)
 			fl.again = fl.again || own.last.After(since)
 		}
-		needed := timingOf(one.spec).failures * len(seen.pods)
+		needed := one.timing().FailureThreshold * len(seen.pods)
 		if len(seen.pods) > 1 && seen.count >= needed || len(seen.pods) == 1 && fl.again && seen.count > needed {
 			return one, fl, true
 		}
@@ -88,7 +88,8 @@ func returned(s *snapshot.Snapshot, pod *corev1.Pod) bool {
 }
 
 func flappingFinding(p *rule.Pass, one probe, fl flapping) finding.Finding {
-	f, t := one.of, timingOf(one.spec)
+	f, t := one.of, one.timing()
+	better := bearing(t, max(2*time.Duration(t.FailureThreshold)*t.Period, patientReadiness))
 	var last time.Time
 	for _, pod := range fl.back {
 		last = finding.Later(last, snapshot.PodCondition(pod, corev1.PodReady).LastTransitionTime.Time)
@@ -104,11 +105,11 @@ func flappingFinding(p *rule.Pass, one probe, fl flapping) finding.Finding {
 		Why: finding.Join("; ",
 			finding.Format("the readiness probe of container %s failed %s times between %s and %s, and %s in a row take a pod out; the last came back at %s",
 				"%[3]s부터 %[4]s까지 %[1]s 컨테이너의 readiness probe가 %[2]s번 실패했고 연속 %[5]s번이면 Pod가 빠집니다; 마지막으로 돌아온 시각은 %[6]s",
-				finding.Verbatim(one.container.Name), number(fl.seen.count), finding.Verbatim(finding.Clock(p.Now(), fl.seen.first)), finding.Verbatim(finding.Clock(p.Now(), fl.seen.last)), number(t.failures), finding.Verbatim(finding.Clock(p.Now(), last))),
+				finding.Verbatim(one.container.Name), number(fl.seen.count), finding.Verbatim(finding.Clock(p.Now(), fl.seen.first)), finding.Verbatim(finding.Clock(p.Now(), fl.seen.last)), number(t.FailureThreshold), finding.Verbatim(finding.Clock(p.Now(), last))),
 			again, finding.Textf("not seen: changes before the last one, which pods do not keep", "Pod는 마지막 변화만 기록하므로 그 전의 변화는 확인하지 못했습니다"), unread(p.Snapshot)),
 		Evidence: fl.seen.evidence(),
-		Remedies: finding.Remedies{Later: []finding.Remedy{one.mend(p.Snapshot, fields{one.name(): fields{"failureThreshold": max(2*t.failures, failuresFor(patientReadiness, t.period))}},
+		Remedies: finding.Remedies{Later: []finding.Remedy{one.mend(p.Snapshot, fields{one.name(): fields{"failureThreshold": better.FailureThreshold}},
 			finding.Textf("let readiness bear %d x %d s, if the pauses are short; else find out what the program waits for", "정지가 짧으면 readiness가 %d x %d초를 견디게 하고, 아니면 프로그램이 무엇을 기다리는지 찾습니다",
-				max(2*t.failures, failuresFor(patientReadiness, t.period)), seconds(t.period)))}},
+				better.FailureThreshold, seconds(t.Period)))}},
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
+	kubelet "github.com/maek-dev/maek/internal/probe"
 )
 
 // wrongQuestion is what is wrong with what a probe asks.
@@ -30,62 +31,97 @@ type wrongQuestion struct {
 
 // wrongQuestion tells what is wrong with the probe by what became of its question; false where the program may be
 // the matter.
-func (p probe) wrongQuestion(a answer) (wrongQuestion, bool) {
+func (p probe) wrongQuestion(a kubelet.Meaning) (wrongQuestion, bool) {
 	switch a {
-	case answerNoPath:
+	case kubelet.MeansNoPath:
 		return wrongQuestion{
 			field: ".httpGet.path", says: finding.Textf("the program answers and has no path %s", "프로그램은 응답하지만 경로 %s가 없습니다", p.path()),
 			mend: finding.Textf("ask a path that the program serves", "프로그램이 제공하는 경로를 확인하게 합니다"),
 		}, true
-	case answerUnauthorized:
+	case kubelet.MeansUnauthorized:
 		return wrongQuestion{
 			field: ".httpGet.path", says: finding.Textf("the program answers and wants credentials for %s", "프로그램은 응답하지만 %s 경로에 인증을 요구합니다", p.path()),
 			mend: finding.Textf("ask a path that is open without credentials, and put none into the probe: everybody who may read pods would read them",
 				"인증 없이 열려 있는 경로를 확인하게 하십시오. 인증 정보를 probe에 넣으면 Pod를 조회할 수 있는 누구나 볼 수 있습니다"),
 		}, true
-	case answerPlain:
+	case kubelet.MeansPlain:
 		return wrongQuestion{
 			field: ".httpGet.scheme", says: finding.Textf("it speaks HTTPS, and the program HTTP", "probe는 HTTPS로 묻고 프로그램은 HTTP로 답합니다"),
 			change: fields{"httpGet": fields{"scheme": "HTTP"}}, mend: finding.Textf("speak HTTP", "HTTP로 확인하게 합니다"),
 		}, true
-	case answerTLS:
+	case kubelet.MeansTLS:
 		return wrongQuestion{
 			field: ".httpGet.scheme", says: finding.Textf("it speaks HTTP, and the program TLS", "probe는 HTTP로 묻고 프로그램은 TLS로 답합니다"),
 			change: fields{"httpGet": fields{"scheme": "HTTPS"}}, mend: finding.Textf("speak HTTPS; the kubelet does not verify the certificate", "HTTPS로 확인하게 합니다. kubelet은 인증서를 검증하지 않습니다"),
 		}, true
-	case answerBadRequest:
+	case kubelet.MeansBadRequest:
 		return p.badRequest()
-	case answerHandshake:
+	case kubelet.MeansHandshake:
 		return wrongQuestion{
 			field: ".httpGet", says: finding.Textf("the program wants a TLS that the kubelet does not offer, such as a client certificate", "프로그램이 kubelet이 제공하지 않는 TLS(클라이언트 인증서 등)를 요구합니다"),
 			change: fields{"httpGet": nil, "tcpSocket": fields{"port": p.portValue()}},
 			mend: finding.Textf("only connect to the port, or better ask a plain port that serves health alone: a kubelet shows no client certificate",
 				"port 연결만 확인하게 하거나, 상태 확인 전용의 평문 port를 따로 두는 것이 좋습니다. kubelet은 클라이언트 인증서를 제시하지 않습니다"),
 		}, true
-	case answerNoHealth:
+	case kubelet.MeansNoHealth:
 		return wrongQuestion{
 			field: ".grpc", says: finding.Textf("the program speaks gRPC and has no health service", "프로그램이 gRPC로 응답하지만 health service가 없습니다"),
 			change: fields{"grpc": nil, "tcpSocket": fields{"port": p.portValue()}},
 			mend:   finding.Textf("only connect to the port until the program registers grpc.health.v1.Health", "프로그램이 grpc.health.v1.Health를 등록할 때까지 port 연결만 확인하게 합니다"),
 		}, true
-	case answerNoService:
+	case kubelet.MeansNoService:
 		return wrongQuestion{
 			field: ".grpc.service", says: finding.Textf("the health service knows no service %q", "health service가 service %q를 모릅니다", p.grpcService()),
 			change: fields{"grpc": fields{"service": nil}}, mend: finding.Textf("ask for the server as a whole", "서버 전체의 상태를 확인하게 합니다"),
 		}, true
-	case answerNoCommand:
+	case kubelet.MeansNoCommand:
 		return wrongQuestion{
 			field: ".exec.command", says: finding.Textf("its command is not in the image", "probe의 명령이 이미지에 없습니다"),
 			mend: finding.Textf("run a command that the image has, or ask the program over its port", "이미지에 있는 명령을 쓰거나 port로 확인하게 합니다"),
 		}, true
-	case answerReset:
+	case kubelet.MeansReset:
 		return p.meshed()
-	case answerRefused:
+	case kubelet.MeansRefused, kubelet.MeansNoGRPC:
 		return p.undeclared()
-	case answerUnknown, answerUnreachable, answerSlow, answerBody, answerIll, answerCommandFailed, answerNoPort:
+	default:
+		return p.oddAnswer(a)
+	}
+}
+
+// oddAnswer is an answer that no probe of this kind can take for a good one.
+func (p probe) oddAnswer(a kubelet.Meaning) (wrongQuestion, bool) {
+	_, action, _ := p.port()
+	switch a {
+	case kubelet.MeansNotHTTP:
+		return wrongQuestion{
+			field: ".httpGet", says: finding.Textf("what answers there does not speak HTTP", "그 port에서 응답하는 것이 HTTP를 사용하지 않습니다"),
+			change: fields{"httpGet": nil, "tcpSocket": fields{"port": p.portValue()}}, confidence: v1alpha1.ConfidenceMedium,
+			mend: finding.Textf("only connect to the port, or ask the port on which the program speaks HTTP", "port 연결만 확인하게 하거나, 프로그램이 HTTP를 사용하는 port를 확인하게 합니다"),
+		}, true
+	case kubelet.MeansNoHost:
+		return wrongQuestion{
+			field: "." + action + ".host", says: finding.Textf("the host that it names has no address on the node", "probe에 지정된 host의 주소를 노드에서 찾을 수 없습니다"),
+			change: fields{action: fields{"host": nil}},
+			mend:   finding.Textf("ask the pod itself: the kubelet resolves names as its node does, not as pods do", "Pod 자체를 확인하게 합니다. kubelet은 Pod가 아니라 노드의 설정으로 이름을 조회합니다"),
+		}, true
+	case kubelet.MeansNoRequest:
+		return wrongQuestion{
+			field: ".httpGet", says: finding.Textf("no request can be made from its path and headers", "경로와 header로 요청을 만들 수 없습니다"),
+			mend: finding.Textf("write a path and headers that HTTP allows", "HTTP에서 허용하는 경로와 header를 쓰십시오"),
+		}, true
+	case kubelet.MeansRedirectLost:
+		return wrongQuestion{
+			field: ".httpGet.path", says: finding.Textf("the program redirects %s in a circle, or to what cannot be asked", "프로그램이 %s 경로를 같은 곳이나 요청할 수 없는 주소로 리디렉션합니다", p.path()),
+			mend: finding.Textf("ask the path to which it leads in the end", "리디렉션이 끝나는 경로를 직접 확인하게 합니다"),
+		}, true
+	case kubelet.MeansStatus:
+		return wrongQuestion{
+			field: ".httpGet.path", says: finding.Textf("the program answers %s, with a status that is neither 2xx nor 3xx", "프로그램이 %s에 응답하지만 상태 코드가 2xx나 3xx가 아닙니다", p.path()),
+			confidence: v1alpha1.ConfidenceMedium, mend: finding.Textf("ask a path that answers with 200 when all is well", "정상일 때 200으로 응답하는 경로를 확인하게 합니다"),
+		}, true
+	default:
 		return wrongQuestion{}, false
 	}
-	return wrongQuestion{}, false
 }
 
 // badRequest is an answer that Go's and nginx's TLS servers give to plain HTTP, and others to a Host that
