@@ -63,11 +63,12 @@ func (d DNS) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outc
 	if err == nil && answer.Truncated && !d.OverTCP {
 		var more Phases
 		answer, more, err = d.exchange(ctx, p, question, "tcp")
+		phases.Resolve += more.Resolve
 		phases.Connect += more.Connect
 		phases.Wait += more.Wait
 	}
 	if err != nil {
-		outcome := same(Failure, err.Error())
+		outcome := stopped(err, err.Error())
 		outcome.Phases = phases
 		return outcome
 	}
@@ -77,14 +78,12 @@ func (d DNS) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outc
 }
 
 func (d DNS) exchange(ctx context.Context, p *Prober, question *dns.Msg, network string) (*dns.Msg, Phases, error) {
-	began := p.now()
-	conn, err := p.dial(ctx, network, d.Server)
-	connected := p.now()
-	phases := Phases{Connect: connected.Sub(began)}
+	conn, phases, err := p.connect(ctx, network, d.Server)
 	if err != nil {
 		return nil, phases, fmt.Errorf("connecting: %w", err)
 	}
 	defer conn.Close()
+	connected := p.now()
 	answer, err := converse(ctx, conn, question)
 	phases.Wait = p.now().Sub(connected)
 	if err != nil {
@@ -147,15 +146,26 @@ func (d DNS) judgeRecords(rcode int, records []string) Outcome {
 		if !known {
 			code = fmt.Sprintf("code %d", rcode)
 		}
-		return same(Failure, "the server answered "+code)
+		outcome := same(Failure, "the server answered "+code)
+		outcome.Cause = NameLookupFailed
+		if rcode == dns.RcodeNameError {
+			outcome.Cause = NameNotFound
+		}
+		return outcome
 	}
 	if len(records) == 0 {
-		return same(Failure, fmt.Sprintf("the name has no %s records", d.recordType()))
+		return missing(fmt.Sprintf("the name has no %s records", d.recordType()))
 	}
 	for _, want := range d.Want {
 		if !slices.ContainsFunc(records, func(record string) bool { return strings.EqualFold(record, want) }) {
-			return same(Failure, fmt.Sprintf("%s is not among the answers: %s", want, strings.Join(records, ", ")))
+			return missing(fmt.Sprintf("%s is not among the answers: %s", want, strings.Join(records, ", ")))
 		}
 	}
 	return same(Success, strings.Join(records, ", "))
+}
+
+func missing(message string) Outcome {
+	outcome := same(Failure, message)
+	outcome.Cause = RecordMissing
+	return outcome
 }

@@ -41,9 +41,11 @@ func (e Exec) attempt(ctx context.Context, p *Prober, timeout time.Duration) Out
 	switch {
 	case errors.Is(err, ErrCommandTimedOut):
 		// The text of k8s.io/cri-client, which the kubelet passes on.
-		return same(Failure, fmt.Sprintf("%v: %q timed out after %v", ErrCommandTimedOut, strings.Join(e.Command, " "), timeout))
+		outcome := stopped(err, fmt.Sprintf("%v: %q timed out after %v", ErrCommandTimedOut, strings.Join(e.Command, " "), timeout))
+		outcome.Cause = TimedOut
+		return outcome
 	case err != nil:
-		return discarded(Unknown, err, CommandNotRun)
+		return discarded(Unknown, err, CommandNotRun).because(err)
 	case exitCode != 0:
 		return same(Failure, text)
 	default:

@@ -55,13 +55,14 @@ func (g GRPC) attempt(ctx context.Context, p *Prober, timeout time.Duration) Out
 		}),
 	)
 	if err != nil {
-		return same(Failure, fmt.Sprintf("error: failed to connect service at %q: %v", g.Address, err))
+		return stopped(err, fmt.Sprintf("error: failed to connect service at %q: %v", g.Address, err))
 	}
 	defer conn.Close()
 	if err := connect(ctx, conn); err != nil {
-		outcome := same(Failure, fmt.Sprintf("timeout: failed to connect service %q within %v: %v", g.Address, timeout, err))
+		outcome := stopped(err, fmt.Sprintf("timeout: failed to connect service %q within %v: %v", g.Address, timeout, err))
 		outcome.Phases.Connect = p.now().Sub(began)
 		if reason := dialled.get(); reason != nil {
+			outcome = outcome.because(reason)
 			outcome.Strict.Message = reason.Error()
 			outcome.Difference = ConnectionErrorHidden
 		}
@@ -95,14 +96,22 @@ func judgeHealth(answer *grpc_health_v1.HealthCheckResponse, err error, timeout 
 	case err == nil && answer.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING:
 		return same(Success, "service healthy")
 	case err == nil:
-		return same(Failure, fmt.Sprintf("service unhealthy (responded with %q)", answer.GetStatus().String()))
+		return notServing(fmt.Sprintf("service unhealthy (responded with %q)", answer.GetStatus().String()))
 	case code == codes.Unimplemented:
-		return same(Failure, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): "+status.Convert(err).Message())
+		return notServing("error: this server does not implement the grpc health protocol (grpc.health.v1.Health): " + status.Convert(err).Message())
 	case code == codes.DeadlineExceeded:
-		return same(Failure, fmt.Sprintf("timeout: health rpc did not complete within %v", timeout))
+		return stopped(context.DeadlineExceeded, fmt.Sprintf("timeout: health rpc did not complete within %v", timeout))
+	case code == codes.Canceled:
+		return stopped(context.Canceled, fmt.Sprintf("error: health rpc probe failed: %v", err))
 	default:
-		return same(Failure, fmt.Sprintf("error: health rpc probe failed: %v", err))
+		return notServing(fmt.Sprintf("error: health rpc probe failed: %v", err))
 	}
+}
+
+func notServing(message string) Outcome {
+	outcome := same(Failure, message)
+	outcome.Cause = NotServing
+	return outcome
 }
 
 // lastError keeps what came of the last dial, which gRPC makes in goroutines of its own.

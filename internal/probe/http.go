@@ -27,6 +27,11 @@ type HTTP struct {
 	Host string
 	// BodyLimit is how much of the body is kept, in bytes; 0 is [KubeletBodyLimit].
 	BodyLimit int64
+	// Authorization is sent as the header of that name to URL's scheme, host and port alone, wherever
+	// redirects lead; "" for none.
+	Authorization string
+	// Certificates has the outcome tell of those that the server sent.
+	Certificates bool
 }
 
 // HTTPAnswer is the last answer to an HTTP request, after redirects.
@@ -58,10 +63,17 @@ func (h HTTP) attempt(ctx context.Context, p *Prober, timeout time.Duration) Out
 		Host:       h.Host,
 	}).WithContext(ctx)
 	client := http.Client{Transport: p.transport, Timeout: timeout, CheckRedirect: sameHost}
+	if h.Authorization != "" {
+		if request.Header == nil {
+			request.Header = http.Header{}
+		}
+		request.Header.Set("Authorization", h.Authorization)
+		client.CheckRedirect = sameHostAuthorized
+	}
 
 	response, err := client.Do(request)
 	if err != nil {
-		outcome := same(Failure, err.Error())
+		outcome := stopped(err, err.Error())
 		outcome.Phases = x.timer.done()
 		return outcome
 	}
@@ -80,6 +92,9 @@ func (h HTTP) attempt(ctx context.Context, p *Prober, timeout time.Duration) Out
 		Cut:    int64(len(body)) >= limit,
 		URL:    response.Request.URL,
 	}
+	if h.Certificates {
+		outcome.withCertificates(response.TLS, p.now())
+	}
 	return outcome
 }
 
@@ -89,7 +104,7 @@ func judge(response *http.Response, body string, err error) Outcome {
 	if len(body) >= KubeletBodyLimit {
 		body = body[:KubeletBodyLimit]
 	} else if err != nil {
-		return discarded(Failure, err, BodyLost)
+		return discarded(Failure, err, BodyLost).bodyLost(err)
 	}
 	var outcome Outcome
 	switch {
@@ -109,8 +124,18 @@ func judge(response *http.Response, body string, err error) Outcome {
 	if err != nil {
 		outcome.Strict = Verdict{Result: Failure, Message: err.Error()}
 		outcome.Difference = BodyLost
+		outcome = outcome.bodyLost(err)
 	}
 	return outcome
+}
+
+// bodyLost keeps what ended a body too early. That it was cut off says more than how.
+func (o Outcome) bodyLost(err error) Outcome {
+	o = o.because(err)
+	if o.Cause != TimedOut {
+		o.Cause = BodyIncomplete
+	}
+	return o
 }
 
 // redirects tells whether Go's client follows a status, which is when its Location counts.
@@ -133,4 +158,27 @@ func sameHost(next *http.Request, via []*http.Request) error {
 		return errors.New("stopped after 10 redirects")
 	}
 	return nil
+}
+
+// sameHostAuthorized is sameHost, and keeps the credentials to whom they were meant for: another port of
+// the host may be somebody else's, and without TLS everybody on the way reads along.
+func sameHostAuthorized(next *http.Request, via []*http.Request) error {
+	if err := sameHost(next, via); err != nil {
+		return err
+	}
+	if next.URL.Scheme != via[0].URL.Scheme || portOf(next.URL) != portOf(via[0].URL) {
+		next.Header.Del("Authorization")
+	}
+	return nil
+}
+
+func portOf(u *url.URL) string {
+	switch port := u.Port(); {
+	case port != "":
+		return port
+	case u.Scheme == "https":
+		return "443"
+	default:
+		return "80"
+	}
 }

@@ -97,8 +97,17 @@ type Outcome struct {
 	HTTP *HTTPAnswer
 	// Records are the answers to a DNS question, as the data of each record is written in zone files.
 	Records []string
-	// Certificates are what a TLS server sent, its own first.
+	// Certificates are what a TLS server sent, its own first. Of an HTTPS server only where
+	// [HTTP.Certificates] asks for them.
 	Certificates []Certificate
+	// EndsFirst is the certificate that ends first of the chain that lasts longest; nil where none was
+	// verified. Of an HTTPS server whose certificate is not verified, the chain is what the server sent.
+	EndsFirst *Certificate
+
+	// Cause is what stopped the attempt, in one word; "" where nothing did.
+	Cause Cause
+	// Err is the same as an error, for those who are in the same program.
+	Err error `json:"-"`
 }
 
 // same makes an outcome about which both agree.

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"net/http/httptrace"
 	"net/netip"
 	"sync"
@@ -23,6 +24,19 @@ func begin(ctx context.Context, now func() time.Time, host string) (*exchange, c
 	ctx, over := context.WithCancel(httptrace.WithClientTrace(ctx, x.timer.trace(err != nil)))
 	x.ctx = ctx
 	return x, context.WithValue(ctx, attemptKey{}, x), over
+}
+
+// connect opens the connection of an attempt that is not made over HTTP.
+func (p *Prober) connect(ctx context.Context, network, address string) (net.Conn, Phases, error) {
+	timer := phaseTimer{now: p.now}
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		if _, err := netip.ParseAddr(host); err != nil {
+			ctx = httptrace.WithClientTrace(ctx, timer.lookups(&httptrace.ClientTrace{}))
+		}
+	}
+	timer.begin(&timer.connecting)
+	conn, err := p.dial(ctx, network, address)
+	return conn, timer.done(), err
 }
 
 // phaseTimer takes the phases of an HTTP exchange. After a timeout, connections that are still
@@ -51,11 +65,17 @@ func (t *phaseTimer) trace(named bool) *httptrace.ClientTrace {
 		},
 	}
 	if named {
-		trace.DNSStart = func(httptrace.DNSStartInfo) { t.begin(&t.resolving) }
-		trace.DNSDone = func(httptrace.DNSDoneInfo) {
-			t.end(&t.resolving, &t.phases.Resolve)
-			t.begin(&t.connecting) // dialling began with the look-up
-		}
+		return t.lookups(trace)
+	}
+	return trace
+}
+
+// lookups adds the hooks for names.
+func (t *phaseTimer) lookups(trace *httptrace.ClientTrace) *httptrace.ClientTrace {
+	trace.DNSStart = func(httptrace.DNSStartInfo) { t.begin(&t.resolving) }
+	trace.DNSDone = func(httptrace.DNSDoneInfo) {
+		t.end(&t.resolving, &t.phases.Resolve)
+		t.begin(&t.connecting) // dialling began with the look-up
 	}
 	return trace
 }

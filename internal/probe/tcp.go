@@ -17,11 +17,9 @@ func (t TCP) String() string { return "TCP connection to " + t.Address }
 func (t TCP) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	began := p.now()
-	conn, err := p.dial(ctx, "tcp", t.Address)
-	phases := Phases{Connect: p.now().Sub(began)}
+	conn, phases, err := p.connect(ctx, "tcp", t.Address)
 	if err != nil {
-		outcome := same(Failure, err.Error())
+		outcome := stopped(err, err.Error())
 		outcome.Phases = phases
 		return outcome
 	}

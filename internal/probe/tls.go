@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -61,12 +62,9 @@ func (t TLS) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outc
 		name = host
 	}
 
-	began := p.now()
-	raw, err := p.dial(ctx, "tcp", t.Address)
-	connected := p.now()
-	phases := Phases{Connect: connected.Sub(began)}
+	raw, phases, err := p.connect(ctx, "tcp", t.Address)
 	if err != nil {
-		outcome := same(Failure, err.Error())
+		outcome := stopped(err, err.Error())
 		outcome.Phases = phases
 		return outcome
 	}
@@ -75,11 +73,15 @@ func (t TLS) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outc
 		ServerName:         name,
 		InsecureSkipVerify: true, //nolint:gosec // verified below, after the chain has been read also of servers that fail it
 	})
+	connected := p.now()
 	err = conn.HandshakeContext(ctx)
 	shaken := p.now()
 	phases.TLS = shaken.Sub(connected)
 	if err != nil {
-		outcome := same(Failure, "handshake: "+err.Error())
+		outcome := stopped(err, "handshake: "+err.Error())
+		if outcome.Cause == "" {
+			outcome.Cause = TLSHandshakeFailed
+		}
 		outcome.Phases = phases
 		return outcome
 	}
@@ -90,7 +92,9 @@ func (t TLS) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outc
 
 func (t TLS) judge(chain []*x509.Certificate, name string, now time.Time) Outcome {
 	if len(chain) == 0 {
-		return same(Failure, "the server sent no certificate")
+		outcome := same(Failure, "the server sent no certificate")
+		outcome.Cause = CertificateInvalid
+		return outcome
 	}
 	intermediates := x509.NewCertPool()
 	for _, c := range chain[1:] {
@@ -104,7 +108,8 @@ func (t TLS) judge(chain []*x509.Certificate, name string, now time.Time) Outcom
 	})
 	var outcome Outcome
 	if err != nil {
-		outcome = same(Failure, reasonOf(err, chain[0], now))
+		outcome = stopped(err, reasonOf(err, chain[0], now))
+		outcome.Cause = CertificateInvalid
 	} else {
 		outcome = t.judgeEnd(verified, now)
 	}
@@ -124,6 +129,18 @@ func reasonOf(err error, leaf *x509.Certificate, now time.Time) string {
 
 // judgeEnd looks at the chain that stays valid longest: a client takes whichever leads to a root.
 func (t TLS) judgeEnd(chains [][]*x509.Certificate, now time.Time) Outcome {
+	end := describe(endsFirst(chains), now)
+	message := fmt.Sprintf("the chain is valid until %s, for %d days", end.NotAfter.UTC().Format(time.RFC3339), end.DaysLeft())
+	outcome := same(Success, message)
+	if t.WarnBefore > 0 && end.Left < t.WarnBefore {
+		outcome = same(Warning, fmt.Sprintf("%s: then %s ends", message, end.Subject))
+	}
+	outcome.EndsFirst = &end
+	return outcome
+}
+
+// endsFirst returns the certificate that ends the chain which lasts longest.
+func endsFirst(chains [][]*x509.Certificate) *x509.Certificate {
 	var last *x509.Certificate
 	for _, chain := range chains {
 		first := chain[0]
@@ -136,12 +153,37 @@ func (t TLS) judgeEnd(chains [][]*x509.Certificate, now time.Time) Outcome {
 			last = first
 		}
 	}
-	end := describe(last, now)
-	message := fmt.Sprintf("the chain is valid until %s, for %d days", end.NotAfter.UTC().Format(time.RFC3339), end.DaysLeft())
-	if t.WarnBefore > 0 && end.Left < t.WarnBefore {
-		return same(Warning, fmt.Sprintf("%s: then %s ends", message, end.Subject))
+	return last
+}
+
+// sent returns the chain that a server sent as far as each certificate is signed by the next. A root that
+// signed itself is left out: a client has its own, and servers send such as nobody needs any more.
+func sent(certificates []*x509.Certificate) []*x509.Certificate {
+	chain := certificates[:1]
+	for _, next := range certificates[1:] {
+		last := chain[len(chain)-1]
+		if last.CheckSignatureFrom(next) != nil || next.CheckSignatureFrom(next) == nil {
+			break
+		}
+		chain = append(chain, next)
 	}
-	return same(Success, message)
+	return slices.Clip(chain)
+}
+
+// withCertificates adds what an HTTPS server sent.
+func (o *Outcome) withCertificates(state *tls.ConnectionState, now time.Time) {
+	if state == nil || len(state.PeerCertificates) == 0 {
+		return
+	}
+	for _, c := range state.PeerCertificates {
+		o.Certificates = append(o.Certificates, describe(c, now))
+	}
+	chains := state.VerifiedChains
+	if len(chains) == 0 {
+		chains = [][]*x509.Certificate{sent(state.PeerCertificates)}
+	}
+	end := describe(endsFirst(chains), now)
+	o.EndsFirst = &end
 }
 
 func describe(c *x509.Certificate, now time.Time) Certificate {
