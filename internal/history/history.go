@@ -73,7 +73,7 @@ func (h *History) Add(run Run, thresholds Thresholds) Change {
 	}
 	outcome := v1alpha1.Outcome{At: metav1.NewTime(run.Started), Result: run.Result, LatencyMilliseconds: milliseconds(run.Latency)}
 	if run.Result != v1alpha1.ResultSuccess {
-		outcome.Reason = cut(checkerpod.Reason, maxReason)
+		outcome.Reason = cut(run.Reason, maxReason)
 	}
 	h.Outcomes = push(h.Outcomes, outcome, v1alpha1.MaxOutcomes)
 	h.Hours = count(h.Hours, outcome, time.Hour, v1alpha1.MaxHours)
@@ -114,7 +114,7 @@ func (h *History) fail(run Run) (differs bool) {
 	failure := &v1alpha1.FailureRecord{
 		CheckFailure: v1alpha1.CheckFailure{
 			At: metav1.NewTime(run.Ended), Target: cut(run.Target, maxTarget),
-			Reason: cut(checkerpod.Reason, maxReason), Message: cut(run.Message, maxMessage),
+			Reason: cut(run.Reason, maxReason), Message: cut(run.Message, maxMessage),
 		},
 		LogTail: Tail(run.LogTail, v1alpha1.MaxLogTail),
 	}

@@ -25,9 +25,9 @@ func play(h *History, from time.Time, letters string, thresholds Thresholds) []C
 		case 'S':
 			run.Result = v1alpha1.ResultSuccess
 		case 'F':
-			run.Result, checkerpod.Reason, run.Message = v1alpha1.ResultFailure, "Refused", "nobody answers"
+			run.Result, run.Reason, run.Message = v1alpha1.ResultFailure, "Refused", "nobody answers"
 		case 'U':
-			run.Result, checkerpod.Reason = v1alpha1.ResultUnknown, "NoProber"
+			run.Result, run.Reason = v1alpha1.ResultUnknown, "NoProber"
 		}
 		changes = append(changes, h.Add(run, thresholds))
 	}
