@@ -73,7 +73,7 @@ func (h *History) Add(run Run, thresholds Thresholds) Change {
 	}
 	outcome := v1alpha1.Outcome{At: metav1.NewTime(run.Started), Result: run.Result, LatencyMilliseconds: milliseconds(run.Latency)}
 	if run.Result != v1alpha1.ResultSuccess {
-		outcome.Reason = cut(run.Reason, maxReason)
+		outcome.Reason = Cut(run.Reason, maxReason)
 	}
 	h.Outcomes = push(h.Outcomes, outcome, v1alpha1.MaxOutcomes)
 	h.Hours = count(h.Hours, outcome, time.Hour, v1alpha1.MaxHours)
@@ -110,11 +110,14 @@ func (h *History) judge(run Run, thresholds Thresholds) (changed bool) {
 	return true
 }
 
+// Forget makes the next run decide the verdict by itself. What is known of earlier runs stays.
+func (h *History) Forget() { h.Healthy, h.Streak = "", 0 }
+
 func (h *History) fail(run Run) (differs bool) {
 	failure := &v1alpha1.FailureRecord{
 		CheckFailure: v1alpha1.CheckFailure{
-			At: metav1.NewTime(run.Ended), Target: cut(run.Target, maxTarget),
-			Reason: cut(run.Reason, maxReason), Message: cut(run.Message, maxMessage),
+			At: metav1.NewTime(run.Ended), Target: Cut(run.Target, maxTarget),
+			Reason: Cut(run.Reason, maxReason), Message: Cut(run.Message, maxMessage),
 		},
 		LogTail: Tail(run.LogTail, v1alpha1.MaxLogTail),
 	}
@@ -133,8 +136,8 @@ func milliseconds(d time.Duration) int32 {
 	return int32(min(max(d.Milliseconds(), 0), 1<<31-1)) //nolint:gosec // it is within the bounds of an int32 here
 }
 
-// cut shortens a text to so many bytes without cutting a character in two.
-func cut(text string, most int) string {
+// Cut shortens a text to so many bytes without cutting a character in two.
+func Cut(text string, most int) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) <= most {
 		return text

@@ -268,7 +268,7 @@ func TestRecordOfSomebodyElse(t *testing.T) {
 
 func TestTextsStayWhole(t *testing.T) {
 	for _, text := range []string{"", "short", strings.Repeat("가", 400), "a\xff\xfe" + strings.Repeat("나", 300), strings.Repeat("x", 10000)} {
-		for name, got := range map[string]string{"cut": cut(text, maxMessage), "tail": Tail(text, maxMessage)} {
+		for name, got := range map[string]string{"cut": Cut(text, maxMessage), "tail": Tail(text, maxMessage)} {
 			if !utf8.ValidString(got) || len(got) > maxMessage {
 				t.Errorf("%s of %.20q... is %d bytes, valid: %v", name, text, len(got), utf8.ValidString(got))
 			}

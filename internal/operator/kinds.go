@@ -14,7 +14,7 @@ import (
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
-	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/record"
 	"github.com/maek-dev/maek/internal/operator/served"
 )
 
@@ -65,8 +65,8 @@ var checkKinds = []struct {
 }
 
 // kindOf is the kind of a check's object.
-func kindOf(check kuberhealthy.Check) (schema.GroupVersionKind, error) {
-	version, err := schema.ParseGroupVersion(string(check.API))
+func kindOf(check record.Check) (schema.GroupVersionKind, error) {
+	version, err := schema.ParseGroupVersion(check.APIVersion)
 	if err != nil {
 		return schema.GroupVersionKind{}, fmt.Errorf("reading the API version of %s: %w", check.NamespacedName, err)
 	}
@@ -74,7 +74,7 @@ func kindOf(check kuberhealthy.Check) (schema.GroupVersionKind, error) {
 }
 
 // exists tells whether a check's object is still there. Where that cannot be told, it is.
-func exists(ctx context.Context, reader client.Reader, scheme *runtime.Scheme, check kuberhealthy.Check) bool {
+func exists(ctx context.Context, reader client.Reader, scheme *runtime.Scheme, check record.Check) bool {
 	kind, err := kindOf(check)
 	if err != nil {
 		return true

@@ -129,7 +129,7 @@ func (o *Operator) keep() error {
 	o.records = record.New(record.Options{
 		Client: o.client, Owns: o.ring.Owns, Self: o.o.Pod, Clock: o.o.Clock, Log: o.o.Log.With("part", "records"),
 		Served: func() bool { return o.served.Served(served.CheckRecord.GroupVersionKind) },
-		Exists: func(ctx context.Context, check kuberhealthy.Check) bool {
+		Exists: func(ctx context.Context, check record.Check) bool {
 			return exists(ctx, o.cache, o.client.Scheme(), check)
 		},
 	})
@@ -144,7 +144,7 @@ func (o *Operator) runChecks() error {
 	o.engine, err = run.New(run.Options{
 		Client: o.client, Cache: o.cache, Owns: o.ring.Owns, Served: o.served.Served, Adopted: o.takeover.Adopted,
 		Self: o.o.Pod, Settings: o.Settings, Logs: checkerpod.PodLogs{Pods: o.apis.core}, Witness: checkerpod.APIWitness{Core: o.apis.core},
-		Events: o.recorder, Outcomes: o.records, Metrics: runs,
+		Events: o.recorder, Outcomes: outcomes{o.records}, Metrics: runs,
 		Clock: o.o.Clock, Log: o.o.Log.With("part", "runs"),
 	})
 	if err != nil {

@@ -8,24 +8,18 @@ import (
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/history"
-	"github.com/maek-dev/maek/internal/kuberhealthy"
-	"github.com/maek-dev/maek/internal/operator/checkerpod"
-	"github.com/maek-dev/maek/internal/operator/run"
 )
-
-// thresholds of Kuberhealthy's checks: what ended last is the verdict.
-var thresholds = history.Thresholds{Success: 1, Failure: 1}
 
 // entry is what is kept in memory of one check.
 type entry struct {
-	check kuberhealthy.Check
+	check Check
 	// history is what the record holds, with the unwritten runs; nil before the record was read.
 	history *history.History
 	// version is the record's resourceVersion; empty where it must be read first, and created where none
 	// is there.
 	version string
 	// unwritten runs are in no record yet, the oldest first; taken counts those that ever left it.
-	unwritten []history.Run
+	unwritten []Run
 	taken     int
 
 	// due is when to write next; it means nothing while nothing is unwritten.
@@ -35,18 +29,17 @@ type entry struct {
 }
 
 // add takes in a run and tells whether a write became due earlier than it was.
-func (e *entry) add(o run.Outcome, now time.Time) bool {
-	e.check, e.toldAt = o.Check, now
-	ended := runOf(o)
+func (e *entry) add(run Run, now time.Time, checkpointEvery time.Duration) bool {
+	e.check, e.toldAt = run.Check, now
 	// Before the record was read nobody knows what the run changes, so that it is read soon.
 	change := history.Change{Verdict: true}
 	if e.history != nil {
-		change = e.history.Add(ended, thresholds)
+		change = take(e.history, run)
 	}
 	if change.Repeated {
 		return false
 	}
-	due := e.writtenAt.Add(spread(CheckpointEvery, 0.2))
+	due := e.writtenAt.Add(spread(checkpointEvery, 0.2))
 	if change.Verdict || change.Failure {
 		due = e.writtenAt.Add(Apart)
 	}
@@ -57,16 +50,24 @@ func (e *entry) add(o run.Outcome, now time.Time) bool {
 	if sooner {
 		e.due = due
 	}
-	e.unwritten = append(e.unwritten, ended)
+	e.unwritten = append(e.unwritten, run)
 	if over := len(e.unwritten) - v1alpha1.MaxOutcomes; over > 0 {
-		e.take(over)
+		e.drop(over)
 	}
 	return sooner
 }
 
-// take lets the oldest unwritten runs go.
-func (e *entry) take(n int) {
-	e.unwritten = append([]history.Run(nil), e.unwritten[n:]...)
+// take adds a run to a history.
+func take(h *history.History, run Run) history.Change {
+	if run.Anew {
+		h.Forget()
+	}
+	return h.Add(run.Run, run.Thresholds)
+}
+
+// drop lets the oldest unwritten runs go.
+func (e *entry) drop(n int) {
+	e.unwritten = append([]Run(nil), e.unwritten[n:]...)
 	e.taken += n
 }
 
@@ -74,7 +75,7 @@ func (e *entry) take(n int) {
 func (e *entry) adopt(h *history.History, version string) {
 	e.history, e.version = h, version
 	for _, r := range e.unwritten {
-		h.Add(r, thresholds)
+		take(h, r)
 	}
 }
 
@@ -83,32 +84,15 @@ func (e *entry) forget() { e.history, e.version = nil, "" }
 
 // record is the entry as a CheckRecord.
 func (e *entry) record(writer string, now time.Time) *v1alpha1.CheckRecord {
-	apiVersion := string(e.check.API)
 	r := &v1alpha1.CheckRecord{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: e.check.Namespace, Name: Name(e.check.Kind, e.check.Name), ResourceVersion: e.version,
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: apiVersion, Kind: e.check.Kind, Name: e.check.Name, UID: e.check.UID}},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: e.check.APIVersion, Kind: e.check.Kind, Name: e.check.Name, UID: e.check.UID}},
 		},
-		Check:  v1alpha1.CheckReference{APIVersion: apiVersion, Kind: e.check.Kind, Name: e.check.Name, UID: e.check.UID},
+		Check:  v1alpha1.CheckReference{APIVersion: e.check.APIVersion, Kind: e.check.Kind, Name: e.check.Name, UID: e.check.UID},
 		Writer: writer, WrittenAt: metav1.NewTime(now),
 	}
 	e.history.Into(r)
-	return r
-}
-
-// runOf reads an outcome. A run that could not be carried out is a failure too, as it is in the
-// check's own object; its reason tells the two apart.
-func runOf(o run.Outcome) history.Run {
-	r := history.Run{
-		Started: o.Run.Started, Ended: o.EndedAt, Result: v1alpha1.ResultSuccess, Latency: o.Duration,
-	}
-	if !o.OK {
-		r.Result, r.Reason, r.Message, r.LogTail = v1alpha1.ResultFailure, string(o.Reason), o.Message, o.LogTail
-		// A record's failure has a reason in any case.
-		if r.Reason == "" {
-			r.Reason = string(checkerpod.ReportedFailure)
-		}
-	}
 	return r
 }
 

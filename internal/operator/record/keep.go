@@ -12,7 +12,6 @@ import (
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/history"
-	"github.com/maek-dev/maek/internal/kuberhealthy"
 )
 
 const (
@@ -87,6 +86,10 @@ func (k *Keeper) due(now time.Time) (uids []types.UID, pause time.Duration) {
 			}
 		// What another replica goes on with is handed over at once.
 		case !e.due.After(now), !owned && !e.writtenAt.Add(Apart).After(now):
+			if !k.pace.AllowN(now, 1) {
+				pause = shortestPause
+				continue
+			}
 			uids = append(uids, uid)
 		default:
 			pause = min(pause, e.due.Sub(now))
@@ -130,7 +133,7 @@ func (k *Keeper) writeOne(ctx context.Context, uid types.UID) {
 		k.tell(err, e)
 	default:
 		e.writtenAt = now
-		e.due = now.Add(spread(CheckpointEvery, 0.2))
+		e.due = now.Add(spread(k.checkpointEvery(), 0.2))
 		k.failing = false
 	}
 }
@@ -161,7 +164,7 @@ func (k *Keeper) store(ctx context.Context, e *entry) (gone bool, err error) {
 		k.mu.Lock()
 		if err == nil {
 			e.version = record.ResourceVersion
-			e.take(max(written-e.taken, 0))
+			e.drop(max(written-e.taken, 0))
 			k.mu.Unlock()
 			return false, nil
 		}
@@ -197,20 +200,31 @@ func (k *Keeper) read(ctx context.Context, e *entry) (gone bool, err error) {
 }
 
 // find returns what the record of a check holds, and its version; an empty one where there is none.
-func (k *Keeper) find(ctx context.Context, check kuberhealthy.Check) (found *history.History, version string, err error) {
+func (k *Keeper) find(ctx context.Context, check Check) (found *history.History, version string, err error) {
+	record, err := k.get(ctx, check)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case record == nil:
+		return &history.History{}, "", nil
+	case record.Check.UID == check.UID:
+		return history.From(record), record.ResourceVersion, nil
+	}
+	stale := client.Preconditions{UID: &record.UID, ResourceVersion: &record.ResourceVersion}
+	if err := k.o.Client.Delete(ctx, record, stale); client.IgnoreNotFound(err) != nil {
+		return nil, "", fmt.Errorf("removing CheckRecord %s/%s of a check that was replaced: %w", record.Namespace, record.Name, err)
+	}
+	return &history.History{}, "", nil
+}
+
+// get reads the record that has the name of a check's; nil where there is none.
+func (k *Keeper) get(ctx context.Context, check Check) (*v1alpha1.CheckRecord, error) {
 	key := types.NamespacedName{Namespace: check.Namespace, Name: Name(check.Kind, check.Name)}
 	var record v1alpha1.CheckRecord
 	if err := k.o.Client.Get(ctx, key, &record); apierrors.IsNotFound(err) {
-		return &history.History{}, "", nil
+		return nil, nil //nolint:nilnil // there is none
 	} else if err != nil {
-		return nil, "", fmt.Errorf("reading CheckRecord %s: %w", key, err)
+		return nil, fmt.Errorf("reading CheckRecord %s: %w", key, err)
 	}
-	if record.Check.UID == check.UID {
-		return history.From(&record), record.ResourceVersion, nil
-	}
-	stale := client.Preconditions{UID: &record.UID, ResourceVersion: &record.ResourceVersion}
-	if err := k.o.Client.Delete(ctx, &record, stale); client.IgnoreNotFound(err) != nil {
-		return nil, "", fmt.Errorf("removing CheckRecord %s of a check that was replaced: %w", key, err)
-	}
-	return &history.History{}, "", nil
+	return &record, nil
 }

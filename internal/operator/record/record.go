@@ -19,23 +19,47 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/maek-dev/maek/internal/kuberhealthy"
-	"github.com/maek-dev/maek/internal/operator/run"
+	"github.com/maek-dev/maek/internal/history"
 )
 
 // The rhythm of writes. The first bounds how much of a history a kill may cost, the second what a check
 // that flaps may cost.
 const (
 	// CheckpointEvery is the time from one write to the next of a check whose runs end as before, give
-	// or take a fifth.
+	// or take a fifth. It is longer where there are so many checks that more than checkpointsPerSecond
+	// would be written.
 	CheckpointEvery = 5 * time.Minute
 	// Apart is the least time from one write of a record to the next.
 	Apart = 30 * time.Second
+
+	checkpointsPerSecond = 5
+	// writesPerSecond bounds all writes but the last ones: when everything fails at once, histories wait.
+	// writeBurst is how many of them go at once.
+	writesPerSecond = 6
+	writeBurst      = 20
 )
+
+// Check names a check of any API.
+type Check struct {
+	APIVersion, Kind string
+	types.NamespacedName
+	UID types.UID
+}
+
+// Run is one run of a check that ended.
+type Run struct {
+	history.Run
+	Check Check
+	// Thresholds by which the verdict follows.
+	Thresholds history.Thresholds
+	// Anew tells that what was known before says nothing about the verdict: the check was changed, say.
+	Anew bool
+}
 
 // Options of a Keeper. All are needed.
 type Options struct {
@@ -46,7 +70,7 @@ type Options struct {
 	// Owns tells whether this replica owns a check.
 	Owns func(types.UID) bool
 	// Exists tells whether there is still such a check.
-	Exists func(context.Context, kuberhealthy.Check) bool
+	Exists func(context.Context, Check) bool
 	// Self is the name of this replica.
 	Self  string
 	Clock clock.WithTicker
@@ -58,34 +82,56 @@ type Keeper struct {
 	o    Options
 	wake chan struct{}
 
+	// pace of writes.
+	pace *rate.Limiter
+
 	mu      sync.Mutex
 	entries map[types.UID]*entry
 	// failing tells that the newest write failed, and was told of.
 	failing bool
 }
 
-var _ run.Outcomes = (*Keeper)(nil)
-
 // New returns a Keeper.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, wake: make(chan struct{}, 1), entries: map[types.UID]*entry{}}
+	return &Keeper{
+		o: o, wake: make(chan struct{}, 1), entries: map[types.UID]*entry{},
+		pace: rate.NewLimiter(writesPerSecond, writeBurst),
+	}
 }
 
 // Ended takes note of a run. It never blocks.
-func (k *Keeper) Ended(outcome run.Outcome) {
+func (k *Keeper) Ended(run Run) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	e := k.entries[outcome.Check.UID]
+	e := k.entries[run.Check.UID]
 	if e == nil {
 		e = &entry{}
-		k.entries[outcome.Check.UID] = e
+		k.entries[run.Check.UID] = e
 	}
-	if e.add(outcome, k.o.Clock.Now()) {
+	if e.add(run, k.o.Clock.Now(), k.checkpointEvery()) {
 		select {
 		case k.wake <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// checkpointEvery is the time from one write to the next where nothing changes.
+func (k *Keeper) checkpointEvery() time.Duration {
+	return max(CheckpointEvery, time.Duration(len(k.entries))*time.Second/checkpointsPerSecond)
+}
+
+// Streak is how many runs in a row ended as the newest did that is recorded of a check; zero where
+// nothing is recorded. It asks the API server.
+func (k *Keeper) Streak(ctx context.Context, check Check) (int32, error) {
+	if !k.o.Served() {
+		return 0, nil
+	}
+	record, err := k.get(ctx, check)
+	if record == nil || record.Check.UID != check.UID {
+		return 0, err
+	}
+	return record.Streak, nil
 }
 
 // longestName of an object whose name is a DNS subdomain

@@ -16,10 +16,9 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
-	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/history"
 	"github.com/maek-dev/maek/internal/operator/checkerpod"
 	"github.com/maek-dev/maek/internal/operator/record"
-	"github.com/maek-dev/maek/internal/operator/run"
 )
 
 // keeper is one replica's, with a clock of its own.
@@ -37,7 +36,7 @@ func keep(t *testing.T, c client.Client, self string) *keeper {
 	k.Keeper = record.New(record.Options{
 		Client: c, Self: self, Clock: k.clock, Log: slog.New(slog.DiscardHandler),
 		Served: func() bool { return true }, Owns: func(types.UID) bool { return k.owned },
-		Exists: func(ctx context.Context, check kuberhealthy.Check) bool {
+		Exists: func(ctx context.Context, check record.Check) bool {
 			var object khv1.KuberhealthyCheck
 			return !apierrors.IsNotFound(c.Get(ctx, check.NamespacedName, &object)) && object.UID == check.UID
 		},
@@ -55,12 +54,13 @@ func keep(t *testing.T, c client.Client, self string) *keeper {
 }
 
 // tell tells of a run that ended now.
-func (k *keeper) tell(check kuberhealthy.Check, reason checkerpod.Reason, message, log string) {
+func (k *keeper) tell(check record.Check, reason checkerpod.Reason, message, log string) {
 	now := k.clock.Now()
-	k.Ended(run.Outcome{
-		Check: check, Run: kuberhealthy.Run{Started: now.Add(-time.Second)}, EndedAt: now, Duration: time.Second,
-		OK: reason == "", Reason: reason, Message: message, LogTail: log,
-	})
+	ended := history.Run{Started: now.Add(-time.Second), Ended: now, Latency: time.Second, Result: v1alpha1.ResultSuccess}
+	if reason != "" {
+		ended.Result, ended.Reason, ended.Message, ended.LogTail = v1alpha1.ResultFailure, string(reason), message, log
+	}
+	k.Ended(record.Run{Check: check, Run: ended, Thresholds: history.Thresholds{Success: 1, Failure: 1}})
 }
 
 // pass lets time go by once somebody waits for it to.
@@ -70,7 +70,7 @@ func (k *keeper) pass(t *testing.T, d time.Duration) {
 	k.clock.Step(d)
 }
 
-func recordOf(t *testing.T, c client.Client, check kuberhealthy.Check) (r v1alpha1.CheckRecord, found bool) {
+func recordOf(t *testing.T, c client.Client, check record.Check) (r v1alpha1.CheckRecord, found bool) {
 	t.Helper()
 	err := c.Get(t.Context(), client.ObjectKey{Namespace: check.Namespace, Name: record.Name(check.Kind, check.Name)}, &r)
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -79,15 +79,15 @@ func recordOf(t *testing.T, c client.Client, check kuberhealthy.Check) (r v1alph
 	return r, err == nil
 }
 
-func newCheckOf(t *testing.T, c client.Client, namespace, name string) (kuberhealthy.Check, *khv1.KuberhealthyCheck) {
+func newCheckOf(t *testing.T, c client.Client, namespace, name string) (record.Check, *khv1.KuberhealthyCheck) {
 	t.Helper()
 	object := newCheck(namespace, name, "1m", "30s")
 	if err := c.Create(t.Context(), object); err != nil {
 		t.Fatal(err)
 	}
-	return kuberhealthy.Check{
-		API: kuberhealthy.V2, Kind: "KuberhealthyCheck", NamespacedName: types.NamespacedName{Namespace: namespace, Name: name},
-		UID: object.UID, Interval: time.Minute,
+	return record.Check{
+		APIVersion: khv1.GroupVersion.String(), Kind: "KuberhealthyCheck", NamespacedName: types.NamespacedName{Namespace: namespace, Name: name},
+		UID: object.UID,
 	}, object
 }
 
