@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,7 @@ func (d *describer) document() document {
 			}
 		}
 		out.Pods = append(out.Pods, p)
+		out.loops = out.loops || slices.ContainsFunc(d.evidence.probesOfPod(pod, d.container), func(o one) bool { return !d.loops(o).IsZero() })
 	}
 	out.Missing = d.texts(d.evidence.missing)
 	return out
@@ -89,10 +91,17 @@ func containersOf(pod *corev1.Pod) []place {
 func (e *evidence) probes(container string) []one {
 	var out []one
 	for _, pod := range e.pods {
-		for _, c := range containersOf(pod) {
-			if container == "" || container == c.spec.Name {
-				out = append(out, e.probesOf(pod, c)...)
-			}
+		out = append(out, e.probesOfPod(pod, container)...)
+	}
+	return out
+}
+
+// probesOfPod are those of its containers, or of the one that is named.
+func (e *evidence) probesOfPod(pod *corev1.Pod, container string) []one {
+	var out []one
+	for _, c := range containersOf(pod) {
+		if container == "" || container == c.spec.Name {
+			out = append(out, e.probesOf(pod, c)...)
 		}
 	}
 	return out

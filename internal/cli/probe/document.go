@@ -41,6 +41,9 @@ type document struct {
 	MorePods int `json:"morePods,omitempty"`
 	// Missing is what could not be read or asked.
 	Missing []string `json:"missing,omitempty"`
+
+	// loops tells that a container is killed again and again while it starts.
+	loops bool
 }
 
 // podReport is what there is to say of one pod.

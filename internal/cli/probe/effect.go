@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,8 +20,8 @@ type membership struct {
 	ports   []string
 	// listed tells that the pod is among the endpoints, and ready that it gets traffic there.
 	listed, ready bool
-	// others is how many other endpoints get traffic.
-	others int
+	// others are the other endpoints that get traffic: names of pods, or addresses.
+	others []string
 	// always tells that the Service takes pods in that are not ready.
 	always bool
 }
@@ -59,7 +60,7 @@ func (e *evidence) memberships(pod *corev1.Pod) []membership {
 	}
 	var out []membership
 	for name, m := range by {
-		m.others = len(others[name])
+		m.others = slices.Sorted(maps.Keys(others[name]))
 		out = append(out, *m)
 	}
 	slices.SortFunc(out, func(a, b membership) int { return strings.Compare(a.service, b.service) })
@@ -75,7 +76,7 @@ func names(e *discoveryv1.Endpoint, pod *corev1.Pod) bool {
 // identity of an endpoint: a dual-stack pod is in two slices.
 func identity(e *discoveryv1.Endpoint) string {
 	if e.TargetRef != nil {
-		return e.TargetRef.Kind + "/" + e.TargetRef.Name
+		return e.TargetRef.Name
 	}
 	return strings.Join(e.Addresses, ",")
 }
@@ -108,9 +109,13 @@ func (d *describer) consequence(o one) []finding.Text {
 	}
 	out := []finding.Text{finding.Textf("the kubelet ends the container and starts it again in the same pod", "kubelet이 컨테이너를 종료하고 같은 Pod에서 다시 시작합니다")}
 	if status != nil && status.RestartCount > 0 {
-		out[0] = sentence(out[0], finding.Format("after %s restarts, if they follow each other quickly, it waits %s before that",
-			"재시작 %s회가 짧은 간격으로 이어졌다면 다시 시작하기 전에 %s 기다립니다",
-			finding.Verbatim(strconv.Itoa(int(status.RestartCount))), length(probe.BackOff(int(status.RestartCount)))))
+		wait := length(probe.BackOff(int(status.RestartCount)))
+		if status.RestartCount == 1 {
+			out[0] = sentence(out[0], finding.Format("so soon after a restart it waits %s before that", "재시작한 지 얼마 되지 않았으면 다시 시작하기 전에 %s 기다립니다", wait))
+		} else {
+			out[0] = sentence(out[0], finding.Format("after %s restarts, if they follow each other quickly, it waits %s before that",
+				"재시작 %s회가 짧은 간격으로 이어졌다면 다시 시작하기 전에 %s 기다립니다", finding.Verbatim(strconv.Itoa(int(status.RestartCount))), wait))
+		}
 	}
 	return out
 }
@@ -132,24 +137,35 @@ func (d *describer) outOfServices(o one) []finding.Text {
 	return out
 }
 
+// othersNamed is how many other endpoints are told by name.
+const othersNamed = 3
+
+// named names the other endpoints where they are few.
+func (m membership) named() string {
+	if len(m.others) == 0 || len(m.others) > othersNamed {
+		return ""
+	}
+	return " (" + strings.Join(m.others, ", ") + ")"
+}
+
 func (m membership) text() finding.Text {
 	name := m.service
 	if len(m.ports) > 0 {
 		name += " (" + strings.Join(m.ports, ", ") + ")"
 	}
-	others := finding.Textf("%d other endpoints are ready", "준비된 다른 endpoint는 %d개입니다", m.others)
-	if m.others == 1 {
-		others = finding.Textf("1 other endpoint is ready", "준비된 다른 endpoint는 1개입니다")
+	others := finding.Textf("%d other endpoints are ready%s", "준비된 다른 endpoint는 %d개입니다%s", len(m.others), m.named())
+	if len(m.others) == 1 {
+		others = finding.Textf("1 other endpoint is ready%s", "준비된 다른 endpoint는 1개입니다%s", m.named())
 	}
 	switch {
 	case m.always:
 		return finding.Textf("stays in Service %s, which takes in pods that are not ready (publishNotReadyAddresses)",
 			"Service %s에는 그대로 남습니다. 준비되지 않은 Pod도 받기 때문입니다(publishNotReadyAddresses)", name)
-	case m.ready && m.others == 0:
+	case m.ready && len(m.others) == 0:
 		return finding.Textf("out of Service %s, whose last ready endpoint it is: nobody answers there then", "Service %s에서 빠집니다. 준비된 마지막 endpoint이므로 그 뒤에는 응답할 곳이 없습니다", name)
 	case m.ready:
 		return finding.Format("out of Service %s; %s", "Service %s에서 빠집니다. %s", finding.Verbatim(name), others)
-	case m.others == 0:
+	case len(m.others) == 0:
 		return finding.Textf("it is out of Service %s now, and no other endpoint of it is ready: nobody answers there", "지금 Service %s에서 빠져 있고 준비된 다른 endpoint도 없어 응답할 곳이 없습니다", name)
 	default:
 		return finding.Format("it is out of Service %s now; %s", "지금 Service %s에서 빠져 있습니다. %s", finding.Verbatim(name), others)

@@ -30,6 +30,9 @@ type change struct {
 	missing finding.Text
 }
 
+// kindsFollowed is how many kinds are: pods, Events and EndpointSlices.
+const kindsFollowed = 3
+
 // follow tells all that changes of a target, until ctx is done.
 func (r *reader) follow(ctx context.Context, t target, after func(time.Duration) <-chan time.Time) (<-chan change, error) {
 	pods := []client.ListOption{client.InNamespace(t.namespace)}

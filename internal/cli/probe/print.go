@@ -15,7 +15,7 @@ import (
 type words struct {
 	why, remedy, nothingFound, tooLittle                   string
 	means, seen, now, consequence, notAsked, gate, missing string
-	further, settling                                      string
+	further, patch, same, settling                         string
 	container, sidecar, ready, notReady, on, more          string
 	kind                                                   map[probe.Kind]string
 	vantages                                               map[vantage]string
@@ -24,7 +24,7 @@ type words struct {
 
 var english = words{
 	why: "why", remedy: "do now", nothingFound: "Nothing was found in the probes of %s.", tooLittle: "Nothing was found in the probes of %s, but too little could be read to say that there is nothing.",
-	means: "means", seen: "seen", now: "now", consequence: "if it fails", notAsked: "not asked: %s", gate: "readiness gate %s: %s", missing: "could not read", further: "what to mend:",
+	means: "means", seen: "seen", now: "now", consequence: "if it fails", notAsked: "not asked: %s", gate: "readiness gate %s: %s", missing: "could not read", further: "is the spec to blame?", patch: "the patches:", same: "the same as above",
 	settling:  "it has only just begun, and may pass by itself",
 	container: "container %s", sidecar: "sidecar %s", ready: "ready", notReady: "not ready", on: "on %s", more: "%d more of the pods of %s, none worse, are not shown.",
 	kind: map[probe.Kind]string{probe.Startup: "startup", probe.Readiness: "readiness", probe.Liveness: "liveness"},
@@ -37,7 +37,7 @@ var english = words{
 
 var korean = words{
 	why: "원인", remedy: "조치", nothingFound: "%s의 probe에서 찾은 문제가 없습니다.", tooLittle: "%s의 probe에서 찾은 문제는 없으나, 문제가 없다고 말하기에는 읽은 것이 부족합니다.",
-	means: "의미", seen: "기록", now: "지금", consequence: "실패하면", notAsked: "확인하지 않음: %s", gate: "readiness gate %s: %s", missing: "읽지 못함", further: "고칠 곳:",
+	means: "의미", seen: "기록", now: "지금", consequence: "실패하면", notAsked: "확인하지 않음: %s", gate: "readiness gate %s: %s", missing: "읽지 못함", further: "설정 점검:", patch: "patch:", same: "위와 같습니다",
 	settling:  "방금 시작된 일이므로 저절로 해소될 수 있습니다",
 	container: "컨테이너 %s", sidecar: "사이드카 %s", ready: "Ready", notReady: "Ready 아님", on: "노드 %s", more: "%[2]s의 Pod %[1]d개는 이보다 나쁘지 않아 생략했습니다.",
 	kind: map[probe.Kind]string{probe.Startup: "startup", probe.Readiness: "readiness", probe.Liveness: "liveness"},
@@ -70,37 +70,48 @@ const labelWidth = 13
 func (doc document) page(o report.Options) *report.Page {
 	w := wordsOf(o.Language)
 	p := report.NewPage(o)
-	asked := map[vantage]bool{}
+	told := &told{from: map[vantage]bool{}, means: map[string]bool{}}
 	for _, pod := range doc.Pods {
 		p.Blank()
 		w.pod(p, pod)
 		for _, c := range pod.Containers {
-			w.containerBlock(p, c, asked)
+			w.containerBlock(p, c, told)
 		}
 	}
 	if doc.MorePods > 0 {
 		p.Blank()
 		p.Text(0, fmt.Sprintf(w.more, doc.MorePods, doc.Target), report.Faint)
 	}
-	if len(doc.Missing)+len(asked) > 0 {
+	if len(doc.Missing)+len(told.from) > 0 {
 		p.Blank()
 	}
 	for _, text := range doc.Missing {
 		p.Labelled(0, 0, w.missing, report.Odd, text, report.Plain)
 	}
 	for _, from := range []vantage{byForward, byExec} {
-		if asked[from] {
+		if told.from[from] {
 			p.Text(0, w.vantages[from], report.Faint)
 		}
 	}
-	if len(asked) > 0 {
+	if len(told.from) > 0 {
 		p.Text(0, w.fromNode, report.Faint)
 	}
 	if doc.Verdict == failing {
 		p.Blank()
 		p.Labelled(0, 0, w.further, report.Faint, fmt.Sprintf("%s probe %s --audit", o.Program, doc.argument()), report.Plain)
+		if doc.loops {
+			p.Labelled(0, 0, w.patch, report.Faint, fmt.Sprintf("%s probe %s --audit -o patch", o.Program, doc.argument()), report.Plain)
+		}
 	}
 	return p
+}
+
+// told is what the page has said already.
+type told struct {
+	// from are the vantages of answers, which are explained at the end.
+	from map[vantage]bool
+	// means are the meanings of specs: all pods of a workload have the same.
+	means map[string]bool
 }
 
 func (w words) pod(p *report.Page, pod podReport) {
@@ -133,7 +144,7 @@ func (w words) pod(p *report.Page, pod podReport) {
 	}
 }
 
-func (w words) containerBlock(p *report.Page, c containerReport, asked map[vantage]bool) {
+func (w words) containerBlock(p *report.Page, c containerReport, told *told) {
 	title := w.container
 	if c.Sidecar {
 		title = w.sidecar
@@ -147,11 +158,17 @@ func (w words) containerBlock(p *report.Page, c containerReport, asked map[vanta
 	for _, one := range c.Probes {
 		m := marks[one.Verdict]
 		p.Labelled(2, 2, m.mark, m.tone, w.kind[one.Kind]+": "+one.Asks, report.Strong)
-		w.lines(p, w.means, one.Means)
+		means := one.Means
+		if of := c.Name + "/" + string(one.Kind) + "/" + strings.Join(means, "\n"); told.means[of] {
+			means = []string{w.same}
+		} else {
+			told.means[of] = true
+		}
+		w.lines(p, w.means, means)
 		w.lines(p, w.seen, one.Seen)
 		var now []string
 		for _, a := range one.Now {
-			asked[a.From] = true
+			told.from[a.From] = true
 			now = append(now, a.Text)
 		}
 		if one.NotAsked != "" {

@@ -176,7 +176,11 @@ func containerChanged(c *corev1.Container, old, is *corev1.ContainerStatus) []en
 		out = append(out, entry{bad: true, text: finding.Textf("container %s waits before it is started again (CrashLoopBackOff)", "%s 컨테이너가 재시작을 기다립니다(CrashLoopBackOff)", c.Name)})
 	}
 	if is.RestartCount > old.RestartCount {
-		out = append(out, entry{text: finding.Textf("container %s was restarted (restart %d)", "%s 컨테이너를 재시작했습니다(%d번째)", c.Name, is.RestartCount)})
+		text := finding.Textf("container %s was restarted (restart %d)", "%s 컨테이너를 재시작했습니다(%d번째)", c.Name, is.RestartCount)
+		if last := is.LastTerminationState.Terminated; last != nil && old.State.Terminated == nil {
+			text = finding.Join(". ", text, finding.Textf("The one before ended with exit code %d", "직전 컨테이너의 종료 코드는 %d입니다", last.ExitCode))
+		}
+		out = append(out, entry{text: text})
 	}
 	if c.StartupProbe != nil && isTrue(is.Started) && !isTrue(old.Started) {
 		out = append(out, entry{good: true, text: finding.Textf("container %s has started: its startup probe succeeded", "%s 컨테이너가 시작되었습니다: startup probe가 성공했습니다", c.Name)})
@@ -213,10 +217,10 @@ func served(before, after view, name string, services []*corev1.Service, now tim
 	for _, service := range slices.Sorted(maps.Keys(mergedKeys(was, is))) {
 		old, current := was[service], is[service]
 		switch {
-		case old.ready && !current.ready && current.others == 0:
+		case old.ready && !current.ready && len(current.others) == 0:
 			out = append(out, entry{at: now, pod: name, bad: true, text: finding.Textf("out of Service %s, which has no ready endpoint now", "Service %s에서 빠졌습니다. 준비된 endpoint가 없습니다", service)})
 		case old.ready && !current.ready:
-			out = append(out, entry{at: now, pod: name, bad: true, text: finding.Textf("out of Service %s; ready endpoints left: %d", "Service %s에서 빠졌습니다. 남은 준비된 endpoint: %d개", service, current.others)})
+			out = append(out, entry{at: now, pod: name, bad: true, text: finding.Textf("out of Service %s; ready endpoints left: %d%s", "Service %s에서 빠졌습니다. 남은 준비된 endpoint: %d개%s", service, len(current.others), current.named())})
 		case !old.ready && current.ready && old.listed:
 			out = append(out, entry{at: now, pod: name, good: true, text: finding.Textf("back in Service %s", "Service %s로 돌아왔습니다", service)})
 		case !old.ready && current.ready:

@@ -140,7 +140,7 @@ func TestADualStackPodIsOneEndpoint(t *testing.T) {
 	for _, e := range fresh {
 		got = append(got, e.text.EN)
 	}
-	if diff := cmp.Diff([]string{"out of Service web; ready endpoints left: 1", "back in Service web"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"out of Service web; ready endpoints left: 1 (other)", "back in Service web"}, got); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
 }

@@ -36,8 +36,9 @@ type watching struct {
 	view     view
 	timeline timeline
 	verdict  verdict
-	// listed are the kinds of which a first list has come.
-	listed map[reflect.Type]bool
+	// listed are the kinds of which a first list has come, and refused how many cannot be watched.
+	listed  map[reflect.Type]bool
+	refused int
 }
 
 // watch shows what happens, as it happens, until it is interrupted: a terminal shows the newest state and the last
@@ -70,8 +71,11 @@ func (l *looking) watch(ctx context.Context) error {
 	}
 	ask()
 	if !w.onTerminal() {
-		// There the first state is the only one.
+		// There the first state is the only one, and whatever happens after it is told.
 		w.answers = <-answers
+		if err := w.takeLists(ctx, changes); err != nil {
+			return err
+		}
 	}
 	again := l.inv.After(askEvery)
 	for first := true; ; first = false {
@@ -93,6 +97,24 @@ func (l *looking) watch(ctx context.Context) error {
 	}
 }
 
+// takeLists waits until all that is watched has been listed once, or cannot be: what the rest is held against.
+func (w *watching) takeLists(ctx context.Context, changes <-chan change) error {
+	late := w.inv.After(w.timeout)
+	for len(w.listed)+w.refused < kindsFollowed {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-late:
+			return nil
+		case c := <-changes:
+			if err := w.take(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // takeAll takes in a change, and those that wait behind it.
 func (w *watching) takeAll(c change, more <-chan change) error {
 	for {
@@ -112,6 +134,7 @@ func (w *watching) takeAll(c change, more <-chan change) error {
 func (w *watching) take(c change) error {
 	if !c.missing.IsZero() {
 		w.evidence.missing = append(slices.Clone(w.evidence.missing), c.missing)
+		w.refused++
 		return nil
 	}
 	next := w.view.with(c)
