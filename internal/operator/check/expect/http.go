@@ -1,0 +1,138 @@
+package expect
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/operator/check/plan"
+	"github.com/maek-dev/maek/internal/probe"
+)
+
+// judgeStatus judges the status of an answer that is whole.
+func judgeStatus(spec *v1alpha1.CheckSpec, o probe.Outcome, verdict probe.Verdict) *finding {
+	status := o.HTTP.Status
+	if spec.Expect != nil && len(spec.Expect.StatusCodes) > 0 {
+		if slices.ContainsFunc(spec.Expect.StatusCodes, func(r v1alpha1.HTTPStatusRange) bool { return covers(r, status) }) {
+			return nil
+		}
+		return bad(plan.ReasonUnexpectedStatus, "HTTP %s, expected %s", statusText(status), ranges(spec.Expect.StatusCodes))
+	}
+	switch {
+	case verdict.Passed():
+		return nil
+	case o.Difference == probe.RedirectedAway:
+		return bad(plan.ReasonRedirectedAway, "HTTP %s: %s", statusText(status), verdict.Message)
+	default:
+		return bad(plan.ReasonUnexpectedStatus, "HTTP %s, expected 200-399", statusText(status))
+	}
+}
+
+func statusText(status int) string {
+	if text := http.StatusText(status); text != "" {
+		return fmt.Sprintf("%d %s", status, text)
+	}
+	return strconv.Itoa(status)
+}
+
+func covers(r v1alpha1.HTTPStatusRange, status int) bool {
+	from, to, isRange := strings.Cut(string(r), "-")
+	if !isRange {
+		to = from
+	}
+	low, err := strconv.Atoi(from)
+	if err != nil {
+		return false
+	}
+	high, err := strconv.Atoi(to)
+	return err == nil && low <= status && status <= high
+}
+
+func ranges(all []v1alpha1.HTTPStatusRange) string {
+	var texts []string
+	for _, r := range all {
+		texts = append(texts, string(r))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// judgeHTTP judges what an answer says beside its status.
+func judgeHTTP(expected *v1alpha1.CheckExpectation, answer *probe.HTTPAnswer) *finding {
+	if answer == nil {
+		return nil
+	}
+	for _, want := range expected.Headers {
+		if f := judgeHeader(want, answer.Header); f != nil {
+			return f
+		}
+	}
+	if expected.Matches != "" {
+		body := answer.Body[:min(len(answer.Body), probe.KubeletBodyLimit)]
+		if f := judgeText(expected.Matches, body, plan.ReasonUnexpectedBody, "the body"); f != nil {
+			return f
+		}
+	}
+	if len(expected.JSON) > 0 {
+		return judgeJSON(expected.JSON, answer)
+	}
+	return nil
+}
+
+func judgeHeader(want v1alpha1.HeaderExpectation, header http.Header) *finding {
+	values := header.Values(want.Name)
+	if len(values) == 0 {
+		return bad(plan.ReasonUnexpectedHeader, "the answer has no header %s", want.Name)
+	}
+	switch {
+	case want.Equals != nil:
+		if slices.Contains(values, *want.Equals) {
+			return nil
+		}
+		return bad(plan.ReasonUnexpectedHeader, "the header %s is %s, expected %s", want.Name, quoteAll(values), quote(*want.Equals))
+	case want.Matches != "":
+		pattern, f := compiled(want.Matches)
+		if f != nil {
+			return f
+		}
+		if slices.ContainsFunc(values, pattern.MatchString) {
+			return nil
+		}
+		return bad(plan.ReasonUnexpectedHeader, "the header %s is %s, expected something that matches %s", want.Name, quoteAll(values), quote(want.Matches))
+	default:
+		return nil
+	}
+}
+
+// quoteAll quotes the first of several values, and counts the others.
+func quoteAll(values []string) string {
+	if len(values) == 1 {
+		return quote(values[0])
+	}
+	return fmt.Sprintf("%s and %d more", quote(values[0]), len(values)-1)
+}
+
+// judgeText looks for a pattern in a text.
+func judgeText(want, text, reason, what string) *finding {
+	pattern, f := compiled(want)
+	if f != nil {
+		return f
+	}
+	if pattern.MatchString(text) {
+		return nil
+	}
+	if text == "" {
+		return bad(reason, "%s is empty, expected something that matches %s", what, quote(want))
+	}
+	return bad(reason, "%s does not match %s; it begins with %s", what, quote(want), quote(text))
+}
+
+// judgeOutput looks for the pattern in what a command printed.
+func judgeOutput(spec *v1alpha1.CheckSpec, expected *v1alpha1.CheckExpectation, verdict probe.Verdict) *finding {
+	if spec.Exec == nil || expected.Matches == "" {
+		return nil
+	}
+	return judgeText(expected.Matches, verdict.Message, plan.ReasonUnexpectedOutput, "the output")
+}

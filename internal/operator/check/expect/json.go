@@ -1,0 +1,192 @@
+package expect
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/client-go/util/jsonpath"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/operator/check/plan"
+	"github.com/maek-dev/maek/internal/probe"
+)
+
+const (
+	// maxDescents and maxCommas bound what a path can multiply: each step that goes down everywhere visits
+	// every value below each that it was given, and each part of a union doubles what came before it.
+	maxDescents = 1
+	maxCommas   = 4
+	// maxNesting is how deep a body may be nested: what goes down everywhere visits a value once for each
+	// level above it.
+	maxNesting = 100
+)
+
+func judgeJSON(expected []v1alpha1.JSONExpectation, answer *probe.HTTPAnswer) *finding {
+	if answer.Cut {
+		return bad(plan.ReasonUnexpectedJSON, "the body is longer than %d KiB, so that its JSON was not read to the end", len(answer.Body)>>10)
+	}
+	if nesting(answer.Body) > maxNesting {
+		return bad(plan.ReasonUnexpectedJSON, "the body is nested more than %d deep", maxNesting)
+	}
+	var body any
+	if err := utiljson.Unmarshal([]byte(answer.Body), &body); err != nil {
+		return bad(plan.ReasonUnexpectedJSON, "the body is not JSON; it begins with %s", quote(answer.Body))
+	}
+	for _, want := range expected {
+		if f := judgeValue(want, body); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// nesting is how deep the brackets of a text are nested at most. Those in texts count too, which errs to the
+// safe side only where a text is full of them.
+func nesting(text string) int {
+	depth, deepest, quoted := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{', c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}', c == ']':
+			depth--
+		}
+	}
+	return deepest
+}
+
+func judgeValue(want v1alpha1.JSONExpectation, body any) *finding {
+	values, f := at(want.Path, body)
+	if f != nil {
+		return f
+	}
+	if len(values) == 0 {
+		return bad(plan.ReasonUnexpectedJSON, "the body has nothing at %s", want.Path)
+	}
+	for _, value := range values {
+		if f := judgeOne(want, value); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// judgeOne judges one value: where a path finds several, each must be as expected.
+func judgeOne(want v1alpha1.JSONExpectation, value any) *finding {
+	text := written(value)
+	switch {
+	case want.Equals != nil:
+		if equals(*want.Equals, value, text) {
+			return nil
+		}
+		return bad(plan.ReasonUnexpectedJSON, "%s is %s, expected %s", want.Path, quote(text), quote(*want.Equals))
+	case want.Matches != "":
+		pattern, f := compiled(want.Matches)
+		if f != nil {
+			return f
+		}
+		if pattern.MatchString(text[:min(len(text), probe.KubeletBodyLimit)]) {
+			return nil
+		}
+		return bad(plan.ReasonUnexpectedJSON, "%s is %s, expected something that matches %s", want.Path, quote(text), quote(want.Matches))
+	default:
+		return nil
+	}
+}
+
+// equals compares a text as it is, and anything else by what it means: 3 and 3.0 are one number.
+func equals(want string, value any, text string) bool {
+	if _, isText := value.(string); isText || text == want {
+		return text == want
+	}
+	var parsed any
+	if err := utiljson.Unmarshal([]byte(want), &parsed); err != nil {
+		return false
+	}
+	if a, ok := number(value); ok {
+		b, ok := number(parsed)
+		return ok && a == b
+	}
+	return reflect.DeepEqual(value, parsed)
+}
+
+func number(value any) (float64, bool) {
+	switch n := value.(type) {
+	case int64:
+		return float64(n), true
+	case float64:
+		return n, true
+	default:
+		return 0, false
+	}
+}
+
+// written is a value as an expectation writes it.
+func written(value any) string {
+	if text, ok := value.(string); ok {
+		return text
+	}
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Sprint(value)
+	}
+	return string(data)
+}
+
+// at returns what a path finds; nothing where there is nothing.
+func at(path string, body any) ([]any, *finding) {
+	expression, err := template(path)
+	if err != nil {
+		return nil, invalid(fmt.Sprintf("the path %s cannot be used: %v", quote(path), err))
+	}
+	finder := jsonpath.New("").AllowMissingKeys(true)
+	if err := finder.Parse(expression); err != nil {
+		return nil, invalid(fmt.Sprintf("the path %s cannot be used: %v", quote(path), err))
+	}
+	found, err := finder.FindResults(body)
+	if err != nil {
+		// An index beyond the end, or a path into what has no parts: it is not there.
+		return nil, nil //nolint:nilerr // for a path that is well formed, every error says that the body is of another shape
+	}
+	var values []any
+	for _, results := range found {
+		for _, result := range results {
+			switch {
+			case !result.IsValid():
+				values = append(values, nil)
+			case result.CanInterface():
+				values = append(values, result.Interface())
+			}
+		}
+	}
+	return values, nil
+}
+
+// template puts a path into the braces of kubectl's JSONPath, with the leading dot that people leave out.
+func template(path string) (string, error) {
+	path = strings.TrimSpace(path)
+	if inner, found := strings.CutPrefix(path, "{"); found {
+		path = strings.TrimSuffix(inner, "}")
+	}
+	switch {
+	case strings.ContainsAny(path, "{}"):
+		return "", fmt.Errorf("write one path, without braces")
+	case strings.Count(path, "..") > maxDescents:
+		return "", fmt.Errorf("write '..' once at most")
+	case strings.Count(path, ",") > maxCommas:
+		return "", fmt.Errorf("write %d commas at most", maxCommas)
+	}
+	if path != "" && !strings.ContainsRune(".[$@", rune(path[0])) {
+		path = "." + path
+	}
+	return "{" + path + "}", nil
+}
