@@ -17,18 +17,19 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/maek-dev/maek/internal/synthetic"
+	"github.com/maek-dev/maek/internal/synthetic/launch"
 )
 
-// What the program ends with.
+// What the program ends with, as those who start it read it.
 const (
 	// ExitOK: nothing failed, or what failed was reported and taken.
-	ExitOK = 0
+	ExitOK = launch.ExitOK
 	// ExitFailed: something failed, or the report was not taken.
-	ExitFailed = 1
+	ExitFailed = launch.ExitFailed
 	// ExitUnable: it could not be tried, for options or rights.
-	ExitUnable = 2
-	// ExitMisused is sysexits.h's EX_USAGE.
-	ExitMisused = 64
+	ExitUnable = launch.ExitUnable
+	// ExitMisused: the arguments make no sense.
+	ExitMisused = launch.ExitMisused
 )
 
 // Options are what the program runs with.

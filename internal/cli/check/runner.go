@@ -22,7 +22,9 @@ import (
 
 	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/cli/install"
+	"github.com/maek-dev/maek/internal/snapshot"
 	"github.com/maek-dev/maek/internal/synthetic"
+	"github.com/maek-dev/maek/internal/synthetic/launch"
 	"github.com/maek-dev/maek/internal/synthetic/stage"
 )
 
@@ -214,42 +216,35 @@ func why(ctx context.Context, err error) string {
 	return err.Error()
 }
 
-// defaultClass marks the StorageClass of claims that name none
-// (https://kubernetes.io/docs/concepts/storage/storage-classes/#default-storageclass).
-const defaultClass = "storageclass.kubernetes.io/is-default-class"
-
 func (r *runner) hasDefaultClass(ctx context.Context) (bool, error) {
 	var classes storagev1.StorageClassList
 	if err := r.client.List(ctx, &classes); err != nil {
 		return false, fmt.Errorf("looking for a default StorageClass: %w", err)
 	}
-	return slices.ContainsFunc(classes.Items, func(c storagev1.StorageClass) bool { return c.Annotations[defaultClass] == "true" }), nil
+	for i := range classes.Items {
+		if snapshot.IsDefaultClass(&classes.Items[i]) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // judge reads what an ended pod left.
 func judge(out result, pod *corev1.Pod) result {
-	for _, c := range pod.Status.ContainerStatuses {
-		t := c.State.Terminated
-		if t == nil {
-			continue
-		}
-		outcome, err := synthetic.DecodeOutcome([]byte(t.Message))
-		if err != nil {
-			out.Reason = fmt.Sprintf("its container ended with exit code %d (%s) and left no result", t.ExitCode, t.Reason)
-			return out
-		}
-		out.Errors, out.Nodes, out.Notes, out.Seconds = outcome.Errors, outcome.Nodes, outcome.Notes, outcome.Seconds
-		switch {
-		case t.ExitCode == 0 && outcome.OK:
-			out.Result = passed
-		case t.ExitCode == 1:
-			out.Result = failed
-		default:
-			out.Reason = "it could not look"
-		}
+	outcome, verdict, err := launch.Read(pod)
+	if err != nil {
+		out.Reason = err.Error()
 		return out
 	}
-	out.Reason = fmt.Sprintf("its pod ended without a container that did: %s %s", pod.Status.Reason, pod.Status.Message)
+	out.Errors, out.Nodes, out.Notes, out.Seconds = outcome.Errors, outcome.Nodes, outcome.Notes, outcome.Seconds
+	switch verdict {
+	case launch.Passed:
+		out.Result = passed
+	case launch.Failed:
+		out.Result = failed
+	case launch.Unable:
+		out.Reason = "it could not look"
+	}
 	return out
 }
 
@@ -273,7 +268,7 @@ func (r *runner) start(ctx context.Context, name string, t task) (*corev1.Pod, e
 	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace.Name, Name: name},
-		Spec:       install.CheckerPod(t.scenario, name, r.image, env),
+		Spec:       launch.Spec(t.scenario, name, r.image, env),
 	}
 	pod.Spec.ActiveDeadlineSeconds = new(int64(r.most(t) / time.Second))
 	var err error

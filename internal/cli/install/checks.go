@@ -5,12 +5,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	"github.com/maek-dev/maek/internal/synthetic"
+	"github.com/maek-dev/maek/internal/synthetic/launch"
 )
 
 // CheckerRepository is where the image of the stock checks is called to be from.
@@ -49,7 +49,7 @@ func stockChecks(namespace string, o Operator) []runtime.Object {
 				env = append(env, corev1.EnvVar{Name: option.Name, Value: value})
 			}
 		}
-		out = append(out, stockCheck(namespace, c.name, c.interval, c.timeout, CheckerPod(s, account, o.CheckerImage, env)))
+		out = append(out, stockCheck(namespace, c.name, c.interval, c.timeout, launch.Spec(s, account, o.CheckerImage, env)))
 	}
 	return out
 }
@@ -71,37 +71,6 @@ func checkerLabels() map[string]string {
 	l := labels()
 	l["app.kubernetes.io/component"] = checkerComponent
 	return l
-}
-
-// CheckerPod is a pod that runs a scenario.
-func CheckerPod(s synthetic.Scenario, account, image string, env []corev1.EnvVar) corev1.PodSpec {
-	return corev1.PodSpec{
-		ServiceAccountName: account,
-		RestartPolicy:      corev1.RestartPolicyNever,
-		// What a scenario makes is removed after it was stopped, too.
-		TerminationGracePeriodSeconds: new(int64(60)),
-		SecurityContext:               restrictedPod(),
-		// The address of the Service kuberhealthy is in the environment: how else would a check report that
-		// names are not resolved?
-		EnableServiceLinks: new(true),
-		Containers: []corev1.Container{{
-			Name:  "checker",
-			Image: image,
-			Args:  []string{"run", s.Name},
-			Env: append([]corev1.EnvVar{
-				{Name: "POD_NAME", ValueFrom: own("metadata.name")},
-				{Name: "POD_NAMESPACE", ValueFrom: own("metadata.namespace")},
-				{Name: "NODE_NAME", ValueFrom: own("spec.nodeName")},
-				// Scenarios run pods of this image, so that no other has to be pulled.
-				{Name: "MAEK_CHECKER_IMAGE", Value: image},
-			}, env...),
-			Resources: corev1.ResourceRequirements{
-				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("32Mi")},
-				Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")},
-			},
-			SecurityContext: restrictedContainer(),
-		}},
-	}
 }
 
 // CheckerAccess lets a ServiceAccount do what a scenario does, in the order in which it can be applied.
