@@ -12,6 +12,9 @@ type Image struct {
 	Tag string
 }
 
+// Name is the last part of the repository, such as "maek-checker".
+func (i Image) Name() string { return i.Repository[strings.LastIndexByte(i.Repository, '/')+1:] }
+
 // defaultRegistry is where a reference without a host is pulled from
 // (github.com/distribution/reference, defaultDomain).
 const defaultRegistry = "docker.io"

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/maek-dev/maek/internal/snapshot"
 )
 
 // defaultLasts is for how long a Lease holds that does not say (main: cmd/kuberhealthy/config.go,
@@ -110,10 +112,7 @@ func runs(pod *corev1.Pod) bool {
 // kuberhealthys tells that an image is Kuberhealthy's by the last part of its name, without tag and
 // digest. Its checks' images lie beside it under other names.
 func kuberhealthys(image string) bool {
-	image, _, _ = strings.Cut(image, "@")
-	last := image[strings.LastIndex(image, "/")+1:]
-	name, _, _ := strings.Cut(last, ":")
-	return strings.Contains(name, imageName)
+	return strings.Contains(snapshot.ParseImage(image).Name(), imageName)
 }
 
 func read(l *coordinationv1.Lease) lease {
