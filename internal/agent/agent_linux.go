@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,7 @@ import (
 	"github.com/maek-dev/maek/internal/agent/identity"
 	"github.com/maek-dev/maek/internal/agent/mesh"
 	"github.com/maek-dev/maek/internal/agent/metrics"
+	"github.com/maek-dev/maek/internal/agent/prober"
 	"github.com/maek-dev/maek/internal/agent/serve"
 	"github.com/maek-dev/maek/internal/agent/state"
 	"github.com/maek-dev/maek/internal/diagnosis"
@@ -162,10 +164,20 @@ func assemble(ctx context.Context, o Options, folder *state.Folder) (*agent, err
 	began := o.Clock.Now()
 	a.server = serve.New(serve.Options{
 		Source: a.view, Client: a.clients.For, Check: guard.Check, Report: a.runner.Report, Diagnose: diagnoser.Diagnose,
+		Prober:  prober.New(prober.Options{Host: host, Others: a.others, Now: o.Clock.Now}),
 		Alive:   func() bool { return a.alive(began) },
 		Metrics: metrics.Handler(source), Mesh: a.mesh.Handler(), Now: o.Clock.Now, Log: o.Log,
 	})
 	return a, nil
+}
+
+// others are the addresses of the cluster's other machines.
+func (a *agent) others() []netip.Addr {
+	var out []netip.Addr
+	for _, p := range a.view.Peers() {
+		out = append(out, p.Addresses...)
+	}
+	return out
 }
 
 // lookTogether lets monitors look when another sees a change. A unit that was stopped is told of by

@@ -99,7 +99,7 @@ type decision struct {
 }
 
 // Check tells who sent a request, and refuses those who may not: a caller needs the right to get the
-// request's path as a non-resource URL.
+// request's path as a non-resource URL, or to post to it where that is what is done.
 func (g *Guard) Check(r *http.Request) (user string, err error) {
 	spec, key, err := g.certified(r)
 	if err != nil && r.Header.Get("Authorization") == "" {
@@ -116,7 +116,8 @@ func (g *Guard) Check(r *http.Request) (user string, err error) {
 		}
 		token, key = value, "token "+digest(value)
 	}
-	key += " " + r.URL.Path
+	verb := verbOf(r.Method)
+	key += " " + verb + " " + r.URL.Path
 	if known, ok := g.decisions.Get(key); ok {
 		d, _ := known.(decision)
 		return d.user, d.err
@@ -127,11 +128,23 @@ func (g *Guard) Check(r *http.Request) (user string, err error) {
 	if !g.limit.AllowN(g.clock.Now(), 1) {
 		return "", ErrBusy
 	}
-	d, keep := g.review(r.Context(), r.URL.Path, spec, token)
+	d, keep := g.review(r.Context(), verb, r.URL.Path, spec, token)
 	if keep > 0 {
 		g.decisions.Add(key, d, keep)
 	}
 	return d.user, d.err
+}
+
+// verbOf is what RBAC calls a method of HTTP on non-resource URLs
+// (https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb). All that
+// reads is one.
+func verbOf(method string) string {
+	switch method {
+	case "", http.MethodGet, http.MethodHead:
+		return "get"
+	default:
+		return strings.ToLower(method)
+	}
 }
 
 // certified reads the caller's certificate; nil where there is none that the cluster signed.
@@ -180,7 +193,7 @@ func (g *Guard) trusted() *x509.CertPool {
 }
 
 // review asks the API server. What it does not answer is not remembered.
-func (g *Guard) review(ctx context.Context, path string, spec *authorizationv1.SubjectAccessReviewSpec, token string) (d decision, keep time.Duration) {
+func (g *Guard) review(ctx context.Context, verb, path string, spec *authorizationv1.SubjectAccessReviewSpec, token string) (d decision, keep time.Duration) {
 	if spec == nil {
 		audiences := audiencesOf(token)
 		status, err := g.reviewer.ReviewToken(ctx, token, audiences)
@@ -194,13 +207,13 @@ func (g *Guard) review(ctx context.Context, path string, spec *authorizationv1.S
 		}
 		spec = &authorizationv1.SubjectAccessReviewSpec{User: status.User.Username, UID: status.User.UID, Groups: status.User.Groups, Extra: extra(status.User.Extra)}
 	}
-	spec.NonResourceAttributes = &authorizationv1.NonResourceAttributes{Path: path, Verb: "get"}
+	spec.NonResourceAttributes = &authorizationv1.NonResourceAttributes{Path: path, Verb: verb}
 	allowed, err := g.reviewer.ReviewAccess(ctx, *spec)
 	switch {
 	case err != nil:
 		return decision{err: fmt.Errorf("%w: %w", ErrUnreachable, err)}, 0
 	case !allowed:
-		return decision{user: spec.User, err: fmt.Errorf("%w: %s needs the right to get the non-resource URL %s", ErrForbidden, spec.User, path)}, deniedFor
+		return decision{user: spec.User, err: fmt.Errorf("%w: %s needs the right to %s the non-resource URL %s", ErrForbidden, spec.User, verb, path)}, deniedFor
 	}
 	return decision{user: spec.User}, allowedFor
 }

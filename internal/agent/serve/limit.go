@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/lru"
 
 	"github.com/maek-dev/maek/internal/agent/peer"
+	"github.com/maek-dev/maek/internal/monitor"
 )
 
 // How much one address may ask for, and all of them together.
@@ -22,6 +23,10 @@ const (
 	// requestsPerSecond of one address, and how many after silence.
 	requestsPerSecond = 10
 	requestsAtOnce    = 40
+	// probeRequestsPerSecond of one address, and how many after silence: the operator has each Check's run come
+	// by itself. What they ask for is bounded by caller.
+	probeRequestsPerSecond = 100
+	probeRequestsAtOnce    = 200
 	// addresses whose rates are remembered.
 	addresses = 1024
 )
@@ -90,12 +95,17 @@ func addressOf(remote string) netip.Addr {
 
 // rates remembers how much each address asked lately.
 type rates struct {
-	now  func() time.Time
+	now    func() time.Time
+	second rate.Limit
+	burst  int
+
 	mu   sync.Mutex
 	seen *lru.Cache
 }
 
-func newRates(now func() time.Time) *rates { return &rates{now: now, seen: lru.New(addresses)} }
+func newRates(now func() time.Time, second rate.Limit, burst int) *rates {
+	return &rates{now: now, second: second, burst: burst, seen: lru.New(addresses)}
+}
 
 func (r *rates) allow(from netip.Addr) bool {
 	r.mu.Lock()
@@ -103,7 +113,7 @@ func (r *rates) allow(from netip.Addr) bool {
 	known, ok := r.seen.Get(from)
 	limiter, _ := known.(*rate.Limiter)
 	if !ok || limiter == nil {
-		limiter = rate.NewLimiter(requestsPerSecond, requestsAtOnce)
+		limiter = rate.NewLimiter(r.second, r.burst)
 		r.seen.Add(from, limiter)
 	}
 	return limiter.AllowN(r.now(), 1)
@@ -113,7 +123,11 @@ func (r *rates) allow(from netip.Addr) bool {
 // other at a pace of their own, which the mesh bounds.
 func (s *Server) bounded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, peer.MeshPath) && !s.rates.allow(addressOf(r.RemoteAddr)) {
+		pace := s.rates
+		if r.URL.Path == monitor.ProbePath {
+			pace = s.probes
+		}
+		if !strings.HasPrefix(r.URL.Path, peer.MeshPath) && !pace.allow(addressOf(r.RemoteAddr)) {
 			tooMany(w, "too many requests from one address")
 			return
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/maek-dev/maek/internal/agent/access"
 	"github.com/maek-dev/maek/internal/agent/identity"
 	"github.com/maek-dev/maek/internal/agent/peer"
+	"github.com/maek-dev/maek/internal/agent/prober"
 	"github.com/maek-dev/maek/internal/diagnosis"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/monitor"
@@ -36,6 +37,8 @@ type Options struct {
 	Report func() snapshot.MachineReport
 	// Diagnose says what the rules make of it.
 	Diagnose func(context.Context) diagnosis.Diagnosis
+	// Prober makes probes for callers; nil makes none.
+	Prober *prober.Prober
 	// Alive tells whether the agent's loops turn.
 	Alive func() bool
 	// Metrics and Mesh answer below monitor.MetricsPath and peer.MeshPath; Mesh is nil where there is none.
@@ -67,13 +70,17 @@ type Server struct {
 	o      Options
 	costly chan struct{}
 	relays chan struct{}
-	rates  *rates
+	// reading are the requests for probes that are being read.
+	reading chan struct{}
+	// rates of addresses that ask for anything, and for probes.
+	rates, probes *rates
 }
 
 // New makes a server.
 func New(o Options) *Server {
 	return &Server{
-		o: o, costly: make(chan struct{}, costly), relays: make(chan struct{}, relays), rates: newRates(o.Now),
+		o: o, costly: make(chan struct{}, costly), relays: make(chan struct{}, relays), reading: make(chan struct{}, reading),
+		rates: newRates(o.Now, requestsPerSecond, requestsAtOnce), probes: newRates(o.Now, probeRequestsPerSecond, probeRequestsAtOnce),
 	}
 }
 
@@ -103,6 +110,9 @@ func (s *Server) routes(mux *http.ServeMux, report, guard func(http.HandlerFunc)
 	mux.Handle("GET "+monitor.ReportsPath, guard(atOnce(s.relays, s.relay)))
 	mux.Handle("GET "+monitor.DiagnosisPath, guard(atOnce(s.costly, s.diagnosis)))
 	mux.Handle("GET "+monitor.MetricsPath, guard(atOnce(s.costly, s.o.Metrics.ServeHTTP)))
+	if s.o.Prober != nil {
+		mux.Handle("POST "+monitor.ProbePath, guard(s.probe))
+	}
 }
 
 // Serve answers on both listeners until the context ends; either may be nil. An error is about the server
@@ -176,7 +186,7 @@ func (s *Server) authorized(h http.HandlerFunc) http.Handler {
 			return
 		}
 		s.o.Log.Debug("request", "user", user, "path", r.URL.Path)
-		h(w, r)
+		h(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, user)))
 	})
 }
 
