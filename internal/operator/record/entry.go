@@ -40,7 +40,7 @@ func (e *entry) add(run Run, now time.Time, checkpointEvery time.Duration) bool 
 		return false
 	}
 	due := e.writtenAt.Add(spread(checkpointEvery, 0.2))
-	if change.Verdict || change.Failure {
+	if change.Verdict || change.Failure || run.Anew {
 		due = e.writtenAt.Add(Apart)
 	}
 	if due.Before(now) {

@@ -1,0 +1,216 @@
+package check
+
+import (
+	"errors"
+	"hash/fnv"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/operator/check/due"
+	"github.com/maek-dev/maek/internal/operator/check/plan"
+	"github.com/maek-dev/maek/internal/operator/record"
+)
+
+// AnnotationRunNow on a check is the time (RFC 3339) at which somebody wished for a run.
+const AnnotationRunNow = "maek.dev/run-now"
+
+// maxRequestSkew is how far in the future the time of a wish may lie: the clocks of people differ.
+const maxRequestSkew = time.Minute
+
+// subject is one Check that this replica knows of.
+type subject struct {
+	uid types.UID
+
+	mu    sync.Mutex
+	check decoded
+	// gone tells that the check is no more.
+	gone bool
+	// state is nil while this replica does not run the check; rhythm and the rest mean nothing then.
+	state *state
+	// times at which it is run; nil where the spec names none that can be read.
+	times *due.Times
+	// lateAt and staleAt are when the newest run is too long ago: zero for never.
+	lateAt, staleAt time.Time
+	// streakMatters tells that the length of the adopted streak is still to be read.
+	streakMatters bool
+	// runs counts the runs that were begun, and asked is the newest wish for one that was granted.
+	runs  uint64
+	asked time.Time
+	// retryAt is when a run is tried again that could not be made; zero where there is none.
+	retryAt time.Time
+
+	// written is the essence of what was written last, and toldOf the verdict that Events last told of.
+	// heartbeatAt is when the status is written though nothing has changed.
+	written     essence
+	heartbeatAt time.Time
+	toldOf      condition
+	// allowance of writes, and when it was last added to.
+	allowance   float64
+	allowanceAt time.Time
+
+	counts counts
+}
+
+// counts of the runs that this replica made, for metrics.
+type counts struct {
+	successes, failures, unknowns, retries, skipped uint64
+	// seconds that runs took, all together, and how many were measured.
+	seconds float64
+	ended   uint64
+}
+
+// inPod tells that runs are pods, not questions.
+func inPod(spec *v1alpha1.CheckSpec) bool { return spec.Synthetic != nil || spec.PodTemplate != nil }
+
+// reference names the check as histories do.
+func (s *subject) reference() record.Check {
+	return record.Check{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: Kind,
+		NamespacedName: types.NamespacedName{Namespace: s.check.Namespace, Name: s.check.Name}, UID: s.uid,
+	}
+}
+
+// wish is when somebody wished for a run; what cannot be read is no wish.
+func (s *subject) wish() time.Time {
+	at, err := time.Parse(time.RFC3339, s.check.Annotations[AnnotationRunNow])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// begin takes up what is written of a check that this replica runs from now on.
+func (s *subject) begin(now time.Time) {
+	s.state, s.written, s.streakMatters = adopt(s.check.Check, now)
+	s.toldOf, s.asked, s.runs = s.state.shown, s.state.observedAt, 0
+	s.times, s.retryAt, s.allowanceAt = nil, time.Time{}, time.Time{}
+}
+
+// overtaken tells that another replica has run the check since this one last did.
+func (s *subject) overtaken(self string) bool {
+	status := &s.check.Status
+	return status.Observer != self && status.ObservedAt != nil && status.ObservedAt.Unix() > s.state.observedAt.Unix()
+}
+
+// setTimes reads when the check is to be run. One that was run in time by somebody else is not run sooner for
+// having changed hands.
+func (s *subject) setTimes(now time.Time, fresh bool) *plan.Refusal {
+	s.times = nil
+	if s.check.refusal != nil {
+		return s.check.refusal
+	}
+	began := now
+	if fresh && s.state.history.Healthy != "" {
+		began = s.state.observedAt
+	}
+	times, err := due.New(&s.check.Spec, s.uid, began)
+	if err == nil && !began.Equal(now) {
+		if next, ok := times.Next(began); ok && !next.After(now) {
+			times, err = due.New(&s.check.Spec, s.uid, now)
+		}
+	}
+	if err != nil {
+		if refusal, ok := errors.AsType[*plan.Refusal](err); ok {
+			return refusal
+		}
+		return plan.Refuse(reasonInvalidCheck, "%v", err)
+	}
+	s.times = times
+	return nil
+}
+
+// phase of the check at a time.
+func (s *subject) phase(at time.Time) phase {
+	if s.check.Spec.Suspend {
+		return suspended
+	}
+	if _, _, resting := s.times.Resting(at); resting {
+		return maintenance
+	}
+	return running
+}
+
+// Of the slots after a run: how many may pass without another until the check is not Ready, and until its
+// verdict is stale; and how old it may be in any case.
+const (
+	lateSlots  = 2
+	staleSlots = 5
+	leastStale = time.Minute
+)
+
+// expect reckons until when the next run has to end.
+func (s *subject) expect(now time.Time) {
+	newest := s.state.observedAt
+	if s.state.begunAt.After(newest) {
+		newest = s.state.begunAt
+	}
+	s.lateAt, s.staleAt = time.Time{}, time.Time{}
+	at, timeout := newest, s.times.Timeout(now)
+	for i := range staleSlots {
+		next, ok := s.times.Next(at)
+		if !ok {
+			return
+		}
+		at = next
+		if i == lateSlots-1 {
+			s.lateAt = at.Add(timeout + time.Second)
+		}
+	}
+	s.staleAt = at.Add(timeout)
+	if least := newest.Add(leastStale); s.staleAt.Before(least) {
+		s.staleAt = least
+	}
+}
+
+// heartbeat is how long the status may stay as it is. It differs between checks, so that they are not written
+// together, and is never longer than what readers rely on.
+func (s *subject) heartbeat(now time.Time, checks int64) time.Duration {
+	const share = 0.2
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(s.uid)) // it never fails
+	lot := float64(h.Sum32()) / (1 << 32)
+	if s.times == nil {
+		return retryEvery
+	}
+	return time.Duration(float64(s.times.Heartbeat(now, int(checks))) * (1 - share*lot))
+}
+
+// staleAfter is what the status says of how long it may be believed.
+func (s *subject) staleAfter(now time.Time, checks int64) int32 {
+	if s.times == nil {
+		return int32(retryEvery / time.Second)
+	}
+	return s.times.StaleAfterSeconds(now, int(checks))
+}
+
+// The writes of one check: few at once, and one in a while.
+const (
+	allowanceMost  = 3
+	allowanceEvery = 10 * time.Second
+)
+
+// mayWrite tells when the status may be written next.
+func (s *subject) mayWrite(now time.Time) time.Time {
+	s.refill(now)
+	if s.allowance >= 1 {
+		return now
+	}
+	return now.Add(time.Duration((1 - s.allowance) * float64(allowanceEvery)))
+}
+
+func (s *subject) spend(now time.Time) {
+	s.refill(now)
+	s.allowance--
+}
+
+func (s *subject) refill(now time.Time) {
+	if s.allowanceAt.IsZero() {
+		s.allowance = allowanceMost
+	} else {
+		s.allowance = min(allowanceMost, s.allowance+max(0, float64(now.Sub(s.allowanceAt))/float64(allowanceEvery)))
+	}
+	s.allowanceAt = now
+}

@@ -1,0 +1,298 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+const (
+	// writesPerSecond bounds the writes of statuses of this replica, with an Event for each that turns, and
+	// writeBurst is how many go at once. With those of histories (internal/operator/record) they stay below
+	// 20 a second, whatever happens in the cluster.
+	writesPerSecond = 7
+	writeBurst      = 14
+	// writers is how many go on at a time.
+	writers = 8
+	// writeWithin bounds one write with the reads that it needs, and flushWithin the last ones.
+	writeWithin = 10 * time.Second
+	flushWithin = 5 * time.Second
+	// writeAgain is after how long a write that failed is tried again.
+	writeAgain = 5 * time.Second
+	// attempts to write upon what somebody else wrote in the meantime, in one go.
+	attempts = 4
+	// longestPause between looks at what is to be written.
+	longestPause = time.Second
+	// fieldManager owns the fields of the statuses.
+	fieldManager = "maek-operator"
+)
+
+// writes are the statuses that are to be written.
+type writes struct {
+	pace *rate.Limiter
+	wake chan struct{}
+
+	mu     sync.Mutex
+	wanted map[types.UID]want
+	// failing tells that the newest write failed, and was told of; done and failed count them.
+	failing      bool
+	done, failed uint64
+}
+
+// want is that a status is to be written.
+type want struct {
+	urgency urgency
+	// from when on.
+	from time.Time
+}
+
+func newWrites() *writes {
+	return &writes{pace: rate.NewLimiter(writesPerSecond, writeBurst), wake: make(chan struct{}, 1), wanted: map[types.UID]want{}}
+}
+
+func (w *writes) want(uid types.UID, wanted want) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if before, ok := w.wanted[uid]; ok && before.urgency >= wanted.urgency {
+		return
+	}
+	w.wanted[uid] = wanted
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *writes) drop(uid types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.wanted, uid)
+}
+
+// next takes out what is to be written now, the most urgent first, and no more than the pace allows.
+func (w *writes) next(now time.Time) []types.UID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var ready []types.UID
+	for uid, wanted := range w.wanted {
+		if !wanted.from.After(now) {
+			ready = append(ready, uid)
+		}
+	}
+	slices.SortFunc(ready, func(a, b types.UID) int {
+		return cmp.Or(cmp.Compare(w.wanted[b].urgency, w.wanted[a].urgency), w.wanted[a].from.Compare(w.wanted[b].from))
+	})
+	for i, uid := range ready {
+		if !w.pace.AllowN(now, 1) {
+			return ready[:i]
+		}
+		delete(w.wanted, uid)
+	}
+	return ready
+}
+
+// mark has a status written if that is worth it. The subject is locked.
+func (c *Controller) mark(s *subject) {
+	if s.state == nil || !c.o.Owns(s.uid) {
+		return
+	}
+	now := c.o.Clock.Now()
+	u := s.state.essence().urgency(s.written)
+	if u == notAtAll {
+		if s.state.observedAt.IsZero() || now.Before(s.heartbeatAt) {
+			return
+		}
+		u = heartbeat
+	}
+	c.writes.want(s.uid, want{urgency: u, from: s.mayWrite(now)})
+}
+
+// write writes statuses until ctx ends.
+func (c *Controller) write(ctx context.Context) {
+	for ctx.Err() == nil {
+		c.writeAll(ctx, c.writes.next(c.o.Clock.Now()))
+		timer := c.o.Clock.NewTimer(c.writes.pause())
+		select {
+		case <-ctx.Done():
+		case <-timer.C():
+		case <-c.writes.wake:
+		}
+		timer.Stop()
+	}
+}
+
+// pause is how long there may be nothing to write.
+func (w *writes) pause() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.wanted) > 0 {
+		return time.Second / writesPerSecond
+	}
+	return longestPause
+}
+
+// flush writes what has changed and is not written, after ctx has ended.
+func (c *Controller) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
+	defer cancel()
+	var turned, rest []types.UID
+	for _, s := range c.all() {
+		s.mu.Lock()
+		if s.state != nil {
+			switch s.state.essence().urgency(s.written) {
+			case turn:
+				turned = append(turned, s.uid)
+			case detail:
+				rest = append(rest, s.uid)
+			default:
+			}
+		}
+		s.mu.Unlock()
+	}
+	c.writeAll(ctx, append(turned, rest...))
+}
+
+func (c *Controller) writeAll(ctx context.Context, uids []types.UID) {
+	queue := make(chan types.UID)
+	var group sync.WaitGroup
+	for range min(writers, len(uids)) {
+		group.Go(func() {
+			for uid := range queue {
+				c.writeOne(ctx, uid)
+			}
+		})
+	}
+	for _, uid := range uids {
+		queue <- uid
+	}
+	close(queue)
+	group.Wait()
+}
+
+// writeOne writes the status of one check.
+func (c *Controller) writeOne(ctx context.Context, uid types.UID) {
+	s := c.subject(uid)
+	if s == nil || ctx.Err() != nil {
+		return
+	}
+	// What is begun is finished: a request that is given up may have been carried out.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
+	defer cancel()
+	err := c.store(ctx, s)
+	now := c.o.Clock.Now()
+	c.writes.count(err == nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == nil {
+		return
+	}
+	s.spend(now)
+	switch {
+	case err == nil:
+		s.heartbeatAt = now.Add(s.heartbeat(now, c.running.Load()))
+		// More may have happened in between.
+		c.mark(s)
+	default:
+		c.writes.tell(func() {
+			c.o.Log.Warn("the status of a Check cannot be written; it is kept and written later", "check", s.check.Namespace+"/"+s.check.Name, "error", err)
+		})
+		c.writes.want(uid, want{urgency: turn, from: now.Add(writeAgain)})
+	}
+}
+
+// count counts a write.
+func (w *writes) count(ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ok {
+		w.done++
+		w.failing = false
+	} else {
+		w.failed++
+	}
+}
+
+// tell says that writes fail, once.
+func (w *writes) tell(say func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.failing {
+		say()
+	}
+	w.failing = true
+}
+
+// store brings the status in line with what is known, upon what others wrote.
+func (c *Controller) store(ctx context.Context, s *subject) error {
+	var live *decoded
+	for range attempts {
+		s.mu.Lock()
+		if s.state == nil || !c.o.Owns(s.uid) {
+			s.mu.Unlock()
+			return nil
+		}
+		base := s.check
+		if live != nil {
+			base = *live
+		}
+		content := s.state.essence()
+		object, err := encode(base.Check, s.state.render(&base.Status, c.o.Self, s.staleAfter(c.o.Clock.Now(), c.running.Load())))
+		turned := s.state.shown
+		s.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		checks := c.o.Checks.Namespace(base.Namespace)
+		updated, err := checks.UpdateStatus(ctx, object, metav1.UpdateOptions{FieldManager: fieldManager})
+		switch {
+		case err == nil:
+			return c.stored(s, base, updated, content, turned)
+		case apierrors.IsNotFound(err):
+			return nil
+		case !apierrors.IsConflict(err):
+			return fmt.Errorf("writing the status of Check %s/%s: %w", base.Namespace, base.Name, err)
+		}
+		found, err := checks.Get(ctx, base.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) || err == nil && found.GetUID() != s.uid {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading Check %s/%s again: %w", base.Namespace, base.Name, err)
+		}
+		check, err := decode(found)
+		if err != nil {
+			return err
+		}
+		live = &check
+	}
+	return fmt.Errorf("writing the status of Check %s/%s: somebody else writes it all the time", s.check.Namespace, s.check.Name)
+}
+
+// stored takes note of what was written.
+func (c *Controller) stored(s *subject, base decoded, updated *unstructured.Unstructured, content essence, shown condition) error {
+	check, err := decode(updated)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == nil {
+		return nil
+	}
+	s.written = content
+	// The watch may have brought a newer one already.
+	if s.check.ResourceVersion == base.ResourceVersion || s.check.Generation == check.Generation {
+		s.check = check
+	}
+	c.tell(s, shown)
+	return nil
+}
