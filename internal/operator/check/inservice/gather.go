@@ -1,0 +1,181 @@
+package inservice
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+)
+
+// within bounds each request to the API server.
+const within = 10 * time.Second
+
+// gather makes the state that care is decided by; with siblings, also what candidates needs. What cannot be
+// read is left out, and the error tells of it.
+func (k *Keeper) gather(ctx context.Context, judging bool) (*state, error) {
+	k.refreshLedger(ctx)
+	s := k.remembered()
+	namespaces := map[string]bool{}
+	for _, w := range s.pods {
+		if w.out() {
+			namespaces[w.Namespace] = true
+		}
+	}
+	for _, e := range s.dry.outs() {
+		namespaces[e.Namespace] = true
+	}
+	failing := map[string]bool{}
+	if judging {
+		for _, r := range s.records {
+			if r.check.Spec.TakeOutOfService != nil && len(r.failing()) > 0 {
+				failing[r.check.Namespace] = true
+			}
+		}
+		maps.Copy(namespaces, failing)
+	}
+	if len(namespaces) == 0 {
+		return s, nil
+	}
+	var err error
+	if s.bounds, err = k.boundsFor(ctx, namespaces); err != nil {
+		return s, err
+	}
+	if err := k.readChecks(ctx, s); err != nil {
+		return s, err
+	}
+	if len(failing) == 0 {
+		return s, nil
+	}
+	s.siblings, err = k.siblings(ctx, failing)
+	if err != nil {
+		return s, err
+	}
+	s.storm, err = k.weather(ctx, s.records)
+	return s, err
+}
+
+// remembered is what this replica knows without asking.
+func (k *Keeper) remembered() *state {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.count()
+	s := &state{
+		now: now, age: k.age, settled: min(now.Sub(k.o.Settled()), k.age-k.gap),
+		pods: make(map[types.UID]watched, len(k.pods)), records: maps.Clone(k.records),
+		ledger: k.ledger, ledgerKnown: k.ledgerAt != never && k.age-k.ledgerAt <= 3*ledgerEvery,
+		checks:  map[types.UID]*v1alpha1.Check{},
+		resting: func(c *v1alpha1.Check) bool { return k.o.Resting(c, now) },
+		dry:     k.dry, forbidden: map[string]string{},
+	}
+	for _, p := range k.pods {
+		seen := k.sightings[p.uid].sight(p, k.age)
+		k.sightings[p.uid] = seen
+		s.pods[p.uid] = watched{pod: p, seen: seen, owned: k.o.Owns(p.uid)}
+	}
+	for namespace, at := range k.forbidden {
+		if k.age-at >= againAfter {
+			delete(k.forbidden, namespace)
+			continue
+		}
+		s.forbidden[namespace] = k.command(namespace)
+	}
+	return s
+}
+
+// command says how a namespace lets the operator act.
+func (k *Keeper) command(namespace string) string {
+	return fmt.Sprintf("the operator may not patch the status of pods here; to allow it: kubectl create rolebinding %[1]s --clusterrole=%[1]s --serviceaccount=%[2]s:%[3]s -n %[4]s",
+		clusterRole, k.o.Namespace, serviceAccount, namespace)
+}
+
+// clusterRole and serviceAccount are those that install writes.
+const (
+	clusterRole    = "maek-check-in-service"
+	serviceAccount = "maek-operator"
+)
+
+// boundsFor reads what the policies say of namespaces.
+func (k *Keeper) boundsFor(ctx context.Context, namespaces map[string]bool) (map[string]bounds, error) {
+	var policies v1alpha1.CheckPolicyList
+	if err := k.o.Reader.List(ctx, &policies); err != nil {
+		return nil, fmt.Errorf("listing CheckPolicies: %w", err)
+	}
+	out := make(map[string]bounds, len(namespaces))
+	for name := range namespaces {
+		var namespace corev1.Namespace
+		err := k.o.Reader.Get(ctx, client.ObjectKey{Name: name}, &namespace)
+		switch {
+		case apierrors.IsNotFound(err):
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("reading namespace %s: %w", name, err)
+		}
+		if out[name], err = boundsOf(&namespace, policies.Items); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// readChecks reads the checks for which pods are out.
+func (k *Keeper) readChecks(ctx context.Context, s *state) error {
+	for _, e := range append(s.ledger.outs(), s.dry.outs()...) {
+		var check v1alpha1.Check
+		err := k.o.Reader.Get(ctx, client.ObjectKey{Namespace: e.Namespace, Name: e.CheckName}, &check)
+		switch {
+		case apierrors.IsNotFound(err):
+			s.checks[e.Check] = nil
+		case err != nil:
+			return fmt.Errorf("reading Check %s/%s: %w", e.Namespace, e.CheckName, err)
+		case check.UID != e.Check:
+			s.checks[e.Check] = nil
+		default:
+			s.checks[e.Check] = &check
+		}
+	}
+	return nil
+}
+
+// siblings reads the pods of namespaces.
+func (k *Keeper) siblings(ctx context.Context, namespaces map[string]bool) (map[types.UID]sibling, error) {
+	out := map[types.UID]sibling{}
+	for namespace := range namespaces {
+		var pods corev1.PodList
+		if err := k.o.Reader.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
+			return nil, fmt.Errorf("listing pods of namespace %s: %w", namespace, err)
+		}
+		for i := range pods.Items {
+			p := &pods.Items[i]
+			out[p.UID] = sibling{
+				name: p.Name, workload: workload(p), created: p.CreationTimestamp.Time, terminating: p.DeletionTimestamp != nil,
+			}
+		}
+	}
+	return out, nil
+}
+
+// weather says that checks fail together, or did so a short time ago.
+func (k *Keeper) weather(ctx context.Context, records map[types.UID]*record) (string, error) {
+	var checks v1alpha1.CheckList
+	if err := k.o.Reader.List(ctx, &checks, client.UnsafeDisableDeepCopy); err != nil {
+		return "", fmt.Errorf("listing Checks: %w", err)
+	}
+	now := storm(checks.Items, records)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case now != "":
+		k.storm = k.age
+		return now, nil
+	case k.storm != never && k.age-k.storm < stormLasts:
+		return fmt.Sprintf("checks of the cluster failed together %s ago; it is waited for %s", (k.age - k.storm).Round(time.Second), stormLasts), nil
+	}
+	return "", nil
+}

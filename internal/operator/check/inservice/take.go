@@ -1,0 +1,320 @@
+package inservice
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/operator/check/plan"
+)
+
+const (
+	// races is how often it is begun anew when another replica or the kubelet was quicker.
+	races = 3
+	// inFlight is after how long a patch that did not arrive is made impossible.
+	inFlight = time.Minute
+	// confirmWithin bounds asking once more.
+	confirmWithin = 30 * time.Second
+)
+
+// consider takes out of service who is to be, and tells of those who are kept in.
+func (k *Keeper) consider(ctx context.Context) {
+	s, err := k.gather(ctx, true)
+	if err != nil {
+		if ctx.Err() == nil {
+			k.o.Log.Warn("no pod is taken out of service while this cannot be read", "error", err)
+		}
+		return
+	}
+	k.forgetTold(s)
+	for _, a := range candidates(s) {
+		if ctx.Err() != nil {
+			return
+		}
+		if a.kind == withhold {
+			k.tell(a, v1alpha1.ActionWithheld, s.now)
+			continue
+		}
+		k.mu.Lock()
+		at, refused := k.refused[a.pod.uid]
+		refused = refused && k.age-at < againAfter
+		k.mu.Unlock()
+		if !refused {
+			k.take(ctx, s.records[a.check.UID], a)
+		}
+	}
+}
+
+// take takes a pod out of service, if the examination and those who are asked once more let it.
+func (k *Keeper) take(ctx context.Context, r *record, a action) {
+	x, err := k.examine(ctx, r, a)
+	if err == nil && x.reason == "" {
+		x.reason, x.message, err = k.confirm(ctx, a)
+	}
+	if err == nil && x.reason == "" {
+		if a.dry {
+			x, err = k.takeDry(ctx, r, a)
+		} else {
+			x, err = k.takeOut(ctx, r, a)
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return
+	case apierrors.IsForbidden(err):
+		k.refuse(a, err)
+		a.reason, a.message = brakeForbidden, k.command(a.pod.Namespace)
+	case apierrors.IsNotFound(err):
+		return
+	case err != nil:
+		k.o.Log.Warn("a pod that fails is kept in service", "pod", a.pod.NamespacedName, "error", err)
+		k.refuseFor(a.pod.uid)
+		return
+	case x.reason == "":
+		k.o.Log.Info("a pod is out of service", "pod", a.pod.NamespacedName, "check", a.check.Name, "dryRun", a.dry)
+		k.tell(a, v1alpha1.ActionTakenOut, k.o.Clock.Now())
+		return
+	default:
+		a.reason, a.message = x.reason, x.message
+	}
+	k.refuseFor(a.pod.uid)
+	k.tell(a, v1alpha1.ActionWithheld, k.o.Clock.Now())
+}
+
+func (k *Keeper) refuseFor(uid types.UID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.refused[uid] = k.age
+}
+
+// confirm asks the check's question of the pod once more, and of one that answers well.
+func (k *Keeper) confirm(ctx context.Context, a action) (reason, message string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, confirmWithin)
+	defer cancel()
+	results, err := k.o.Confirm(ctx, a.check, []plan.Pod{a.verdict.pod, a.control})
+	if err != nil {
+		return "", "", fmt.Errorf("asking pod %s once more: %w", a.pod.NamespacedName, err)
+	}
+	reason, message = confirmed(results, a.pod.uid, a.control.UID)
+	return reason, message, nil
+}
+
+// examination is what the API server itself says.
+type examination struct {
+	lease  *coordinationv1.Lease
+	ledger ledger
+	pod    *corev1.Pod
+	// reason for which the pod stays in; empty where it may be taken out.
+	reason, message string
+}
+
+// examine judges a pod by what the API server says now, and not by the cache.
+func (k *Keeper) examine(ctx context.Context, r *record, a action) (examination, error) {
+	var x examination
+	var err error
+	if x.lease, x.ledger, err = k.readLedger(ctx, !a.dry); err != nil {
+		return x, err
+	}
+	now := k.o.Clock.Now()
+	x.ledger = x.ledger.kept(now)
+	if a.dry {
+		k.mu.Lock()
+		k.dry = k.dry.kept(now)
+		x.ledger = x.ledger.join(k.dry)
+		k.mu.Unlock()
+	}
+	if x.pod, err = k.readPod(ctx, a.pod.NamespacedName); err != nil {
+		return x, err
+	}
+	seen, gated := podOf(x.pod)
+	if x.pod.UID != a.pod.uid || !gated || seen.leaving || seen.gate == nil || seen.out() || !seen.ready {
+		x.reason, x.message = brakeNotReady, "the pod is not ready any more"
+		return x, nil
+	}
+	if err := k.settle(ctx, &x, now); err != nil {
+		return x, err
+	}
+	if x.reason, x.message = x.ledger.refuse(x.pod.UID, workload(x.pod), a.bounds, now); x.reason != "" {
+		return x, nil
+	}
+	return x, k.spare(ctx, r, &x)
+}
+
+// settle reads the pods that are out, so that the ledger knows which of them still are.
+func (k *Keeper) settle(ctx context.Context, x *examination, now time.Time) error {
+	for i := range x.ledger.Entries {
+		e := &x.ledger.Entries[i]
+		if dry, ok := k.dryEntry(e.UID); !e.Out || ok && dry.Out {
+			continue
+		}
+		p, err := k.readPod(ctx, e.name())
+		if err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+		if err != nil {
+			p = nil
+		}
+		*e = e.settle(p)
+		if e.Out && p != nil && now.Sub(e.last()) >= inFlight {
+			if err := k.void(ctx, p, now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// void makes a patch impossible that has not arrived: it gives the pod another version.
+func (k *Keeper) void(ctx context.Context, p *corev1.Pod, now time.Time) error {
+	seen, _ := podOf(p)
+	if seen.out() || seen.gate == nil {
+		return nil
+	}
+	err := k.patch(ctx, seen.NamespacedName, condition{
+		UID: p.UID, Version: p.ResourceVersion, Status: corev1.ConditionTrue, Reason: reasonNoVerdict, Probe: now,
+	})
+	if changed(err) || apierrors.IsNotFound(err) {
+		return nil // it has another version already
+	}
+	return err
+}
+
+func (k *Keeper) dryEntry(uid types.UID) (entry, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.dry.find(uid)
+}
+
+// spare judges whether the pod's Services can spare it.
+func (k *Keeper) spare(ctx context.Context, r *record, x *examination) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	here := client.InNamespace(x.pod.Namespace)
+	var services corev1.ServiceList
+	if err := k.o.Client.List(ctx, &services, here); err != nil {
+		return fmt.Errorf("listing Services of namespace %s: %w", x.pod.Namespace, err)
+	}
+	var slices discoveryv1.EndpointSliceList
+	if err := k.o.Client.List(ctx, &slices, here); err != nil {
+		return fmt.Errorf("listing EndpointSlices of namespace %s: %w", x.pod.Namespace, err)
+	}
+	var pods corev1.PodList
+	if err := k.o.Reader.List(ctx, &pods, here); err != nil {
+		return fmt.Errorf("listing pods of namespace %s: %w", x.pod.Namespace, err)
+	}
+	absent := map[types.UID]bool{}
+	for i := range pods.Items {
+		if p, _ := podOf(&pods.Items[i]); p.leaving || !p.ready {
+			absent[p.uid] = true
+		}
+	}
+	for _, e := range x.ledger.outs() {
+		absent[e.UID] = true
+	}
+	x.reason, x.message = floor(x.pod, services.Items, slices.Items, absent, minReadyPercent(r.check))
+	return nil
+}
+
+func (k *Keeper) readPod(ctx context.Context, name types.NamespacedName) (*corev1.Pod, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var p corev1.Pod
+	if err := k.o.Client.Get(ctx, name, &p); err != nil {
+		return nil, fmt.Errorf("reading pod %s: %w", name, err)
+	}
+	return &p, nil
+}
+
+// takeOut examines the pod, enters it in the ledger and patches it, from the beginning whenever somebody
+// else was quicker with either.
+func (k *Keeper) takeOut(ctx context.Context, r *record, a action) (examination, error) {
+	var x examination
+	var err error
+	for range races {
+		if x, err = k.examine(ctx, r, a); err != nil {
+			if apierrors.IsAlreadyExists(err) {
+				continue
+			}
+			return x, err
+		}
+		if x.reason != "" {
+			return x, nil
+		}
+		before := x.ledger
+		now := k.o.Clock.Now()
+		err = k.writeLedger(ctx, x.lease, x.ledger.reserve(x.pod, r, a.bounds, now))
+		if apierrors.IsConflict(err) {
+			continue
+		}
+		if err != nil {
+			return x, err
+		}
+		if x.reason, x.message, err = k.stopped(ctx, r, a); err == nil && x.reason == "" {
+			err = k.patch(ctx, a.pod.NamespacedName, condition{
+				UID: x.pod.UID, Version: x.pod.ResourceVersion, Status: corev1.ConditionFalse,
+				Reason: a.reason, Message: a.message, Probe: now, Turn: now,
+			})
+			if err == nil {
+				return x, nil
+			}
+		}
+		k.unreserve(ctx, x.lease, before, err)
+		if !changed(err) {
+			return x, err
+		}
+	}
+	return x, err
+}
+
+// unreserve takes an entry back whose patch was refused for certain. Where nobody can tell, or another was
+// quicker, it stays: it counts for too much rather than too little.
+func (k *Keeper) unreserve(ctx context.Context, lease *coordinationv1.Lease, before ledger, why error) {
+	if why != nil && !changed(why) && !apierrors.IsForbidden(why) && !apierrors.IsNotFound(why) {
+		return
+	}
+	if err := k.writeLedger(ctx, lease, before); err != nil && ctx.Err() == nil {
+		k.o.Log.Debug("an entry stays in the ledger for a pod that was not taken out", "error", err)
+	}
+}
+
+// stopped says why a pod must not be taken out any more after all that has taken its time: somebody pulled
+// the brake, a newer run says otherwise, or another replica owns the check.
+func (k *Keeper) stopped(ctx context.Context, r *record, a action) (reason, message string, err error) {
+	all, err := k.boundsFor(ctx, map[string]bool{a.pod.Namespace: true})
+	if err != nil {
+		return "", "", err
+	}
+	k.mu.Lock()
+	newest := k.records[r.check.UID]
+	k.mu.Unlock()
+	b := all[a.pod.Namespace]
+	switch {
+	case b.paused:
+		return reasonPaused, "a CheckPolicy or the namespace pauses taking pods out of service", nil
+	case newest == nil || newest.pods[a.pod.uid].color != red || !k.o.Owns(r.check.UID):
+		return brakeNotConfirmed, "it was asked once more meanwhile and did not fail", nil
+	case b.dryRun(newest.check):
+		return reasonNotAllowed, "nobody enforces taking pods out of service any more", nil
+	}
+	return "", "", nil
+}
+
+// takeDry examines the pod once more and notes that it would be out.
+func (k *Keeper) takeDry(ctx context.Context, r *record, a action) (examination, error) {
+	x, err := k.examine(ctx, r, a)
+	if err != nil || x.reason != "" {
+		return x, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dry = k.dry.reserve(x.pod, r, a.bounds, k.o.Clock.Now())
+	return x, nil
+}
