@@ -25,7 +25,9 @@ const maxBundle = 4 << 20
 
 // authorities are whom the machine trusts.
 type authorities struct {
-	host monitor.Host
+	// system are those of the program's own image.
+	system func() (*x509.CertPool, error)
+	host   monitor.Host
 
 	mu   sync.Mutex
 	kept *x509.CertPool
@@ -39,7 +41,7 @@ func (a *authorities) pool() (*x509.CertPool, error) {
 	if a.kept != nil {
 		return a.kept, nil
 	}
-	if pool, err := x509.SystemCertPool(); err == nil && !pool.Equal(x509.NewCertPool()) {
+	if pool, err := a.system(); err == nil && !pool.Equal(x509.NewCertPool()) {
 		a.kept = pool
 		return pool, nil
 	}
