@@ -43,12 +43,24 @@ func cleanCheckMessages(o snapshot.Object) {
 		redactTexts(o.Status.Errors)
 	case *v1alpha1.Check:
 		redactEach(o.Status.Conditions, func(c *metav1.Condition) *string { return &c.Message })
-		redactEach(o.Status.RecentFailures, func(f *v1alpha1.CheckFailure) *string { return &f.Message })
+		for _, failures := range [][]v1alpha1.CheckFailure{o.Status.Failing, o.Status.RecentFailures} {
+			cleanFailures(failures)
+		}
+		redactEach(o.Status.Consequences, func(c *v1alpha1.Consequence) *string { return &c.Message })
 	case *v1alpha1.CheckRecord:
 		if o.LastFailure != nil {
 			redact(&o.LastFailure.Message)
+			o.LastFailure.Target = secret.Redact(cleanQuery(o.LastFailure.Target))
 			redact(&o.LastFailure.LogTail)
 		}
+	}
+}
+
+// cleanFailures redacts what targets said, and the targets themselves, which may be URLs.
+func cleanFailures(failures []v1alpha1.CheckFailure) {
+	redactEach(failures, func(f *v1alpha1.CheckFailure) *string { return &f.Message })
+	for i := range failures {
+		failures[i].Target = secret.Redact(cleanQuery(failures[i].Target))
 	}
 }
 

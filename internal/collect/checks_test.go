@@ -40,15 +40,27 @@ func TestCleanLeavesNoSecretInChecks(t *testing.T) {
 		},
 		"a check of Maek's own": &v1alpha1.Check{
 			ObjectMeta: meta, Spec: v1alpha1.CheckSpec{CheckAction: v1alpha1.CheckAction{
-				HTTPGet:     &corev1.HTTPGetAction{Path: "/?key=" + password, HTTPHeaders: []corev1.HTTPHeader{{Name: "Authorization", Value: password}}},
-				Exec:        &corev1.ExecAction{Command: []string{"sh", "-c", "curl --password", password}},
-				Synthetic:   &v1alpha1.SyntheticAction{Scenario: "http", Parameters: map[string]v1alpha1.SyntheticParameter{"body": password}},
-				PodTemplate: &corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Env: []corev1.EnvVar{{Name: "DB", Value: password}}}}}},
+				HTTPGet:   &corev1.HTTPGetAction{Path: "/?key=" + password, HTTPHeaders: []corev1.HTTPHeader{{Name: "Authorization", Value: password}}},
+				Exec:      &corev1.ExecAction{Command: []string{"sh", "-c", "curl --password", password}},
+				Synthetic: &v1alpha1.SyntheticAction{Scenario: "http", Parameters: map[string]v1alpha1.SyntheticParameter{"body": password}},
+				PodTemplate: &corev1.PodTemplateSpec{
+					ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"x": password}, Labels: map[string]string{"x": password}},
+					Spec: corev1.PodSpec{
+						InitContainers: []corev1.Container{{Name: "i", Args: []string{password}}},
+						Containers:     []corev1.Container{{Name: "a", Env: []corev1.EnvVar{{Name: "DB", Value: password}}, Command: []string{"x", password}}},
+					},
+				},
+			}, Target: &v1alpha1.CheckTarget{URL: "https://api.example.com/?x=" + password}, Expect: &v1alpha1.CheckExpectation{
+				Matches: password, Headers: []v1alpha1.HeaderExpectation{{Name: "X-A", Equals: new(password)}},
 			}},
-			Status: v1alpha1.CheckStatus{Conditions: []metav1.Condition{{Type: "Healthy", Message: said}}, RecentFailures: []v1alpha1.CheckFailure{{Message: said}}},
+			Status: v1alpha1.CheckStatus{
+				Conditions: []metav1.Condition{{Type: "Healthy", Message: said}}, RecentFailures: []v1alpha1.CheckFailure{{Message: said}},
+				Failing:      []v1alpha1.CheckFailure{{Message: said, Target: "https://api.example.com/?x=" + password}},
+				Consequences: []v1alpha1.Consequence{{Message: said}},
+			},
 		},
 		"a record": &v1alpha1.CheckRecord{ObjectMeta: meta, LastFailure: &v1alpha1.FailureRecord{
-			CheckFailure: v1alpha1.CheckFailure{Message: said}, LogTail: "starting\npassword=" + password + "\n",
+			CheckFailure: v1alpha1.CheckFailure{Message: said, Target: "https://api.example.com/?x=" + password}, LogTail: "starting\npassword=" + password + "\n",
 		}},
 		"a pod of version 2": &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: map[string]string{"kuberhealthy-run-id": run, "app": "kuberhealthy-check"}}},
 		"a pod of version 3": &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: map[string]string{"kh-run-uuid": run, "healthcheck": "a"}, Annotations: map[string]string{"kh-run-uuid": run}}},

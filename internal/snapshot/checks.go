@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"encoding/json"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -55,16 +56,33 @@ func trimCheck(o Object) {
 		if o.Spec.Synthetic != nil {
 			o.Spec.Synthetic.Parameters = nil
 		}
-		if o.Spec.Exec != nil {
-			o.Spec.Exec.Command = nil
-		}
-		if o.Spec.HTTPGet != nil {
-			o.Spec.HTTPGet.HTTPHeaders = nil
-		}
+		trimProbe(&o.Spec)
 	case *v1alpha1.CheckRecord:
 		o.Outcomes = o.Outcomes[:min(len(o.Outcomes), maxCheckOutcomes)]
 		o.Hours, o.Days = nil, nil
 	}
+}
+
+// trimProbe keeps of what a Check asks whom it asks and how: what it sends and expects may hold credentials,
+// and so may the query of a URL.
+func trimProbe(spec *v1alpha1.CheckSpec) {
+	spec.Auth, spec.TLSConfig, spec.Expect = nil, nil, nil
+	if spec.Exec != nil {
+		spec.Exec.Command = nil
+	}
+	if spec.HTTPGet != nil {
+		spec.HTTPGet.HTTPHeaders = nil
+		spec.HTTPGet.Path, _, _ = strings.Cut(spec.HTTPGet.Path, "?")
+	}
+	if spec.Target == nil || spec.Target.URL == "" {
+		return
+	}
+	u, err := url.Parse(spec.Target.URL)
+	if err != nil || u.Host == "" {
+		spec.Target.URL = ""
+		return
+	}
+	spec.Target.URL = (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 // checkerLabels are those that only checker pods have, by who makes them: Maek's operator, Kuberhealthy 2 and

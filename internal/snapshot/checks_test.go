@@ -129,6 +129,43 @@ func TestTrimBoundsWhatChecksSay(t *testing.T) {
 	}
 }
 
+func TestTrimKeepsWhomACheckAsks(t *testing.T) {
+	for name, tc := range map[string]struct{ url, want string }{
+		"a query":           {"https://api.example.com:8443/login?token=hunter2", "https://api.example.com:8443/login"},
+		"no query":          {"http://front/healthz", "http://front/healthz"},
+		"a user":            {"http://admin:hunter2@front/", "http://front/"},
+		"what is no URL":    {"http://[::1?hunter2", ""},
+		"what has no host":  {"/healthz?hunter2", ""},
+		"a query of a name": {"http://front?hunter2", "http://front"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			check := &v1alpha1.Check{Spec: v1alpha1.CheckSpec{
+				Target:    &v1alpha1.CheckTarget{URL: tc.url},
+				Auth:      &v1alpha1.CheckAuth{Basic: &v1alpha1.SecretReference{Name: "hunter2"}},
+				TLSConfig: &v1alpha1.CheckTLSConfig{ServerName: "hunter2"},
+				Expect:    &v1alpha1.CheckExpectation{Matches: "hunter2"},
+			}}
+			check.Spec.HTTPGet = &corev1.HTTPGetAction{Host: "front", Path: "/a?hunter2"}
+			for range 2 {
+				Trim(check)
+				if got := check.Spec.Target.URL; got != tc.want {
+					t.Errorf("%q is left of it, want %q", got, tc.want)
+				}
+			}
+			data, err := json.Marshal(check)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(data), "hunter2") {
+				t.Errorf("a secret is left in %s", data)
+			}
+			if check.Spec.HTTPGet.Host != "front" || check.Spec.HTTPGet.Path != "/a" {
+				t.Errorf("whom it asks became %+v", check.Spec.HTTPGet)
+			}
+		})
+	}
+}
+
 func TestTrimKeepsTheNewestOfARecord(t *testing.T) {
 	r := &v1alpha1.CheckRecord{Hours: make([]v1alpha1.OutcomeSummary, 24), Days: make([]v1alpha1.OutcomeSummary, 30), Outcomes: make([]v1alpha1.Outcome, 60)}
 	r.Outcomes[0].Reason = "newest"

@@ -3,6 +3,7 @@
 package roots
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -19,6 +20,7 @@ import (
 func TestRootsExplainSymptoms(t *testing.T) {
 	for name, tc := range map[string]struct {
 		fixture     string
+		folder      string // of the fixture's rules; "probes" where it is empty
 		wantRoot    finding.Code
 		wantEffects []finding.Code
 	}{
@@ -40,13 +42,17 @@ func TestRootsExplainSymptoms(t *testing.T) {
 		"a cascade is told under the probe that failed": {
 			fixture: "ProbeCascade.txtar", wantRoot: "ReadinessProbeFailing", wantEffects: []finding.Code{"PodNotReady", "ProbeCascade"},
 		},
+		"a Service without endpoints explains the Check of it, and a wrong path both": {
+			folder: "checks", fixture: "CheckFailing.endpoints.txtar", wantRoot: "ProbeNeverSucceeded",
+			wantEffects: []finding.Code{"CheckFailing", "ServiceWithoutEndpoints", "PodNotReady", "ReadinessProbeFailing"},
+		},
 		"a gate that nobody sets explains the pods": {
 			fixture: "ReadinessGateUnset.txtar", wantRoot: "ReadinessGateUnset", wantEffects: []finding.Code{"PodNotReady"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := rules.All()
-			d := diagnosis.Diagnose(rule.Evaluate(t.Context(), ruletest.Objects(t, filepath.Join("..", "..", "internal", "rules", "probes", "testdata", tc.fixture)), all, nil, rule.Budget{}), all)
+			d := diagnosis.Diagnose(rule.Evaluate(t.Context(), ruletest.Objects(t, filepath.Join("..", "..", "internal", "rules", cmp.Or(tc.folder, "probes"), "testdata", tc.fixture)), all, nil, rule.Budget{}), all)
 			var roots []finding.Code
 			for _, i := range d.Incidents {
 				roots = append(roots, i.Root.Code)

@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
@@ -28,11 +29,27 @@ type check struct {
 	images   []string
 	scenario scenario
 
+	// spec of a check of Maek's own; nil for the others.
+	spec *v1alpha1.CheckSpec
+	// failed are the targets that failed in the newest run, and reason is why it failed in one word, of a
+	// check of Maek's own.
+	failed []v1alpha1.CheckFailure
+	reason reason
+	// recovering tells that it has begun to succeed again, and not often enough to be believed.
+	recovering bool
+	// unknown says that a check of Maek's own has no verdict, and why; nil where it has one, or rests.
+	unknown *metav1.Condition
+	// overloaded is the condition that says that whoever runs it has more to do than it can.
+	overloaded *metav1.Condition
+
 	// paused tells that people, or its deletion, keep it from running.
 	paused bool
 	// once tells that it runs a single time; done that it has.
 	once, done        bool
 	interval, timeout time.Duration
+	// staleAfter is when a result says nothing any more, where whoever runs the check says so; 0 where it is
+	// reckoned.
+	staleAfter time.Duration
 	// offset that its first run may have: Maek's own checks begin within their first period.
 	offset   time.Duration
 	problems []problem
@@ -137,7 +154,7 @@ func (g *gatherer) add(c *check) {
 			}
 		}
 	}
-	if !c.ok && c.ended {
+	if !c.ok && c.ended && c.unknown == nil {
 		c.since = cmp.Or(c.since, c.firstFailure(), c.endedAt)
 	}
 	g.all = append(g.all, c)
@@ -177,6 +194,8 @@ func (c *check) overdue(now time.Time) (since time.Time, overdue bool) {
 	switch {
 	case c.paused, c.once && (c.done || c.ended):
 		return time.Time{}, false
+	case c.ended && c.staleAfter > 0:
+		since = c.endedAt.Add(c.staleAfter)
 	case !c.ended:
 		since = c.created.Add(firstRunWithin + c.offset + c.timeout)
 	default:
@@ -190,7 +209,7 @@ const jobFailedLately = 24 * time.Hour
 
 // failing tells whether the newest result says that something is wrong, and is still to be believed.
 func (c *check) failing(now time.Time) bool {
-	if !c.ended || c.ok || c.paused {
+	if !c.ended || c.ok || c.paused || c.unknown != nil {
 		return false
 	}
 	if c.once {
@@ -230,9 +249,11 @@ const errorRunes = 300
 
 // evidence is the newest result as its object has it.
 func (c *check) evidence() []finding.Evidence {
-	out := []finding.Evidence{{Source: c.source, Path: c.path + okField(c.kind), Value: boolean(c.ok), At: finding.Timestamp(c.endedAt)}}
+	out := []finding.Evidence{{Source: c.source, Path: c.path + okField(c.kind), Value: c.verdictField(), At: finding.Timestamp(c.endedAt)}}
 	for i, text := range c.errors[:min(len(c.errors), errorsTold)] {
-		if line := legible(text); line != "" {
+		// A run that failed at one target says the same of the whole.
+		again := c.spec != nil && i > 0 && strings.Contains(c.errors[0], c.failed[i-1].Message)
+		if line := legible(text); line != "" && !again {
 			out = append(out, finding.Evidence{Source: c.source, Path: c.path + errorField(c.kind, i), Value: line, At: finding.Timestamp(c.endedAt)})
 		}
 	}
@@ -242,6 +263,17 @@ func (c *check) evidence() []finding.Evidence {
 		})
 	}
 	return out
+}
+
+// verdictField is the value of the field in which an object of the check's kind says how it stands.
+func (c *check) verdictField() string {
+	if c.spec == nil {
+		return boolean(c.ok)
+	}
+	if c.ok {
+		return string(metav1.ConditionTrue)
+	}
+	return string(metav1.ConditionFalse)
 }
 
 // errorsTold is how many errors of a run are told.

@@ -32,13 +32,15 @@ var _ = Catalog.Add(rule.Rule{
 	Link:     checksLink,
 	Severity: finding.Warning,
 	Gravest:  finding.Critical,
-	Needs:    checkNeeds(namedNeeds()...),
+	Needs:    checkNeeds(targetNeeds()...),
 	Symptom:  true,
 	Causes: slices.Concat(
 		reachedBy(acts, creating...),
 		reachedBy(acts, starting...),
 		reachedBy(onUnnamedNode, nodes...),
 		reachedBy(is(scenarioDNS, scenarioDeployment), names...),
+		reachedBy(namesNothing, slices.Concat(names, namesOutside)...),
+		reachedBy(reachesNothing, traffic...),
 		reachedBy(looksOutside, namesOutside...),
 		reachedBy(is(scenarioDNS, scenarioDeployment), traffic...),
 		reachedBy(is(scenarioStorage), volumes...),
@@ -65,7 +67,25 @@ func onUnnamedNode(s *snapshot.Snapshot, c *check) bool {
 // looksOutside tells of a check of names that are not those of the cluster, as far as its own name tells
 // (Kuberhealthy's chart calls them dns-status-internal and dns-status-external).
 func looksOutside(_ *snapshot.Snapshot, c *check) bool {
+	if c.spec != nil && c.spec.DNS != nil {
+		return !strings.Contains(c.spec.DNS.Name, ".svc.")
+	}
 	return c.scenario == scenarioDNS && !strings.Contains(c.subject.Name, "internal")
+}
+
+// Why a probe of a Check got no answer, in the words of package probe (internal/probe/cause.go) and of the
+// operator, which counts a Service without endpoints as a failure.
+var (
+	noName   = []reason{"NameNotFound", "NameLookupFailed"}
+	noAnswer = []reason{"Unreachable", "TimedOut", "ConnectionRefused", "ConnectionReset", "NoEndpoints"}
+)
+
+// namesNothing tells of a probe for which no name was resolved.
+func namesNothing(_ *snapshot.Snapshot, c *check) bool { return slices.Contains(noName, c.reason) }
+
+// reachesNothing tells of a probe of something in the cluster that got no answer.
+func reachesNothing(s *snapshot.Snapshot, c *check) bool {
+	return slices.Contains(noAnswer, c.reason) && len(targetsOf(s)[c].subjects) > 0
 }
 
 // severityLabel is where a check says how much its failure matters (Kuberhealthy 3, main:
@@ -90,6 +110,7 @@ func checkFailing(p *rule.Pass, c *check) finding.Finding {
 		Title:    finding.Format("%s: the check fails: %s", "%s: check가 실패했습니다: %s", finding.Verbatim(finding.Named(c.subject)), said(c)),
 		Evidence: c.evidence(),
 	}
+	f.WaitsFor = append(f.WaitsFor, targetsOf(p.Snapshot)[c].subjects...)
 	if c.scenario == scenarioDNS {
 		f.WaitsFor = append(f.WaitsFor, resolvers(p.Snapshot)...)
 	}
@@ -129,6 +150,10 @@ func unexplained() finding.Text {
 func history(p *rule.Pass, c *check) finding.Text {
 	last := finding.Textf("The newest run failed at %s.", "최근 실행이 %s에 실패했습니다.", finding.Clock(p.Now(), c.endedAt))
 	switch {
+	case c.recovering:
+		return finding.Textf("It fails since %s, and has begun to succeed again; it takes more runs that do to be healthy.", "%s부터 실패했으며 다시 성공하기 시작했습니다. 정상으로 판정하려면 성공이 더 이어져야 합니다.", finding.Clock(p.Now(), c.since))
+	case c.spec != nil:
+		return finding.Textf("It fails since %s; the operator last wrote of it at %s.", "%s부터 실패하고 있으며, operator가 마지막으로 기록한 시각은 %s입니다.", finding.Clock(p.Now(), c.since), finding.Clock(p.Now(), c.endedAt))
 	case c.once:
 		return finding.Textf("It runs once, and failed at %s.", "한 번만 실행되는 check이며 %s에 실패했습니다.", finding.Clock(p.Now(), c.endedAt))
 	case c.runs > 1:

@@ -80,6 +80,10 @@ func (c *check) missed(now time.Time) (since time.Time, missed bool) {
 	if !c.ended {
 		return c.overdue(now)
 	}
+	if c.staleAfter > 0 {
+		// The status of such a check is written as a slow heartbeat, and not for each run.
+		return c.overdue(now)
+	}
 	since = c.endedAt.Add(c.interval + c.timeout)
 	return since, now.After(since)
 }

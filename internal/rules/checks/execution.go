@@ -89,6 +89,11 @@ var clues = []struct {
 // execution tells whether the newest run failed without a report, so that the checker is ill rather than
 // what it looks at, and why.
 func (c *check) execution(s *snapshot.Snapshot) (why reason, ill bool) {
+	if c.spec != nil {
+		_, ill = endings[c.reason]
+		// The exit code of a pod of the user's own is its verdict.
+		return c.reason, ill && (c.reason != crashed || c.spec.PodTemplate == nil)
+	}
 	if r := c.record; r != nil && r.LastFailure != nil {
 		why = reason(r.LastFailure.Reason)
 		_, known := endings[why]

@@ -1,7 +1,6 @@
 package checks
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -10,7 +9,6 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
-	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -34,6 +32,8 @@ type problem struct {
 	text         finding.Text
 	// idle tells that the check cannot run at all because of it.
 	idle bool
+	// stalled is the condition in which whoever runs the check says so; nil where the spec shows it.
+	stalled *metav1.Condition
 }
 
 func ofKuberhealthyCheck(o *khv1.KuberhealthyCheck, state *khv1.KuberhealthyState) *check {
@@ -75,49 +75,6 @@ func ofHealthCheck(o *khv2.HealthCheck) *check {
 		c.endedAt = unix(st.LastRunUnix)
 	}
 	c.ended = !c.endedAt.IsZero()
-	return c
-}
-
-func ofCheck(o *v1alpha1.Check) *check {
-	c := newCheck(o, "checks.maek.dev")
-	c.paused = c.paused || o.Spec.Suspend
-	c.interval = time.Duration(o.Spec.PeriodSeconds) * time.Second
-	c.timeout = time.Duration(cmp.Or(o.Spec.TimeoutSeconds, 1)) * time.Second
-	c.offset = c.interval
-	c.source, c.path = finding.Named(c.subject), ".status"
-	if t := o.Spec.PodTemplate; t != nil {
-		for _, container := range t.Spec.Containers {
-			c.images = append(c.images, container.Image)
-		}
-	}
-	if o.Spec.Synthetic != nil {
-		c.images = append(c.images, o.Spec.Synthetic.Scenario)
-	}
-	for _, condition := range o.Status.Conditions {
-		if condition.Type != v1alpha1.CheckHealthy || condition.Status == metav1.ConditionUnknown {
-			continue
-		}
-		c.ok = condition.Status == metav1.ConditionTrue
-		c.endedAt = condition.LastTransitionTime.Time
-		if !c.ok {
-			c.since = condition.LastTransitionTime.Time
-			c.errors = append(c.errors, condition.Message)
-		}
-	}
-	for _, f := range o.Status.RecentFailures {
-		if !c.ok {
-			c.errors = append(c.errors, f.Target+" "+f.Message)
-		}
-	}
-	if o.Status.ObservedAt != nil {
-		c.endedAt = finding.Later(c.endedAt, o.Status.ObservedAt.Time)
-	}
-	c.ended = !c.endedAt.IsZero()
-	if stale := time.Duration(o.Status.StaleAfterSeconds) * time.Second; stale > 0 || c.interval == 0 {
-		// A schedule has no period to reckon with: the operator says when its verdict is old.
-		c.interval, c.timeout = max(stale, time.Second)/staleIntervals, 0
-		c.paused = c.paused || stale == 0
-	}
 	return c
 }
 
@@ -217,6 +174,9 @@ func errorField(k snapshot.Kind, i int) string {
 	case khv2.GroupVersion.Group:
 		return fmt.Sprintf(".errors[%d]", i)
 	default:
-		return ".conditions[Healthy].message"
+		if i == 0 {
+			return ".conditions[Healthy].message"
+		}
+		return fmt.Sprintf(".failing[%d].message", i-1)
 	}
 }

@@ -54,6 +54,13 @@ var scenarioWords = []struct {
 // scenarioOf knows a check by its images, which are mostly the stock ones whatever people call the check,
 // and else by its name.
 func scenarioOf(c *check) scenario {
+	if c.spec != nil && c.spec.Synthetic == nil && c.spec.PodTemplate == nil {
+		// A probe does what its spec says, whatever it is called.
+		if c.spec.DNS != nil {
+			return scenarioDNS
+		}
+		return scenarioOther
+	}
 	names := make([]string, 0, len(c.images)+1)
 	for _, image := range c.images {
 		names = append(names, repositoryName(image))
