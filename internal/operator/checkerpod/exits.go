@@ -162,10 +162,11 @@ func EndedAt(pod *corev1.Pod, now time.Time) time.Time {
 // stops the pod says ContainerStatusUnknown (kubernetes: pkg/kubelet/status/status_manager.go, TerminatePod).
 func EverRan(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
-		return s.State.Running != nil || s.RestartCount > 0 || ran(s.State.Terminated) || ran(s.LastTerminationState.Terminated)
+		return s.State.Running != nil || s.RestartCount > 0 || Ran(s.State.Terminated) || Ran(s.LastTerminationState.Terminated)
 	})
 }
 
-func ran(exit *corev1.ContainerStateTerminated) bool {
+// Ran tells that a container was started before it ended, as far as the kubelet knows.
+func Ran(exit *corev1.ContainerStateTerminated) bool {
 	return exit != nil && (exit.Reason != exitUnknown || !exit.StartedAt.IsZero())
 }

@@ -191,7 +191,7 @@ func imageTrouble(pod *corev1.Pod, now time.Time) (Failure, bool) {
 func initTrouble(pod *corev1.Pod, now time.Time) (Failure, bool) {
 	for i := range pod.Status.InitContainerStatuses {
 		s := &pod.Status.InitContainerStatuses[i]
-		if sidecar(pod, s.Name) {
+		if Sidecar(pod, s.Name) {
 			continue
 		}
 		exit := LastExit(s)
@@ -236,7 +236,8 @@ func statuses(pod *corev1.Pod) []corev1.ContainerStatus {
 	return slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 }
 
-func sidecar(pod *corev1.Pod, name string) bool {
+// Sidecar tells that an init container of a pod is one that runs beside the others, and is stopped after them.
+func Sidecar(pod *corev1.Pod, name string) bool {
 	return slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {
 		return c.Name == name && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 	})

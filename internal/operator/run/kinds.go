@@ -125,6 +125,7 @@ func trimPod(object any) (any, error) {
 		RestartPolicy:                 pod.Spec.RestartPolicy,
 		HostNetwork:                   pod.Spec.HostNetwork,
 		TerminationGracePeriodSeconds: pod.Spec.TerminationGracePeriodSeconds,
+		ActiveDeadlineSeconds:         pod.Spec.ActiveDeadlineSeconds,
 		Containers:                    trimContainers(pod.Spec.Containers),
 		InitContainers:                trimContainers(pod.Spec.InitContainers),
 	}
