@@ -103,7 +103,7 @@ func (k *Keeper) prune(s *state, actions []action) {
 // perform does what care says.
 func (k *Keeper) perform(ctx context.Context, now time.Time, a action) {
 	if a.dry {
-		k.endDry(a)
+		k.endDry(a, now)
 		k.tell(a, v1alpha1.ActionGivenBack, now)
 		return
 	}
@@ -203,14 +203,14 @@ func (k *Keeper) patch(ctx context.Context, name types.NamespacedName, c conditi
 func changed(err error) bool { return apierrors.IsConflict(err) || apierrors.IsInvalid(err) }
 
 // endDry notes that a pod would be back in service.
-func (k *Keeper) endDry(a action) {
+func (k *Keeper) endDry(a action, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e, ok := k.dry.find(a.pod.uid)
 	if !ok {
 		return
 	}
-	e.Out = false
+	e.Out, e.Back = false, now
 	switch a.reason {
 	case reasonRecovered:
 		e.Unhelped = 0

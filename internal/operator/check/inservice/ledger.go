@@ -47,6 +47,8 @@ type entry struct {
 	Out bool `json:"out,omitempty"`
 	// Times at which it was taken out, oldest first.
 	Times []time.Time `json:"times"`
+	// Back is when it was last given back, by the clock of whoever did.
+	Back time.Time `json:"back,omitzero"`
 	// Unhelped counts the times in a row that it was given back without having recovered.
 	Unhelped int `json:"unhelped,omitempty"`
 	// StaleAfter and Longest are how long it stays out without, and with, a check that goes on to fail.
@@ -130,6 +132,9 @@ func (l ledger) kept(now time.Time) ledger {
 	}
 	for _, e := range l.Entries {
 		e.Times = recent(e.Times)
+		if e.Back.After(now) {
+			e.Back = now
+		}
 		if e.Out || len(e.Times) > 0 {
 			out.Entries = append(out.Entries, e)
 		}
@@ -159,6 +164,7 @@ func (e entry) settle(p *corev1.Pod) entry {
 	if seen.gate == nil {
 		return e
 	}
+	e.Back = seen.gate.LastTransitionTime.Time
 	switch seen.gate.Reason {
 	case reasonRecovered:
 		e.Unhelped = 0
@@ -180,9 +186,13 @@ func (l ledger) refuse(uid types.UID, workload string, b bounds, now time.Time) 
 	case len(outs) >= b.maxOut:
 		return brakeMaxOut, fmt.Sprintf("%d pods of the cluster are out of service, which is as many as the policy allows", len(outs))
 	}
-	// The pause doubles with each time that this pod was taken out.
+	// The pause doubles with each time that this pod was taken out, and begins when it was given back.
 	if n := len(mine.Times); n > 0 {
-		if wait := b.apart<<min(n, 8) - now.Sub(mine.last()); wait > 0 {
+		since := mine.last()
+		if mine.Back.After(since) {
+			since = mine.Back
+		}
+		if wait := b.apart<<min(n, 8) - now.Sub(since); wait > 0 {
 			return brakeTooSoon, fmt.Sprintf("it was taken out before; the next time is in %s", wait.Round(time.Second))
 		}
 	}
