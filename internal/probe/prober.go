@@ -116,5 +116,5 @@ type Impossible struct {
 func (i Impossible) String() string { return "nothing: " + i.Err.Error() }
 
 func (i Impossible) attempt(context.Context, *Prober, time.Duration) Outcome {
-	return discarded(Unknown, i.Err, i.Why)
+	return discarded(Unknown, i.Err, i.Why).because(i.Err)
 }
