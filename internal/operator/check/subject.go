@@ -188,7 +188,7 @@ func (s *subject) staleAfter(now time.Time, checks int64) int32 {
 
 // The writes of one check: few at once, and one in a while.
 const (
-	allowanceMost  = 3
+	allowanceMost  = 6
 	allowanceEvery = 10 * time.Second
 )
 

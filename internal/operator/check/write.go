@@ -202,6 +202,7 @@ func (c *Controller) writeOne(ctx context.Context, uid types.UID) {
 		// More may have happened in between.
 		c.mark(s)
 	default:
+		s.written = essence{}
 		c.writes.tell(func() {
 			c.o.Log.Warn("the status of a Check cannot be written; it is kept and written later", "check", s.check.Namespace+"/"+s.check.Name, "error", err)
 		})
@@ -245,6 +246,8 @@ func (c *Controller) store(ctx context.Context, s *subject) error {
 			base = *live
 		}
 		content := s.state.essence()
+		// The watch brings what is written before the answer comes: it is no news.
+		s.written = content
 		object, err := encode(base.Check, s.state.render(&base.Status, c.o.Self, s.staleAfter(c.o.Clock.Now(), c.running.Load())))
 		turned := s.state.shown
 		s.mu.Unlock()
@@ -255,7 +258,7 @@ func (c *Controller) store(ctx context.Context, s *subject) error {
 		updated, err := checks.UpdateStatus(ctx, object, metav1.UpdateOptions{FieldManager: fieldManager})
 		switch {
 		case err == nil:
-			return c.stored(s, base, updated, content, turned)
+			return c.stored(s, base, updated, turned)
 		case apierrors.IsNotFound(err):
 			return nil
 		case !apierrors.IsConflict(err):
@@ -278,7 +281,7 @@ func (c *Controller) store(ctx context.Context, s *subject) error {
 }
 
 // stored takes note of what was written.
-func (c *Controller) stored(s *subject, base decoded, updated *unstructured.Unstructured, content essence, shown condition) error {
+func (c *Controller) stored(s *subject, base decoded, updated *unstructured.Unstructured, shown condition) error {
 	check, err := decode(updated)
 	if err != nil {
 		return err
@@ -288,7 +291,6 @@ func (c *Controller) stored(s *subject, base decoded, updated *unstructured.Unst
 	if s.state == nil {
 		return nil
 	}
-	s.written = content
 	// The watch may have brought a newer one already.
 	if s.check.ResourceVersion == base.ResourceVersion || s.check.Generation == check.Generation {
 		s.check = check

@@ -105,9 +105,9 @@ func (r *Ring) Owns(uid types.UID) bool {
 	return len(members) > 0 && owner(uid, members) == r.o.Name
 }
 
-// Held tells whether this replica owns what has the UID, or did when it could last keep its own Lease alive
-// and has heard of nobody since who took its place. What harms nobody when it is done twice may go on by it
-// through an outage of the API server; what is written must go by Owns.
+// Held tells whether this replica owns what has the UID, or would if it could keep its own Lease alive as it
+// did before. What harms nobody when it is done twice may go on by it through an outage of the API server;
+// what is written must go by Owns.
 func (r *Ring) Held(uid types.UID) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -1,0 +1,150 @@
+package checkobjects
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+)
+
+const (
+	green      = "Ready=True/Running Healthy=True/Succeeded Stalled=False/Accepted"
+	retrying   = "Ready=True/Running Healthy=True/Retrying Stalled=False/Accepted"
+	red        = "Ready=True/Running Healthy=False/UnexpectedStatus Stalled=False/Accepted"
+	recovering = "Ready=True/Running Healthy=False/Recovering Stalled=False/Accepted"
+	waiting    = "Ready=Unknown/Pending Healthy=Unknown/Pending Stalled=Unknown/Pending"
+)
+
+// TestLife follows a check of a server that falls ill and gets well.
+func TestLife(t *testing.T) {
+	c := newClient(t, admin)
+	namespace := newNamespace(t, c)
+	server := serve(t)
+	r := start(t, admin, namespace, "a", nil)
+	check := server.newCheck(namespace, "web")
+	check.Spec.PeriodSeconds, check.Spec.SuccessThreshold = 2, 2
+	seen := follow(t, c, namespace)
+	name := create(t, c, check)
+	status := waitForConditions(t, c, name, green, 20*time.Second)
+	if status.ObservedGeneration != 1 || status.Observer != "a" || status.ObservedAt == nil || status.StaleAfterSeconds < 600 || status.Targets == nil || *status.Targets != (v1alpha1.TargetCounts{Total: 1, Healthy: 1}) {
+		t.Errorf("status of a healthy check = %+v", status)
+	}
+	server.ill.Store(true)
+	status = waitForConditions(t, c, name, retrying, 10*time.Second)
+	if message := meta.FindStatusCondition(status.Conditions, v1alpha1.CheckHealthy).Message; !strings.Contains(message, "1 of 3") || !strings.Contains(message, "503") {
+		t.Errorf("message of a check that is retried = %q", message)
+	}
+	status = waitForConditions(t, c, name, red, 10*time.Second)
+	if len(status.Failing) != 1 || status.Failing[0].Reason != "UnexpectedStatus" || len(status.RecentFailures) != 3 || status.Targets.Unhealthy != 1 {
+		t.Errorf("status of a failed check = %+v", status)
+	}
+	server.ill.Store(false)
+	waitForConditions(t, c, name, recovering, 20*time.Second)
+	status = waitForConditions(t, c, name, green, 20*time.Second)
+	if len(status.Transitions) != 3 || status.Transitions[0].Healthy != metav1.ConditionTrue || status.Transitions[1].Healthy != metav1.ConditionFalse || status.Transitions[2].Healthy != metav1.ConditionTrue {
+		t.Errorf("transitions = %+v", status.Transitions)
+	}
+	for _, condition := range status.Conditions {
+		if condition.ObservedGeneration != 1 {
+			t.Errorf("condition %s is of generation %d", condition.Type, condition.ObservedGeneration)
+		}
+	}
+	if first := (<-seen)[0]; first != waiting && first != green {
+		t.Errorf("the first status has the conditions %s, want all three", first)
+	}
+	var told eventsv1.EventList
+	waitFor(t, "Events of both transitions", 10*time.Second, func() bool {
+		if err := c.List(t.Context(), &told, client.InNamespace(namespace)); err != nil {
+			return false
+		}
+		return len(told.Items) == 2
+	})
+	for _, e := range told.Items {
+		if e.Regarding.Kind != "Check" || e.Regarding.Name != "web" || e.Reason != "Unhealthy" && e.Reason != "Recovered" {
+			t.Errorf("an Event of %s %s: %s", e.Regarding.Kind, e.Regarding.Name, e.Reason)
+		}
+	}
+	// The record is written at its own pace, and when the replica stops.
+	r.stop()
+	<-r.ended
+	var records v1alpha1.CheckRecordList
+	if err := c.List(t.Context(), &records, client.InNamespace(namespace)); err != nil {
+		t.Fatal(err)
+	}
+	if len(records.Items) != 1 || records.Items[0].Name != "check-web" || records.Items[0].Healthy != metav1.ConditionTrue || len(records.Items[0].Outcomes) < 6 || records.Items[0].LastFailure == nil {
+		t.Errorf("records = %+v", records.Items)
+	}
+}
+
+// follow gives the conditions of all states that a namespace's Checks were seen in, in their order, once the
+// first was.
+func follow(t *testing.T, c client.WithWatch, namespace string) <-chan []string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	w, err := c.Watch(ctx, &v1alpha1.CheckList{}, client.InNamespace(namespace))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make(chan []string, 1)
+	go func() {
+		defer w.Stop()
+		for event := range w.ResultChan() {
+			if check, ok := event.Object.(*v1alpha1.Check); ok && len(check.Status.Conditions) > 0 {
+				out <- []string{conditions(check.Status)}
+				return
+			}
+		}
+		close(out)
+	}()
+	return out
+}
+
+// TestSteadyStateIsNotWritten runs healthy, and failing, checks every second and counts what is written.
+func TestSteadyStateIsNotWritten(t *testing.T) {
+	c := newClient(t, admin)
+	namespace := newNamespace(t, c)
+	well, ill := serve(t), serve(t)
+	ill.ill.Store(true)
+	r := start(t, admin, namespace, "a", nil)
+	first := create(t, c, well.newCheck(namespace, "well"))
+	second := create(t, c, ill.newCheck(namespace, "ill"))
+	waitForConditions(t, c, first, green, 20*time.Second)
+	waitForConditions(t, c, second, red, 20*time.Second)
+	waitFor(t, "the records and the Event are written", 20*time.Second, func() bool { return r.requests.count("POST event") >= 1 })
+	before, asked := r.requests.writes(), well.asked.Load()+ill.asked.Load()
+	waitFor(t, "20 runs", 30*time.Second, func() bool { return well.asked.Load()+ill.asked.Load() >= asked+20 })
+	if after := r.requests.writes(); after != before {
+		t.Errorf("20 runs that ended as those before made %d writes, want none: %v", after-before, r.requests.counts)
+	}
+}
+
+// TestSuspend suspends a check, and takes it up again.
+func TestSuspend(t *testing.T) {
+	c := newClient(t, admin)
+	namespace := newNamespace(t, c)
+	server := serve(t)
+	start(t, admin, namespace, "a", nil)
+	name := create(t, c, server.newCheck(namespace, "web"))
+	waitForConditions(t, c, name, green, 20*time.Second)
+	change(t, c, name, func(check *v1alpha1.Check) { check.Spec.Suspend = true })
+	status := waitForConditions(t, c, name, "Ready=False/Suspended Healthy=Unknown/Suspended Stalled=Unknown/Pending", 10*time.Second)
+	if status.ObservedGeneration != 2 {
+		t.Errorf("observedGeneration = %d", status.ObservedGeneration)
+	}
+	asked := server.asked.Load()
+	server.ill.Store(true)
+	change(t, c, name, func(check *v1alpha1.Check) { check.Spec.Suspend = false })
+	// What was known before says nothing about now: the first answer decides.
+	waitForConditions(t, c, name, red, 10*time.Second)
+	if server.asked.Load() == asked {
+		t.Error("a verdict without a question")
+	}
+}
