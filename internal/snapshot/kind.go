@@ -175,7 +175,7 @@ var clusterScoped = map[string]bool{
 	"PriorityLevelConfiguration": true, "ValidatingWebhookConfiguration": true, "MutatingWebhookConfiguration": true,
 	"ValidatingAdmissionPolicy": true, "ValidatingAdmissionPolicyBinding": true,
 	"MutatingAdmissionPolicy": true, "MutatingAdmissionPolicyBinding": true, "CustomResourceDefinition": true, "APIService": true,
-	"Incident": true,
+	"Incident": true, "CheckPolicy": true,
 }
 
 // Namespaced tells whether objects of the kind live in namespaces.
