@@ -84,6 +84,9 @@ func (w *way) dial(ctx context.Context, network, address string) (net.Conn, erro
 			return &counted{Conn: conn, way: w}, nil
 		}
 		if errors.Is(err, errRefused) {
+			if dialled, ok := errors.AsType[*net.OpError](err); ok {
+				err = dialled.Err
+			}
 			return nil, w.stop(err)
 		}
 		errs = append(errs, err)
