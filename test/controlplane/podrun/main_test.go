@@ -1,0 +1,53 @@
+// Package podrun tests the pods of Checks against a real API server with a real etcd and a simulated kubelet: how
+// runs end, what is refused, and what is left after whoever ran a check was killed at any step.
+package podrun
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
+)
+
+var (
+	// admin is allowed everything on the API server that all tests of the package share.
+	admin *rest.Config
+	// scheme has all kinds that are used.
+	scheme = runtime.NewScheme()
+	// cluster is the tests' own client.
+	cluster client.WithWatch
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	ctrllog.SetLogger(logr.Discard()) // its own words about caches that lose their connection
+	env := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "..", "config", "crd")},
+		ErrorIfCRDPathMissing: true,
+	}
+	// The tests of envtest have no ServiceAccounts; clusters do.
+	env.ControlPlane.GetAPIServer().Configure().Set("disable-admission-plugins", "DefaultStorageClass")
+	return apiserver.Run(m, "test/controlplane/podrun", env, func(cfg *rest.Config) error {
+		for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+			if err := add(scheme); err != nil {
+				return err
+			}
+		}
+		admin = cfg
+		admin.QPS = -1
+		var err error
+		cluster, err = client.NewWithWatch(admin, client.Options{Scheme: scheme})
+		return err
+	})
+}
