@@ -64,7 +64,7 @@ test: ## Test everything that takes minutes: unit, verify, control plane, bundle
 
 .PHONY: test-all
 test-all: ## Test everything, hours included: also all faults, other systems, vulnerabilities
-	.ci/test unit verify controlplane bundles faults-controlplane lab faults platforms vuln
+	.ci/test unit verify controlplane bundles faults-controlplane lab textbook faults platforms vuln
 
 .PHONY: test-unit
 test-unit: ## Test what needs nothing but Go
@@ -81,6 +81,10 @@ test-bundles: ## Test on recorded clusters
 .PHONY: test-lab
 test-lab: ## Test one fault on the lab (as root; uses the lab that is up, or makes one)
 	.ci/test lab
+
+.PHONY: test-textbook
+test-textbook: ## Test what is told of probes that fail, on the lab (as root; uses the lab that is up, or makes one)
+	.ci/test textbook
 
 .PHONY: test-faults
 test-faults: ## Test every fault on the lab (as root; uses the lab that is up, or makes one)

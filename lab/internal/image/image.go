@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -53,6 +54,9 @@ type Spec struct {
 	Env []string
 	// Labels are the image's labels.
 	Labels map[string]string
+	// Links are further names of the first of the programs, which does what it is called by. With links the
+	// image has a /bin, for scripts that begin with #!/bin/sh.
+	Links []string
 }
 
 // Build makes the image. All programs must be static and of one architecture,
@@ -65,10 +69,10 @@ func Build(spec Spec) (v1.Image, error) {
 	return configure(spec, layer)
 }
 
-// layerOf makes the one layer of an image, which depends on its programs alone.
+// layerOf makes the one layer of an image, which depends on its programs and their names alone.
 func layerOf(spec Spec) (v1.Layer, error) {
 	layer, err := tarball.LayerFromOpener(
-		func() (io.ReadCloser, error) { return layerContent(spec.Programs), nil },
+		func() (io.ReadCloser, error) { return layerContent(spec.Programs, spec.Links), nil },
 		// A program is read once to be unpacked on every machine: being quick
 		// counts for more than being small.
 		tarball.WithCompressionLevel(gzip.BestSpeed),
@@ -199,11 +203,11 @@ func save(archive string, images map[name.Reference]v1.Image) error {
 }
 
 // layerContent streams the file system of an image as a tar archive.
-func layerContent(programs []string) io.ReadCloser {
+func layerContent(programs, links []string) io.ReadCloser {
 	reader, writer := io.Pipe()
 	go func() {
 		archive := tar.NewWriter(writer)
-		err := writeFileSystem(archive, programs)
+		err := errors.Join(writeFileSystem(archive, programs), writeLinks(archive, programs, links))
 		writer.CloseWithError(errors.Join(err, archive.Close()))
 	}()
 	return reader
@@ -243,6 +247,24 @@ func writeFileSystem(archive *tar.Writer, programs []string) error {
 	})
 	for _, program := range sorted {
 		if err := writeProgram(archive, program); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeLinks writes the further names of the first program.
+func writeLinks(archive *tar.Writer, programs, links []string) error {
+	if len(links) == 0 {
+		return nil
+	}
+	all := map[string]string{"bin": binDir[1:]}
+	for _, link := range links {
+		all[path.Join(binDir, link)[1:]] = filepath.Base(programs[0])
+	}
+	for _, link := range slices.Sorted(maps.Keys(all)) {
+		err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: link, Linkname: all[link], Mode: 0o777, Format: tar.FormatPAX})
+		if err != nil {
 			return err
 		}
 	}
