@@ -51,6 +51,7 @@ type state struct {
 	age time.Duration
 	// settled is for how long this replica has looked on without a gap.
 	settled time.Duration
+	// pods that are out, that have no condition yet, or that fail.
 	pods    map[types.UID]watched
 	records map[types.UID]*record
 	// bounds by namespace; of those that are missing nothing is known.
@@ -86,9 +87,6 @@ type sibling struct {
 	created        time.Time
 	terminating    bool
 }
-
-// decide says what is to be done.
-func decide(s *state) []action { return append(care(s), candidates(s)...) }
 
 // care looks after the conditions that there are, and those that are missing.
 func care(s *state) []action {
@@ -144,17 +142,10 @@ const minRefresh = 30 * time.Second
 
 // due says why a pod that is held back is to be given back; the reason is empty while it is not.
 func due(s *state, w watched, e entry, entered bool) (reason, message string) {
-	b := s.bounds[w.Namespace]
 	if reason, message := s.revoked(w.Namespace, e.Check, entered); reason != "" {
 		return reason, message
 	}
-	longest := b.longest
-	if entered && e.Longest > 0 && (longest == 0 || e.Longest < longest) {
-		longest = e.Longest
-	}
-	if longest == 0 {
-		longest = boundsIn(&v1alpha1.TakeOutOfServicePolicy{}).longest
-	}
+	longest := longestOf(s.bounds[w.Namespace], e)
 	began := w.gate.LastTransitionTime.Time
 	if s.age-w.seen.out >= longest || !began.IsZero() && s.now.Sub(began) >= longest {
 		return reasonTooLong, fmt.Sprintf("it was out of service for %s, which is as long as the policy allows", longest)
@@ -178,6 +169,19 @@ func due(s *state, w watched, e entry, entered bool) (reason, message string) {
 		return reasonStale, fmt.Sprintf("nobody has confirmed for %s that it fails", after)
 	}
 	return "", ""
+}
+
+// longestOf is how long a pod is out at most: what the policies say now or said then, whichever is less, and
+// where nobody knows the default.
+func longestOf(b bounds, e entry) time.Duration {
+	longest := b.longest
+	if e.Longest > 0 && (longest == 0 || e.Longest < longest) {
+		longest = e.Longest
+	}
+	if longest == 0 {
+		longest = boundsIn(&v1alpha1.TakeOutOfServicePolicy{}).longest
+	}
+	return longest
 }
 
 // revoked says why nobody may be held back for a check any more.

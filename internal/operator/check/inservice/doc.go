@@ -15,7 +15,8 @@
 //
 // # When a pod is taken out
 //
-// candidates judges what this replica knows: the checks that it owns with their newest results. A pod that
+// Two pure functions decide by a state that was gathered before: care, which looks after the conditions that
+// there are or are missing, and candidates, which says who is to be taken out. candidates judges what this replica knows: the checks that it owns with their newest results. A pod that
 // has failed failureThreshold runs in a row is taken out, unless one of the brakes holds: see the reasons in
 // reason.go. What is left is examined against the API server itself, not the cache, asked once more from two
 // places or more together with a pod of the same check that answers well, and examined again.

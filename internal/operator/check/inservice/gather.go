@@ -17,11 +17,11 @@ import (
 // within bounds each request to the API server.
 const within = 10 * time.Second
 
-// gather makes the state that care is decided by; with siblings, also what candidates needs. What cannot be
+// gather makes the state that care is decided by; judging, also what candidates needs. What cannot be
 // read is left out, and the error tells of it.
 func (k *Keeper) gather(ctx context.Context, judging bool) (*state, error) {
 	k.refreshLedger(ctx)
-	s := k.remembered()
+	s := k.remembered(judging)
 	namespaces := map[string]bool{}
 	for _, w := range s.pods {
 		if w.out() {
@@ -62,19 +62,31 @@ func (k *Keeper) gather(ctx context.Context, judging bool) (*state, error) {
 }
 
 // remembered is what this replica knows without asking.
-func (k *Keeper) remembered() *state {
+func (k *Keeper) remembered(judging bool) *state {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.count()
 	s := &state{
 		now: now, age: k.age, settled: min(now.Sub(k.o.Settled()), k.age-k.gap),
-		pods: make(map[types.UID]watched, len(k.pods)), records: maps.Clone(k.records),
+		pods: map[types.UID]watched{}, records: maps.Clone(k.records),
 		ledger: k.ledger, ledgerKnown: k.ledgerAt != never && k.age-k.ledgerAt <= 3*ledgerEvery,
 		checks:  map[types.UID]*v1alpha1.Check{},
 		resting: func(c *v1alpha1.Check) bool { return k.o.Resting(c, now) },
 		dry:     k.dry, forbidden: map[string]string{},
 	}
+	failing := map[types.UID]bool{}
+	if judging {
+		for _, r := range s.records {
+			for _, v := range r.failing() {
+				failing[v.pod.UID] = true
+			}
+		}
+	}
 	for _, p := range k.pods {
+		if p.gate != nil && !p.out() && !failing[p.uid] {
+			delete(k.sightings, p.uid)
+			continue
+		}
 		seen := k.sightings[p.uid].sight(p, k.age)
 		k.sightings[p.uid] = seen
 		s.pods[p.uid] = watched{pod: p, seen: seen, owned: k.o.Owns(p.uid)}
@@ -148,7 +160,7 @@ func (k *Keeper) siblings(ctx context.Context, namespaces map[string]bool) (map[
 	out := map[types.UID]sibling{}
 	for namespace := range namespaces {
 		var pods corev1.PodList
-		if err := k.o.Reader.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
+		if err := k.o.Reader.List(ctx, &pods, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("listing pods of namespace %s: %w", namespace, err)
 		}
 		for i := range pods.Items {

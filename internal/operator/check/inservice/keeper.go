@@ -19,6 +19,8 @@ const (
 	// takeEvery how often it is judged who is to be taken out, beside the moments in which runs end.
 	careEvery = time.Second
 	takeEvery = 5 * time.Second
+	// restAfter is the least time between two looks.
+	restAfter = 100 * time.Millisecond
 	// gapMost is how long a replica may not have looked before what it has seen counts for nothing: it slept,
 	// or its clock was set.
 	gapMost = time.Minute
@@ -92,7 +94,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	informer, err := k.o.Informers.GetInformer(ctx, &corev1.Pod{})
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was told to end, which is no error
+			return nil
 		}
 		return fmt.Errorf("watching pods: %w", err)
 	}
@@ -119,9 +121,17 @@ func (k *Keeper) loop(ctx context.Context, every time.Duration, now <-chan struc
 		case <-ticker.C():
 		case <-now:
 		}
-		if ctx.Err() == nil {
-			task(ctx)
+		if ctx.Err() != nil {
+			return
 		}
+		task(ctx)
+		// What comes in the meantime is looked at together.
+		rest := k.o.Clock.NewTimer(restAfter)
+		select {
+		case <-ctx.Done():
+		case <-rest.C():
+		}
+		rest.Stop()
 	}
 }
 
@@ -130,7 +140,8 @@ func (k *Keeper) loop(ctx context.Context, every time.Duration, now <-chan struc
 func (k *Keeper) Observe(check *v1alpha1.Check, at time.Time, results []plan.Result) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if old := k.records[check.UID]; check.Spec.TakeOutOfService == nil && old == nil {
+	if check.Spec.TakeOutOfService == nil {
+		delete(k.records, check.UID)
 		return
 	}
 	k.records[check.UID] = k.records[check.UID].after(check, at, results)

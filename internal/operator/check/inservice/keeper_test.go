@@ -92,13 +92,16 @@ func TestPodThatFailsIsTakenOutAndGivenBackWhenItRecovers(t *testing.T) {
 	}
 }
 
-// TestBrakes breaks pods and changes one thing, for which none is taken out.
-func TestBrakes(t *testing.T) {
-	cases := map[string]struct {
-		change func(t *testing.T, w *world, r *replica)
-		broken []string
-		want   string // reason that is told; "" for none
-	}{
+// brakeCase is one thing that is changed before pods fail.
+type brakeCase struct {
+	change func(t *testing.T, w *world, r *replica)
+	broken []string
+	want   string // reason that is told; "" for a dry run
+}
+
+// brakes are things for which none is taken out.
+func brakes() map[string]brakeCase {
+	return map[string]brakeCase{
 		"no policy enforces it": {
 			change: func(_ *testing.T, w *world, _ *replica) {
 				w.policy.Spec.TakeOutOfService.Mode = v1alpha1.ModeDryRun
@@ -265,7 +268,10 @@ func TestBrakes(t *testing.T) {
 			want: brakeSharedCause,
 		},
 	}
-	for name, tc := range cases {
+}
+
+func TestBrakes(t *testing.T) {
+	for name, tc := range brakes() {
 		t.Run(name, func(t *testing.T) {
 			w, r := steady(t)
 			tc.change(t, w, r)

@@ -39,10 +39,9 @@ type lifetime struct {
 	rand *rand.Rand
 	// began is when each pod's condition became False, by the time that has really passed.
 	began map[string]time.Duration
-	// last is when a pod was last taken out, and jumped when a clock was last set, or a replica began.
-	last, calm time.Duration
-	takes      int
-	racing     bool
+	takes int
+	// racing tells that one acts while another is about to write the ledger.
+	racing bool
 }
 
 const (
@@ -58,7 +57,7 @@ func live(t *testing.T, seed uint64) int {
 	p := w.policy.Spec.TakeOutOfService
 	p.MaxOut, p.SecondsApart, p.MaxSeconds, p.MaxFailingPercent, p.MaxTimesADay = maxOut, int32(apart/time.Second), int32(longest/time.Second), 60, 50
 	w.update(w.policy)
-	l := &lifetime{world: w, rand: rand.New(rand.NewPCG(seed, 1)), began: map[string]time.Duration{}, last: -apart}
+	l := &lifetime{world: w, rand: rand.New(rand.NewPCG(seed, 1)), began: map[string]time.Duration{}}
 	for i := range 3 {
 		w.start(i == 0, true)
 	}

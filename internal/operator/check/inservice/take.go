@@ -164,27 +164,25 @@ func (k *Keeper) settle(ctx context.Context, x *examination, now time.Time) erro
 		}
 		*e = e.settle(p)
 		if e.Out && p != nil && now.Sub(e.last()) >= inFlight {
-			if err := k.void(ctx, p, now); err != nil {
-				return err
-			}
+			k.void(ctx, p, now)
 		}
 	}
 	return nil
 }
 
-// void makes a patch impossible that has not arrived: it gives the pod another version.
-func (k *Keeper) void(ctx context.Context, p *corev1.Pod, now time.Time) error {
+// void makes a patch impossible that has not arrived: it gives the pod another version. The entry counts as
+// out until that is seen.
+func (k *Keeper) void(ctx context.Context, p *corev1.Pod, now time.Time) {
 	seen, _ := podOf(p)
 	if seen.out() || seen.gate == nil {
-		return nil
+		return
 	}
 	err := k.patch(ctx, seen.NamespacedName, condition{
 		UID: p.UID, Version: p.ResourceVersion, Status: corev1.ConditionTrue, Reason: reasonNoVerdict, Probe: now,
 	})
-	if changed(err) || apierrors.IsNotFound(err) {
-		return nil // it has another version already
+	if err != nil && !changed(err) && !apierrors.IsNotFound(err) {
+		k.o.Log.Debug("a pod that was about to be taken out goes on to count as out", "pod", seen.NamespacedName, "error", err)
 	}
-	return err
 }
 
 func (k *Keeper) dryEntry(uid types.UID) (entry, bool) {
@@ -207,7 +205,7 @@ func (k *Keeper) spare(ctx context.Context, r *record, x *examination) error {
 		return fmt.Errorf("listing EndpointSlices of namespace %s: %w", x.pod.Namespace, err)
 	}
 	var pods corev1.PodList
-	if err := k.o.Reader.List(ctx, &pods, here); err != nil {
+	if err := k.o.Reader.List(ctx, &pods, here, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing pods of namespace %s: %w", x.pod.Namespace, err)
 	}
 	absent := map[types.UID]bool{}
@@ -257,29 +255,45 @@ func (k *Keeper) takeOut(ctx context.Context, r *record, a action) (examination,
 		if err != nil {
 			return x, err
 		}
-		if x.reason, x.message, err = k.stopped(ctx, r, a); err == nil && x.reason == "" {
-			err = k.patch(ctx, a.pod.NamespacedName, condition{
-				UID: x.pod.UID, Version: x.pod.ResourceVersion, Status: corev1.ConditionFalse,
-				Reason: a.reason, Message: a.message, Probe: now, Turn: now,
-			})
-			if err == nil {
-				return x, nil
-			}
-		}
-		k.unreserve(ctx, x.lease, before, err)
-		if !changed(err) {
+		if x.reason, x.message, err = k.stopped(ctx, r, a); err != nil || x.reason != "" {
+			k.unreserve(ctx, x.lease, before)
 			return x, err
+		}
+		err = k.patch(ctx, a.pod.NamespacedName, condition{
+			UID: x.pod.UID, Version: x.pod.ResourceVersion, Status: corev1.ConditionFalse,
+			Reason: a.reason, Message: a.message, Probe: now, Turn: now,
+		})
+		switch {
+		case err == nil:
+			return x, nil
+		case changed(err):
+			k.unreserve(ctx, x.lease, before)
+		case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+			k.unreserve(ctx, x.lease, before)
+			return x, err
+		default:
+			// Nobody can tell whether it arrived: the entry stays, unless it did, which is no error then.
+			return x, k.arrived(ctx, a, err)
 		}
 	}
 	return x, err
 }
 
-// unreserve takes an entry back whose patch was refused for certain. Where nobody can tell, or another was
-// quicker, it stays: it counts for too much rather than too little.
-func (k *Keeper) unreserve(ctx context.Context, lease *coordinationv1.Lease, before ledger, why error) {
-	if why != nil && !changed(why) && !apierrors.IsForbidden(why) && !apierrors.IsNotFound(why) {
-		return
+// arrived is nil where a pod is out although the patch came back with an error.
+func (k *Keeper) arrived(ctx context.Context, a action, err error) error {
+	p, reading := k.readPod(ctx, a.pod.NamespacedName)
+	if reading != nil {
+		return err
 	}
+	if seen, _ := podOf(p); seen.uid == a.pod.uid && seen.out() {
+		return nil
+	}
+	return err
+}
+
+// unreserve takes an entry back whose patch was not sent, or refused for certain. Where another was quicker to
+// write the ledger, it stays: it counts for too much rather than too little.
+func (k *Keeper) unreserve(ctx context.Context, lease *coordinationv1.Lease, before ledger) {
 	if err := k.writeLedger(ctx, lease, before); err != nil && ctx.Err() == nil {
 		k.o.Log.Debug("an entry stays in the ledger for a pod that was not taken out", "error", err)
 	}
@@ -296,11 +310,12 @@ func (k *Keeper) stopped(ctx context.Context, r *record, a action) (reason, mess
 	newest := k.records[r.check.UID]
 	k.mu.Unlock()
 	b := all[a.pod.Namespace]
+	now := &state{now: k.o.Clock.Now()}
 	switch {
 	case b.paused:
 		return reasonPaused, "a CheckPolicy or the namespace pauses taking pods out of service", nil
-	case newest == nil || newest.pods[a.pod.uid].color != red || !k.o.Owns(r.check.UID):
-		return brakeNotConfirmed, "it was asked once more meanwhile and did not fail", nil
+	case newest == nil || newest.pods[a.pod.uid].color != red || !now.fresh(newest) || !k.o.Owns(r.check.UID):
+		return brakeNotConfirmed, "nobody says any more that it fails", nil
 	case b.dryRun(newest.check):
 		return reasonNotAllowed, "nobody enforces taking pods out of service any more", nil
 	}
