@@ -27,6 +27,10 @@ const (
 	// settleLimit is how long a kubelet is given to say that nothing listens on a port: it does not say that
 	// something does.
 	settleLimit = 500 * time.Millisecond
+	// lingerLimit is how long container runtimes may keep a forwarded connection open after the program has ended it:
+	// containerd waits a second for the other direction
+	// (github.com/containerd/containerd/v2/internal/cri/server/sandbox_portforward_linux.go).
+	lingerLimit = 1500 * time.Millisecond
 	// asksAtOnce bounds how many probes are asked at the same time.
 	asksAtOnce = 8
 )
@@ -134,7 +138,7 @@ func (a *asker) forwarded(ctx context.Context, o one, target probe.Target, timeo
 	if host := hostOf(o.spec); host != "" && host != o.pod.Status.PodIP {
 		return asked{not: finding.Textf("it asks another host, %s, and a port-forward leads to the pod alone", "다른 호스트(%s)에 요청하는 probe이며 port-forward는 Pod에만 연결됩니다", said(host))}
 	}
-	ctx, cancel := context.WithTimeout(ctx, openLimit+timeout)
+	ctx, cancel := context.WithTimeout(ctx, openLimit+timeout+lingerLimit)
 	defer cancel()
 	opening, opened := context.WithTimeout(ctx, openLimit)
 	tunnel, err := pods.Open(opening, a.config, o.pod.Namespace, o.pod.Name)
@@ -143,12 +147,61 @@ func (a *asker) forwarded(ctx context.Context, o one, target probe.Target, timeo
 		return asked{not: notAsked(err, "create on pods/portforward")}
 	}
 	defer tunnel.Close()
-	through := &passage{life: ctx, tunnel: tunnel, ip: o.pod.Status.PodIP}
+	through := &passage{life: ctx, tunnel: tunnel, ip: o.pod.Status.PodIP, clock: &clock{now: a.now, timeout: timeout}}
 	if _, ok := target.(probe.TCP); ok {
 		through.settle = func() <-chan time.Time { return a.after(min(settleLimit, timeout)) }
 	}
 	prober := probe.New(probe.Options{Now: a.now, Dial: through.dial})
-	return asked{from: byForward, outcome: prober.Probe(ctx, target, timeout), timeout: timeout}
+	if _, ok := target.(probe.HTTP); !ok {
+		return asked{from: byForward, outcome: prober.Probe(ctx, target, timeout), timeout: timeout}
+	}
+	outcome := prober.Probe(ctx, target, timeout+lingerLimit)
+	outcome.Latency = through.clock.took(outcome)
+	return asked{from: byForward, outcome: outcome, timeout: timeout}
+}
+
+// clock holds an attempt to its timeout by what arrives, for the end of a connection arrives late.
+type clock struct {
+	now     func() time.Time
+	timeout time.Duration
+
+	mu          sync.Mutex
+	began, last time.Time
+}
+
+// start begins with the first connection: redirects make further ones.
+func (c *clock) start() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.began.IsZero() {
+		c.began = c.now()
+	}
+}
+
+// arrived tells whether what has just arrived is in time.
+func (c *clock) arrived() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	if now.Sub(c.began) > c.timeout {
+		return false
+	}
+	c.last = now
+	return true
+}
+
+// took is how long an attempt took until the last of what arrived, and all its time where it was not done then.
+func (c *clock) took(o probe.Outcome) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case o.Latency <= c.timeout:
+		return o.Latency
+	case o.HTTP != nil && !o.Kubelet.Discarded:
+		return c.last.Sub(c.began)
+	default:
+		return c.timeout
+	}
 }
 
 // hostOf is the host that a probe names instead of its pod; "" for none.
@@ -169,6 +222,7 @@ type passage struct {
 	life   context.Context //nolint:containedctx // a dialler is given no other
 	tunnel *pods.Tunnel
 	ip     string
+	clock  *clock
 	// settle, where it is not nil, is how long to wait for a complaint before a connection counts as made.
 	settle func() <-chan time.Time
 }
@@ -185,6 +239,7 @@ func (p *passage) dial(ctx context.Context, _, address string) (net.Conn, error)
 	if host != p.ip {
 		return nil, fmt.Errorf("a port-forward does not lead to %s", host)
 	}
+	p.clock.start()
 	life, end := context.WithCancel(p.life)
 	stop := context.AfterFunc(ctx, end)
 	conn, err := p.tunnel.Dial(life, number)
@@ -195,20 +250,24 @@ func (p *passage) dial(ctx context.Context, _, address string) (net.Conn, error)
 		end()
 		return nil, inside(err, port, ctx)
 	}
-	return forwardedConn{Conn: conn, port: port, end: end}, nil
+	return forwardedConn{Conn: conn, port: port, clock: p.clock, end: end}, nil
 }
 
 // forwardedConn tells the kubelet's complaints in the words of those who dial themselves.
 type forwardedConn struct {
 	*pods.Conn
 
-	port string
-	end  func()
+	port  string
+	clock *clock
+	end   func()
 }
 
 // Read implements net.Conn.
 func (c forwardedConn) Read(data []byte) (int, error) {
 	n, err := c.Conn.Read(data)
+	if n > 0 && !c.clock.arrived() {
+		return 0, context.DeadlineExceeded
+	}
 	return n, inside(err, c.port, nil)
 }
 

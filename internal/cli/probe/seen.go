@@ -136,6 +136,8 @@ func (d *describer) seen(o one, h history) []finding.Text {
 			what = finding.Format("errored %s (not counted by the kubelet)", "%s 오류(kubelet이 세지 않음)", often(h.counts.Discarded))
 		case h.counts.Failed == 0:
 			what = finding.Format("succeeded with a warning %s", "%s 경고와 함께 성공", often(h.counts.Warned))
+		case h.counts.Warned > 0:
+			what = finding.Join(", ", what, finding.Format("succeeded with a warning %s", "%s 경고와 함께 성공", often(h.counts.Warned)))
 		case h.counts.Discarded > 0:
 			what = finding.Join(", ", what, finding.Format("errored %s (not counted by the kubelet)", "%s 오류(kubelet이 세지 않음)", often(h.counts.Discarded)))
 		}
@@ -191,6 +193,10 @@ func slicesOf(texts []finding.Text) []finding.Text {
 
 // quoted is a message of somebody else's in quotes.
 func quoted(message string) string {
+	// What container runtimes put before the reason for which a command did not start names nothing but their own parts.
+	if _, reason, ok := strings.Cut(message, "unable to start container process: "); ok {
+		message = reason
+	}
 	mark := `"`
 	if strings.Contains(message, mark) {
 		mark = "'"

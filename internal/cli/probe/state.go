@@ -175,7 +175,7 @@ func (d *describer) answer(o one, a asked) answer {
 	verdict := a.outcome.Kubelet
 	switch {
 	case verdict.Discarded:
-		what = finding.Textf("an error, which the kubelet throws away", "kubelet이 버리는 오류")
+		what = finding.Textf("an error that does not count", "kubelet이 세지 않는 오류")
 	case verdict.Failed():
 		what = finding.Textf("a failure", "실패")
 	case verdict.Result == probe.Warning:

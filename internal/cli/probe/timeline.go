@@ -3,6 +3,7 @@ package probe
 import (
 	"cmp"
 	"maps"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -91,12 +92,17 @@ func (l *timeline) told(before, after *corev1.Event, pods map[string]*corev1.Pod
 		if is == nothing {
 			continue
 		}
-		return []entry{{at: snapshot.EventTime(after), pod: pod.Name, text: l.words(o, is, seen, message, snapshot.EventTime(after)), bad: is != warned}}
+		text := l.words(o, is, seen, message, snapshot.EventTime(after))
+		if text.IsZero() {
+			return nil
+		}
+		return []entry{{at: snapshot.EventTime(after), pod: pod.Name, text: text, bad: is != warned}}
 	}
 	return nil
 }
 
 // words of an event about a probe. What failed is counted up to its threshold: the kubelet does not tell how far it is.
+// Beyond it every failure is like the one before, and they are told each time that there are twice as many.
 func (l *timeline) words(o one, is what, seen int, message string, at time.Time) finding.Text {
 	name := strings.ToLower(string(o.kind))
 	quote := finding.Verbatim(quoted(message))
@@ -116,9 +122,13 @@ func (l *timeline) words(o one, is what, seen int, message string, at time.Time)
 	if at.Sub(r.last) > t.Period+t.Pace(t.Timeout) {
 		r.length = 0
 	}
+	until := r.length
 	r.last, r.length = at, r.length+seen
 	l.runs[o.key()] = r
 	if r.length > t.FailureThreshold {
+		if until >= t.FailureThreshold && bits.Len(uint(until/t.FailureThreshold)) == bits.Len(uint(r.length/t.FailureThreshold)) {
+			return finding.Text{}
+		}
 		return finding.Join(": ", finding.Textf("%s probe of %s failed, %d times in a row", "%[2]s의 %[1]s probe 실패, 연속 %[3]d회", name, o.container.Name, r.length), quote)
 	}
 	return finding.Join(": ", finding.Textf("%s probe of %s failed %d/%d", "%[2]s의 %[1]s probe 실패 %[3]d/%[4]d", name, o.container.Name, r.length, t.FailureThreshold), quote)

@@ -37,7 +37,7 @@ func failure(count int, after time.Duration) *corev1.Event {
 	}
 }
 
-// TestRowsOfFailures holds that failures are counted up to their threshold, anew after a gap in which one must have
+// TestRowsOfFailures holds that failures are counted up to their threshold and told more seldom beyond it, anew after a gap in which one must have
 // succeeded, and anew for a new container.
 func TestRowsOfFailures(t *testing.T) {
 	l := timeline{runs: map[key]run{}}
@@ -55,8 +55,9 @@ func TestRowsOfFailures(t *testing.T) {
 	see(failure(1, 0))
 	see(failure(2, 5*time.Second))
 	see(failure(4, 10*time.Second))
-	see(failure(5, time.Minute))
-	other := failure(6, 65*time.Second)
+	see(failure(5, 15*time.Second)) // as the one before, and not twice as many
+	see(failure(6, time.Minute))
+	other := failure(7, 65*time.Second)
 	other.InvolvedObject.UID = "earlier"
 	see(other)
 	restarted := at
@@ -65,7 +66,7 @@ func TestRowsOfFailures(t *testing.T) {
 		got = append(got, one.text.EN)
 	}
 	at = restarted
-	see(failure(7, 70*time.Second))
+	see(failure(8, 70*time.Second))
 	want := []string{
 		`readiness probe of app failed 1/2: "HTTP probe failed with statuscode: 500"`,
 		`readiness probe of app failed 2/2: "HTTP probe failed with statuscode: 500"`,

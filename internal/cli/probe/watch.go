@@ -20,6 +20,9 @@ import (
 const (
 	// askEvery is how often probes are asked while they are watched.
 	askEvery = 10 * time.Second
+	// gatherFor is how long is waited for what belongs together: a kubelet's Event and the status that it
+	// writes for the same reason come by different ways, and either may come first.
+	gatherFor = 300 * time.Millisecond
 	// entriesShown is how much of what happened a terminal shows.
 	entriesShown = 15
 	// clearScreen puts the cursor home and clears what is below, leaving the scrollback alone
@@ -90,7 +93,7 @@ func (l *looking) watch(ctx context.Context) error {
 		case <-again:
 			ask()
 		case c := <-changes:
-			if err := w.takeAll(c, changes); err != nil {
+			if err := w.takeAll(ctx, c, changes); err != nil {
 				return err
 			}
 		}
@@ -99,53 +102,55 @@ func (l *looking) watch(ctx context.Context) error {
 
 // takeLists waits until all that is watched has been listed once, or cannot be: what the rest is held against.
 func (w *watching) takeLists(ctx context.Context, changes <-chan change) error {
-	late := w.inv.After(w.timeout)
+	before, late := w.view, w.inv.After(w.timeout)
 	for len(w.listed)+w.refused < kindsFollowed {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-late:
-			return nil
+			return w.news(before)
 		case c := <-changes:
-			if err := w.take(c); err != nil {
-				return err
-			}
+			before = w.take(before, c)
 		}
 	}
-	return nil
+	return w.news(before)
 }
 
-// takeAll takes in a change, and those that wait behind it.
-func (w *watching) takeAll(c change, more <-chan change) error {
+// takeAll takes in a change, and those that come with it.
+func (w *watching) takeAll(ctx context.Context, c change, more <-chan change) error {
+	before, gathered := w.take(w.view, c), w.inv.After(gatherFor)
 	for {
-		if err := w.take(c); err != nil {
-			return err
-		}
 		select {
 		case c = <-more:
-		default:
-			return nil
+			before = w.take(before, c)
+		case <-gathered:
+			return w.news(before)
+		case <-ctx.Done():
+			return w.news(before)
 		}
 	}
 }
 
-// take takes a change in, and tells what happened. The first list of a kind is no news: it is what the rest is
-// held against.
-func (w *watching) take(c change) error {
+// take takes a change in, and returns what it is held against. The first list of a kind is no news: it is what the rest
+// is held against.
+func (w *watching) take(before view, c change) view {
 	if !c.missing.IsZero() {
 		w.evidence.missing = append(slices.Clone(w.evidence.missing), c.missing)
 		w.refused++
-		return nil
+		return before
 	}
-	next := w.view.with(c)
-	var fresh []entry
-	if c.list == nil || w.listed[reflect.TypeOf(c.list)] {
-		fresh = w.timeline.add(w.view, next, w.evidence.services, w.inv.Now())
-	} else {
-		w.listed[reflect.TypeOf(c.list)] = true
+	if kind := reflect.TypeOf(c.list); c.list != nil && !w.listed[kind] {
+		w.listed[kind] = true
+		before = before.with(c)
 	}
-	w.view = next
-	w.evidence = w.evidence.with(next)
+	w.view = w.view.with(c)
+	return before
+}
+
+// news tells what happened since an earlier view.
+func (w *watching) news(before view) error {
+	fresh := w.timeline.add(before, w.view, w.evidence.services, w.inv.Now())
+	w.evidence = w.evidence.with(w.view)
 	return w.tell(fresh)
 }
 

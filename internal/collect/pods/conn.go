@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/streaming/pkg/httpstream"
@@ -24,6 +25,8 @@ type Conn struct {
 	complaints httpstream.Stream
 	release    func() bool
 	close      sync.Once
+	// closed tells that it was ended here.
+	closed atomic.Bool
 
 	// ended is closed when complaint, what the kubelet says went wrong, is known.
 	ended     chan struct{}
@@ -93,12 +96,17 @@ func (c *Conn) told(err error) error {
 		}
 	default:
 	}
+	if c.closed.Load() {
+		// A stream that is reset here ends as one does that is complete.
+		return net.ErrClosed
+	}
 	return err
 }
 
 // Close implements net.Conn.
 func (c *Conn) Close() error {
 	c.close.Do(func() {
+		c.closed.Store(true)
 		if c.release != nil {
 			c.release()
 		}
