@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,15 +36,25 @@ const (
 	asksAtOnce = 8
 )
 
-// asked is what asking one probe came to.
+// asked is what asking one probe from one vantage came to.
 type asked struct {
-	// from where; "" where it was not asked.
+	// from where; "" where no vantage is right for it.
 	from    vantage
 	outcome probe.Outcome
 	timeout time.Duration
-	// not says why it was not asked.
+	// not says why it was not asked; empty where it was.
 	not finding.Text
 }
+
+// answered tells whether there is an outcome.
+func (a asked) answered() bool { return a.from != "" && a.not.IsZero() }
+
+// Names that --ask takes.
+const (
+	askNode    = "node"
+	askForward = "forward"
+	askExec    = "exec"
+)
 
 // key names a probe among those of a target.
 type key struct {
@@ -58,46 +69,62 @@ type asker struct {
 	config *rest.Config
 	now    func() time.Time
 	after  func(time.Duration) <-chan time.Time
-	// inside asks for HTTP and TCP probes to be asked by a command in the container.
-	inside bool
+	// from is one of the names that --ask takes; "" asks from the node and by a port-forward.
+	from string
+	// agents of the pods' nodes.
+	agents map[string]onNode
 }
 
-// askAll asks probes, some at once.
-func (a *asker) askAll(ctx context.Context, all []one) map[key]asked {
-	out := make(map[key]asked, len(all))
+// askAll asks probes, some at once, each from every vantage that is right for it.
+func (a *asker) askAll(ctx context.Context, all []one) map[key][]asked {
+	out := make(map[key][]asked, len(all))
 	var mu sync.Mutex
 	var wg sync.WaitGroup
+	if a.from == "" || a.from == askNode {
+		wg.Go(func() {
+			a.fromNodes(ctx, all, func(o one, answer asked) {
+				mu.Lock()
+				defer mu.Unlock()
+				out[o.key()] = slices.Insert(out[o.key()], 0, answer)
+			})
+		})
+	}
 	slots := make(chan struct{}, asksAtOnce)
 	for _, o := range all {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			answered := a.ask(ctx, o)
+			answer, right := a.ask(ctx, o)
+			if !right {
+				return
+			}
 			mu.Lock()
 			defer mu.Unlock()
-			out[o.key()] = answered
+			out[o.key()] = append(out[o.key()], answer)
 		})
 	}
 	wg.Wait()
 	return out
 }
 
-// ask asks one probe from the vantage that is right for it.
-func (a *asker) ask(ctx context.Context, o one) asked {
+// ask asks one probe from the vantage that is right for it beside its node; false where that is none.
+func (a *asker) ask(ctx context.Context, o one) (asked, bool) {
 	timeout := min(probe.Timeout(o.spec), askLimit)
-	switch target := o.target().(type) {
+	target := o.target()
+	switch target := target.(type) {
 	case probe.Impossible:
-		return asked{not: target.Why.Text(o.kind)}
+		return asked{not: target.Why.Text(o.kind)}, true
 	case probe.Exec:
-		return a.command(ctx, target, timeout)
+		return a.command(ctx, target, timeout), true
 	case probe.HTTP:
-		if a.inside {
-			return a.fetch(ctx, o, target, timeout)
+		if a.from == askExec {
+			return a.fetch(ctx, o, target, timeout), true
 		}
-		return a.forwarded(ctx, o, target, timeout)
-	default:
-		return a.forwarded(ctx, o, target, timeout)
 	}
+	if a.from == askNode {
+		return asked{}, false
+	}
+	return a.forwarded(ctx, o, target, timeout), true
 }
 
 // command asks by a command in the container.
@@ -106,7 +133,7 @@ func (a *asker) command(ctx context.Context, target probe.Exec, timeout time.Dur
 	prober := probe.New(probe.Options{Now: a.now, Run: runner})
 	outcome := prober.Probe(ctx, target, timeout)
 	if runner.err != nil {
-		return asked{not: notAsked(runner.err, "create on pods/exec")}
+		return asked{from: byExec, not: notAsked(runner.err, "create on pods/exec")}
 	}
 	return asked{from: byExec, outcome: outcome, timeout: timeout}
 }
@@ -136,7 +163,7 @@ func missingCommand(err error) bool {
 // forwarded asks through a port-forward. The way there is made before the clock of the attempt starts.
 func (a *asker) forwarded(ctx context.Context, o one, target probe.Target, timeout time.Duration) asked {
 	if host := hostOf(o.spec); host != "" && host != o.pod.Status.PodIP {
-		return asked{not: finding.Textf("it asks another host, %s, and a port-forward leads to the pod alone", "다른 호스트(%s)에 요청하는 probe이며 port-forward는 Pod에만 연결됩니다", said(host))}
+		return asked{from: byForward, not: finding.Textf("it asks another host, %s, and a port-forward leads to the pod alone", "다른 호스트(%s)에 요청하는 probe이며 port-forward는 Pod에만 연결됩니다", said(host))}
 	}
 	ctx, cancel := context.WithTimeout(ctx, openLimit+timeout+lingerLimit)
 	defer cancel()
@@ -144,7 +171,7 @@ func (a *asker) forwarded(ctx context.Context, o one, target probe.Target, timeo
 	tunnel, err := pods.Open(opening, a.config, o.pod.Namespace, o.pod.Name)
 	opened()
 	if err != nil {
-		return asked{not: notAsked(err, "create on pods/portforward")}
+		return asked{from: byForward, not: notAsked(err, "create on pods/portforward")}
 	}
 	defer tunnel.Close()
 	through := &passage{life: ctx, tunnel: tunnel, ip: o.pod.Status.PodIP, clock: &clock{now: a.now, timeout: timeout}}

@@ -97,6 +97,10 @@ type probeReport struct {
 	Now []answer `json:"now,omitempty"`
 	// NotAsked says why it was not.
 	NotAsked string `json:"notAsked,omitempty"`
+	// NotFromNode says why it was asked from elsewhere, and not from the node, where the kubelet asks from.
+	NotFromNode string `json:"notFromNode,omitempty"`
+	// Differs says where two vantages were answered differently, and what can make that.
+	Differs string `json:"differs,omitempty"`
 	// Consequence is what becomes of it.
 	Consequence []string `json:"consequence"`
 }
@@ -115,7 +119,7 @@ type counts struct {
 
 // answer is what a probe answers to somebody.
 type answer struct {
-	// From is the vantage: "port-forward" or "exec".
+	// From is the vantage: "node", "port-forward" or "exec".
 	From vantage `json:"from"`
 	// Kubelet is what the kubelet would make of it, and Strict what somebody would who wants to know whether
 	// it works.
@@ -142,6 +146,7 @@ type vantage string
 
 // The vantages.
 const (
+	byNode    vantage = "node"
 	byForward vantage = "port-forward"
 	byExec    vantage = "exec"
 )

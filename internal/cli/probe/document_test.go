@@ -119,13 +119,14 @@ func (e *evidence) add(t *testing.T, data []byte) {
 	}
 }
 
-func (s scene) answers() map[key]asked {
+func (s scene) answers() map[key][]asked {
 	if s.NoAsk {
 		return nil
 	}
-	out := map[key]asked{}
+	out := map[key][]asked{}
 	for _, a := range s.Answers {
-		out[key{a.Pod, a.Container, a.Kind}] = asked{from: a.From, outcome: a.Outcome, timeout: a.Timeout, not: a.Not}
+		k := key{a.Pod, a.Container, a.Kind}
+		out[k] = append(out[k], asked{from: a.From, outcome: a.Outcome, timeout: a.Timeout, not: a.Not})
 	}
 	return out
 }

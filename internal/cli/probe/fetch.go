@@ -30,9 +30,9 @@ func (a *asker) fetch(ctx context.Context, o one, target probe.HTTP, timeout tim
 	}, timeout)
 	switch {
 	case err != nil && missingCommand(err), err == nil && (code == 126 || code == 127):
-		return asked{not: finding.Textf("the container has no curl to ask with", "컨테이너에 요청을 보낼 curl이 없습니다")}
+		return asked{from: byExec, not: finding.Textf("the container has no curl to ask with", "컨테이너에 요청을 보낼 curl이 없습니다")}
 	case err != nil:
-		return asked{not: notAsked(err, "create on pods/exec")}
+		return asked{from: byExec, not: notAsked(err, "create on pods/exec")}
 	}
 	return asked{from: byExec, outcome: fetched(string(output), code, a.now().Sub(began)), timeout: timeout}
 }

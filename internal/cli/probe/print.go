@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/maek-dev/maek/internal/finding"
@@ -29,10 +30,11 @@ var english = words{
 	container: "container %s", sidecar: "sidecar %s", ready: "ready", notReady: "not ready", on: "on %s", more: "%d more of the pods of %s, none worse, are not shown.",
 	kind: map[probe.Kind]string{probe.Startup: "startup", probe.Readiness: "readiness", probe.Liveness: "liveness"},
 	vantages: map[vantage]string{
+		byNode:    "node asks by the agent there, from where the kubelet asks: what it is answered is what the kubelet is answered.",
 		byForward: "port-forward asks through the API server, from within the pod and at its localhost: it sees neither a NetworkPolicy nor the node's way to the pod, and the way adds to the time.",
 		byExec:    "exec asks in the container, through the API server: that adds to the time, and a command that hangs is not ended.",
 	},
-	fromNode: "Not asked from the node, where the kubelet asks from: agents ask no probes.",
+	fromNode: "Not asked from the node, where the kubelet asks from: %s.",
 }
 
 var korean = words{
@@ -42,10 +44,11 @@ var korean = words{
 	container: "컨테이너 %s", sidecar: "사이드카 %s", ready: "Ready", notReady: "Ready 아님", on: "노드 %s", more: "%[2]s의 Pod %[1]d개는 이보다 나쁘지 않아 생략했습니다.",
 	kind: map[probe.Kind]string{probe.Startup: "startup", probe.Readiness: "readiness", probe.Liveness: "liveness"},
 	vantages: map[vantage]string{
+		byNode:    "node는 kubelet이 요청하는 노드에서 agent가 요청합니다. kubelet이 받는 응답과 같습니다.",
 		byForward: "port-forward는 API 서버를 거쳐 Pod 안의 localhost에 요청합니다. NetworkPolicy나 노드에서 Pod로 가는 길은 확인하지 못하며, 거치는 시간이 더해집니다.",
 		byExec:    "exec는 API 서버를 거쳐 컨테이너 안에서 실행합니다. 거치는 시간이 더해지며, 멈춘 명령은 종료되지 않습니다.",
 	},
-	fromNode: "kubelet이 요청하는 노드에서는 확인하지 않았습니다. agent는 probe를 실행하지 않습니다.",
+	fromNode: "kubelet이 요청하는 노드에서는 확인하지 않았습니다: %s.",
 }
 
 func wordsOf(l finding.Language) words {
@@ -88,13 +91,13 @@ func (doc document) page(o report.Options) *report.Page {
 	for _, text := range doc.Missing {
 		p.Labelled(0, 0, w.missing, report.Odd, text, report.Plain)
 	}
-	for _, from := range []vantage{byForward, byExec} {
+	for _, from := range []vantage{byNode, byForward, byExec} {
 		if told.from[from] {
 			p.Text(0, w.vantages[from], report.Faint)
 		}
 	}
-	if len(told.from) > 0 {
-		p.Text(0, w.fromNode, report.Faint)
+	for _, reason := range told.notFromNode {
+		p.Text(0, fmt.Sprintf(w.fromNode, reason), report.Faint)
 	}
 	if doc.Verdict == failing {
 		p.Blank()
@@ -110,6 +113,8 @@ func (doc document) page(o report.Options) *report.Page {
 type told struct {
 	// from are the vantages of answers, which are explained at the end.
 	from map[vantage]bool
+	// notFromNode are why probes were not asked from their nodes.
+	notFromNode []string
 	// means are the meanings of specs: all pods of a workload have the same.
 	means map[string]bool
 }
@@ -170,6 +175,12 @@ func (w words) containerBlock(p *report.Page, c containerReport, told *told) {
 		for _, a := range one.Now {
 			told.from[a.From] = true
 			now = append(now, a.Text)
+		}
+		if one.Differs != "" {
+			now = append(now, one.Differs)
+		}
+		if one.NotFromNode != "" && !slices.Contains(told.notFromNode, one.NotFromNode) {
+			told.notFromNode = append(told.notFromNode, one.NotFromNode)
 		}
 		if one.NotAsked != "" {
 			now = append(now, fmt.Sprintf(w.notAsked, one.NotAsked))

@@ -20,8 +20,8 @@ import (
 const long = `Explain the probes of a pod, or of the worst pods of a workload or Service: what each spec means, what the kubelet
 has seen, what the probe answers now, and what happens when it fails.
 
-HTTP, TCP and gRPC probes are asked by a port-forward, commands by exec, each with the probe's own timeout and judged
-as the kubelet judges. Nothing is changed in the cluster; --no-ask asks nothing.
+HTTP, TCP and gRPC probes are asked from the pod's node, where an agent runs there, and by a port-forward; commands by
+exec; each with the probe's own timeout and judged as the kubelet judges. Nothing is changed in the cluster; --no-ask asks nothing.
 
   %[1]s probe deploy/front -n shop
   %[1]s probe front-6b7f-x2x9k -n shop -c web --watch
@@ -67,7 +67,7 @@ func New(inv *invocation.Invocation, connection *source.Connection, display *inv
 	set := cmd.Flags()
 	set.StringVarP(&o.container, "container", "c", "", "only this container")
 	set.StringVarP(&o.output, "output", "o", terminal, "how to print it: terminal, json; with --audit also patch")
-	set.StringVar(&o.from, "ask", "", "exec asks HTTP probes by curl in the container, at the pod's own address")
+	set.StringVar(&o.from, "ask", "", "from where to ask: node (by its agent), forward (a port-forward), exec (HTTP probes by curl in the container, at the pod's own address); left out, node and forward")
 	set.BoolVar(&o.noAsk, "no-ask", false, "do not ask the probes; say only what the spec means and what was seen")
 	set.BoolVarP(&o.watch, "watch", "w", false, "show what happens, as it happens, until interrupted")
 	set.BoolVar(&o.audit, "audit", false, "judge how probes are configured, with the patches that mend them; without a name the whole namespace")
@@ -85,8 +85,8 @@ func (o *options) validate(args []string) error {
 		return exit.Misused("-o patch is for --audit, which finds what to patch; add --audit")
 	case o.audit && o.watch:
 		return exit.Misused("--audit judges once; leave out --watch, or --audit")
-	case o.from != "" && o.from != "exec":
-		return exit.Misused("--ask %q is no way to ask; write --ask exec, or leave it out for a port-forward", o.from)
+	case o.from != "" && o.from != askNode && o.from != askForward && o.from != askExec:
+		return exit.Misused("--ask %q is no way to ask; write one of: node, forward, exec", o.from)
 	case o.from != "" && o.noAsk:
 		return exit.Misused("--ask and --no-ask exclude each other; leave one out")
 	case o.timeout <= 0:
@@ -196,7 +196,7 @@ func (l *looking) known(e *evidence) error {
 }
 
 // ask asks all probes that can be; nil where nothing was to be asked.
-func (l *looking) ask(ctx context.Context, e *evidence) map[key]asked {
+func (l *looking) ask(ctx context.Context, e *evidence) map[key][]asked {
 	if l.noAsk {
 		return nil
 	}
@@ -206,11 +206,14 @@ func (l *looking) ask(ctx context.Context, e *evidence) map[key]asked {
 			all = append(all, o)
 		}
 	}
-	a := &asker{config: l.reader.config, now: l.inv.Now, after: l.inv.After, inside: l.from == "exec"}
+	a := &asker{config: l.reader.config, now: l.inv.Now, after: l.inv.After, from: l.from}
+	if l.from == "" || l.from == askNode {
+		a.agents = l.reader.agents(ctx, e)
+	}
 	return a.askAll(ctx, all)
 }
 
-func (l *looking) describe(e *evidence, answers map[key]asked) *describer {
+func (l *looking) describe(e *evidence, answers map[key][]asked) *describer {
 	options := l.inv.Report(*l.display)
 	return &describer{
 		evidence: e, container: l.container, answers: answers, now: l.inv.Now(), language: options.Language, location: options.Location,

@@ -20,7 +20,7 @@ func TestWrongUsageIsOneSentence(t *testing.T) {
 		"an unknown output":       {args: []string{"a"}, change: func(o *options) { o.output = "xml" }, want: `-o "xml" is no output`},
 		"patches without audit":   {args: []string{"a"}, change: func(o *options) { o.output = asPatch }, want: "-o patch is for --audit"},
 		"an audit that watches":   {change: func(o *options) { o.audit, o.watch = true, true }, want: "--audit judges once"},
-		"an unknown way":          {args: []string{"a"}, change: func(o *options) { o.from = "node" }, want: `--ask "node" is no way`},
+		"an unknown way":          {args: []string{"a"}, change: func(o *options) { o.from = "here" }, want: `--ask "here" is no way`},
 		"to ask and not to":       {args: []string{"a"}, change: func(o *options) { o.from, o.noAsk = "exec", true }, want: "exclude each other"},
 		"no time":                 {args: []string{"a"}, change: func(o *options) { o.timeout = 0 }, want: "leaves no time"},
 		"a name is all it takes":  {args: []string{"a"}},

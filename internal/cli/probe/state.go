@@ -99,16 +99,9 @@ func (d *describer) probe(o one) probeReport {
 		Kind: o.kind, Asks: o.asks().In(d.language), Means: d.texts(o.means()), Seen: d.texts(d.seen(o, h)), Counts: h.counts,
 		Consequence: d.texts(d.consequence(o)),
 	}
-	answered, known := d.answers[o.key()]
-	switch {
-	case known && answered.from != "":
-		out.Now = []answer{d.answer(o, answered)}
-	case known:
-		out.NotAsked = answered.not.In(d.language)
-	case d.answers != nil:
-		out.NotAsked = d.evidence.silent(o).In(d.language)
-	}
-	out.Verdict = d.verdict(o, h, answered)
+	answers := d.answers[o.key()]
+	d.addAnswers(&out, o, answers)
+	out.Verdict = d.verdict(o, h, weightiest(answers))
 	return out
 }
 
@@ -136,7 +129,7 @@ func (d *describer) verdict(o one, h history, a asked) verdict {
 	case o.kind == probe.Liveness && h.lately(o.timing(), d.now):
 		v = failing
 	}
-	if a.from != "" && o.kind != probe.Startup {
+	if a.answered() && o.kind != probe.Startup {
 		v = worse(v, answerVerdict(a.outcome))
 	}
 	return v
@@ -166,7 +159,8 @@ func answerVerdict(o probe.Outcome) verdict {
 	}
 }
 
-func (d *describer) answer(o one, a asked) answer {
+// answer is what one vantage was answered, in words. Guesses are left out where another vantage tells more.
+func (d *describer) answer(o one, a asked, guess bool) answer {
 	out := answer{
 		From: a.from, Kubelet: judged(a.outcome.Kubelet), Strict: judged(a.outcome.Strict), Difference: a.outcome.Difference,
 		Milliseconds: a.outcome.Latency.Milliseconds(), TimeoutMilliseconds: a.timeout.Milliseconds(),
@@ -196,7 +190,10 @@ func (d *describer) answer(o one, a asked) answer {
 	if a.outcome.Strict.Message != verdict.Message && a.outcome.Difference != "" {
 		text = finding.Join(" ", text, finding.Verbatim("("+said(a.outcome.Strict.Message)+")"))
 	}
-	differs := d.differs(o, a)
+	var differs finding.Text
+	if guess || a.from == byNode {
+		differs = d.differs(o, a)
+	}
 	if a.outcome.Difference == "" {
 		text = finding.Join(". ", text, differs)
 	} else {
@@ -220,6 +217,9 @@ func (d *describer) differs(o one, a asked) finding.Text {
 	case passed && !status.Ready && a.from == byForward:
 		return finding.Textf("The kubelet holds the container for not ready: it has just come back, or listens on 127.0.0.1 alone, or the node's way to the pod is closed",
 			"kubelet은 이 컨테이너를 Ready가 아니라고 봅니다. 방금 회복했거나, 127.0.0.1에서만 대기하거나, 노드에서 Pod로 가는 길이 막혀 있을 수 있습니다")
+	case passed && !status.Ready && a.from == byNode:
+		return finding.Textf("The kubelet holds the container for not ready: it has just come back, or answers only now and then",
+			"kubelet은 이 컨테이너를 Ready가 아니라고 봅니다. 방금 회복했거나 응답이 일정하지 않을 수 있습니다")
 	case !passed && status.Ready:
 		return finding.Textf("The kubelet holds the container for ready still", "kubelet은 아직 이 컨테이너를 Ready로 봅니다")
 	default:

@@ -35,7 +35,7 @@ type watching struct {
 	*looking
 
 	evidence *evidence
-	answers  map[key]asked
+	answers  map[key][]asked
 	view     view
 	timeline timeline
 	verdict  verdict
@@ -63,7 +63,7 @@ func (l *looking) watch(ctx context.Context) error {
 	if err := l.known(w.evidence); err != nil {
 		return err
 	}
-	answers := make(chan map[key]asked, 1)
+	answers := make(chan map[key][]asked, 1)
 	ask := func() {
 		e := w.evidence
 		go func() {
