@@ -36,16 +36,27 @@ func (p probe) number() int {
 	case at.Type == intstr.Int:
 		return int(at.IntVal)
 	}
-	for _, declared := range p.container.Ports {
-		if declared.Name == at.StrVal {
-			return int(declared.ContainerPort)
-		}
+	if n := p.portNumber(at); n != 0 {
+		return n
 	}
 	n, err := strconv.Atoi(at.StrVal)
 	if err != nil || n < 1 || n > 65535 {
 		return 0
 	}
 	return n
+}
+
+// portNumber is the number of a port that the container declares by name, or that is one; 0 where there is none.
+func (at place) portNumber(port intstr.IntOrString) int {
+	if port.Type == intstr.Int {
+		return int(port.IntVal)
+	}
+	for _, declared := range at.container.Ports {
+		if declared.Name == port.StrVal {
+			return int(declared.ContainerPort)
+		}
+	}
+	return 0
 }
 
 // asks is the probe's question in one line, as its fields have it: "httpGet :8080/healthz".

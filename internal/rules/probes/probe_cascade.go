@@ -21,10 +21,10 @@ var _ = Catalog.Add(rule.Rule{
 	Doc: finding.Textf(
 		"All pods of a workload, on several nodes, ceased to be ready within the time that one readiness probe takes to notice (failureThreshold x periodSeconds + timeoutSeconds), while their containers run on: programs do not fall ill "+
 			"together, so the probe asks for something that they share, such as a database. It takes every replica out of service where the program could have served part of its work or an error that says what is missing, and it brings them all "+
-			"back at once. It is told beside the finding about the probe itself, which names what is waited for. Left alone: workloads with fewer than two pods or on one node, pods that were never ready, that restarted since or whose node does not "+
+			"back at once. With a liveness probe it is worse: at least half of the pods, on several nodes, are killed within that time for one and the same reason, after they had answered for long, and the restarts are explained by that. It is told beside the finding about the probe itself, which names what is waited for. Left alone: workloads with fewer than two pods or on one node, pods that were never ready, that restarted since or whose node does not "+
 			"report, rollouts, and refused connections, which show programs that are gone.",
 		"여러 노드에 있는 워크로드의 모든 Pod가 readiness probe 하나가 이상을 알아차리는 시간(failureThreshold x periodSeconds + timeoutSeconds) 안에 함께 Ready에서 벗어났고 컨테이너는 계속 실행 중입니다. 프로그램이 동시에 고장 나지는 않으므로 probe가 "+
-			"데이터베이스처럼 함께 쓰는 것을 확인하고 있습니다. 일부 기능이나 무엇이 부족한지 알려 주는 오류라도 제공할 수 있는데 모든 replica가 서비스에서 빠지고, 회복할 때도 한꺼번에 돌아옵니다. 무엇을 기다리는지는 probe 실패를 다루는 규칙이 알립니다. "+
+			"데이터베이스처럼 함께 쓰는 것을 확인하고 있습니다. 일부 기능이나 무엇이 부족한지 알려 주는 오류라도 제공할 수 있는데 모든 replica가 서비스에서 빠지고, 회복할 때도 한꺼번에 돌아옵니다. liveness probe라면 더 나쁩니다. 여러 노드에서 Pod의 절반 이상이 그 시간 안에 같은 이유로 종료된 경우(그 전에는 오래 응답했던 Pod)이며 재시작의 원인으로 알립니다. 무엇을 기다리는지는 probe 실패를 다루는 규칙이 알립니다. "+
 			"Pod가 둘 미만이거나 한 노드에만 있는 경우, Ready였던 적이 없거나 그 뒤에 재시작했거나 노드의 보고가 끊긴 Pod, rollout, 프로그램이 사라졌음을 뜻하는 연결 거부는 제외합니다."),
 	Link:     probeConcepts + "#readiness-probe",
 	Severity: finding.Warning,
@@ -38,6 +38,8 @@ var _ = Catalog.Add(rule.Rule{
 			if f.newest && (i+1 == len(all) || all[i+1].workload != f.workload) {
 				if c, ok := cascaded(p.Snapshot, f); ok {
 					p.Report(c.finding(p))
+				} else if st, ok := stormed(p.Snapshot, f); ok {
+					p.Report(st.finding(p))
 				}
 			}
 		}

@@ -18,10 +18,10 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Textf("probe's timing does not do what it looks like", "probe의 시간 설정이 의도와 다르게 동작합니다"),
 	Doc: finding.Textf(
 		"A probe's timing has consequences that its fields do not show: a liveness probe that kills for a pause of less than fifteen seconds, which a garbage collection or a slow disk can take; a timeout that is longer than the period, so that the next attempt waits for it and "+
-			"a hang is noticed later than the period says; a startup probe that bears more than an hour, in which no liveness probe runs; an initial delay of more than two minutes where a startup probe would go on as soon as the program is up; a grace "+
+			"a hang is noticed later than the period says; a startup probe that bears more than an hour, in which no liveness probe runs; an initial delay beside a startup probe, which makes it superfluous and holds a pod back that is up sooner; an initial delay of more than two minutes where a startup probe would go on as soon as the program is up; a grace "+
 			"period of more than two minutes that a killed, hanging container takes before its restart. One finding a workload, with one patch for all of it. Left alone: Jobs, static pods, and timings that bear at least fifteen seconds.",
 		"probe의 시간 설정이 필드만 보아서는 알 수 없는 결과를 낳습니다. 15초 미만의 정지(GC나 느린 디스크로도 생깁니다)에 컨테이너를 종료시키는 liveness probe, period보다 긴 timeout(다음 시도가 미뤄져 멈춤을 더 늦게 알아차립니다), 한 시간 넘게 기다리는 startup probe(그동안 liveness probe가 "+
-			"실행되지 않습니다), startup probe라면 준비되는 즉시 진행할 것을 2분 넘게 기다리는 initialDelaySeconds, 멈춘 컨테이너를 종료시킬 때 재시작 전에 2분 넘게 기다리는 grace period입니다. 워크로드마다 하나로, 한 번에 고치는 patch와 함께 알립니다. "+
+			"실행되지 않습니다), startup probe가 있어 필요 없는데도 먼저 준비된 Pod를 기다리게 하는 initialDelaySeconds, startup probe라면 준비되는 즉시 진행할 것을 2분 넘게 기다리는 initialDelaySeconds, 멈춘 컨테이너를 종료시킬 때 재시작 전에 2분 넘게 기다리는 grace period입니다. 워크로드마다 하나로, 한 번에 고치는 patch와 함께 알립니다. "+
 			"Job, static Pod, 15초 이상 견디는 설정은 제외합니다."),
 	Link:     "https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/#configure-probes",
 	Severity: finding.Info,
@@ -47,6 +47,8 @@ const (
 	longestBudget = time.Hour
 	// longestDelay is how long an initial delay may be where no startup probe is.
 	longestDelay = 2 * time.Minute
+	// idleDelay is a delay beside a startup probe that keeps something waiting.
+	idleDelay = 10 * time.Second
 	// longestGrace is how long a hanging container may take to end when its probe kills it.
 	longestGrace = 2 * time.Minute
 	// hangGrace is what the remedy gives it.
@@ -93,8 +95,30 @@ func (at place) oddities() []oddity {
 			}
 			out = append(out, oddity{one, ".initialDelaySeconds", says, fields{"initialDelaySeconds": nil}})
 		}
+		out = append(out, one.besideStartup(t)...)
 	}
 	return out
+}
+
+// besideStartup are the consequences of an initial delay where a startup probe holds the others back anyway:
+// both count from the start of the container (k8s.io/kubernetes/pkg/kubelet/prober/worker.go, doProbe).
+func (p probe) besideStartup(t kubelet.Timing) []oddity {
+	change := fields{"initialDelaySeconds": nil}
+	switch {
+	case p.kind == startup && p.init && t.InitialDelay >= idleDelay:
+		return []oddity{{p, ".initialDelaySeconds", finding.Textf(
+			"the containers of the pod are not started before this sidecar's startup probe succeeds, which is not asked for %d s after its start", "Pod의 컨테이너는 이 sidecar의 startup probe가 성공한 뒤에 시작하는데 시작 후 %d초 동안은 확인하지 않습니다", seconds(t.InitialDelay)), change}}
+	case p.kind == startup || p.container.StartupProbe == nil:
+		return nil
+	case p.kind == readiness && t.InitialDelay >= idleDelay:
+		return []oddity{{p, ".initialDelaySeconds", finding.Textf(
+			"readiness waits %d s from the start of the container though a startup probe tells when the program is up: a pod that is up sooner idles", "프로그램이 준비되면 startup probe가 알려 주는데도 readiness가 컨테이너 시작부터 %d초를 기다리므로 먼저 준비된 Pod가 놀게 됩니다", seconds(t.InitialDelay)), change}}
+	case p.kind == liveness && t.InitialDelay > budget(probe{p.place, startup, p.container.StartupProbe}.timing()):
+		return []oddity{{p, ".initialDelaySeconds", finding.Textf(
+			"liveness waits %d s from the start of the container, longer than the startup probe allows a start to take: a program that hangs in between is not noticed", "liveness가 startup probe의 허용 시간보다 긴 %d초를 컨테이너 시작부터 기다리므로 그 사이에 멈춘 프로그램을 알아차리지 못합니다", seconds(t.InitialDelay)), change}}
+	default:
+		return nil
+	}
 }
 
 func (p probe) livenessOddities(t kubelet.Timing) []oddity {
@@ -135,7 +159,7 @@ func oddFinding(s *snapshot.Snapshot, odd []oddity) finding.Finding {
 		}
 		for key, value := range o.change {
 			fresh[key] = value
-			needsStartup = needsStartup || key == "initialDelaySeconds"
+			needsStartup = needsStartup || key == "initialDelaySeconds" && at.container.StartupProbe == nil
 		}
 	}
 	text := finding.Format("set %s", "%s로 설정합니다", finding.Verbatim(settings(change)))
@@ -168,6 +192,9 @@ func settings(change fields) string {
 			continue
 		}
 		for field, value := range inner {
+			if value == nil {
+				value = "(none)"
+			}
 			out = append(out, fmt.Sprintf("%s.%s=%v", name, field, value))
 		}
 	}
