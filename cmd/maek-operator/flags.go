@@ -39,6 +39,9 @@ func parse(args []string, getenv func(string) string) (flags, error) {
 	set.StringVar(&o.Cluster, "cluster-name", "", "name under which people know the cluster")
 	set.StringVar(&o.Namespace, "namespace", getenv("POD_NAMESPACE"), "namespace that the operator runs in")
 	set.StringVar(&o.Pod, "pod-name", getenv("POD_NAME"), "name of the pod that it runs in")
+	set.StringVar(&o.CheckerImage, "checker-image", getenv("MAEK_CHECKER_IMAGE"), "image that plays the scenarios of Checks; without it, Checks that are synthetic are refused (also MAEK_CHECKER_IMAGE)")
+	set.StringVar(&o.ClusterDomain, "cluster-domain", operator.DefaultClusterDomain, "DNS domain of the cluster")
+	set.StringVar(&o.ServiceAccount, "service-account", cmp.Or(getenv("POD_SERVICE_ACCOUNT"), operator.DefaultServiceAccount), "ServiceAccount that the operator runs as")
 	set.StringVar(&f.kubeconfig, "kubeconfig", getenv("KUBECONFIG"), "how to reach the API server; without it, as a pod does")
 	set.BoolVar(&f.version, "version", false, "print the version")
 	if err := set.Parse(args); err != nil {

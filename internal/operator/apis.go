@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	eventsv1client "k8s.io/client-go/kubernetes/typed/events/v1"
@@ -22,6 +23,7 @@ type apis struct {
 	coordination *coordinationv1client.CoordinationV1Client
 	events       *eventsv1client.EventsV1Client
 	metadata     metadata.Interface
+	dynamic      dynamic.Interface
 	discovery    discovery.DiscoveryInterface
 }
 
@@ -37,6 +39,7 @@ func newAPIs(config *rest.Config, httpClient *http.Client) (a apis, err error) {
 			return err
 		},
 		func() error { a.events, err = eventsv1client.NewForConfigAndClient(config, httpClient); return err },
+		func() error { a.dynamic, err = dynamic.NewForConfigAndClient(config, httpClient); return err },
 		func() error { a.metadata, err = metadata.NewForConfigAndClient(config, httpClient); return err },
 		func() error {
 			a.discovery, err = discovery.NewDiscoveryClientForConfigAndClient(quick, &quickly)

@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maek-dev/maek/internal/operator/served"
 )
 
 const (
@@ -82,6 +84,9 @@ func (o *Operator) filled(ctx context.Context) bool {
 		if err := o.cache.List(ctx, k.list(), client.Limit(1)); err != nil {
 			return false
 		}
+	}
+	if o.served.Served(served.Check.GroupVersionKind) && !o.checks.Synced() {
+		return false
 	}
 	return !some || o.cache.List(ctx, &corev1.PodList{}, client.Limit(1)) == nil
 }

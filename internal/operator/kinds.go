@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -14,6 +16,7 @@ import (
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/operator/check/target"
 	"github.com/maek-dev/maek/internal/operator/record"
 	"github.com/maek-dev/maek/internal/operator/served"
 )
@@ -21,7 +24,10 @@ import (
 // newScheme has the types that the operator reads and writes.
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme,
+		khv1.AddToScheme, khv2.AddToScheme, v1alpha1.AddToScheme,
+	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("collecting types: %w", err)
 		}
@@ -39,15 +45,21 @@ func newMapper() meta.RESTMapper {
 			mapper.AddSpecific(kind.GroupVersion().WithKind(name), plural, plural, scopeOf(kind))
 		}
 	}
-	pods := corev1.SchemeGroupVersion.WithResource("pods")
-	for _, name := range []string{"Pod", "PodList"} {
-		mapper.AddSpecific(corev1.SchemeGroupVersion.WithKind(name), pods, pods, meta.RESTScopeNamespace)
+	for _, kind := range target.Kinds() {
+		plural := kind.GroupVersion().WithResource(kind.Resource)
+		scope := meta.RESTScopeRoot
+		if kind.Namespaced {
+			scope = meta.RESTScopeNamespace
+		}
+		for _, name := range []string{kind.Kind, kind.Kind + "List"} {
+			mapper.AddSpecific(kind.GroupVersion().WithKind(name), plural, plural, scope)
+		}
 	}
 	return mapper
 }
 
 func scopeOf(kind served.Kind) meta.RESTScope {
-	if kind == served.Incident {
+	if kind == served.Incident || kind == served.CheckPolicy {
 		return meta.RESTScopeRoot
 	}
 	return meta.RESTScopeNamespace

@@ -15,6 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/internal/operator/check"
+	"github.com/maek-dev/maek/internal/operator/check/inservice"
+	"github.com/maek-dev/maek/internal/operator/check/vantage"
 	"github.com/maek-dev/maek/internal/operator/checkerpod"
 	"github.com/maek-dev/maek/internal/operator/incident"
 	"github.com/maek-dev/maek/internal/operator/record"
@@ -43,6 +46,16 @@ type Operator struct {
 	takeover *takeover.Watcher
 	records  *record.Keeper
 	engine   *run.Engine
+
+	// checks runs Checks, targets holds what they ask, and inService does what follows from them.
+	checks        *check.Controller
+	targets       cache.Cache
+	targetsFilled atomic.Bool
+	inService     *inservice.Keeper
+	nodes         *vantage.Nodes
+	// settled is since when the replicas are those that they are, in nanoseconds since 1970.
+	settled atomic.Int64
+
 	// incidents is nil where nothing is diagnosed.
 	incidents *incident.Diagnoser
 }
@@ -58,7 +71,7 @@ func New(o Options) (*Operator, error) {
 	if err := op.readSettings(); err != nil {
 		return nil, err
 	}
-	for _, part := range []func() error{op.connect, op.share, op.keep, op.runChecks, op.diagnose} {
+	for _, part := range []func() error{op.connect, op.share, op.keep, op.runChecks, op.runCheckObjects, op.diagnose} {
 		if err := part(); err != nil {
 			return nil, err
 		}
@@ -100,6 +113,11 @@ func (o *Operator) connect() error {
 	if o.cache, err = cache.New(config, options); err != nil {
 		return fmt.Errorf("preparing to watch objects: %w", err)
 	}
+	// The Services of the cluster's own lie in other namespaces than checks do.
+	options.ByObject, options.DefaultNamespaces = targetObjects(), nil
+	if o.targets, err = cache.New(config, options); err != nil {
+		return fmt.Errorf("preparing to watch what Checks ask: %w", err)
+	}
 	o.broadcaster = events.NewBroadcaster(&events.EventSinkImpl{Interface: o.apis.events})
 	o.recorder = o.broadcaster.NewRecorder(scheme, reportingController)
 	return nil
@@ -129,8 +147,11 @@ func (o *Operator) keep() error {
 	o.records = record.New(record.Options{
 		Client: o.client, Owns: o.ring.Owns, Self: o.o.Pod, Clock: o.o.Clock, Log: o.o.Log.With("part", "records"),
 		Served: func() bool { return o.served.Served(served.CheckRecord.GroupVersionKind) },
-		Exists: func(ctx context.Context, check record.Check) bool {
-			return exists(ctx, o.cache, o.client.Scheme(), check)
+		Exists: func(ctx context.Context, c record.Check) bool {
+			if c.Kind == check.Kind {
+				return o.checks.Exists(c)
+			}
+			return exists(ctx, o.cache, o.client.Scheme(), c)
 		},
 	})
 	return nil
@@ -184,6 +205,7 @@ func (o *Operator) Run(ctx context.Context, page func() *http.Server) error {
 	foundation, doors, standing, work := newStage(base, abandon), newStage(base, abandon), newStage(base, abandon), newStage(base, abandon)
 	foundation.start("events", o.recordEvents)
 	foundation.start("cache", o.cache.Start)
+	foundation.start("targets", o.fillTargets)
 	foundation.start("kinds", o.served.Run)
 	foundation.start("takeover", o.takeover.Run)
 	foundation.start("configuration", o.followSettings)
@@ -199,6 +221,8 @@ func (o *Operator) Run(ctx context.Context, page func() *http.Server) error {
 	}
 	work.start("wakes", o.wake)
 	work.start("runs", o.engine.Run)
+	work.start("checks", o.checks.Run)
+	work.start("in service", o.keepInService)
 
 	select {
 	case <-ctx.Done():
@@ -221,9 +245,11 @@ func (o *Operator) wake(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-o.ring.Changed():
+			o.settle()
 		case <-o.served.Changed():
 		case <-o.takeover.Changed():
 		}
 		o.engine.Wake()
+		o.checks.Wake()
 	}
 }

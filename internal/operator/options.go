@@ -15,6 +15,12 @@ import (
 // DefaultConfigPath is where Kuberhealthy 2 has its configuration (master: cmd/kuberhealthy/config.go).
 const DefaultConfigPath = "/etc/config/kuberhealthy.yaml"
 
+// What clusters and installations have that say nothing else.
+const (
+	DefaultClusterDomain  = "cluster.local"
+	DefaultServiceAccount = "maek-operator"
+)
+
 // Options of an Operator.
 type Options struct {
 	// Config of the API server, with the operator's credentials. It is needed.
@@ -32,6 +38,13 @@ type Options struct {
 	Listen string
 	// Adopt runs the checks although a Kuberhealthy operator is alive.
 	Adopt bool
+	// CheckerImage plays the scenarios of Checks; where it is empty, Checks that are synthetic are refused.
+	CheckerImage string
+	// ClusterDomain is the DNS domain of the cluster; empty stands for DefaultClusterDomain.
+	ClusterDomain string
+	// ServiceAccount that the operator runs as, in its namespace: what it lacks is to be granted to it. Empty
+	// stands for DefaultServiceAccount.
+	ServiceAccount string
 	// LeaseDuration of a replica's Lease; zero stands for shard.DefaultDuration.
 	LeaseDuration time.Duration
 

@@ -79,8 +79,8 @@ func (c *Controller) Exists(check record.Check) bool {
 	return c.subject(check.UID) != nil || !c.synced.Load()
 }
 
-// SetConsequences takes up what was done with the pods of a check, the newest first.
-func (c *Controller) SetConsequences(check types.UID, all []v1alpha1.Consequence) {
+// AddConsequences takes up what was done with pods of a check, the oldest first.
+func (c *Controller) AddConsequences(check types.UID, done []v1alpha1.Consequence) {
 	s := c.subject(check)
 	if s == nil {
 		return
@@ -88,7 +88,7 @@ func (c *Controller) SetConsequences(check types.UID, all []v1alpha1.Consequence
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != nil {
-		s.state.consequence(slices.Clone(all))
+		s.state.consequence(done)
 		c.mark(s)
 	}
 }
@@ -280,8 +280,8 @@ func (c *Controller) schedule(s *subject, now time.Time, fresh bool) {
 	if s.state.refusal != nil {
 		s.retryAt = now.Add(min(retryEvery, s.times.Interval(now)))
 	}
-	// Whoever changes a check waits for what comes of it.
-	if !fresh && s.state.phase == running {
+	// Whoever changes a check waits for what comes of it, and a pod that somebody else began for its end.
+	if (!fresh || s.resume) && s.state.phase == running {
 		c.scheduler.RunNow(string(s.uid))
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
+	"github.com/maek-dev/maek/internal/operator/check/podrun"
 	"github.com/maek-dev/maek/internal/operator/record"
 )
 
@@ -22,6 +23,16 @@ const Kind = "Check"
 // Ask asks questions, each within the timeout, and returns an answer to every one.
 type Ask func(ctx context.Context, questions []plan.Question, timeout time.Duration) []plan.Answer
 
+// Pods makes runs in pods (podrun.Runner).
+type Pods interface {
+	// Run makes the run of a slot, and blocks until it has ended. Of one slot there is one run.
+	Run(ctx context.Context, check *v1alpha1.Check, slot time.Time, timeout time.Duration) (plan.Result, error)
+	// Leftovers are the runs that somebody else began, the oldest first.
+	Leftovers(ctx context.Context, check *v1alpha1.Check) ([]podrun.Leftover, error)
+	// Clear removes the pods of runs that are recorded.
+	Clear(ctx context.Context, check *v1alpha1.Check) error
+}
+
 // Records keeps the histories.
 type Records interface {
 	// Ended takes note of a run, and does not block.
@@ -30,7 +41,8 @@ type Records interface {
 	Streak(ctx context.Context, check record.Check) (int32, error)
 }
 
-// Consequences is told of each run that asked something. It must not block.
+// Consequences is told of each run of a check that this replica owns and that asked something. It must not
+// block.
 type Consequences interface {
 	Observe(check *v1alpha1.Check, at time.Time, results []plan.Result)
 	// Forget tells that this replica does not run the check any more.
@@ -60,8 +72,10 @@ type Options struct {
 	Here, Nodes Ask
 	// Judge says what an answer comes to.
 	Judge func(spec *v1alpha1.CheckSpec, answer plan.Answer) plan.Result
-	// RunPod makes the run of a slot in a pod, and blocks until it has ended. Of one slot there is one run.
-	RunPod func(ctx context.Context, check *v1alpha1.Check, slot time.Time, timeout time.Duration) (plan.Result, error)
+	// Confirm asks from other places than Here, so many at least where there are.
+	Confirm func(ctx context.Context, questions []plan.Question, timeout time.Duration, atLeast int) []plan.Answer
+	// Pods makes the runs that are pods.
+	Pods Pods
 	// Consequences may be nil.
 	Consequences Consequences
 	// Records keeps what the runs came to.
@@ -78,7 +92,7 @@ type Options struct {
 func (o Options) validate() error {
 	for name, missing := range map[string]bool{
 		"Checks": o.Checks == nil, "Served": o.Served == nil, "Owns": o.Owns == nil, "Held": o.Held == nil, "Prepare": o.Prepare == nil,
-		"Resolve": o.Resolve == nil, "Here": o.Here == nil, "Nodes": o.Nodes == nil, "Judge": o.Judge == nil, "RunPod": o.RunPod == nil,
+		"Resolve": o.Resolve == nil, "Here": o.Here == nil, "Nodes": o.Nodes == nil, "Judge": o.Judge == nil, "Pods": o.Pods == nil, "Confirm": o.Confirm == nil,
 		"Records": o.Records == nil, "Self": o.Self == "", "Clock": o.Clock == nil, "Log": o.Log == nil,
 	} {
 		if missing {

@@ -3,21 +3,25 @@ package check
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/history"
+	"github.com/maek-dev/maek/internal/operator/check/due"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
 	"github.com/maek-dev/maek/internal/operator/record"
 	"github.com/maek-dev/maek/internal/probe/schedule"
 )
 
-// reasonNotAsked is of runs that could not be made for a reason that passes: an API server that does not
-// answer, say.
-const reasonNotAsked = "NotAsked"
-
-// streakWithin bounds the question how long a streak was that somebody else began.
-const streakWithin = 2 * time.Second
+const (
+	// streakWithin bounds the question how long a streak was that somebody else began.
+	streakWithin = 2 * time.Second
+	// resolveWithin bounds finding out whom to ask.
+	resolveWithin = 5 * time.Second
+	// clearWithin bounds the removal of pods whose result is recorded.
+	clearWithin = 10 * time.Second
+)
 
 // run makes the run of a slot.
 func (c *Controller) run(ctx context.Context, s *subject, slot schedule.Slot) {
@@ -33,15 +37,25 @@ func (c *Controller) run(ctx context.Context, s *subject, slot schedule.Slot) {
 	s.counts.skipped += uint64(slot.Skipped) //nolint:gosec // it is not negative
 	check, timeout, generation, number := s.check.Check, s.times.Timeout(slot.Due), s.state.generation, s.runs
 	idle := s.phase(slot.Started) != running || inPod(&check.Spec) && !c.o.Owns(s.uid)
-	streakMatters := s.streakMatters
+	streakMatters, resume := s.streakMatters, s.resume
 	if !idle {
 		s.runs++
 		s.retryAt = time.Time{}
-		s.streakMatters = false
+		s.streakMatters, s.resume = false, false
 	}
+	observedAt := s.state.observedAt
 	s.mu.Unlock()
 	if idle {
 		return
+	}
+	if resume && inPod(&check.Spec) {
+		due, found := c.leftover(ctx, check, observedAt)
+		if !found && slot.Asked {
+			return
+		}
+		if found {
+			slot.Due = due
+		}
 	}
 	var streak int32
 	if streakMatters {
@@ -52,13 +66,34 @@ func (c *Controller) run(ctx context.Context, s *subject, slot schedule.Slot) {
 	if ctx.Err() != nil {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state == nil || s.times == nil || s.state.generation != generation || s.state.phase != running {
-		return
+	if observed := c.ended(s, check, generation, streak, started, results, err); observed && c.o.Consequences != nil && c.o.Owns(s.uid) {
+		c.o.Consequences.Observe(check, c.o.Clock.Now(), results)
 	}
-	s.state.adoptStreak(streak)
-	c.ended(s, check, started, results, err)
+}
+
+// leftover finds the run that whoever ran the check before began and did not tell the end of.
+func (c *Controller) leftover(ctx context.Context, check *v1alpha1.Check, observedAt time.Time) (slot time.Time, found bool) {
+	ctx, cancel := context.WithTimeout(ctx, resolveWithin)
+	defer cancel()
+	runs, err := c.o.Pods.Leftovers(ctx, check)
+	if err != nil {
+		c.o.Log.Debug("what pods a check has left cannot be read", "check", check.Namespace+"/"+check.Name, "error", err)
+	}
+	for _, run := range runs {
+		if !run.Ended || run.Slot.After(observedAt) {
+			return run.Slot, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// clear removes pods whose results are recorded.
+func (c *Controller) clear(ctx context.Context, check *v1alpha1.Check) {
+	ctx, cancel := context.WithTimeout(ctx, clearWithin)
+	defer cancel()
+	if err := c.o.Pods.Clear(ctx, check); err != nil {
+		c.o.Log.Debug("pods of a check are left until its next run", "check", check.Namespace+"/"+check.Name, "error", err)
+	}
 }
 
 // streak reads how long the streak was that this replica goes on with; zero where nobody can tell.
@@ -78,13 +113,13 @@ func (c *Controller) streak(ctx context.Context, s *subject) int32 {
 // ask makes the run: it asks the questions of a check, or runs its pod.
 func (c *Controller) ask(ctx context.Context, check *v1alpha1.Check, slot schedule.Slot, number uint64, timeout time.Duration) ([]plan.Result, error) {
 	if inPod(&check.Spec) {
-		result, err := c.o.RunPod(ctx, check, slot.Due, timeout)
+		result, err := c.o.Pods.Run(ctx, check, slot.Due, timeout)
 		if err != nil {
 			return nil, err
 		}
 		return []plan.Result{result}, nil
 	}
-	questions, err := c.o.Resolve(ctx, check, number)
+	questions, err := c.resolve(ctx, check, number)
 	if err != nil {
 		return nil, err
 	}
@@ -93,22 +128,78 @@ func (c *Controller) ask(ctx context.Context, check *v1alpha1.Check, slot schedu
 		ask = c.o.Nodes
 	}
 	answers := ask(ctx, questions, timeout)
+	if refusal := refused(answers); refusal != nil {
+		return nil, refusal
+	}
+	return c.judge(check, answers), nil
+}
+
+func (c *Controller) resolve(ctx context.Context, check *v1alpha1.Check, number uint64) ([]plan.Question, error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveWithin)
+	defer cancel()
+	return c.o.Resolve(ctx, check, number)
+}
+
+func (c *Controller) judge(check *v1alpha1.Check, answers []plan.Answer) []plan.Result {
 	results := make([]plan.Result, 0, len(answers))
 	for _, answer := range answers {
 		results = append(results, c.o.Judge(&check.Spec, answer))
 	}
-	return results, nil
+	return results
 }
 
-// ended takes in what a run came to.
-func (c *Controller) ended(s *subject, check *v1alpha1.Check, started time.Time, results []plan.Result, err error) {
+// refused is why none of the questions may be asked; nil where one could be.
+func refused(answers []plan.Answer) (refusal *plan.Refusal) {
+	for _, answer := range answers {
+		err := answer.Unasked
+		if err == nil {
+			err = answer.Outcome.Err
+		}
+		found, ok := errors.AsType[*plan.Refusal](err)
+		if !ok {
+			return nil
+		}
+		if refusal == nil {
+			refusal = found
+		}
+	}
+	return refusal
+}
+
+// confirmations is from how many places a failure is asked for once more.
+const confirmations = 2
+
+// Confirm asks a check's question once more of some of its pods, from here and from other places.
+func (c *Controller) Confirm(ctx context.Context, check *v1alpha1.Check, pods []plan.Pod) ([]plan.Result, error) {
+	questions, err := c.resolve(ctx, check, 0)
+	if err != nil {
+		return nil, err
+	}
+	questions = slices.DeleteFunc(questions, func(q plan.Question) bool { return !slices.Contains(pods, q.Pod) })
+	times, err := due.New(&check.Spec, check.UID, c.o.Clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	timeout := times.Timeout(c.o.Clock.Now())
+	answers := append(c.o.Here(ctx, questions, timeout), c.o.Confirm(ctx, questions, timeout, confirmations)...)
+	return c.judge(check, answers), nil
+}
+
+// ended takes in what a run came to. It returns whether somebody was asked.
+func (c *Controller) ended(s *subject, check *v1alpha1.Check, generation int64, streak int32, started time.Time, results []plan.Result, err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == nil || s.times == nil || s.state.generation != generation || s.state.phase != running {
+		return false
+	}
+	s.state.adoptStreak(streak)
 	now := c.o.Clock.Now()
 	asked := err == nil
 	if refusal, ok := errors.AsType[*plan.Refusal](err); ok {
 		s.state.refuse(refusal, now)
 		s.retryAt = now.Add(min(retryEvery, s.times.Interval(now)))
 		c.mark(s)
-		return
+		return false
 	}
 	if empty, ok := errors.AsType[*plan.Empty](err); ok {
 		result := v1alpha1.ResultUnknown
@@ -119,7 +210,7 @@ func (c *Controller) ended(s *subject, check *v1alpha1.Check, started time.Time,
 	}
 	if err != nil {
 		s.retryAt = now.Add(min(retryEvery, s.times.Interval(now)))
-		results = []plan.Result{{Result: v1alpha1.ResultUnknown, Reason: reasonNotAsked, Message: history.Cut(err.Error(), maxMessage), At: now}}
+		results = []plan.Result{{Result: v1alpha1.ResultUnknown, Reason: plan.ReasonNotAsked, Message: history.Cut(err.Error(), maxMessage), At: now}}
 	}
 	o := aggregate(started, now, results)
 	if !asked {
@@ -131,10 +222,9 @@ func (c *Controller) ended(s *subject, check *v1alpha1.Check, started time.Time,
 	s.count(o, retried)
 	c.o.Records.Ended(record.Run{Run: run, Check: s.reference(), Thresholds: s.state.thresholds, Anew: anew})
 	s.expect(now)
-	if asked && c.o.Consequences != nil {
-		c.o.Consequences.Observe(check, now, results)
-	}
+	s.clear = inPod(&check.Spec)
 	c.mark(s)
+	return asked
 }
 
 func (s *subject) count(o outcome, retried bool) {

@@ -165,9 +165,12 @@ func (s *state) look(now, lateAt, staleAt time.Time) (changed bool) {
 	return true
 }
 
-// consequence takes note of what was done with pods, the newest first.
-func (s *state) consequence(all []v1alpha1.Consequence) {
-	s.consequences = all[:min(len(all), maxConsequences)]
+// consequence takes note of what was done with pods, the oldest first.
+func (s *state) consequence(done []v1alpha1.Consequence) {
+	for _, d := range done {
+		s.consequences = slices.Insert(slices.Clip(s.consequences), 0, d)
+	}
+	s.consequences = s.consequences[:min(len(s.consequences), maxConsequences)]
 }
 
 // pending tells that nothing is known yet of what the spec asks for now.

@@ -36,6 +36,9 @@ type subject struct {
 	lateAt, staleAt time.Time
 	// streakMatters tells that the length of the adopted streak is still to be read.
 	streakMatters bool
+	// resume tells that a run of a pod may go on that somebody else began, and clear that pods are to be removed
+	// once their results are written.
+	resume, clear bool
 	// runs counts the runs that were begun, and asked is the newest wish for one that was granted.
 	runs  uint64
 	asked time.Time
@@ -87,6 +90,7 @@ func (s *subject) begin(now time.Time) {
 	s.state, s.written, s.streakMatters = adopt(s.check.Check, now)
 	s.toldOf, s.asked, s.runs = s.state.shown, s.state.observedAt, 0
 	s.times, s.retryAt, s.allowanceAt = nil, time.Time{}, time.Time{}
+	s.resume, s.clear = inPod(&s.check.Spec) && !s.state.observedAt.IsZero(), false
 }
 
 // overtaken tells that another replica has run the check since this one last did.

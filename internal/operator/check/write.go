@@ -188,6 +188,13 @@ func (c *Controller) writeOne(ctx context.Context, uid types.UID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
 	defer cancel()
 	err := c.store(ctx, s)
+	s.mu.Lock()
+	check, clear := s.check.Check, s.clear && err == nil
+	s.clear = s.clear && !clear
+	s.mu.Unlock()
+	if clear {
+		c.clear(ctx, check)
+	}
 	now := c.o.Clock.Now()
 	c.writes.count(err == nil)
 	s.mu.Lock()

@@ -44,12 +44,13 @@ var (
 	KuberhealthyState = Kind{khv1.GroupVersion.WithKind("KuberhealthyState"), "khstates"}
 	HealthCheck       = Kind{khv2.GroupVersion.WithKind("HealthCheck"), "healthchecks"}
 	Check             = Kind{v1alpha1.GroupVersion.WithKind("Check"), "checks"}
+	CheckPolicy       = Kind{v1alpha1.GroupVersion.WithKind("CheckPolicy"), "checkpolicies"}
 	CheckRecord       = Kind{v1alpha1.GroupVersion.WithKind("CheckRecord"), "checkrecords"}
 	Incident          = Kind{v1alpha1.GroupVersion.WithKind("Incident"), "incidents"}
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{KuberhealthyCheck, KuberhealthyJob, KuberhealthyState, HealthCheck, Check, CheckRecord, Incident}
+var Kinds = []Kind{KuberhealthyCheck, KuberhealthyJob, KuberhealthyState, HealthCheck, Check, CheckPolicy, CheckRecord, Incident}
 
 const (
 	// refreshEvery is how often discovery is asked where no definition changes: some clusters do not let

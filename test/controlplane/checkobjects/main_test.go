@@ -39,6 +39,7 @@ import (
 	"github.com/maek-dev/maek/internal/operator/check"
 	"github.com/maek-dev/maek/internal/operator/check/expect"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
+	"github.com/maek-dev/maek/internal/operator/check/podrun"
 	"github.com/maek-dev/maek/internal/operator/record"
 	"github.com/maek-dev/maek/internal/probe"
 	"github.com/maek-dev/maek/test/controlplane/apiserver"
@@ -137,9 +138,9 @@ func (r *requests) count(kind string) int {
 
 // replica is a controller with what it stands on.
 type replica struct {
-	*check.Controller
-	requests *requests
-	registry *prometheus.Registry
+	controller *check.Controller
+	requests   *requests
+	registry   *prometheus.Registry
 	// owned and held tell whether it owns, and holds, everything or nothing.
 	owned, held atomic.Bool
 	// refusal is what Resolve answers; nil lets it ask.
@@ -185,22 +186,25 @@ func start(t *testing.T, config *rest.Config, namespace, name string, owns func(
 	records := record.New(record.Options{
 		Client: typed, Self: name, Clock: clock.RealClock{}, Log: log, Served: func() bool { return true },
 		Owns:   func(uid types.UID) bool { return r.owned.Load() && mine(uid) },
-		Exists: func(_ context.Context, c record.Check) bool { return r.Exists(c) },
+		Exists: func(_ context.Context, c record.Check) bool { return r.controller.Exists(c) },
 	})
 	here := probing()
-	r.Controller, err = check.New(check.Options{
+	r.controller, err = check.New(check.Options{
 		Checks: objects.Resource(v1alpha1.GroupVersion.WithResource("checks")), Namespace: namespace,
 		Served: func() bool { return true }, Prepare: func() bool { return true },
 		Owns:    func(uid types.UID) bool { return r.owned.Load() && mine(uid) },
 		Held:    func(uid types.UID) bool { return r.held.Load() && mine(uid) },
-		Resolve: r.resolve, Here: here, Nodes: here, Judge: expect.Judge, RunPod: r.runPod,
+		Resolve: r.resolve, Here: here, Nodes: here, Judge: expect.Judge, Pods: r,
+		Confirm: func(ctx context.Context, questions []plan.Question, timeout time.Duration, _ int) []plan.Answer {
+			return here(ctx, questions, timeout)
+		},
 		Records: records, Events: broadcaster.NewRecorder(scheme, "maek-operator"),
 		Self: name, Clock: clock.RealClock{}, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.registry.MustRegister(r.Collector())
+	r.registry.MustRegister(r.controller.Collector())
 	ctx, cancel := context.WithCancel(t.Context())
 	r.stop = cancel
 	if err := broadcaster.StartRecordingToSinkWithContext(context.WithoutCancel(ctx)); err != nil {
@@ -208,7 +212,7 @@ func start(t *testing.T, config *rest.Config, namespace, name string, owns func(
 	}
 	go func() {
 		defer close(r.ended)
-		if err := r.Run(ctx); err != nil {
+		if err := r.controller.Run(ctx); err != nil {
 			t.Errorf("the controller ended: %v", err)
 		}
 		// Histories are written after that, as in the operator.
@@ -263,11 +267,19 @@ func probing() check.Ask {
 	}
 }
 
-// runPod counts the runs that are to be pods; each succeeds.
-func (r *replica) runPod(_ context.Context, _ *v1alpha1.Check, _ time.Time, _ time.Duration) (plan.Result, error) {
+// Run implements check.Pods: it counts the runs that are to be pods; each succeeds.
+func (r *replica) Run(_ context.Context, _ *v1alpha1.Check, _ time.Time, _ time.Duration) (plan.Result, error) {
 	r.pods.Add(1)
 	return plan.Result{Result: v1alpha1.ResultSuccess, At: time.Now()}, nil
 }
+
+// Leftovers implements check.Pods.
+func (r *replica) Leftovers(context.Context, *v1alpha1.Check) ([]podrun.Leftover, error) {
+	return nil, nil
+}
+
+// Clear implements check.Pods.
+func (r *replica) Clear(context.Context, *v1alpha1.Check) error { return nil }
 
 // statusOf reads the status of a check.
 func statusOf(t *testing.T, c client.Client, name types.NamespacedName) v1alpha1.CheckStatus {

@@ -1,0 +1,126 @@
+package operator
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/collect/agents"
+	"github.com/maek-dev/maek/internal/collect/pods"
+	"github.com/maek-dev/maek/internal/operator/check"
+	"github.com/maek-dev/maek/internal/operator/check/due"
+	"github.com/maek-dev/maek/internal/operator/check/expect"
+	"github.com/maek-dev/maek/internal/operator/check/inservice"
+	"github.com/maek-dev/maek/internal/operator/check/plan"
+	"github.com/maek-dev/maek/internal/operator/check/podrun"
+	"github.com/maek-dev/maek/internal/operator/check/target"
+	"github.com/maek-dev/maek/internal/operator/check/vantage"
+	"github.com/maek-dev/maek/internal/operator/checkerpod"
+	"github.com/maek-dev/maek/internal/operator/served"
+)
+
+// runCheckObjects makes what runs Checks.
+func (o *Operator) runCheckObjects() error {
+	o.settle()
+	log := o.o.Log.With("part", "checks")
+	runner, err := podrun.New(podrun.Options{
+		Client: o.client, Cache: o.cache, Image: o.o.CheckerImage, Logs: checkerpod.PodLogs{Pods: o.apis.core},
+		Witness: checkerpod.APIWitness{Core: o.apis.core}, Clock: o.o.Clock, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	here := vantage.NewHere(o.o.Clock.Now)
+	o.nodes = vantage.NewNodes(vantage.NodesOptions{Reader: o.targets, Token: o.agentToken(), Now: o.o.Clock.Now})
+	o.checks, err = check.New(check.Options{
+		Checks: o.apis.dynamic.Resource(v1alpha1.GroupVersion.WithResource(served.Check.Resource)), Namespace: o.Settings().Namespace,
+		Served: func() bool { return o.served.Served(served.Check.GroupVersionKind) },
+		Owns:   o.ring.Owns, Held: o.ring.Held, Prepare: o.targetsFilled.Load,
+		Resolve: o.resolver().Resolve, Here: here.Ask, Nodes: o.nodes.Ask, Confirm: o.nodes.Confirm, Judge: expect.Judge, Pods: runner,
+		Consequences: consequences{o}, Records: o.records, Events: o.recorder, Self: o.o.Pod, Clock: o.o.Clock, Log: log,
+	})
+	if err != nil {
+		return fmt.Errorf("preparing to run Checks: %w", err)
+	}
+	o.metrics.MustRegister(o.checks.Collector())
+	o.inService, err = inservice.New(inservice.Options{
+		Reader: o.checks.Reader(o.targets), Informers: o.targets, Client: o.client, Namespace: o.o.Namespace, Self: o.o.Pod, Owns: o.ring.Owns,
+		Settled: func() time.Time { return time.Unix(0, o.settled.Load()) }, Resting: resting,
+		Confirm: o.checks.Confirm, Tell: o.checks.AddConsequences,
+		Events: o.recorder, Metrics: o.metrics, Clock: o.o.Clock, Log: o.o.Log.With("part", "in service"),
+	})
+	return err
+}
+
+// consequences tells of runs to what is made after the controller, and before it runs.
+type consequences struct{ o *Operator }
+
+// Observe implements check.Consequences.
+func (c consequences) Observe(check *v1alpha1.Check, at time.Time, results []plan.Result) {
+	c.o.inService.Observe(check, at, results)
+}
+
+// Forget implements check.Consequences.
+func (c consequences) Forget(uid types.UID) { c.o.inService.Forget(uid) }
+
+// resolver makes what finds whom Checks ask.
+func (o *Operator) resolver() *target.Resolver {
+	config := rest.CopyConfig(o.o.Config)
+	config.UserAgent = "maek-operator/" + o.o.Version
+	config.QPS = -1
+	return target.New(target.Options{
+		Reader: o.targets,
+		Secret: func(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
+			return o.apis.core.Secrets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+		},
+		ConfigMap: func(ctx context.Context, name types.NamespacedName) (*corev1.ConfigMap, error) {
+			return o.apis.core.ConfigMaps(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+		},
+		Lookup: net.DefaultResolver.LookupNetIP, Dial: new(net.Dialer).DialContext, Run: pods.Commands{Config: config},
+		ClusterDomain:  cmp.Or(o.o.ClusterDomain, DefaultClusterDomain),
+		ServiceAccount: types.NamespacedName{Namespace: o.o.Namespace, Name: cmp.Or(o.o.ServiceAccount, DefaultServiceAccount)},
+		Version:        o.o.Version, Now: o.o.Clock.Now,
+	})
+}
+
+// agentToken is what agents are shown: outside of a pod, the credentials for the API server.
+func (o *Operator) agentToken() func() (string, error) {
+	if _, err := os.Stat(agents.TokenFile); err == nil {
+		return agents.TokenFrom(agents.TokenFile)
+	}
+	return func() (string, error) { return o.o.Config.BearerToken, nil }
+}
+
+// keepInService does what follows from Checks for the pods that they ask, once all of them are known.
+func (o *Operator) keepInService(ctx context.Context) error {
+	defer o.nodes.Close()
+	if !o.await(ctx, func() bool { return o.targetsFilled.Load() && o.checks.Synced() }) {
+		return nil
+	}
+	return o.inService.Run(ctx)
+}
+
+// settle notes that other replicas share the checks from now on.
+func (o *Operator) settle() { o.settled.Store(o.o.Clock.Now().UnixNano()) }
+
+// resting tells that a check is not to be run at a time.
+func resting(c *v1alpha1.Check, at time.Time) bool {
+	if c.Spec.Suspend {
+		return true
+	}
+	times, err := due.New(&c.Spec, c.UID, at)
+	if err != nil {
+		return true
+	}
+	_, _, is := times.Resting(at)
+	return is
+}

@@ -1,0 +1,113 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/operator/check/target"
+	"github.com/maek-dev/maek/internal/operator/served"
+)
+
+// targetsEvery is how often it is looked whether what Checks ask is to be watched, and whether it is known.
+const targetsEvery = 200 * time.Millisecond
+
+// targetObjects says what of each kind is kept: what questions are made of, and what tells agents.
+func targetObjects() map[client.Object]cache.ByObject {
+	all := target.ByObject()
+	for object := range all {
+		if _, ok := object.(*corev1.Node); ok {
+			delete(all, object)
+		}
+	}
+	all[&corev1.Node{}] = cache.ByObject{Transform: trimNode}
+	return all
+}
+
+// trimNode keeps of a Node where it is, whether it is ready, and its agent's key.
+func trimNode(object any) (any, error) {
+	node, ok := object.(*corev1.Node)
+	if !ok {
+		return object, nil
+	}
+	kept := &corev1.Node{}
+	kept.Name, kept.UID, kept.ResourceVersion, kept.Labels = node.Name, node.UID, node.ResourceVersion, node.Labels
+	kept.DeletionTimestamp = node.DeletionTimestamp
+	if key, ok := node.Annotations[monitor.KeyAnnotation]; ok {
+		kept.Annotations = map[string]string{monitor.KeyAnnotation: key}
+	}
+	kept.Status.Addresses = node.Status.Addresses
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			kept.Status.Conditions = []corev1.NodeCondition{{Type: condition.Type, Status: condition.Status}}
+		}
+	}
+	return kept, nil
+}
+
+// fillTargets waits until Checks are served, and follows what they ask from then on until ctx ends.
+func (o *Operator) fillTargets(ctx context.Context) error {
+	if !o.await(ctx, func() bool { return o.served.Served(served.Check.GroupVersionKind) }) {
+		return nil
+	}
+	informers := make([]cache.Informer, 0, len(targetObjects()))
+	for object := range targetObjects() {
+		if _, policy := object.(*v1alpha1.CheckPolicy); policy && !o.served.Served(served.CheckPolicy.GroupVersionKind) {
+			continue
+		}
+		informer, err := o.targets.GetInformer(ctx, object, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watching what Checks ask: %w", err)
+		}
+		informers = append(informers, informer)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- o.targets.Start(ctx) }()
+	if o.await(ctx, func() bool {
+		return !slices.ContainsFunc(informers, func(i cache.Informer) bool { return !i.HasSynced() })
+	}) {
+		o.targetsFilled.Store(true)
+		o.followPolicies(ctx)
+	}
+	return <-ended
+}
+
+// followPolicies begins to watch CheckPolicies where they came to be served after all else, until ctx ends.
+func (o *Operator) followPolicies(ctx context.Context) {
+	for ctx.Err() == nil {
+		if !o.await(ctx, func() bool { return o.served.Served(served.CheckPolicy.GroupVersionKind) }) {
+			return
+		}
+		if _, err := o.targets.GetInformer(ctx, &v1alpha1.CheckPolicy{}, cache.BlockUntilSynced(false)); err != nil {
+			o.o.Log.Warn("CheckPolicies cannot be watched", "error", err)
+		}
+		if !o.await(ctx, func() bool { return !o.served.Served(served.CheckPolicy.GroupVersionKind) }) {
+			return
+		}
+		// A kind that is not served any more allows nothing.
+		if err := o.targets.RemoveInformer(ctx, &v1alpha1.CheckPolicy{}); err != nil {
+			o.o.Log.Warn("CheckPolicies are watched though they are not served", "error", err)
+		}
+	}
+}
+
+// await waits until something is so; false where ctx ended before.
+func (o *Operator) await(ctx context.Context, so func() bool) bool {
+	ticker := o.o.Clock.NewTicker(targetsEvery)
+	defer ticker.Stop()
+	for !so() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C():
+		}
+	}
+	return true
+}
