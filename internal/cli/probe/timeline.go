@@ -125,13 +125,20 @@ func (l *timeline) words(o one, is what, seen int, message string, at time.Time)
 	until := r.length
 	r.last, r.length = at, r.length+seen
 	l.runs[o.key()] = r
+	counted := func(n int) finding.Text {
+		return finding.Join(": ", finding.Textf("%s probe of %s failed %d/%d", "%[2]s의 %[1]s probe 실패 %[3]d/%[4]d", name, o.container.Name, n, t.FailureThreshold), quote)
+	}
 	if r.length > t.FailureThreshold {
-		if until >= t.FailureThreshold && bits.Len(uint(until/t.FailureThreshold)) == bits.Len(uint(r.length/t.FailureThreshold)) {
+		switch {
+		case until >= t.FailureThreshold && bits.Len(uint(until/t.FailureThreshold)) == bits.Len(uint(r.length/t.FailureThreshold)):
 			return finding.Text{}
+		case until < t.FailureThreshold && r.length < 2*t.FailureThreshold:
+			// The one that counted came with the next: a container that is no longer ready is asked again at once.
+			return counted(t.FailureThreshold)
 		}
 		return finding.Join(": ", finding.Textf("%s probe of %s failed, %d times in a row", "%[2]s의 %[1]s probe 실패, 연속 %[3]d회", name, o.container.Name, r.length), quote)
 	}
-	return finding.Join(": ", finding.Textf("%s probe of %s failed %d/%d", "%[2]s의 %[1]s probe 실패 %[3]d/%[4]d", name, o.container.Name, r.length, t.FailureThreshold), quote)
+	return counted(r.length)
 }
 
 // podChanged is what happened to a pod.

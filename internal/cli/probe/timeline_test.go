@@ -60,18 +60,22 @@ func TestRowsOfFailures(t *testing.T) {
 	other := failure(7, 65*time.Second)
 	other.InvolvedObject.UID = "earlier"
 	see(other)
+	see(failure(8, 2*time.Minute))
+	see(failure(10, 125*time.Second)) // the second and the third of the row in one
 	restarted := at
 	restarted.pods = map[string]*corev1.Pod{"web": watchedPod(func(p *corev1.Pod) { p.Status.ContainerStatuses[0].RestartCount = 1 })}
 	for _, one := range l.add(at, restarted, nil, moment) {
 		got = append(got, one.text.EN)
 	}
 	at = restarted
-	see(failure(8, 70*time.Second))
+	see(failure(11, 130*time.Second))
 	want := []string{
 		`readiness probe of app failed 1/2: "HTTP probe failed with statuscode: 500"`,
 		`readiness probe of app failed 2/2: "HTTP probe failed with statuscode: 500"`,
 		`readiness probe of app failed, 4 times in a row: "HTTP probe failed with statuscode: 500"`,
 		`readiness probe of app failed 1/2: "HTTP probe failed with statuscode: 500"`,
+		`readiness probe of app failed 1/2: "HTTP probe failed with statuscode: 500"`,
+		`readiness probe of app failed 2/2: "HTTP probe failed with statuscode: 500"`,
 		`container app was restarted (restart 1)`,
 		`readiness probe of app failed 1/2: "HTTP probe failed with statuscode: 500"`,
 	}
