@@ -97,7 +97,7 @@ func Read(pod *corev1.Pod) (synthetic.Outcome, Verdict, error) {
 		}
 		outcome, err := synthetic.DecodeOutcome([]byte(t.Message))
 		if err != nil {
-			return synthetic.Outcome{}, Unable, noResult(fmt.Sprintf("its container ended with exit code %d (%s) and left no result", t.ExitCode, t.Reason))
+			return synthetic.Outcome{}, Unable, noResultError(fmt.Sprintf("its container ended with exit code %d (%s) and left no result", t.ExitCode, t.Reason))
 		}
 		switch {
 		case t.ExitCode == ExitOK && outcome.OK:
@@ -107,12 +107,12 @@ func Read(pod *corev1.Pod) (synthetic.Outcome, Verdict, error) {
 		}
 		return outcome, Unable, nil
 	}
-	return synthetic.Outcome{}, Unable, noResult(fmt.Sprintf("its pod ended without a container that did: %s %s", pod.Status.Reason, pod.Status.Message))
+	return synthetic.Outcome{}, Unable, noResultError(fmt.Sprintf("its pod ended without a container that did: %s %s", pod.Status.Reason, pod.Status.Message))
 }
 
-// noResult is how a pod ended that left none.
-type noResult string
+// noResultError is how a pod ended that left no result.
+type noResultError string
 
-func (n noResult) Error() string { return string(n) }
+func (n noResultError) Error() string { return string(n) }
 
-func (noResult) Unwrap() error { return ErrNoResult }
+func (noResultError) Unwrap() error { return ErrNoResult }

@@ -7,6 +7,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
@@ -160,6 +165,45 @@ func TestWhatIsRefused(t *testing.T) {
 				return podCheck(t, ns, "ok", func(p *corev1.PodTemplateSpec) { p.Spec.ServiceAccountName = "nobody" })
 			},
 			podrun.ReasonPodRefused, `serviceaccount "nobody" not found`, "kubectl create serviceaccount nobody -n ",
+		},
+		"a field that is misspelt": {
+			func(t *testing.T, ns string) *v1alpha1.Check {
+				check := podCheck(t, ns, "ok", nil)
+				patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"podTemplate":{"spec":{"containers":[{"name":"main","image":"ok","comand":["true"]}]}}}}`))
+				if err := cluster.Patch(t.Context(), check, patch); err != nil {
+					t.Fatal(err)
+				}
+				return check
+			},
+			podrun.ReasonPodRefused, `unknown field "spec.containers[0].comand"`, "mend spec.podTemplate",
+		},
+		"a template that is none": {
+			func(t *testing.T, ns string) *v1alpha1.Check {
+				check := podCheck(t, ns, "ok", nil)
+				// What is read is what is stored: the patch's answer is none that could be decoded.
+				stored := &unstructured.Unstructured{}
+				stored.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Check"))
+				stored.SetNamespace(ns)
+				stored.SetName(check.Name)
+				if err := cluster.Patch(t.Context(), stored, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"podTemplate":{"spec":{"containers":"ok"}}}}`))); err != nil {
+					t.Fatal(err)
+				}
+				return check
+			},
+			podrun.ReasonInvalidTemplate, "is no pod template", "kubectl explain",
+		},
+		"a quota that is used up": {
+			func(t *testing.T, ns string) *v1alpha1.Check {
+				none := corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")}
+				quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: none}}
+				create(t, quota)
+				quota.Status = corev1.ResourceQuotaStatus{Hard: none, Used: none}
+				if err := cluster.Status().Update(t.Context(), quota); err != nil {
+					t.Fatal(err)
+				}
+				return podCheck(t, ns, "ok", nil)
+			},
+			podrun.ReasonPodRefused, "a ResourceQuota of the namespace refuses it", "larger ResourceQuota",
 		},
 		"a pod that never ends": {
 			func(t *testing.T, ns string) *v1alpha1.Check {

@@ -1,7 +1,6 @@
 package podrun
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/kuberhealthy"
 	"github.com/maek-dev/maek/internal/operator/check/podrun"
 	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
@@ -182,22 +182,89 @@ func TestFailedPodsAreKeptForAWhile(t *testing.T) {
 	})
 }
 
+// TestTheAPIServerDoesNotAnswer sees that nothing is begun or called a failure meanwhile, and that what is left is
+// cleared up afterwards.
 func TestTheAPIServerDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, nil)
 	k := play(t, ns)
-	check := podCheck(t, ns, "ok", nil)
+	check := podCheck(t, ns, "hang", nil)
 	self := start(t, ns, "", 0, false)
+	self.wire.die = nil
 	if _, err := self.Leftovers(t.Context(), check); err != nil {
 		t.Fatal(err)
 	}
 	self.wire.cut.Store(true)
-	self.wire.die = nil
 	judged(t, ends(t, self.begin(check, slot, time.Minute)), v1alpha1.ResultUnknown, podrun.Unreachable, "could not be reached")
 	if pods, _ := k.made(); pods != 0 {
 		t.Errorf("%d pods were made", pods)
 	}
-	if errors.Is(self.life.Err(), errKilled) {
-		t.Error("the replica died of it")
+
+	self.wire.cut.Store(false)
+	done := self.begin(check, slot, 3*time.Second)
+	eventually(t, "the pod is at work", func() bool { pods := left(t, ns); return len(pods) == 1 && pods[0].Status.Phase == corev1.PodRunning })
+	self.wire.cut.Store(true)
+	judged(t, ends(t, done), v1alpha1.ResultUnknown, podrun.Unreachable, "could not be reached")
+
+	self.wire.cut.Store(false)
+	judged(t, ends(t, self.begin(check, slot.Add(time.Minute), 3*time.Second)), v1alpha1.ResultFailure, checkerpod.Deadline, "still at work")
+	eventually(t, "nothing is left", func() bool { return len(left(t, ns)) == 0 })
+	if k.most != 1 {
+		t.Errorf("%d pods were at work at once", k.most)
+	}
+}
+
+// TestAPodThatLosesItsLabel sees that a pod which the cache does not show any more is not taken for deleted.
+func TestAPodThatLosesItsLabel(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, nil)
+	play(t, ns)
+	check := podCheck(t, ns, "hang", nil)
+	done := start(t, ns, "", 0, false).begin(check, slot, 5*time.Second)
+	eventually(t, "the pod is at work", func() bool { pods := left(t, ns); return len(pods) == 1 && pods[0].Status.Phase == corev1.PodRunning })
+	pod := left(t, ns)[0]
+	before := pod.DeepCopy()
+	delete(pod.Labels, kuberhealthy.LabelRunOf)
+	if err := cluster.Patch(t.Context(), &pod, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	judged(t, ends(t, done), v1alpha1.ResultFailure, checkerpod.Deadline, "still at work")
+	eventually(t, "nothing is left", func() bool { return len(left(t, ns)) == 0 })
+}
+
+// TestWhatARunCosts counts the requests of a run that ends well, beside the watch that all share.
+func TestWhatARunCosts(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		check func(t *testing.T, ns string) *v1alpha1.Check
+		want  int32
+	}{
+		"podTemplate": {func(t *testing.T, ns string) *v1alpha1.Check { return podCheck(t, ns, "ok", nil) }, 3},
+		"synthetic": {func(t *testing.T, ns string) *v1alpha1.Check {
+			return scenario(t, ns, v1alpha1.SyntheticAction{Scenario: "dns"})
+		}, 2},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ns := namespace(t, nil)
+			play(t, ns)
+			check := tc.check(t, ns)
+			self := start(t, ns, "checker:ok", 0, false)
+			const runs = 5
+			for i := range runs {
+				judged(t, ends(t, self.begin(check, slot.Add(time.Duration(i)*time.Minute), time.Minute)), v1alpha1.ResultSuccess, "", "")
+				if err := self.Clear(t.Context(), check); err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, "the cache has heard of it", func() bool {
+					runs, err := self.Leftovers(t.Context(), check)
+					return err == nil && len(runs) == 0
+				})
+			}
+			if got := self.wire.sent.Load(); got != runs*tc.want {
+				t.Errorf("%d requests for %d runs, want %d for each", got, runs, tc.want)
+			}
+		})
 	}
 }

@@ -25,15 +25,20 @@ const (
 // await waits for the end of the slot's pod, and judges it.
 func (s *slotRun) await(ctx context.Context, pod *corev1.Pod, deadline time.Time) (plan.Result, error) {
 	var seen checkerpod.Failure
+	doubt := false
 	for {
 		now := s.o.Clock.Now()
 		latest, gone, shown := s.latest(ctx, pod)
 		pod = latest
-		switch {
-		case gone, pod.DeletionTimestamp != nil && now.After(pod.DeletionTimestamp.Add(vanishGrace)):
-			return s.judge(ctx, pod, seen, true)
-		case checkerpod.Done(pod):
-			return s.judge(ctx, pod, seen, false)
+		if (gone || doubt) && !checkerpod.Done(pod) {
+			var err error
+			if pod, gone, err = s.unseen(ctx, pod); err != nil {
+				return plan.Result{}, err
+			}
+			shown = false
+		}
+		if gone || checkerpod.Done(pod) || pod.DeletionTimestamp != nil && now.After(pod.DeletionTimestamp.Add(vanishGrace)) {
+			return s.judge(ctx, pod, seen, gone)
 		}
 		f := checkerpod.Diagnose(pod, now)
 		switch {
@@ -53,14 +58,7 @@ func (s *slotRun) await(ctx context.Context, pod *corev1.Pod, deadline time.Time
 		if err != nil {
 			return plan.Result{}, err
 		}
-		if looked && !shown {
-			if pod, gone, err = s.unseen(ctx, pod); err != nil {
-				return plan.Result{}, err
-			}
-			if gone {
-				return s.judge(ctx, pod, seen, true)
-			}
-		}
+		doubt = looked && !shown
 	}
 }
 
@@ -82,18 +80,19 @@ func (s *slotRun) pause(ctx context.Context, now, until time.Time) (looked bool,
 	return !again.After(until), nil
 }
 
-// unseen looks past the cache for a pod that it does not show: one that lost our label, or that went before the
-// cache heard of it.
+// unseen looks past the cache for a pod that it does not show. A watch by label says of one that has lost the label
+// that it was deleted, and nothing of one that went before it was heard of.
 func (s *slotRun) unseen(ctx context.Context, pod *corev1.Pod) (latest *corev1.Pod, gone bool, err error) {
 	found, err := s.live(ctx)
 	switch {
 	case apierrors.IsNotFound(err), err == nil && found.UID != pod.UID:
 		return pod, true, nil
-	case checkerpod.Unanswered(err):
-		return pod, false, nil // It is asked again at the deadline, at the latest.
+	case err != nil && checkerpod.Unanswered(err):
+		return pod, false, nil // It is asked again, at the deadline at the latest.
 	case err != nil:
 		return nil, false, err
 	}
+	s.sub.forget(pod.UID)
 	return found, false, nil
 }
 

@@ -58,7 +58,7 @@ func (s *slotRun) begin(ctx context.Context) (*corev1.Pod, time.Time, error) {
 func (s *slotRun) create(ctx context.Context, pod *unstructured.Unstructured) error {
 	ctx, cancel := context.WithTimeout(ctx, requestWithin)
 	defer cancel()
-	return s.o.Client.Create(ctx, pod, &client.CreateOptions{Raw: &metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict}})
+	return s.o.Client.Create(ctx, pod, client.FieldValidation(metav1.FieldValidationStrict))
 }
 
 // adopt takes the pod that has the name of the slot's: this replica's cache has not heard of it, or has not heard

@@ -52,6 +52,13 @@ func (s *subscription) last(pod types.UID) *corev1.Pod {
 	return s.gone[pod]
 }
 
+// forget drops what was heard of the end of a pod that is not gone.
+func (s *subscription) forget(pod types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.gone, pod)
+}
+
 func (w *watcher) subscribe(check types.UID) (s *subscription, leave func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
