@@ -145,25 +145,36 @@ func (g *guard) judge(around *surroundings, allowed *allowance, to netip.AddrPor
 	if len(g.ports) > 0 && !slices.Contains(g.ports, to.Port()) {
 		return plan.Refuse(plan.ReasonNotAllowed, "%s is not asked on port %d: nothing but port %s may be asked there", host, to.Port(), ports(g.ports))
 	}
+	if refusal := g.judgeOwn(around, allowed, all, to.Port(), host); refusal != nil {
+		return refusal
+	}
+	named := g.name != "" && allowed.allowsName(g.r.full(g.name))
+	switch {
+	case g.basis == byNode && !allowed.nodes:
+		return g.refuse(host, "it is a node", "nodes: true")
+	case g.basis == byPolicy && !named && !allowed.allowsAddress(addr):
+		return g.refuse(host, "it is not of the check's namespace", entry(cmp.Or(g.policyName(), addr.String())))
+	default:
+		return nil
+	}
+}
+
+// judgeOwn judges the cluster's own addresses, which no network in a policy allows. The first form is the
+// address that is connected to.
+func (g *guard) judgeOwn(around *surroundings, allowed *allowance, forms []netip.Addr, port uint16, host string) *plan.Refusal {
+	addr := forms[0]
 	byItself := allowed.addresses[addr] || g.basis == byPolicy && g.name != "" && allowed.names[g.r.full(g.name)]
-	for _, form := range all {
+	for _, form := range forms {
 		switch {
 		case isCredentials(form) && !allowed.addresses[addr]:
 			return g.refuse(host, "clouds keep the credentials of machines there, so that it needs an entry of its own", entry(addr.String()))
-		case g.isAPIServer(around, form, to.Port()) && !byItself:
+		case g.isAPIServer(around, form, port) && !byItself:
 			return g.refuse(host, "it is the API server's address, which needs an entry of its own", entry(cmp.Or(g.policyName(), addr.String())))
 		case around.nodes[form] && !allowed.nodes && g.basis != byIngress:
 			return g.refuse(host, "it is a node's address", "nodes: true")
 		}
 	}
-	switch {
-	case g.basis == byNode && !allowed.nodes:
-		return g.refuse(host, "it is a node", "nodes: true")
-	case g.basis == byPolicy && !(g.name != "" && allowed.allowsName(g.r.full(g.name))) && !allowed.allowsAddress(addr):
-		return g.refuse(host, "it is not of the check's namespace", entry(cmp.Or(g.policyName(), addr.String())))
-	default:
-		return nil
-	}
+	return nil
 }
 
 func ports(all []uint16) string {

@@ -113,14 +113,16 @@ func TestRedirects(t *testing.T) {
 		},
 		"another port of a node": {
 			`{httpGet: {port: 80}, target: {nodes: {mode: Any}}}`, policyFor(`nodes: true`), "192.168.0.10:80", "http://192.168.0.10:10250/",
-			"Refusal NotAllowed: 192.168.0.10 is not asked on port 10250", []string{"192.168.0.10:80"},
+			"Refusal NotAllowed: 192.168.0.10 is not asked on port 10250",
+			[]string{"192.168.0.10:80"},
 		},
 		"an Ingress from HTTP to HTTPS": {
 			`{httpGet: {port: 80}, target: {ingress: {name: i}}}`, ingress, "192.168.0.11:80", "http://shop.example.com:443/", "", []string{"192.168.0.11:80", "192.168.0.11:443"},
 		},
 		"an Ingress to its machine": {
 			`{httpGet: {port: 80}, target: {ingress: {name: i}}}`, ingress, "192.168.0.11:80", "http://shop.example.com:10250/",
-			"Refusal NotAllowed: shop.example.com (192.168.0.11) is not asked on port 10250", []string{"192.168.0.11:80"},
+			"Refusal NotAllowed: shop.example.com (192.168.0.11) is not asked on port 10250",
+			[]string{"192.168.0.11:80"},
 		},
 	}
 	for name, tc := range tests {

@@ -44,7 +44,7 @@ func (q *query) protocol() corev1.Protocol {
 func numbered(port intstr.IntOrString) (uint16, error) {
 	number := port.IntValue()
 	if port.Type == intstr.String {
-		number, _ = strconv.Atoi(port.StrVal) //nolint:errcheck // 0 is refused
+		number, _ = strconv.Atoi(port.StrVal) // what is no number is 0, and refused
 	}
 	if number < 1 || number > 65535 {
 		return 0, plan.Refuse(plan.ReasonTargetInvalid, "port %s is no number from 1 to 65535; only ports of Services and pods have names", port.String())

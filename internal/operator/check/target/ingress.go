@@ -162,6 +162,6 @@ func (q *query) node(node *corev1.Node, port uint16) (place, error) {
 		}
 		return p, nil
 	}
-	p.impossible = &plan.Empty{Reason: plan.ReasonNotAsked, Message: fmt.Sprintf("node %s has no internal address", node.Name)}
+	p.gap = &gap{reason: plan.ReasonNotAsked, message: fmt.Sprintf("node %s has no internal address", node.Name)}
 	return p, nil
 }

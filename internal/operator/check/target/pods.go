@@ -64,16 +64,11 @@ func (q *query) pods(ctx context.Context, target *v1alpha1.PodsTarget, port ints
 // pod that is older than the rest.
 func allImpossible(places []place) error {
 	for _, p := range places {
-		if p.impossible == nil || !p.impossible.Failure {
+		if p.gap == nil || !p.gap.failure {
 			return nil
 		}
 	}
-	return plan.Refuse(places[0].impossible.Reason, "%s", places[0].impossible.Message)
-}
-
-// impossible is why one place cannot be asked, which is a failure where others can.
-func impossible(reason, format string, args ...any) *plan.Empty {
-	return &plan.Empty{Failure: true, Reason: reason, Message: fmt.Sprintf(format, args...)}
+	return plan.Refuse(places[0].gap.reason, "%s", places[0].gap.message)
 }
 
 // pod asks one pod.
@@ -81,37 +76,31 @@ func (q *query) pod(pod *corev1.Pod, containerName string, port intstr.IntOrStri
 	p := place{name: pod.Name, pod: podOf(pod)}
 	container, missing := containerOf(pod, containerName)
 	if missing != nil {
-		p.impossible = missing
+		p.gap = missing
 		return p, nil
 	}
 	p.container = container.Name
 	if q.spec.Exec != nil {
 		return p, nil
 	}
-	number, err := probe.ResolvePort(port, container)
-	if err != nil {
-		p.impossible = impossible(plan.ReasonPortNotFound, "container %s of pod %s has no port %q; its ports are %s", container.Name, pod.Name, port.String(), portsOf(container))
-		return p, nil
-	}
-	addr, err := netip.ParseAddr(pod.Status.PodIP)
-	if err != nil {
-		p.impossible = &plan.Empty{Reason: plan.ReasonNotAsked, Message: fmt.Sprintf("pod %s has no address yet", pod.Name)}
+	to, missing := socketOf(pod, container, port)
+	if missing != nil {
+		p.gap = missing
 		return p, nil
 	}
 	if pod.Spec.HostNetwork && !q.allowed.nodes {
 		return p, refuseWithPolicy(q.check.Namespace, "pod "+pod.Name, "it is in its node's network", "nodes: true")
 	}
-	addr = addr.Unmap()
-	p.host, p.port = addr.String(), uint16(number) //nolint:gosec // ResolvePort gives no other
-	p.guard = &guard{r: q.r, namespace: q.check.Namespace, host: p.host, pin: addr, basis: byOwnership, pod: p.pod, run: q.run}
-	if refusal := p.guard.judge(q.around, q.allowed, netip.AddrPortFrom(addr, p.port)); refusal != nil {
+	p.host, p.port = to.Addr().String(), to.Port()
+	p.guard = &guard{r: q.r, namespace: q.check.Namespace, host: p.host, pin: to.Addr(), basis: byOwnership, pod: p.pod, run: q.run}
+	if refusal := p.guard.judge(q.around, q.allowed, to); refusal != nil {
 		return p, refusal
 	}
 	return p, nil
 }
 
 // containerOf finds a container by name; "" is the first.
-func containerOf(pod *corev1.Pod, name string) (*corev1.Container, *plan.Empty) {
+func containerOf(pod *corev1.Pod, name string) (*corev1.Container, *gap) {
 	var exist []string
 	for i := range pod.Spec.Containers {
 		if container := &pod.Spec.Containers[i]; name == "" || container.Name == name {
@@ -119,7 +108,21 @@ func containerOf(pod *corev1.Pod, name string) (*corev1.Container, *plan.Empty) 
 		}
 		exist = append(exist, pod.Spec.Containers[i].Name)
 	}
-	return nil, impossible(plan.ReasonContainerNotFound, "pod %s has no container %s; its containers are %s", pod.Name, name, strings.Join(exist, ", "))
+	return nil, &gap{failure: true, reason: plan.ReasonContainerNotFound, message: fmt.Sprintf("pod %s has no container %s; its containers are %s", pod.Name, name, strings.Join(exist, ", "))}
+}
+
+// socketOf is the address and port of a container.
+func socketOf(pod *corev1.Pod, container *corev1.Container, port intstr.IntOrString) (netip.AddrPort, *gap) {
+	number, err := probe.ResolvePort(port, container)
+	if err != nil {
+		return netip.AddrPort{}, &gap{failure: true, reason: plan.ReasonPortNotFound, message: fmt.Sprintf(
+			"container %s of pod %s has no port %q; its ports are %s", container.Name, pod.Name, port.String(), portsOf(container))}
+	}
+	addr, err := netip.ParseAddr(pod.Status.PodIP)
+	if err != nil {
+		return netip.AddrPort{}, &gap{reason: plan.ReasonNotAsked, message: fmt.Sprintf("pod %s has no address yet", pod.Name)}
+	}
+	return netip.AddrPortFrom(addr.Unmap(), uint16(number)), nil //nolint:gosec // ResolvePort gives no other
 }
 
 func portsOf(container *corev1.Container) string {

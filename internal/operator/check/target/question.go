@@ -29,8 +29,8 @@ func (q *query) question(p place, have materials) (plan.Question, error) {
 		Name: p.name[:min(len(p.name), maxTargetName)], Pod: p.pod, Roots: have.roots,
 		Options: probe.Options{Now: q.r.o.Now},
 	}
-	if p.impossible != nil {
-		question.Probe = probe.Impossible{Err: p.impossible, Why: probe.PortUnresolved}
+	if p.gap != nil {
+		question.Probe = probe.Impossible{Err: p.gap.err(), Why: probe.PortUnresolved}
 		return question, nil
 	}
 	if p.guard != nil {

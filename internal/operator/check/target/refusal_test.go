@@ -29,7 +29,7 @@ status: {phase: Running, podIP: 192.168.0.11}
 func TestWhoIsNotAsked(t *testing.T) {
 	const (
 		hosts = `{target: {url: "http://HOST/"}}`
-		any   = `{httpGet: {port: 80}, target: {service: {name: forged}}}`
+		whole = `{httpGet: {port: 80}, target: {service: {name: forged}}}`
 		each  = `{httpGet: {port: 80}, target: {service: {name: forged, mode: Each}}}`
 	)
 	url := func(host string) string { return strings.ReplaceAll(hosts, "HOST", host) }
@@ -76,21 +76,21 @@ func TestWhoIsNotAsked(t *testing.T) {
 		"the API server, on its machine":      {`{tcpSocket: {port: 6443}, target: {nodes: {}}}`, policyFor(`nodes: true`), "Refusal NotAllowed: 192.168.0.10 is not asked: it is the API server's address", `hosts: ["192.168.0.10"]`},
 		"the API server's Service":            {url("10.96.0.1"), everything, "Refusal NotAllowed: 10.96.0.1 is not asked: it is the API server's address, which needs an entry of its own", `hosts: ["10.96.0.1"]`},
 		"the API server, by a network of one": {url("10.96.0.1"), policyFor(`hosts: [10.96.0.1/32]`), "Refusal NotAllowed: 10.96.0.1 is not asked: it is the API server's address", ""},
-		"no Service":                          {any, "", "Empty true ServiceNotFound: there is no Service forged in namespace shop", ""},
+		"no Service":                          {whole, "", "Empty true ServiceNotFound: there is no Service forged in namespace shop", ""},
 		"no Service, by its name":             {url("nothing"), "", "Empty true ServiceNotFound: there is no Service nothing in namespace shop", ""},
 		"no endpoints":                        {each, foreign(`clusterIP: 10.96.1.9`, ``), "Empty true NoEndpoints: Service forged has no ready endpoints", ""},
 		"no ready endpoints": {
-			any, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.0.5], conditions: {ready: false, serving: false}, targetRef: {kind: Pod, name: cart-a}}`),
+			whole, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.0.5], conditions: {ready: false, serving: false}, targetRef: {kind: Pod, name: cart-a}}`),
 			"Empty true NoEndpoints: Service forged has no ready endpoints", "",
 		},
 		"an endpoint written by hand": {
-			any, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.9.9]}`),
+			whole, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.9.9]}`),
 			"Refusal NotAllowed: Service forged has an endpoint that is no pod of its namespace: 10.0.9.9 is not asked", `hosts: ["10.0.9.9"]`,
 		},
 		"an endpoint written by hand, each": {each, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.9.9]}`), "Refusal NotAllowed: Service forged has an endpoint", ""},
 		"metadata behind a Service":         {each, foreign(`clusterIP: None`, `{addresses: [169.254.169.254]}`) + everything, "Refusal NotAllowed: Service forged has an endpoint that is no pod of its namespace: 169.254.169.254 is not asked: it is a link-local", ""},
 		"an endpoint that claims a pod's name": {
-			any, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.9.9], targetRef: {kind: Pod, name: cart-a, uid: a}}`),
+			whole, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.9.9], targetRef: {kind: Pod, name: cart-a, uid: a}}`),
 			"Empty false EndpointsUnsettled: Service forged may send to 10.0.9.9, which is no longer a pod's address", "",
 		},
 		"an endpoint that claims a pod's name, each": {
@@ -98,23 +98,23 @@ func TestWhoIsNotAsked(t *testing.T) {
 			"Empty true NoEndpoints", "",
 		},
 		"an endpoint that claims a pod of before": {
-			any, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.0.5], targetRef: {kind: Pod, name: cart-a, uid: before}}`), "Empty false EndpointsUnsettled", "",
+			whole, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.0.5], targetRef: {kind: Pod, name: cart-a, uid: before}}`), "Empty false EndpointsUnsettled", "",
 		},
 		"an endpoint that claims a pod of another namespace": {
-			any, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.9.9], targetRef: {kind: Pod, namespace: other, name: cart-a}}`), "Refusal NotAllowed", "",
+			whole, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.9.9], targetRef: {kind: Pod, namespace: other, name: cart-a}}`), "Refusal NotAllowed", "",
 		},
 		"one own endpoint, and one beside it": {
-			any, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.0.5], targetRef: {kind: Pod, name: cart-a}}, {addresses: [10.0.9.9]}`), "Refusal NotAllowed", "",
+			whole, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.0.5], targetRef: {kind: Pod, name: cart-a}}, {addresses: [10.0.9.9]}`), "Refusal NotAllowed", "",
 		},
 		"an own endpoint of two addresses": {
-			any, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.0.5, 10.0.9.9], targetRef: {kind: Pod, name: cart-a}}`), "Empty false EndpointsUnsettled", "",
+			whole, foreign(`clusterIP: 10.96.1.9`, `{addresses: [10.0.0.5, 10.0.9.9], targetRef: {kind: Pod, name: cart-a}}`), "Empty false EndpointsUnsettled", "",
 		},
-		"a headless Service that leads elsewhere": {any, foreign(`clusterIP: None`, `{addresses: [10.0.9.9]}`), "Refusal NotAllowed", ""},
-		"an ExternalName":                         {any, foreign(`type: ExternalName, externalName: example.com`, ``), "Refusal NotAllowed: example.com is not asked", ""},
-		"an ExternalName of a node":               {any, foreign(`type: ExternalName, externalName: 192.168.0.11`, ``), "Refusal NotAllowed: 192.168.0.11", "nodes: true"},
+		"a headless Service that leads elsewhere": {whole, foreign(`clusterIP: None`, `{addresses: [10.0.9.9]}`), "Refusal NotAllowed", ""},
+		"an ExternalName":                         {whole, foreign(`type: ExternalName, externalName: example.com`, ``), "Refusal NotAllowed: example.com is not asked", ""},
+		"an ExternalName of a node":               {whole, foreign(`type: ExternalName, externalName: 192.168.0.11`, ``), "Refusal NotAllowed: 192.168.0.11", "nodes: true"},
 		"a pod in its node's network":             {`{tcpSocket: {port: 10250}, target: {pods: {selector: {matchLabels: {app: agent}}}}}`, hostNetworked, "Refusal NotAllowed: pod agent is not asked: it is in its node's network", "nodes: true"},
 		"an endpoint in its node's network": {
-			any, hostNetworked + "\n---\n" + foreign(`clusterIP: 10.96.1.9`, `{addresses: [192.168.0.11], targetRef: {kind: Pod, name: agent}}`),
+			whole, hostNetworked + "\n---\n" + foreign(`clusterIP: 10.96.1.9`, `{addresses: [192.168.0.11], targetRef: {kind: Pod, name: agent}}`),
 			"Refusal NotAllowed: pod agent is not asked: it is in its node's network", "nodes: true",
 		},
 		"a port that the Service has not":        {`{httpGet: {port: https}, target: {service: {name: cart}}}`, "", "Refusal PortNotFound: Service cart has no TCP port https; its ports are web 80/TCP, dns 53/UDP", ""},

@@ -117,8 +117,19 @@ type place struct {
 	container string
 	// guard opens connections; nil for commands.
 	guard *guard
-	// impossible is why this place cannot be asked.
-	impossible *plan.Empty
+	// gap is why this place cannot be asked; nil where it can.
+	gap *gap
+}
+
+// gap is why one place of several cannot be asked.
+type gap struct {
+	// failure tells that it is the place that is wrong, and not that nobody knows.
+	failure         bool
+	reason, message string
+}
+
+func (g *gap) err() error {
+	return &plan.Empty{Failure: g.failure, Reason: g.reason, Message: g.message}
 }
 
 // places finds where the questions are asked.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -54,7 +55,7 @@ func servicePort(service *corev1.Service, port intstr.IntOrString, protocol core
 		if p.Protocol == "" {
 			p.Protocol = corev1.ProtocolTCP
 		}
-		if p.Protocol == protocol && (port.Type == intstr.String && (p.Name == port.StrVal || fmt.Sprint(p.Port) == port.StrVal) || port.Type == intstr.Int && p.Port == port.IntVal) {
+		if p.Protocol == protocol && (port.Type == intstr.String && (p.Name == port.StrVal || strconv.Itoa(int(p.Port)) == port.StrVal) || port.Type == intstr.Int && p.Port == port.IntVal) {
 			return p, nil
 		}
 		exist = append(exist, strings.TrimSpace(fmt.Sprintf("%s %d/%s", p.Name, p.Port, p.Protocol)))

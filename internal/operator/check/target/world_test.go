@@ -160,11 +160,11 @@ func newWorldRunning(t *testing.T, run probe.Runner, objects ...string) *world {
 		if err := yaml.Unmarshal([]byte(document), &head); err != nil {
 			t.Fatal(err)
 		}
-		make, known := kinds[head.Kind]
+		create, known := kinds[head.Kind]
 		if !known {
 			t.Fatalf("no kind in %s", document)
 		}
-		object := make()
+		object := create()
 		if err := yaml.UnmarshalStrict([]byte(document), object); err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,129 @@
+package target_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/operator/check/target"
+)
+
+// TestTrimmedObjectsAnswerAlike resolves every good case from objects that the cache keeps.
+func TestTrimmedObjectsAnswerAlike(t *testing.T) {
+	whole, trimmed := newWorld(t, shop), newWorld(t, shop)
+	for object, by := range target.ByObject() {
+		kinds, _, err := trimmed.Scheme().ObjectKinds(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := trimmed.Scheme().New(kinds[0].GroupVersion().WithKind(kinds[0].Kind + "List"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, ok := made.(client.ObjectList)
+		if !ok {
+			t.Fatalf("%T is no list", made)
+		}
+		if err := trimmed.List(t.Context(), list); err != nil {
+			t.Fatal(err)
+		}
+		all, err := meta.ExtractList(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range all {
+			kept, err := by.Transform(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			object, ok := kept.(client.Object)
+			if !ok {
+				t.Fatalf("%T is no object", kept)
+			}
+			if err := trimmed.Update(t.Context(), object); err != nil {
+				t.Fatalf("%T: %v", o, err)
+			}
+		}
+	}
+	for _, spec := range []string{
+		`{httpGet: {port: web}, target: {service: {name: cart}}}`,
+		`{httpGet: {port: web}, target: {service: {name: cart, mode: Each}}}`,
+		`{tcpSocket: {port: http}, target: {pods: {selector: {matchLabels: {app: cart}}}}}`,
+		`{tcpSocket: {port: 80, host: 192.168.0.11}}`,
+	} {
+		want, wantErr := whole.Resolve(t.Context(), newCheck(t, spec), 0)
+		got, err := trimmed.Resolve(t.Context(), newCheck(t, spec), 0)
+		if diff := cmp.Diff(asked(want), asked(got)); diff != "" || refusal(err) != refusal(wantErr) {
+			t.Errorf("%s: %s, without trimming %s\n%s", spec, refusal(err), refusal(wantErr), diff)
+		}
+	}
+}
+
+func TestWhatIsKeptOfAPod(t *testing.T) {
+	owner := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "cart-1", UID: "r", Controller: new(true)}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: "cart-a", UID: "a", ResourceVersion: "7", Labels: map[string]string{"app": "cart"},
+			Annotations:       map[string]string{"long": "text"},
+			ManagedFields:     []metav1.ManagedFieldsEntry{{Manager: "kubelet"}},
+			DeletionTimestamp: &metav1.Time{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+			OwnerReferences:   []metav1.OwnerReference{owner, {Name: "other"}},
+		},
+		Spec: corev1.PodSpec{
+			NodeName: "worker", HostNetwork: true, Volumes: []corev1.Volume{{Name: "v"}},
+			ReadinessGates: []corev1.PodReadinessGate{{ConditionType: v1alpha1.ReadinessGateInService}},
+			Containers:     []corev1.Container{{Name: "web", Image: "i", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 80}}, Env: []corev1.EnvVar{{Name: "PASSWORD", Value: "secret"}}}},
+		},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, PodIP: "10.0.0.5", PodIPs: []corev1.PodIP{{IP: "10.0.0.5"}},
+			Conditions:        []corev1.PodCondition{{Type: corev1.PodReady, Status: "True"}, {Type: corev1.PodScheduled}, {Type: v1alpha1.ReadinessGateInService, Status: "False"}},
+			ContainerStatuses: []corev1.ContainerStatus{{Name: "web"}},
+		},
+	}
+	want := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: "cart-a", UID: "a", ResourceVersion: "7", Labels: map[string]string{"app": "cart"},
+			DeletionTimestamp: pod.DeletionTimestamp, OwnerReferences: []metav1.OwnerReference{owner},
+		},
+		Spec: corev1.PodSpec{
+			NodeName: "worker", HostNetwork: true,
+			ReadinessGates: []corev1.PodReadinessGate{{ConditionType: v1alpha1.ReadinessGateInService}},
+			Containers:     []corev1.Container{{Name: "web", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 80}}}},
+		},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, PodIP: "10.0.0.5",
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: "True"}, {Type: v1alpha1.ReadinessGateInService, Status: "False"}},
+		},
+	}
+	for object, by := range target.ByObject() {
+		if _, isPod := object.(*corev1.Pod); !isPod {
+			continue
+		}
+		got, err := by.Transform(pod)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("kept (-want +got): %v\n%s", err, diff)
+		}
+		gone := cache.DeletedFinalStateUnknown{Key: "shop/cart-a"}
+		if got, err := by.Transform(gone); err != nil || got != gone {
+			t.Errorf("a tombstone became %v: %v", got, err)
+		}
+	}
+}
+
+func TestEveryKindIsKept(t *testing.T) {
+	if kinds, kept := len(target.Kinds()), len(target.ByObject()); kinds != kept {
+		t.Errorf("%d kinds, and %d are kept", kinds, kept)
+	}
+	for _, kind := range target.Kinds() {
+		if kind.Kind == "Secret" || kind.Kind == "ConfigMap" {
+			t.Errorf("%s are watched", kind.Resource)
+		}
+	}
+}
