@@ -10,7 +10,7 @@ import (
 )
 
 // LabelRunOf is on every checker pod that Maek makes, with the UID of the check: one selector sees the
-// pods of both versions.
+// pods of both versions, and those of Maek's own Checks.
 const LabelRunOf = "maek.dev/run-of"
 
 // What Maek notes on a KuberhealthyState, whose own fields do not tell whether a run goes on.

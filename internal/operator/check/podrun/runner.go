@@ -136,14 +136,14 @@ func (s *slotRun) run(ctx context.Context) (plan.Result, error) {
 	return s.await(ctx, pod, deadline)
 }
 
-// deadlineOf is when a pod that was found is given up. Whoever made it may have had another clock: it is given no
-// more than its whole time from now.
+// skew is by how much the clocks of whoever made a pod and of this replica may differ before a run that goes on is
+// taken for one that is late.
+const skew = 30 * time.Second
+
+// deadlineOf is when a pod that was found is given up: later than whoever made it would, as the kubelet stops it in
+// time, and never later than its whole time from now.
 func (s *slotRun) deadlineOf(pod *corev1.Pod) time.Time {
-	deadline, most := pod.CreationTimestamp.Add(s.timeout), s.o.Clock.Now().Add(s.timeout)
-	if deadline.After(most) {
-		return most
-	}
-	return deadline
+	return earlier(pod.CreationTimestamp.Add(s.timeout+skew), s.o.Clock.Now().Add(s.timeout))
 }
 
 // unasked is why nobody could be asked.
