@@ -20,7 +20,7 @@ import (
 //   - no condition is False for longer than maxSeconds while a replica is alive;
 //   - a pod that is there and has no condition gets one.
 func TestInvariants(t *testing.T) {
-	seeds := 30
+	seeds := 20
 	if testing.Short() {
 		seeds = 5
 	}
@@ -69,7 +69,7 @@ func live(t *testing.T, seed uint64) int {
 		}
 		return nil
 	}
-	for range 150 {
+	for range 120 {
 		l.event()
 		for _, r := range w.replicas {
 			r.answers = l.answer

@@ -3,13 +3,11 @@ package inservice
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -17,9 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
-	clocktesting "k8s.io/utils/clock/testing"
-	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -48,25 +43,12 @@ type world struct {
 	onTake   func(name string)
 	onPatch  func() error
 	made     int
+	// mirror are all pods, unless something was written since: to list is slow here.
+	mirror []corev1.Pod
 	// step of pass; zero stands for a second.
 	step time.Duration
 	// passed is how much time has passed.
 	passed time.Duration
-}
-
-// replica is one Keeper.
-type replica struct {
-	*Keeper
-	clock  *clocktesting.FakeClock
-	told   []v1alpha1.Consequence
-	events *events.FakeRecorder
-	// owner owns everything; one of them does.
-	owner bool
-	// places from which it asks once more, and answers of those; nil asks the world.
-	places  []string
-	answers func(from string, p plan.Pod) v1alpha1.CheckResult
-	// since is when it began to look on.
-	since time.Time
 }
 
 func newWorld(t *testing.T, pods int) *world {
@@ -92,10 +74,23 @@ func newWorld(t *testing.T, pods int) *world {
 		},
 	}
 	w.api = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&corev1.Pod{}, &v1alpha1.Check{}).WithInterceptorFuncs(interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+			w.mirror = nil
+			return c.Create(ctx, obj, opts...)
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
+			w.mirror = nil
+			return c.Delete(ctx, obj, opts...)
+		},
+		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, obj client.Object, opts ...client.SubResourceUpdateOption) error {
+			w.mirror = nil
+			return c.SubResource(sub).Update(ctx, obj, opts...)
+		},
 		Update: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.UpdateOption) error {
 			if _, ok := obj.(*coordinationv1.Lease); ok && w.onLedger != nil {
 				w.onLedger()
 			}
+			w.mirror = nil
 			return c.Update(ctx, obj, opts...)
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
@@ -105,7 +100,9 @@ func newWorld(t *testing.T, pods int) *world {
 				}
 			}
 			was := w.gate(obj.GetName())
-			if err := c.SubResource(sub).Patch(ctx, obj, patch, opts...); err != nil {
+			err := c.SubResource(sub).Patch(ctx, obj, patch, opts...)
+			w.mirror = nil
+			if err != nil {
 				return err
 			}
 			if w.onTake != nil && was != corev1.ConditionFalse && w.gate(obj.GetName()) == corev1.ConditionFalse {
@@ -164,11 +161,18 @@ func (w *world) addPod(created time.Time, gated bool) string {
 
 func (w *world) pods() []corev1.Pod {
 	w.t.Helper()
-	var list corev1.PodList
-	if err := w.api.List(w.t.Context(), &list, client.InNamespace("shop")); err != nil {
-		w.t.Fatal(err)
+	if w.mirror == nil {
+		var list corev1.PodList
+		if err := w.api.List(w.t.Context(), &list, client.InNamespace("shop")); err != nil {
+			w.t.Fatal(err)
+		}
+		w.mirror = list.Items
 	}
-	return list.Items
+	out := make([]corev1.Pod, len(w.mirror))
+	for i := range w.mirror {
+		w.mirror[i].DeepCopyInto(&out[i])
+	}
+	return out
 }
 
 func (w *world) pod(name string) *corev1.Pod {
@@ -253,39 +257,6 @@ func (w *world) endpoints() {
 	if !apiequality.Semantic.DeepEqual(before, slice.Endpoints) {
 		w.update(&slice)
 	}
-}
-
-// start begins a replica, which has looked on for long where settled says so.
-func (w *world) start(owner, settled bool) *replica {
-	w.t.Helper()
-	r := &replica{clock: clocktesting.NewFakeClock(noon), events: events.NewFakeRecorder(100000), owner: owner, places: []string{"", "node-a", "node-b"}}
-	if len(w.replicas) > 0 {
-		r.clock.SetTime(w.replicas[0].clock.Now())
-	}
-	r.since = r.clock.Now()
-	var err error
-	r.Keeper, err = New(Options{
-		Reader: w.api, Informers: &informertest.FakeInformers{}, Client: w.api, Namespace: "maek-system", Self: "operator",
-		Owns:    func(types.UID) bool { return r.owner },
-		Settled: func() time.Time { return r.since },
-		Confirm: func(_ context.Context, check *v1alpha1.Check, pods []plan.Pod) ([]plan.Result, error) {
-			return w.results(check, pods, r.places, r.answers), nil
-		},
-		Tell:   func(_ types.UID, done []v1alpha1.Consequence) { r.told = append(r.told, done...) },
-		Events: r.events, Metrics: prometheus.NewRegistry(), Clock: r.clock, Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if settled {
-		r.since = noon.Add(-time.Hour)
-		r.mu.Lock()
-		r.gap = -time.Hour
-		r.mu.Unlock()
-	}
-	w.replicas = append(w.replicas, r)
-	w.watch()
-	return r
 }
 
 // watch tells every replica of all pods.
@@ -373,15 +344,4 @@ func (w *world) look() {
 		r.consider(w.t.Context())
 		w.kubelet()
 	}
-}
-
-// reasons are those of the consequences of one kind that a replica told of.
-func (r *replica) reasons(action v1alpha1.ConsequenceAction) []string {
-	var out []string
-	for _, c := range r.told {
-		if c.Action == action {
-			out = append(out, c.Reason)
-		}
-	}
-	return out
 }

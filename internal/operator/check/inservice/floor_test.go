@@ -1,0 +1,109 @@
+package inservice
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// slice is an EndpointSlice of a Service; each endpoint is written as its pod's UID with a mark: - for one that
+// is not ready, ! for one that terminates, ? for one that does not say.
+func slice(service string, kind discoveryv1.AddressType, endpoints ...string) discoveryv1.EndpointSlice {
+	s := discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{discoveryv1.LabelServiceName: service}}, AddressType: kind}
+	for _, text := range endpoints {
+		uid := strings.TrimRight(text, "-!?")
+		e := discoveryv1.Endpoint{Addresses: []string{"10.0.0." + uid}, TargetRef: &corev1.ObjectReference{UID: types.UID(uid)}}
+		switch text[len(uid):] {
+		case "":
+			e.Conditions.Ready = new(true)
+		case "-":
+			e.Conditions.Ready = new(false)
+		case "!":
+			e.Conditions.Ready, e.Conditions.Terminating = new(false), new(true)
+		}
+		s.Endpoints = append(s.Endpoints, e)
+	}
+	return s
+}
+
+func service(name, app string, change ...func(*corev1.Service)) corev1.Service {
+	s := corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if app != "" {
+		s.Spec.Selector = map[string]string{"app": app}
+	}
+	for _, c := range change {
+		c(&s)
+	}
+	return s
+}
+
+func TestFloor(t *testing.T) {
+	const v4, v6 = discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6
+	ignoring := func(s *corev1.Service) { s.Spec.PublishNotReadyAddresses = true }
+	web := []corev1.Service{service("web", "web")}
+	cases := map[string]struct {
+		services []corev1.Service
+		slices   []discoveryv1.EndpointSlice
+		absent   []types.UID
+		percent  int
+		want     string
+	}{
+		"one of two":                               {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2")}, nil, 50, ""},
+		"the only one":                             {web, []discoveryv1.EndpointSlice{slice("web", v4, "1")}, nil, 1, brakeLastEndpoint},
+		"the only one that is ready":               {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2-", "3-")}, nil, 1, brakeLastEndpoint},
+		"the other terminates":                     {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2!")}, nil, 1, brakeLastEndpoint},
+		"the other was taken out":                  {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2")}, []types.UID{"2"}, 1, brakeLastEndpoint},
+		"the other does not say":                   {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2?")}, nil, 1, ""},
+		"rounded up: 2 of 3 must stay":             {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2", "3-")}, nil, 50, brakeLastEndpoint},
+		"2 of 3 stay":                              {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2", "3")}, nil, 50, ""},
+		"100 percent":                              {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2", "3")}, nil, 100, brakeLastEndpoint},
+		"spread over slices":                       {web, []discoveryv1.EndpointSlice{slice("web", v4, "1"), slice("web", v4, "2")}, nil, 50, ""},
+		"the other twice is not two":               {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2", "3-"), slice("web", v4, "2")}, nil, 50, brakeLastEndpoint},
+		"the other not ready on one of its ports":  {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2"), slice("web", v4, "2-")}, nil, 1, brakeLastEndpoint},
+		"enough of one family only":                {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2"), slice("web", v6, "1", "2-")}, nil, 50, brakeLastEndpoint},
+		"no slice yet":                             {web, nil, nil, 1, brakeLastEndpoint},
+		"no Service":                               {nil, nil, nil, 1, brakeNoService},
+		"Services of others":                       {[]corev1.Service{service("db", "db")}, []discoveryv1.EndpointSlice{slice("db", v4, "2")}, nil, 1, brakeNoService},
+		"a Service that does not ask for ready":    {[]corev1.Service{service("web", "web", ignoring)}, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2")}, nil, 1, brakeNoService},
+		"beside one that does not ask for ready":   {append([]corev1.Service{service("peers", "web", ignoring)}, web...), []discoveryv1.EndpointSlice{slice("web", v4, "1", "2"), slice("peers", v4, "1")}, nil, 50, ""},
+		"without a selector, by somebody's slice":  {[]corev1.Service{service("hand", "")}, []discoveryv1.EndpointSlice{slice("hand", v4, "1")}, nil, 1, brakeLastEndpoint},
+		"the second Service cannot spare it":       {append([]corev1.Service{service("lead", "web")}, web...), []discoveryv1.EndpointSlice{slice("web", v4, "1", "2"), slice("lead", v4, "1")}, nil, 50, brakeLastEndpoint},
+		"a Service by an external name is no load": {append([]corev1.Service{service("far", "web", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName })}, web...), []discoveryv1.EndpointSlice{slice("web", v4, "1", "2")}, nil, 50, ""},
+	}
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "1", Labels: map[string]string{"app": "web"}}}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			absent := map[types.UID]bool{}
+			for _, uid := range tc.absent {
+				absent[uid] = true
+			}
+			got, message := floor(p, tc.services, tc.slices, absent, tc.percent)
+			if got != tc.want {
+				t.Errorf("got %q (%s), want %q", got, message, tc.want)
+			}
+		})
+	}
+}
+
+func TestMayFail(t *testing.T) {
+	cases := map[string]struct{ pods, percent, want int }{
+		"one pod":                    {1, 30, 0},
+		"two pods":                   {2, 30, 0},
+		"two pods, all may":          {2, 100, 2},
+		"three pods: one in any way": {3, 30, 1},
+		"three pods, one percent":    {3, 1, 1},
+		"ten pods":                   {10, 30, 3},
+		"rounded down":               {9, 30, 2},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := mayFail(tc.pods, tc.percent); got != tc.want {
+				t.Errorf("%d of %d may fail, want %d", got, tc.pods, tc.want)
+			}
+		})
+	}
+}

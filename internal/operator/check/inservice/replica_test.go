@@ -1,0 +1,75 @@
+package inservice
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/operator/check/plan"
+)
+
+// replica is one Keeper.
+type replica struct {
+	*Keeper
+	clock  *clocktesting.FakeClock
+	told   []v1alpha1.Consequence
+	events *events.FakeRecorder
+	// owner owns everything; one of them does.
+	owner bool
+	// places from which it asks once more, and answers of those; nil asks the world.
+	places  []string
+	answers func(from string, p plan.Pod) v1alpha1.CheckResult
+	// since is when it began to look on.
+	since time.Time
+}
+
+// start begins a replica, which has looked on for long where settled says so.
+func (w *world) start(owner, settled bool) *replica {
+	w.t.Helper()
+	r := &replica{clock: clocktesting.NewFakeClock(noon), events: events.NewFakeRecorder(100000), owner: owner, places: []string{"", "node-a", "node-b"}}
+	if len(w.replicas) > 0 {
+		r.clock.SetTime(w.replicas[0].clock.Now())
+	}
+	r.since = r.clock.Now()
+	var err error
+	r.Keeper, err = New(Options{
+		Reader: w.api, Informers: &informertest.FakeInformers{}, Client: w.api, Namespace: "maek-system", Self: "operator",
+		Owns:    func(types.UID) bool { return r.owner },
+		Settled: func() time.Time { return r.since },
+		Confirm: func(_ context.Context, check *v1alpha1.Check, pods []plan.Pod) ([]plan.Result, error) {
+			return w.results(check, pods, r.places, r.answers), nil
+		},
+		Tell:   func(_ types.UID, done []v1alpha1.Consequence) { r.told = append(r.told, done...) },
+		Events: r.events, Metrics: prometheus.NewRegistry(), Clock: r.clock, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if settled {
+		r.since = noon.Add(-time.Hour)
+		r.mu.Lock()
+		r.gap = -time.Hour
+		r.mu.Unlock()
+	}
+	w.replicas = append(w.replicas, r)
+	w.watch()
+	return r
+}
+
+// reasons are those of the consequences of one kind that a replica told of.
+func (r *replica) reasons(action v1alpha1.ConsequenceAction) []string {
+	var out []string
+	for _, c := range r.told {
+		if c.Action == action {
+			out = append(out, c.Reason)
+		}
+	}
+	return out
+}
