@@ -4,17 +4,17 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 )
 
 const (
-	// together is for how long after a look at what is due the next one waits. Of thousands of tasks a
-	// second, some are then started with each waking of the process, at the price of that much lag.
-	together = 5 * time.Millisecond
 	// look is how often the dispatcher looks at the clock though nothing is due: a clock that was put
 	// forward or back wakes nobody.
 	look = 10 * time.Second
+	// watch is how often it looks while runs go on, to see whether the process gets on.
+	watch = 50 * time.Millisecond
 	// tolerance is how far clocks may drift apart between two looks, and how late the dispatcher may come
 	// for a slot, before that means something.
 	tolerance = time.Second
@@ -34,22 +34,32 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		return errors.New("running the scheduler: it was run before")
 	}
 	var workers sync.WaitGroup
-	defer workers.Wait()
 	timer := s.clock.NewTimer(look)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		timer.Reset(s.dispatch(ctx, &workers))
+		timer.Reset(s.dispatch(ctx, &workers, s.turn()))
 		select {
 		case <-ctx.Done():
 		case <-s.wake:
 		case <-timer.C():
 		}
 	}
+	workers.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.until, s.next = time.Time{}, 0
 	return nil
 }
 
+// turn lets all other goroutines go first that are ready to run, and tells how long that takes.
+func (s *Scheduler) turn() time.Duration {
+	began := s.clock.Since(s.began)
+	runtime.Gosched()
+	return s.clock.Since(s.began) - began
+}
+
 // dispatch queues up what is due, sees to workers, and says for how long nothing else is to be done.
-func (s *Scheduler) dispatch(ctx context.Context, workers *sync.WaitGroup) time.Duration {
+func (s *Scheduler) dispatch(ctx context.Context, workers *sync.WaitGroup, turn time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.until = time.Time{}
@@ -58,24 +68,74 @@ func (s *Scheduler) dispatch(ctx context.Context, workers *sync.WaitGroup) time.
 		s.planAgain(now)
 	}
 	s.now, s.elapsed = now, elapsed
+	s.pace.look(elapsed, turn)
+	s.stalled += s.overdue(elapsed)
+	if turn > crowd {
+		s.stalled += turn
+	}
 
-	atLeast := time.Duration(0)
 	for e := s.waiting.first(); e != nil && !e.due.After(now); e = s.waiting.first() {
 		s.comeDue(e, now)
-		atLeast = together
-	}
-	for _, p := range s.pools {
-		for ; p.running < p.workers && p.starting < p.ready.Len(); p.running++ {
-			p.starting++
-			workers.Go(func() { s.work(ctx, p) })
-		}
 	}
 	wait := look
-	if e := s.waiting.first(); e != nil {
-		wait = min(look, max(atLeast, e.due.Sub(now)))
+	if s.employ(ctx, workers) {
+		wait = s.pace.pause(elapsed)
 	}
+	if e := s.waiting.first(); e != nil {
+		wait = min(wait, max(s.pace.pause(elapsed), e.due.Sub(now)))
+	}
+	for _, p := range s.pools {
+		if p.running > 0 {
+			wait = min(wait, watch)
+		}
+	}
+	s.next = elapsed + wait
 	s.until = now.Add(wait)
 	return wait
+}
+
+// overdue is how long the dispatcher should have woken ago, where that is more than a moment.
+func (s *Scheduler) overdue(elapsed time.Duration) time.Duration {
+	if late := elapsed - s.next; late > crowd && s.next > 0 {
+		return late
+	}
+	return 0
+}
+
+// Stalled is for how long, in all, this process should have got on since it runs tasks and did not: because it was
+// given no processor, or because too many of its own goroutines wanted it. Whoever makes a run reads it before
+// and after: a target that did not answer in time may have answered, if that grew by more than a small part of the
+// timeout, and nobody was there to hear it. Stalls of less than 10 ms do not count.
+func (s *Scheduler) Stalled() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stalled + s.overdue(s.clock.Since(s.began))
+}
+
+// employ starts workers where tasks wait for one, a class at a time. It tells whether there is work left for
+// more of them.
+func (s *Scheduler) employ(ctx context.Context, workers *sync.WaitGroup) (more bool) {
+	starting := 0
+	for _, p := range s.pools {
+		starting += p.starting
+	}
+	for again := true; again; {
+		again = false
+		for _, p := range s.pools {
+			if p.running == p.workers || p.starting >= p.ready.Len() {
+				continue
+			}
+			if starting >= s.pace.left {
+				return true
+			}
+			starting++
+			p.starting++
+			p.running++
+			workers.Go(func() { s.work(ctx, p) })
+			again = true
+		}
+	}
+	return false
 }
 
 // planAgain gives all that neither runs nor waits for a worker its next slot by a clock that was put back.
@@ -146,11 +206,15 @@ func (s *Scheduler) work(ctx context.Context, p *pool) {
 	s.mu.Lock()
 	p.starting--
 	for {
-		if ctx.Err() != nil || p.ready.Len() == 0 {
+		if ctx.Err() != nil || p.ready.Len() == 0 || s.pace.left == 0 {
 			p.running--
+			if p.ready.Len() > 0 && !s.until.IsZero() {
+				s.rouse()
+			}
 			s.mu.Unlock()
 			return
 		}
+		s.pace.left--
 		e := p.ready.first()
 		task, runCtx, slot := s.begin(ctx, p, e)
 		s.mu.Unlock()

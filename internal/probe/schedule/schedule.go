@@ -92,6 +92,9 @@ type Scheduler struct {
 	// now and elapsed are when the dispatcher last looked, by the wall clock and by the steady one.
 	now     time.Time
 	elapsed time.Duration
+	pace    pace
+	// next is when the dispatcher is to wake, by the steady clock, and stalled by how much it has not.
+	next, stalled time.Duration
 }
 
 // New makes a scheduler, which runs nothing before [Scheduler.Run].
@@ -104,6 +107,7 @@ func New(options Options) *Scheduler {
 		wake:    make(chan struct{}, 1),
 		tasks:   map[string]*entry{},
 		pools:   map[Class]*pool{},
+		pace:    pace{starts: most, since: -together},
 	}
 }
 
