@@ -15,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
@@ -39,7 +41,7 @@ func run(m *testing.M) int {
 	// The tests of envtest have no ServiceAccounts; clusters do.
 	env.ControlPlane.GetAPIServer().Configure().Set("disable-admission-plugins", "DefaultStorageClass")
 	return apiserver.Run(m, "test/controlplane/podrun", env, func(cfg *rest.Config) error {
-		for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+		for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme, v1alpha1.AddToScheme} {
 			if err := add(scheme); err != nil {
 				return err
 			}

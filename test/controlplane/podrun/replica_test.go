@@ -80,8 +80,11 @@ type replica struct {
 	*podrun.Runner
 
 	wire *wire
-	life context.Context //nolint:containedctx // it is the process's own
-	stop context.CancelFunc
+	// caches that the runner reads, and client that it writes with.
+	caches cache.Cache
+	client client.Client
+	life   context.Context //nolint:containedctx // it is the process's own
+	stop   context.CancelFunc
 }
 
 // said is the log of every pod: there is no kubelet to ask for one.
@@ -111,6 +114,7 @@ func start(t *testing.T, namespace, image string, dieAt int32, before bool) *rep
 	if err != nil {
 		t.Fatalf("making a cache: %v", err)
 	}
+	self.client, self.caches = writer, caches
 	clientset, err := kubernetes.NewForConfig(admin)
 	if err != nil {
 		t.Fatalf("making a client of nodes and Events: %v", err)
