@@ -46,6 +46,9 @@ func TestRootsExplainSymptoms(t *testing.T) {
 			folder: "checks", fixture: "CheckFailing.endpoints.txtar", wantRoot: "ProbeNeverSucceeded",
 			wantEffects: []finding.Code{"CheckFailing", "ServiceWithoutEndpoints", "PodNotReady", "ReadinessProbeFailing"},
 		},
+		"a policy that keeps the kubelet out explains the pods": {
+			fixture: "ProbeRefusedByPolicy.txtar", wantRoot: "ProbeRefusedByPolicy", wantEffects: []finding.Code{"PodNotReady", "ReadinessProbeFailing"},
+		},
 		"a gate that nobody sets explains the pods": {
 			fixture: "ReadinessGateUnset.txtar", wantRoot: "ReadinessGateUnset", wantEffects: []finding.Code{"PodNotReady"},
 		},

@@ -75,6 +75,7 @@ func detectCheckOperatorOverloaded(p *rule.Pass) {
 		Title: finding.Textf("%s: %d of %d Checks run late: their operator has more to do than it can", "%s: Check %[3]d개 가운데 %[2]d개가 늦게 실행됩니다. operator가 처리할 수 있는 것보다 할 일이 많습니다", finding.Named(subject), len(names), all),
 		Why:   finding.Format("%s; that says nothing about what they ask", "%s; 점검 대상의 상태와는 관계없습니다", finding.List(names)),
 		Remedies: finding.Remedies{Now: []finding.Remedy{remedy}, Later: []finding.Remedy{{
-			Text: finding.Textf("give checks longer periods, and shorter timeouts to those whose targets hang", "check의 주기를 늘리고, 응답이 멈추는 대상에는 더 짧은 timeout을 둡니다")}}},
+			Text: finding.Textf("give checks longer periods, and shorter timeouts to those whose targets hang", "check의 주기를 늘리고, 응답이 멈추는 대상에는 더 짧은 timeout을 둡니다"),
+		}}},
 	})
 }

@@ -88,7 +88,7 @@ func hangsFinding(p *rule.Pass, one probe, seen observation) finding.Finding {
 				Text:    finding.Textf("keep what it is doing for those who want to know, then let it be made anew", "원인 분석에 필요한 것을 남긴 뒤 Pod를 새로 만들게 합니다"),
 				Command: fmt.Sprintf("kubectl -n %s delete pod %s", one.pod.Namespace, one.pod.Name),
 			}},
-			Later: []finding.Remedy{one.place.mend(p.Snapshot, fields{"livenessProbe": handler}, finding.Textf(
+			Later: []finding.Remedy{one.mend(p.Snapshot, fields{"livenessProbe": handler}, finding.Textf(
 				"have it restarted after %s s without an answer, if what it asks lies within the replica", "확인하는 것이 replica 안에 있다면 %s초 동안 응답이 없을 때 재시작하게 합니다", noticing(better)))},
 		},
 	}

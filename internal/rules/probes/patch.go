@@ -140,14 +140,14 @@ type Patch struct {
 	Kind string
 	// Name of the object.
 	Name string
-	// Type of the patch as kubectl takes it: "strategic" or "merge".
+	// Type of the patch as kubectl takes it: "strategic", "merge" or "json".
 	Type string
 	// Data is the patch, in JSON.
 	Data json.RawMessage
 }
 
 // patchCommand is what mend writes.
-var patchCommand = regexp.MustCompile(`^kubectl -n (\S+) patch ([a-z]+)/(\S+) --type=(strategic|merge) -p '(.*)'$`)
+var patchCommand = regexp.MustCompile(`^kubectl -n (\S+) patch ([a-z]+)/(\S+) --type=(strategic|merge|json) -p '(.*)'$`)
 
 // PatchOf is the patch that a remedy's command applies; false where the remedy is to be done by hand.
 func PatchOf(r finding.Remedy) (Patch, bool) {

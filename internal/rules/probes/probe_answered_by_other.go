@@ -28,7 +28,7 @@ var _ = Catalog.Add(rule.Rule{
 		declared := hostPorts(p.Snapshot)
 		for f := range familiesOf(p.Snapshot).serving() {
 			if one, other, ok := f.answeredByOther(p.Snapshot, declared); ok {
-				p.Report(answeredByOtherFinding(p.Snapshot, one, other))
+				p.Report(answeredByOtherFinding(one, other))
 			}
 		}
 	},
@@ -77,7 +77,7 @@ func (f *family) answeredByOther(s *snapshot.Snapshot, declared map[nodePort]*co
 	return probe{}, nil, false
 }
 
-func answeredByOtherFinding(s *snapshot.Snapshot, one probe, other *corev1.Pod) finding.Finding {
+func answeredByOtherFinding(one probe, other *corev1.Pod) finding.Finding {
 	name, who := finding.Named(one.of.workload), finding.Named(snapshot.SubjectOf(other))
 	_, action, _ := one.port()
 	return finding.Finding{

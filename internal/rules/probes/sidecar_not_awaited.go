@@ -36,7 +36,7 @@ var _ = Catalog.Add(rule.Rule{
 					{Source: finding.Named(one.of.workload), Path: one.field(""), Value: one.asks()},
 					{Source: finding.Named(one.of.workload), Path: one.place.field(".startupProbe"), Value: "(none)"},
 				},
-				Remedies: finding.Remedies{Later: []finding.Remedy{one.place.mend(p.Snapshot, fields{"startupProbe": handler}, finding.Textf(
+				Remedies: finding.Remedies{Later: []finding.Remedy{one.mend(p.Snapshot, fields{"startupProbe": handler}, finding.Textf(
 					"have the others wait until the sidecar answers, for up to %s s", "sidecar가 응답할 때까지 최대 %s초 동안 다른 컨테이너가 기다리게 합니다", sparing(better)))}},
 			})
 		}

@@ -106,7 +106,7 @@ func nearBudgetFinding(s *snapshot.Snapshot, one probe, longest time.Duration, p
 		Why: finding.Format("measured at %s, from the start to the last attempt that failed; the probe spares %s s, and kills after %s s at the latest", "%s에서 시작부터 마지막으로 실패한 시도까지 측정했습니다; probe는 %s초를 기다리고 늦어도 %s초에는 종료시킵니다",
 			finding.Pods(pods), finding.Verbatim(sparing(t)), number(seconds(budget(t)))),
 		Evidence: []finding.Evidence{{Source: name, Path: one.field(""), Value: one.asks()}},
-		Remedies: finding.Remedies{Later: []finding.Remedy{one.place.mend(s, change, finding.Textf(
+		Remedies: finding.Remedies{Later: []finding.Remedy{one.mend(s, change, finding.Textf(
 			"spare twice the longest start of %d s: %s s", "가장 길었던 시작 %d초의 두 배를 기다리게 합니다: %s초", seconds(longest), sparing(better)))}},
 	}
 }
