@@ -161,6 +161,8 @@ func operatorContainer(o Operator) corev1.Container {
 			{Name: "POD_NAME", ValueFrom: own("metadata.name")},
 			{Name: "POD_NAMESPACE", ValueFrom: own("metadata.namespace")},
 			{Name: "POD_UID", ValueFrom: own("metadata.uid")},
+			{Name: "POD_SERVICE_ACCOUNT", ValueFrom: own("spec.serviceAccountName")},
+			{Name: "MAEK_CHECKER_IMAGE", Value: o.CheckerImage},
 			{Name: "GOMEMLIMIT", Value: operatorGoMemory},
 			{Name: "GOGC", Value: operatorGoPercent},
 		},

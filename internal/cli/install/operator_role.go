@@ -19,6 +19,7 @@ func operatorAccess(namespace string, rules []rule.Rule) []runtime.Object {
 		rules []rbacv1.PolicyRule
 	}{
 		{OperatorName + "-checks", checksAccess()},
+		{OperatorName + "-targets", targetsAccess()},
 		{OperatorName + "-incidents", incidentsAccess(rules)},
 		{OperatorName + "-callers", []rbacv1.PolicyRule{
 			{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"tokenreviews"}, Verbs: []string{"create"}},
@@ -38,6 +39,7 @@ func operatorAccess(namespace string, rules []rule.Rule) []runtime.Object {
 				Subjects:   subjects,
 			})
 	}
+	out = append(out, grantable()...)
 	// Who is alive, and who leads.
 	return append(out,
 		&rbacv1.Role{
@@ -78,6 +80,55 @@ func checksAccess() []rbacv1.PolicyRule {
 		// Kuberhealthy's may be in any namespace.
 		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"list", "watch"}},
 	}
+}
+
+// targetsAccess is what running Checks takes beyond that: the Checks, and what they ask and are allowed to. What
+// is written of a Check is its status alone. Nodes are asked by their agents.
+func targetsAccess() []rbacv1.PolicyRule {
+	follow := []string{"list", "watch"}
+	return []rbacv1.PolicyRule{
+		{APIGroups: []string{"maek.dev"}, Resources: []string{"checks"}, Verbs: []string{"get", "list", "watch"}},
+		{APIGroups: []string{"maek.dev"}, Resources: []string{"checks/status"}, Verbs: []string{"update"}},
+		{APIGroups: []string{"maek.dev"}, Resources: []string{"checkpolicies"}, Verbs: follow},
+		{APIGroups: []string{""}, Resources: []string{"pods", "services", "namespaces", "nodes"}, Verbs: follow},
+		{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: follow},
+		{APIGroups: []string{"networking.k8s.io"}, Resources: []string{"ingresses"}, Verbs: follow},
+		// Authorities that a check trusts.
+		{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get"}},
+	}
+}
+
+// The roles that nobody has before a namespace grants them to the operator, by a RoleBinding: so a Check has no
+// right that its namespace's administrators do not have themselves
+// (https://kubernetes.io/docs/reference/access-authn-authz/rbac/#restrictions-on-role-binding-creation-or-update).
+const (
+	roleSecrets   = "maek-check-secrets"
+	roleExec      = "maek-check-exec"
+	roleInService = "maek-check-in-service"
+)
+
+// grantable are those roles.
+func grantable() []runtime.Object {
+	core := []string{""}
+	var out []runtime.Object
+	for _, role := range []struct {
+		name, why string
+		rule      rbacv1.PolicyRule
+	}{
+		{roleSecrets, "lets Checks show what is in Secrets of their namespace to those whom they ask", rbacv1.PolicyRule{APIGroups: core, Resources: []string{"secrets"}, Verbs: []string{"get"}}},
+		{roleExec, "lets Checks run commands in containers of their namespace", rbacv1.PolicyRule{APIGroups: core, Resources: []string{"pods/exec"}, Verbs: []string{"create", "get"}}},
+		{roleInService, "lets Checks take pods of their namespace out of their Services, as far as a CheckPolicy allows it", rbacv1.PolicyRule{APIGroups: core, Resources: []string{"pods/status"}, Verbs: []string{"patch"}}},
+	} {
+		out = append(out, &rbacv1.ClusterRole{
+			TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
+			ObjectMeta: metav1.ObjectMeta{
+				Name: role.name, Labels: operatorLabels(),
+				Annotations: map[string]string{"maek.dev/description": role.why + "; bind it in a namespace to the ServiceAccount " + OperatorName},
+			},
+			Rules: []rbacv1.PolicyRule{role.rule},
+		})
+	}
+	return out
 }
 
 // incidentsAccess is what a diagnosis that never ends takes: what rules read, followed and not only listed,

@@ -27,6 +27,9 @@ func TestTheOperatorGrantsNothingThatAReviewerWouldAskAbout(t *testing.T) {
 		var granted []rbacv1.PolicyRule
 		switch o := obj.(type) {
 		case *rbacv1.ClusterRole:
+			if slices.Contains(unbound, o.Name) {
+				continue // TestWhatNamespacesGrantIsGrantedToNobody
+			}
 			granted = o.Rules
 		case *rbacv1.Role:
 			granted = o.Rules
@@ -52,6 +55,33 @@ func TestTheOperatorGrantsNothingThatAReviewerWouldAskAbout(t *testing.T) {
 	}
 	if seen < 20 {
 		t.Fatalf("saw %d rules", seen)
+	}
+}
+
+// unbound are the roles that namespaces bind themselves.
+var unbound = []string{"maek-check-secrets", "maek-check-exec", "maek-check-in-service"}
+
+// TestWhatNamespacesGrantIsGrantedToNobody looks for the roles that are bound to nobody when they are installed.
+func TestWhatNamespacesGrantIsGrantedToNobody(t *testing.T) {
+	there := map[string]bool{}
+	for _, obj := range operatorObjects("ops", rules.All(), example) {
+		var bound rbacv1.RoleRef
+		switch o := obj.(type) {
+		case *rbacv1.ClusterRole:
+			there[o.Name] = true
+		case *rbacv1.ClusterRoleBinding:
+			bound = o.RoleRef
+		case *rbacv1.RoleBinding:
+			bound = o.RoleRef
+		}
+		if slices.Contains(unbound, bound.Name) {
+			t.Errorf("%s is bound", bound.Name)
+		}
+	}
+	for _, name := range unbound {
+		if !there[name] {
+			t.Errorf("there is no role %s", name)
+		}
 	}
 }
 
@@ -146,7 +176,7 @@ func TestKuberhealthysUsersFindTheOperator(t *testing.T) {
 			env[v.Name] = v.ValueFrom.FieldRef.FieldPath
 		}
 	}
-	if diff := cmp.Diff(map[string]string{"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace", "POD_UID": "metadata.uid"}, env); diff != "" {
+	if diff := cmp.Diff(map[string]string{"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace", "POD_UID": "metadata.uid", "POD_SERVICE_ACCOUNT": "spec.serviceAccountName"}, env); diff != "" {
 		t.Errorf("environment (-want +got):\n%s", diff)
 	}
 	want := map[string]khv1.CheckSpec{

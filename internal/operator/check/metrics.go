@@ -28,10 +28,10 @@ func newMetrics(c *Controller) *metrics {
 		healthy: desc("check_healthy", "1 while the verdict of a Check is healthy, 0 while it is not, and NaN, which equals nothing, while nobody can tell.",
 			"namespace", "check"),
 		unknown:  desc("check_unknown", "1 while nobody can tell whether a Check is healthy: it is suspended, in maintenance, stalled, or without an answer.", "namespace", "check"),
-		runs:     desc("check_runs_total", "Runs of a Check that this replica made, by how they ended.", "namespace", "check", "result"),
+		runs:     desc("check_results_total", "Runs of a Check that this replica made, by how they ended.", "namespace", "check", "result"),
 		retries:  desc("check_retries_total", "Runs of a Check that failed without changing its verdict, because more of them have to fail in a row.", "namespace", "check"),
 		skipped:  desc("check_skipped_runs_total", "Runs of a Check that were left out: because the one before went on, or the operator was overloaded.", "namespace", "check"),
-		duration: desc("check_run_duration_seconds", "How long runs of a Check took, of the slowest target where there are several.", "namespace", "check"),
+		duration: desc("check_latency_seconds", "How long the answers to a Check took, of the slowest target where there are several.", "namespace", "check"),
 		newest:   desc("check_last_run_timestamp_seconds", "When the newest run of a Check ended, in seconds since 1970.", "namespace", "check"),
 		writes:   desc("check_status_writes_total", "Requests that wrote the status of a Check.", "outcome"),
 		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{

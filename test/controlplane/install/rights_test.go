@@ -19,6 +19,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/wait"
 	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
@@ -28,6 +29,7 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
 	"github.com/maek-dev/maek/internal/operator"
 	"github.com/maek-dev/maek/internal/rules"
@@ -101,6 +103,7 @@ var rare = map[deed]string{
 	"get khchecks.comcast.github.io":          "read again where another replica has written before",
 	"get khjobs.comcast.github.io":            "read again where another replica has written before",
 	"get healthchecks.kuberhealthy.github.io": "read again where another replica has written before",
+	"get checks.maek.dev":                     "read again where somebody else has written before",
 	"update checkrecords.maek.dev":            "a record is written again minutes after it was",
 	"delete checkrecords.maek.dev":            "where a check was replaced by another of its name",
 }
@@ -127,7 +130,26 @@ func testRights(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "hanging", Finalizers: []string{"kuberhealthy.io/healthcheck"}},
 		Spec:       khv2.HealthCheckSpec{RunInterval: "1h", Timeout: "2s", PodSpec: khv2.CheckPodSpec{Spec: spec}},
 	}
-	for _, o := range []client.Object{check, crashing, job, hanging} {
+	// One that fails, as nobody answers, and one whose authorities are nowhere.
+	asking := &v1alpha1.Check{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "asking"},
+		Spec: v1alpha1.CheckSpec{PeriodSeconds: 1, FailureThreshold: 1,
+			CheckAction: v1alpha1.CheckAction{HTTPGet: &corev1.HTTPGetAction{Port: intstr.FromInt32(80)}},
+			Target:      &v1alpha1.CheckTarget{Service: &v1alpha1.ServiceTarget{Name: "nowhere"}},
+		},
+	}
+	trusting := asking.DeepCopy()
+	trusting.Name = "trusting"
+	trusting.Spec.HTTPGet.Scheme = corev1.URISchemeHTTPS
+	// It is never asked: the authorities are missing.
+	trusting.Spec.Target = &v1alpha1.CheckTarget{Host: "192.0.2.1"}
+	trusting.Spec.TLSConfig = &v1alpha1.CheckTLSConfig{CABundle: &corev1.ConfigMapKeySelector{
+		LocalObjectReference: corev1.LocalObjectReference{Name: "authorities"}, Key: "ca.crt",
+	}}
+	policy := &v1alpha1.CheckPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "rights"}, Spec: v1alpha1.CheckPolicySpec{Hosts: []v1alpha1.PolicyHost{"192.0.2.1"}},
+	}
+	for _, o := range []client.Object{check, crashing, job, hanging, policy, asking, trusting} {
 		if err := c.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
@@ -236,7 +258,7 @@ func operate(t *testing.T, seen *watcher) (stop func(), address string) {
 func grantedTo(t *testing.T, c client.Client) []deed {
 	t.Helper()
 	var granted []rbacv1.PolicyRule
-	for _, name := range []string{"maek-operator-checks", "maek-operator-callers"} {
+	for _, name := range []string{"maek-operator-checks", "maek-operator-targets", "maek-operator-callers"} {
 		var role rbacv1.ClusterRole
 		if err := c.Get(t.Context(), client.ObjectKey{Name: name}, &role); err != nil {
 			t.Fatal(err)
