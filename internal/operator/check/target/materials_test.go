@@ -184,7 +184,7 @@ func encode(t *testing.T, kind string, der []byte) string {
 }
 
 func TestServersAreVerified(t *testing.T) {
-	from, until := time.Now().Add(-time.Hour), time.Now().Add(30*24*time.Hour)
+	from, until := began.Add(-time.Hour), began.Add(30*24*time.Hour)
 	authority := probetest.Issue(t, "authority", from, until.Add(time.Hour), nil)
 	good := probetest.Issue(t, "cart.shop.svc", from, until, &authority)
 	over := probetest.Issue(t, "cart.shop.svc", from.Add(-time.Hour), from, &authority)
@@ -252,7 +252,6 @@ stringData:
 			if err := w.Update(t.Context(), secret); err != nil {
 				t.Fatal(err)
 			}
-			w.now = time.Now()
 			for _, address := range []string{"10.96.1.1:80", "10.0.0.5:8080"} {
 				w.routes[address] = server.Listener.Addr().String()
 			}
@@ -265,8 +264,7 @@ stringData:
 }
 
 func TestAgentsAreToldWhomToTrust(t *testing.T) {
-	from := time.Now()
-	authority := probetest.Issue(t, "authority", from, from.Add(time.Hour), nil)
+	authority := probetest.Issue(t, "authority", began, began.Add(time.Hour), nil)
 	w := newWorld(t, shop, "kind: ConfigMap\nmetadata: {namespace: shop, name: ca}\ndata:\n  ca.crt: |"+encode(t, "CERTIFICATE", authority.Certificate[0]))
 	questions, err := w.Resolve(t.Context(), newCheck(t, `{tls: {port: web, caBundle: {name: ca, key: ca.crt}}, from: nodes, target: {service: {name: cart}}}`), 0)
 	if err != nil {

@@ -142,6 +142,7 @@ func (q *query) clientTLS(p place, have materials) *tls.Config {
 		return nil
 	}
 	config := &tls.Config{
+		Time:               q.r.o.Now,
 		ServerName:         spec.ServerName,
 		RootCAs:            have.pool,
 		InsecureSkipVerify: spec.InsecureSkipVerify, //nolint:gosec // the check says so

@@ -110,6 +110,9 @@ var kinds = map[string]func() client.Object{
 	"ConfigMap":     func() client.Object { return &corev1.ConfigMap{} },
 }
 
+// began is when every world begins.
+var began = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
 // world is a cluster in which checks are resolved. Names and connections are the test's.
 type world struct {
 	client.Client
@@ -172,7 +175,7 @@ func newWorldRunning(t *testing.T, run probe.Runner, objects ...string) *world {
 	}
 	w := &world{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(all...).Build(),
-		now:    time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), routes: map[string]string{},
+		now:    began, routes: map[string]string{},
 	}
 	w.Resolver = target.New(target.Options{
 		Reader: w.Client, Now: w.clock, Lookup: w.lookup, Dial: w.dial, ClusterDomain: "cluster.local", Version: "1",
