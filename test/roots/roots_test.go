@@ -49,6 +49,9 @@ func TestRootsExplainSymptoms(t *testing.T) {
 		"a policy that keeps the kubelet out explains the pods": {
 			fixture: "ProbeRefusedByPolicy.txtar", wantRoot: "ProbeRefusedByPolicy", wantEffects: []finding.Code{"PodNotReady", "ReadinessProbeFailing"},
 		},
+		"liveness probes that killed all replicas at once are one incident": {
+			fixture: "ProbeCascade.liveness.txtar", wantRoot: "ProbeCascade",
+		},
 		"a gate that nobody sets explains the pods": {
 			fixture: "ReadinessGateUnset.txtar", wantRoot: "ReadinessGateUnset", wantEffects: []finding.Code{"PodNotReady"},
 		},

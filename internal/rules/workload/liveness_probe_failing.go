@@ -21,7 +21,7 @@ var _ = Catalog.Add(rule.Rule{
 	Severity: finding.Warning,
 	Needs:    append(containerNeeds(), dependencyNeeds()...),
 	For:      crashPatience,
-	Causes:   append([]rule.Cause{{Code: "ProbeKillsStart", Via: rule.Itself}, {Code: "ProbeNeverSucceeded", Via: rule.Itself}}, callCauses()...),
+	Causes:   append([]rule.Cause{{Code: "ProbeKillsStart", Via: rule.Itself}, {Code: "ProbeNeverSucceeded", Via: rule.Itself}, {Code: "ProbeCascade", Via: rule.Itself}, {Code: "ProbeRefusedByPolicy", Via: rule.Itself}}, callCauses()...),
 	Detect:   func(p *rule.Pass) { detectProbeKills(p, livenessProbe) },
 })
 

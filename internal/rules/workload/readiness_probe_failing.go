@@ -40,6 +40,7 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "LivenessProbeFailing", Via: rule.Itself},
 		{Code: "ProbePortNotFound", Via: rule.Itself},
 		{Code: "ProbeNeverSucceeded", Via: rule.Itself},
+		{Code: "ProbeRefusedByPolicy", Via: rule.Itself},
 	}, callCauses()...),
 	Detect: readinessProbeFailing,
 })
