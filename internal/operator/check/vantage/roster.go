@@ -9,7 +9,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/collect/agents"
@@ -101,7 +100,7 @@ func (r *roster) place(n *corev1.Node) place {
 	case len(a.Addresses) == 0:
 		p.unasked = fmt.Errorf("node %s tells no internal address, at which its agent could be asked", n.Name)
 	default:
-		if known, ok := r.lines[n.Name]; ok && equality.Semantic.DeepEqual(known.agent, a) {
+		if known, ok := r.lines[n.Name]; ok && known.agent.Key == a.Key && slices.Equal(known.agent.Addresses, a.Addresses) {
 			p.line = known.line
 		} else {
 			p.line = agents.NewLine(a, r.port)

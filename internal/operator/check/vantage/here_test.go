@@ -1,0 +1,117 @@
+package vantage
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/maek-dev/maek/internal/operator/check/plan"
+	"github.com/maek-dev/maek/internal/probe"
+)
+
+// hanging is a way on which nobody ever answers, which counts who is on it.
+type hanging struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (h *hanging) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	h.mu.Lock()
+	h.now++
+	h.most = max(h.most, h.now)
+	h.mu.Unlock()
+	<-ctx.Done()
+	h.mu.Lock()
+	h.now--
+	h.mu.Unlock()
+	return nil, ctx.Err()
+}
+
+func hung(n int, h *hanging) []plan.Question {
+	var out []plan.Question
+	for i := range n {
+		out = append(out, plan.Question{Name: strconv.Itoa(i), Probe: probe.TCP{Address: "10.0.0.1:80"}, Options: probe.Options{Dial: h.dial}})
+	}
+	return out
+}
+
+// TestEachAttemptHasItsTime holds that a question that waits for its turn loses none of its time.
+func TestEachAttemptHasItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hanging{}
+		began := time.Now()
+		answers := NewHere(time.Now).Ask(t.Context(), hung(40, h), time.Second)
+		if took := time.Since(began); took != 3*time.Second || h.most != atOnce {
+			t.Errorf("40 questions took %s, %d at once", took, h.most)
+		}
+		for i, a := range answers {
+			if a.Name != strconv.Itoa(i) || a.Unasked != nil || !a.Outcome.Strict.Failed() || a.Outcome.Latency != time.Second || a.From != "" || a.At.IsZero() {
+				t.Errorf("answer %d: %+v", i, a)
+			}
+		}
+	})
+}
+
+// TestARunThatIsEndedSaysNothing holds that what is cut short is no failure of the target.
+func TestARunThatIsEndedSaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		moved := errors.New("another replica runs this check now")
+		time.AfterFunc(1500*time.Millisecond, func() { cancel(moved) })
+		unasked := 0
+		for _, a := range NewHere(time.Now).Ask(ctx, hung(40, &hanging{}), time.Second) {
+			if errors.Is(a.Unasked, moved) {
+				unasked++
+				if a.Outcome.Strict.Result != "" {
+					t.Errorf("an unasked question has an outcome: %+v", a.Outcome)
+				}
+			}
+		}
+		if unasked != 40-atOnce {
+			t.Errorf("%d are unasked, want %d", unasked, 40-atOnce)
+		}
+	})
+}
+
+func TestQuestionsAreAskedInTheirOwnWay(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) }))
+	t.Cleanup(s.Close)
+	at, err := url.Parse("https://front.shop.svc/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure, ok := s.Client().Transport.(*http.Transport)
+	if !ok {
+		t.Fatal("no transport")
+	}
+	there := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, s.Listener.Addr().String())
+	}
+	trusting := &tls.Config{RootCAs: secure.TLSClientConfig.RootCAs, ServerName: "example.com"}
+	answers := NewHere(clock.RealClock{}.Now).Ask(t.Context(), []plan.Question{
+		{Probe: probe.HTTP{URL: at}, Options: probe.Options{Dial: there, TLS: trusting}},
+		{Probe: probe.HTTP{URL: at}, Options: probe.Options{Dial: there, TLS: &tls.Config{ServerName: "example.com"}}},
+		{Probe: probe.TCP{Address: s.Listener.Addr().String()}},
+	}, 5*time.Second)
+	if a := answers[0]; !a.Outcome.Strict.Passed() || a.Outcome.HTTP.Body != "front.shop.svc" {
+		t.Errorf("by its own way: %+v", a.Outcome)
+	}
+	if a := answers[1]; a.Outcome.Cause != probe.CertificateInvalid {
+		t.Errorf("trusting nobody: %+v", a.Outcome)
+	}
+	if a := answers[2]; !a.Outcome.Strict.Passed() {
+		t.Errorf("without options: %+v", a.Outcome)
+	}
+}
