@@ -214,15 +214,13 @@ func (a audit) page(o report.Options) *report.Page {
 		if f.Settling {
 			p.Labelled(4, labelWidth, "", report.Faint, w.settling, report.Plain)
 		}
-		for i, remedy := range f.Remedies.Now {
-			label := w.remedy
-			if i > 0 {
-				label = ""
-			}
+		label := w.remedy
+		for _, remedy := range f.told() {
 			p.Labelled(4, labelWidth, label, report.Faint, remedy.Text, report.Plain)
 			if remedy.Command != "" {
 				p.Command(4+labelWidth, remedy.Command)
 			}
+			label = ""
 		}
 	}
 	if len(a.Findings) == 0 {
@@ -239,6 +237,14 @@ func (a audit) page(o report.Options) *report.Page {
 		p.Labelled(0, 0, w.missing, report.Odd, text, report.Plain)
 	}
 	return p
+}
+
+// told are the remedies that a page has room for: those for now, and of a remark, which has none, those for later.
+func (f audited) told() []v1alpha1.Remedy {
+	if len(f.Remedies.Now) > 0 {
+		return f.Remedies.Now
+	}
+	return f.Remedies.Later
 }
 
 // severityWidth is the width of the longest name of a severity, and a space.

@@ -3,6 +3,7 @@ package probe
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -12,16 +13,18 @@ import (
 	"github.com/maek-dev/maek/internal/rules/probes"
 )
 
-// patches writes the patches of the findings as YAML documents, each below the command that applies it. What
-// is to be done by hand is left out.
+// patches writes the patches of the findings as YAML documents, each below the command that applies it, those
+// of remarks as well, whose remedies are for later. What is to be done by hand is left out.
 func (a audit) patches(w io.Writer) error {
 	var out strings.Builder
+	written := map[string]bool{}
 	for _, f := range a.Findings {
-		for _, remedy := range f.Remedies.Now {
+		for _, remedy := range slices.Concat(f.Remedies.Now, f.Remedies.Later) {
 			patch, ok := probes.PatchOf(finding.Remedy{Command: remedy.Command})
-			if !ok {
+			if !ok || written[remedy.Command] {
 				continue
 			}
+			written[remedy.Command] = true
 			data, err := yaml.JSONToYAML(patch.Data)
 			if err != nil {
 				return fmt.Errorf("reading the patch of %s: %w", f.Code, err)
