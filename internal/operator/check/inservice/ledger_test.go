@@ -1,7 +1,7 @@
 package inservice
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -127,7 +127,7 @@ func TestLedgerIsReadAsItWasWritten(t *testing.T) {
 func TestLedgerThatIsTooLargeIsNotWritten(t *testing.T) {
 	var l ledger
 	for i := range 2000 {
-		l.Entries = append(l.Entries, entry{UID: types.UID(fmt.Sprint(i)), Pod: strings.Repeat("x", 100), Times: []time.Time{noon}})
+		l.Entries = append(l.Entries, entry{UID: types.UID(strconv.Itoa(i)), Pod: strings.Repeat("x", 100), Times: []time.Time{noon}})
 	}
 	if _, fits, err := l.encode(); fits || err != nil {
 		t.Errorf("fits %t, error %v", fits, err)

@@ -52,7 +52,7 @@ const (
 
 func live(t *testing.T, seed uint64) int {
 	t.Helper()
-	w := newWorld(t, 5)
+	w := newWorldOf(t, 5, 3)
 	w.step = 5 * time.Second
 	p := w.policy.Spec.TakeOutOfService
 	p.MaxOut, p.SecondsApart, p.MaxSeconds, p.MaxFailingPercent, p.MaxTimesADay = maxOut, int32(apart/time.Second), int32(longest/time.Second), 60, 50

@@ -62,7 +62,8 @@ func TestAReplicaThatDiesBetweenLedgerAndPatchHoldsTheFloor(t *testing.T) {
 }
 
 func TestTwoReplicasThatRaceKeepTheFloor(t *testing.T) {
-	w := newWorld(t, 3)
+	// Of workloads of their own, so that nothing but the floor is in the way.
+	w := newWorldOf(t, 3, 3)
 	w.policy.Spec.TakeOutOfService.MaxFailingPercent, w.policy.Spec.TakeOutOfService.SecondsApart = 100, 1
 	w.update(w.policy)
 	w.check.Spec.TakeOutOfService.MinReadyPercent = 60 // two of three

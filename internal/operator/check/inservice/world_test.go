@@ -43,6 +43,8 @@ type world struct {
 	onTake   func(name string)
 	onPatch  func() error
 	made     int
+	// workloads that new pods belong to in turn; none stands for one Deployment.
+	workloads int
 	// mirror are all pods, unless something was written since: to list is slow here.
 	mirror []corev1.Pod
 	// step of pass; zero stands for a second.
@@ -53,7 +55,12 @@ type world struct {
 
 func newWorld(t *testing.T, pods int) *world {
 	t.Helper()
-	w := &world{t: t, broken: map[string]bool{}, unready: map[string]bool{}}
+	return newWorldOf(t, pods, 0)
+}
+
+func newWorldOf(t *testing.T, pods, workloads int) *world {
+	t.Helper()
+	w := &world{t: t, workloads: workloads, broken: map[string]bool{}, unready: map[string]bool{}}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, coordinationv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -151,6 +158,10 @@ func (w *world) addPod(created time.Time, gated bool) string {
 			OwnerReferences:   []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-5d9c", UID: "rs", Controller: new(true)}},
 		},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning},
+	}
+	if w.workloads > 0 {
+		delete(p.Labels, "pod-template-hash")
+		p.OwnerReferences[0].Name = fmt.Sprintf("web-%d", w.made%w.workloads)
 	}
 	if gated {
 		p.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: v1alpha1.ReadinessGateInService}}
