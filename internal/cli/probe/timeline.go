@@ -36,6 +36,8 @@ type view struct {
 type run struct {
 	last   time.Time
 	length int
+	// earlier tells that it had begun before anybody watched, so that length is not all of it.
+	earlier bool
 }
 
 // timeline tells what happened from one view to the next.
@@ -92,6 +94,9 @@ func (l *timeline) told(before, after *corev1.Event, pods map[string]*corev1.Pod
 		if is == nothing {
 			continue
 		}
+		if _, known := l.runs[o.key()]; !known && before != nil && is == failed {
+			l.runs[o.key()] = run{last: snapshot.EventTime(before), earlier: true}
+		}
 		text := l.words(o, is, seen, message, snapshot.EventTime(after))
 		if text.IsZero() {
 			return nil
@@ -108,7 +113,7 @@ func (l *timeline) words(o one, is what, seen int, message string, at time.Time)
 	quote := finding.Verbatim(quoted(message))
 	switch is {
 	case killed:
-		delete(l.runs, o.key())
+		l.runs[o.key()] = run{}
 		return finding.Textf("container %s is killed: its %s probe failed", "%s 컨테이너를 종료합니다: %s probe가 실패했습니다", o.container.Name, name)
 	case discarded:
 		return finding.Join(": ", finding.Textf("%s probe of %s errored, which does not count", "%[2]s의 %[1]s probe 오류(세지 않음)", name, o.container.Name), quote)
@@ -120,11 +125,17 @@ func (l *timeline) words(o one, is what, seen int, message string, at time.Time)
 	r := l.runs[o.key()]
 	// A success between two failures is told by nobody; a gap of more than a period tells it.
 	if at.Sub(r.last) > t.Period+t.Pace(t.Timeout) {
-		r.length = 0
+		r = run{}
 	}
 	until := r.length
 	r.last, r.length = at, r.length+seen
 	l.runs[o.key()] = r
+	if r.earlier {
+		if until > 0 && bits.Len(uint(until)) == bits.Len(uint(r.length)) {
+			return finding.Text{}
+		}
+		return finding.Join(": ", finding.Textf("%s probe of %s failed again, as before this watch began", "%[2]s의 %[1]s probe 또 실패(--watch 시작 전부터 이어짐)", name, o.container.Name), quote)
+	}
 	counted := func(n int) finding.Text {
 		return finding.Join(": ", finding.Textf("%s probe of %s failed %d/%d", "%[2]s의 %[1]s probe 실패 %[3]d/%[4]d", name, o.container.Name, n, t.FailureThreshold), quote)
 	}
@@ -166,7 +177,7 @@ func (l *timeline) podChanged(before, after *corev1.Pod, now time.Time) []entry 
 		}
 		if is.RestartCount > old.RestartCount {
 			for _, kind := range probe.Kinds() {
-				delete(l.runs, key{after.Name, c.spec.Name, kind})
+				l.runs[key{after.Name, c.spec.Name, kind}] = run{}
 			}
 		}
 		for _, text := range containerChanged(c.spec, old, is) {

@@ -84,6 +84,29 @@ func TestRowsOfFailures(t *testing.T) {
 	}
 }
 
+// TestARowThatBeganBefore holds that nobody is told a first failure that was none.
+func TestARowThatBeganBefore(t *testing.T) {
+	l := timeline{runs: map[key]run{}}
+	at := view{pods: map[string]*corev1.Pod{"web": watchedPod(nil)}, events: map[string]*corev1.Event{"e": failure(7, 0)}}
+	var got []string
+	for i, after := range []time.Duration{5 * time.Second, 10 * time.Second, 15 * time.Second, time.Minute} {
+		next := at
+		next.events = map[string]*corev1.Event{"e": failure(8+i, after)}
+		for _, one := range l.add(at, next, nil, moment) {
+			got = append(got, one.text.EN)
+		}
+		at = next
+	}
+	want := []string{
+		`readiness probe of app failed again, as before this watch began: "HTTP probe failed with statuscode: 500"`,
+		`readiness probe of app failed again, as before this watch began: "HTTP probe failed with statuscode: 500"`,
+		`readiness probe of app failed 1/2: "HTTP probe failed with statuscode: 500"`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
 func TestWhatHappensToAPod(t *testing.T) {
 	status := func(change func(*corev1.ContainerStatus)) *corev1.Pod {
 		return watchedPod(func(p *corev1.Pod) { change(&p.Status.ContainerStatuses[0]) })
