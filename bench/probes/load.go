@@ -205,7 +205,7 @@ func compareLoads(ctx context.Context, out io.Writer, o options) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "targets\truns/s\tlag p50\tp99\tmax\tlatency p50\tp99\tmax\tcores\tRSS\tpeak\tat once\tskipped\twithheld\tfalse failures")
 	for _, load := range loads {
-		if o.case_ != "" && o.case_ != load.name {
+		if o.one != "" && o.one != load.name {
 			continue
 		}
 		got, err := compareLoad(ctx, load.slow, load.hogs, o)
@@ -234,7 +234,7 @@ func compareLoad(ctx context.Context, slow, hogs bool, o options) (got loaded, e
 		return got, err
 	}
 	if hogs {
-		for range o.burners {
+		for range o.hogs {
 			hog, err := start(ctx, first(), "hog")
 			if err != nil {
 				return got, err

@@ -29,12 +29,11 @@ import (
 const gogc = "50"
 
 type options struct {
-	as, only, cpuProfile string
-	checks, workers      int
-	period, timeout      time.Duration
-	warm, lasts, delay   time.Duration
-	burners, rounds      int
-	case_                string
+	as, only, one, cpuProfile string
+	checks, workers           int
+	period, timeout           time.Duration
+	warm, lasts, delay        time.Duration
+	hogs, rounds              int
 }
 
 func main() {
@@ -48,10 +47,10 @@ func main() {
 	flag.DurationVar(&o.warm, "warm", 15*time.Second, "how long each load lasts before it is measured")
 	flag.DurationVar(&o.lasts, "for", time.Minute, "how long each load is measured")
 	flag.DurationVar(&o.delay, "delay", 800*time.Millisecond, "after how long slow targets answer")
-	flag.IntVar(&o.burners, "hogs", 3, "programs that compete for the core where the process is short of processor time")
+	flag.IntVar(&o.hogs, "hogs", 3, "programs that compete for the core where the process is short of processor time")
 	flag.IntVar(&o.rounds, "rounds", 40, "pairs of rounds for the cost of a probe")
 	flag.StringVar(&o.cpuProfile, "cpuprofile", "", "file for a profile of the measured program, with -as")
-	flag.StringVar(&o.case_, "case", "", "measure only this pair or load")
+	flag.StringVar(&o.one, "case", "", "measure only this pair or load")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Stdin, os.Stdout, o)
@@ -67,7 +66,7 @@ func run(ctx context.Context, in io.Reader, out io.Writer, o options) error {
 	case "":
 		return errors.Join(comparePairs(ctx, out, o), compareLoads(ctx, out, o))
 	case "server":
-		return serve(in, out, o)
+		return serve(ctx, in, out, o)
 	case "pairs":
 		return profiled(o, func() error { return measurePairs(ctx, in, out, o) })
 	case "load":

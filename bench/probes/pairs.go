@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -60,7 +61,7 @@ func measurePairs(ctx context.Context, in io.Reader, out io.Writer, o options) e
 	}
 	var got []paired
 	for _, p := range all {
-		if o.case_ != "" && !strings.HasPrefix(p.Name, o.case_) {
+		if o.one != "" && !strings.HasPrefix(p.Name, o.one) {
 			continue
 		}
 		one, err := p.measure(ctx, o.rounds)
@@ -177,7 +178,8 @@ func pairs(where servers) ([]pair, error) {
 		{"HTTPS", getOf(secure), "GET, HTTPS", bareGet(secure)},
 		{"TCP", probe.TCP{Address: where.HTTP[0]}, "net.Dialer", bareDial(where.HTTP[0])},
 		{
-			"TLS", probe.TLS{Address: where.HTTPS, ServerName: "example.com", Roots: roots},
+			"TLS",
+			probe.TLS{Address: where.HTTPS, ServerName: "example.com", Roots: roots},
 			"tls.Dialer", bareHandshake(where.HTTPS, &tls.Config{ServerName: "example.com", RootCAs: roots, MinVersion: tls.VersionTLS12}),
 		},
 		{"gRPC", probe.GRPC{Address: where.GRPC, UserAgent: "kube-probe/1.36"}, "grpc-go", bareHealth(where.GRPC)},
@@ -272,7 +274,7 @@ func comparePairs(ctx context.Context, out io.Writer, o options) (err error) {
 	if err := server.hear(&where); err != nil {
 		return err
 	}
-	p, err := start(ctx, first(), "pairs", "-rounds", fmt.Sprint(o.rounds), "-case", o.case_, "-cpuprofile", o.cpuProfile)
+	p, err := start(ctx, first(), "pairs", "-rounds", strconv.Itoa(o.rounds), "-case", o.one, "-cpuprofile", o.cpuProfile)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime/pprof"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,7 +32,7 @@ type servers struct {
 }
 
 // serve serves until its input ends. It says where.
-func serve(in io.Reader, out io.Writer, o options) error {
+func serve(ctx context.Context, in io.Reader, out io.Writer, o options) error {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if o.delay > 0 {
 			select {
@@ -46,7 +47,7 @@ func serve(in io.Reader, out io.Writer, o options) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	defer server.Close()
 	for range ports {
-		listener, err := listen()
+		listener, err := listen(ctx)
 		if err != nil {
 			return err
 		}
@@ -56,7 +57,7 @@ func serve(in io.Reader, out io.Writer, o options) error {
 	secure := httptest.NewTLSServer(handler)
 	defer secure.Close()
 	s.HTTPS, s.Certificate = secure.Listener.Addr().String(), secure.Certificate().Raw
-	listener, err := listen()
+	listener, err := listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -72,8 +73,8 @@ func serve(in io.Reader, out io.Writer, o options) error {
 	return err
 }
 
-func listen() (net.Listener, error) {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+func listen(ctx context.Context) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
@@ -82,19 +83,21 @@ func listen() (net.Listener, error) {
 
 // hog keeps a core busy until its input ends.
 func hog(in io.Reader) error {
-	ended := make(chan error, 1)
+	var ended atomic.Bool
+	read := make(chan error, 1)
 	go func() {
 		_, err := io.Copy(io.Discard, in)
-		ended <- err
+		read <- err
+		ended.Store(true)
 	}()
-	for {
-		select {
-		case err := <-ended:
-			return err
-		default:
-		}
+	for n := 0; !ended.Load(); n++ {
+		busy += n
 	}
+	return <-read
 }
+
+// busy is there so that a hog has something to do.
+var busy int
 
 // profiled writes a profile of the processor time of what it runs, if that is wished for.
 func profiled(o options, run func() error) error {

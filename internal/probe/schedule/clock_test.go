@@ -1,6 +1,7 @@
 package schedule_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -118,4 +119,69 @@ func TestClockJumps(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a process missed while it did not get on must be known before anything is judged by it, that is even
+// before the scheduler itself has looked again.
+func TestStalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newJumpy()
+		s := schedule.New(schedule.Options{Clock: c})
+		var calm, stood time.Duration
+		s.Set("task", schedule.Task{
+			Next: every(period, 0),
+			Run: func(context.Context, schedule.Slot) {
+				before := s.Stalled()
+				time.Sleep(time.Second) //nolint:forbidigo // the time of the bubble
+				calm = s.Stalled() - before
+				before = s.Stalled()
+				c.stand(700 * time.Millisecond)
+				stood = s.Stalled() - before
+			},
+		})
+		stop := start(t, s)
+		time.Sleep(15 * time.Second) //nolint:forbidigo // the time of the bubble
+		stop()
+		if calm != 0 {
+			t.Errorf("Stalled() grows by %v though nothing stands still", calm)
+		}
+		// The dispatcher may have been about to sleep for 50 ms.
+		if stood < 650*time.Millisecond || stood > 700*time.Millisecond {
+			t.Errorf("Stalled() grows by %v, want 700ms", stood)
+		}
+		if again := s.Stalled(); again < stood || again > 2*stood {
+			t.Errorf("Stalled() is %v in the end", again)
+		}
+	})
+}
+
+// Tasks that are all due at once must not all begin at once.
+func TestACrowdIsSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := schedule.New(schedule.Options{Clock: clock.RealClock{}, Classes: map[schedule.Class]int{"": 10_000}})
+		var d diary
+		const tasks = 1000
+		for i := range tasks {
+			s.Set(key(i), d.keep(key(i), every(period, 0), 500*time.Millisecond))
+		}
+		start(t, s)
+		time.Sleep(15 * time.Second) //nolint:forbidigo // the time of the bubble
+		perLook := map[time.Time]int{}
+		for i := range tasks {
+			for _, slot := range d.of(key(i)) {
+				perLook[slot.Started]++
+				if slot.Lag() > 200*time.Millisecond {
+					t.Errorf("task %d begins after %v", i, slot.Lag())
+				}
+			}
+		}
+		for at, n := range perLook {
+			if n > 64 {
+				t.Errorf("%d begin at %v", n, at)
+			}
+		}
+		if d.runs() != tasks {
+			t.Errorf("%d runs, want %d", d.runs(), tasks)
+		}
+	})
 }

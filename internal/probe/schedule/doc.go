@@ -13,5 +13,8 @@
 //     for the latest slot.
 //   - After the whole process, or the machine, has stood still, tasks whose slots are long past are not run
 //     all together: each waits for its next slot. None has to do so twice in a row.
+//   - Runs begin only as fast as there is processor time for: what a process that is short of it begins all
+//     the same takes so long that targets seem not to answer. [Scheduler.Stalled] tells those who judge an
+//     answer that did not come whether there was anybody to hear it.
 //   - When the wall clock is put back, every task is given its next slot by the new time.
 package schedule
