@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -424,7 +425,7 @@ func TestHowMuchOneCallerMayAskFor(t *testing.T) {
 		t.Error("a second later it is another number")
 	}
 	for n := range requests {
-		if _, err := p.Admit(fmt.Sprint(n), 1); err != nil {
+		if _, err := p.Admit(strconv.Itoa(n), 1); err != nil {
 			t.Fatalf("request %d: %v", n, err)
 		}
 	}

@@ -68,7 +68,7 @@ func openDoor(t *testing.T) *door {
 	return d
 }
 
-func (d *door) post(t *testing.T, ctx context.Context, token string, body io.Reader) (*http.Response, error) {
+func (d *door) post(ctx context.Context, t *testing.T, token string, body io.Reader) (*http.Response, error) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url, body)
 	if err != nil {
@@ -121,7 +121,7 @@ func TestAnAgentProbes(t *testing.T) {
 	d := openDoor(t)
 	good := target(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "well") })
 	loopback := remote.Probe{Addresses: []string{"127.0.0.1:22"}, Nodes: true, TCP: &remote.TCP{Address: "127.0.0.1:22"}}
-	response, err := d.post(t, t.Context(), "prober", written(t, time.Second, good, loopback))
+	response, err := d.post(t.Context(), t, "prober", written(t, time.Second, good, loopback))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestWhoMayHaveAnAgentProbe(t *testing.T) {
 		"a token that is not accepted": {"other", http.StatusUnauthorized},
 	} {
 		t.Run(name, func(t *testing.T) {
-			response, err := d.post(t, t.Context(), tc.token, body())
+			response, err := d.post(t.Context(), t, tc.token, body())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -166,7 +166,7 @@ func TestWhoMayHaveAnAgentProbe(t *testing.T) {
 	}
 	t.Run("a peer may not", func(t *testing.T) {
 		peer := d.as(t, known)
-		response, err := peer.post(t, t.Context(), "", body())
+		response, err := peer.post(t.Context(), t, "", body())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +209,7 @@ func TestRequestsThatNobodyMeansWell(t *testing.T) {
 		"a version of tomorrow": {strings.NewReader(`{"apiVersion":"maek.dev/probe/v9"}`), http.StatusBadRequest, "speaks"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			response, err := d.post(t, t.Context(), "prober", tc.body)
+			response, err := d.post(t.Context(), t, "prober", tc.body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -244,7 +244,7 @@ func TestMemoryOfAProbingAgentIsBounded(t *testing.T) {
 	results := make(chan error, 4)
 	for range cap(results) {
 		go func() {
-			response, err := d.post(t, t.Context(), "prober", written(t, 20*time.Second, slices.Repeat([]remote.Probe{one}, 4)...))
+			response, err := d.post(t.Context(), t, "prober", written(t, 20*time.Second, slices.Repeat([]remote.Probe{one}, 4)...))
 			if err == nil {
 				defer func() { _ = response.Body.Close() }()
 				err = remote.ReadAnswers(response.Body, "self", 4, func(a remote.Answer) bool { return a.Outcome != nil })
@@ -275,7 +275,7 @@ func TestSlowTargets(t *testing.T) {
 		left <- struct{}{}
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	response, err := d.post(t, ctx, "prober", written(t, 30*time.Second, slow))
+	response, err := d.post(ctx, t, "prober", written(t, 30*time.Second, slow))
 	if err != nil {
 		t.Fatal(err) // It begins to answer before anybody else did.
 	}
@@ -284,7 +284,7 @@ func TestSlowTargets(t *testing.T) {
 	cancel()
 	<-left
 
-	response, err = d.post(t, t.Context(), "prober", written(t, 100*time.Millisecond, slow))
+	response, err = d.post(t.Context(), t, "prober", written(t, 100*time.Millisecond, slow))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 // TokenFile is where the operator's pod finds the token that it shows to agents. The kubelet renews it in
 // place.
-const TokenFile = "/var/run/secrets/maek.dev/agents/token"
+const TokenFile = "/var/run/secrets/maek.dev/agents/token" //nolint:gosec // the name of a file
 
 // longestToken is more than any token that an API server gives out, in bytes.
 const longestToken = 16 << 10

@@ -51,9 +51,10 @@ func hung(n int, h *hanging) []plan.Question {
 func TestEachAttemptHasItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hanging{}
-		began := time.Now()
-		answers := NewHere(time.Now).Ask(t.Context(), hung(40, h), time.Second)
-		if took := time.Since(began); took != 3*time.Second || h.most != atOnce {
+		now := clock.RealClock{}.Now // the bubble's
+		began := now()
+		answers := NewHere(now).Ask(t.Context(), hung(40, h), time.Second)
+		if took := now().Sub(began); took != 3*time.Second || h.most != atOnce {
 			t.Errorf("40 questions took %s, %d at once", took, h.most)
 		}
 		for i, a := range answers {
@@ -71,7 +72,7 @@ func TestARunThatIsEndedSaysNothing(t *testing.T) {
 		moved := errors.New("another replica runs this check now")
 		time.AfterFunc(1500*time.Millisecond, func() { cancel(moved) })
 		unasked := 0
-		for _, a := range NewHere(time.Now).Ask(ctx, hung(40, &hanging{}), time.Second) {
+		for _, a := range NewHere(clock.RealClock{}.Now).Ask(ctx, hung(40, &hanging{}), time.Second) {
 			if errors.Is(a.Unasked, moved) {
 				unasked++
 				if a.Outcome.Strict.Result != "" {

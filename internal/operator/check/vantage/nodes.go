@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -101,10 +102,11 @@ func (n *Nodes) Confirm(ctx context.Context, questions []plan.Question, timeout 
 		if r == nil {
 			return
 		}
-		salt := ""
+		var names []string
 		for _, q := range questions {
-			salt += string(q.Pod.UID) + q.Name + " "
+			names = append(names, string(q.Pod.UID), q.Name)
 		}
+		salt := strings.Join(names, " ")
 		order := slices.Clone(r.places)
 		slices.SortStableFunc(order, func(a, b place) int { return cmp.Compare(lot(salt, a), lot(salt, b)) })
 		for len(order) > 0 && ctx.Err() == nil {

@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -161,6 +162,12 @@ func agent(t *testing.T, node string, f func(remote.Probe) remote.Answer) http.H
 	}
 }
 
+// begin begins an answer.
+func begin(w http.ResponseWriter) {
+	_, _ = io.WriteString(w, `{"apiVersion":"`+remote.Version+`","node":"w1"}`+"\n")
+	_ = http.NewResponseController(w).Flush()
+}
+
 func answering(message string) func(remote.Probe) remote.Answer {
 	return func(p remote.Probe) remote.Answer {
 		return remote.Answer{Outcome: new(remote.FromOutcome(probe.Outcome{
@@ -218,7 +225,7 @@ func TestWhatIsWrongWithAgentsIsNoFailure(t *testing.T) {
 		"busy":                {status(http.StatusTooManyRequests, "ask again"), nil, "it answers 429 Too Many Requests"},
 		"of another node":     {agent(t, "w2", answering("well")), nil, `its agent answers as node "w2"`},
 		"breaking off": {func(w http.ResponseWriter, _ *http.Request) {
-			_ = json.NewEncoder(w).Encode(remote.Head{APIVersion: remote.Version, Node: "w1"})
+			begin(w)
 			panic(http.ErrAbortHandler)
 		}, nil, "the agent of w1: "},
 		"rubbish":                {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, nil, "invalid character"},
@@ -335,7 +342,7 @@ func TestManyQuestionsAreAskedInParts(t *testing.T) {
 	c.join(t, "w1", agent(t, "w1", answering("well")))
 	var questions []plan.Question
 	for i := range 150 {
-		questions = append(questions, tcp(fmt.Sprint(i), fmt.Sprintf("10.0.0.1:%d", i+1)))
+		questions = append(questions, tcp(strconv.Itoa(i), fmt.Sprintf("10.0.0.1:%d", i+1)))
 	}
 	answers := c.newNodes(t).Ask(t.Context(), questions, time.Second)
 	for i, a := range answers {
@@ -387,8 +394,7 @@ func TestASilentAgentIsNotWaitedForLongerThanTheRun(t *testing.T) {
 	c := newCluster()
 	begun := make(chan struct{})
 	c.join(t, "w1", func(w http.ResponseWriter, r *http.Request) {
-		_ = json.NewEncoder(w).Encode(remote.Head{APIVersion: remote.Version, Node: "w1"})
-		_ = http.NewResponseController(w).Flush()
+		begin(w)
 		close(begun)
 		<-r.Context().Done()
 	})
