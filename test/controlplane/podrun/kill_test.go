@@ -2,10 +2,13 @@ package podrun
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -267,4 +270,32 @@ func TestWhatARunCosts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPodsThatOnlyLookLikeARunsOwn sees that what somebody labels so is neither waited for nor deleted.
+func TestPodsThatOnlyLookLikeARunsOwn(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, nil)
+	play(t, ns)
+	check := podCheck(t, ns, "ok", nil)
+	for _, image := range []string{"ok", "hang"} {
+		create(t, &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "forged-" + image, Labels: map[string]string{kuberhealthy.LabelRunOf: string(check.UID)}},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: image}}},
+		})
+	}
+	eventually(t, "they are there", func() bool {
+		return slices.ContainsFunc(left(t, ns), func(pod corev1.Pod) bool { return pod.Status.Phase == corev1.PodSucceeded })
+	})
+	self := start(t, ns, "", 0, false)
+	judged(t, ends(t, self.begin(check, slot, time.Minute)), v1alpha1.ResultSuccess, "", "")
+	if err := self.Clear(t.Context(), check); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "they alone are left", func() bool {
+		pods := left(t, ns)
+		return len(pods) == 2 && !slices.ContainsFunc(pods, func(pod corev1.Pod) bool {
+			return !strings.HasPrefix(pod.Name, "forged-") || pod.DeletionTimestamp != nil
+		})
+	})
 }
