@@ -24,14 +24,19 @@ const (
 	// maxNesting is how deep a body may be nested: what goes down everywhere visits a value once for each
 	// level above it.
 	maxNesting = 100
+	// maxValues is how many values a body may have: each that a path visits costs a microsecond.
+	maxValues = 100_000
 )
 
 func judgeJSON(expected []v1alpha1.JSONExpectation, answer *probe.HTTPAnswer) *finding {
 	if answer.Cut {
 		return bad(plan.ReasonUnexpectedJSON, "the body is longer than %d KiB, so that its JSON was not read to the end", len(answer.Body)>>10)
 	}
-	if nesting(answer.Body) > maxNesting {
+	switch depth, values := extent(answer.Body); {
+	case depth > maxNesting:
 		return bad(plan.ReasonUnexpectedJSON, "the body is nested more than %d deep", maxNesting)
+	case values > maxValues:
+		return bad(plan.ReasonUnexpectedJSON, "the body has more than %d values", maxValues)
 	}
 	var body any
 	if err := utiljson.Unmarshal([]byte(answer.Body), &body); err != nil {
@@ -45,10 +50,10 @@ func judgeJSON(expected []v1alpha1.JSONExpectation, answer *probe.HTTPAnswer) *f
 	return nil
 }
 
-// nesting is how deep the brackets of a text are nested at most. Those in texts count too, which errs to the
-// safe side only where a text is full of them.
-func nesting(text string) int {
-	depth, deepest, quoted := 0, 0, false
+// extent is how deep a text of JSON is nested, and about how many values it has: brackets, and the commas
+// between them.
+func extent(text string) (depth, values int) {
+	now, quoted := 0, false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case quoted && c == '\\':
@@ -57,13 +62,16 @@ func nesting(text string) int {
 			quoted = !quoted
 		case quoted:
 		case c == '{', c == '[':
-			depth++
-			deepest = max(deepest, depth)
+			now++
+			values++
+			depth = max(depth, now)
 		case c == '}', c == ']':
-			depth--
+			now--
+		case c == ',':
+			values++
 		}
 	}
-	return deepest
+	return depth, values
 }
 
 func judgeValue(want v1alpha1.JSONExpectation, body any) *finding {

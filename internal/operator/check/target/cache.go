@@ -82,6 +82,7 @@ var keptConditions = []corev1.PodConditionType{corev1.PodReady, v1alpha1.Readine
 
 func trimPod(pod *corev1.Pod) *corev1.Pod {
 	kept := &corev1.Pod{ObjectMeta: meta(pod.ObjectMeta)}
+	kept.CreationTimestamp = pod.CreationTimestamp // a workload with new pods is being rolled out
 	kept.Spec.NodeName = pod.Spec.NodeName
 	kept.Spec.HostNetwork = pod.Spec.HostNetwork
 	kept.Spec.ReadinessGates = pod.Spec.ReadinessGates
@@ -114,8 +115,15 @@ func trimNode(node *corev1.Node) *corev1.Node {
 	return &corev1.Node{ObjectMeta: meta(node.ObjectMeta), Status: corev1.NodeStatus{Addresses: node.Status.Addresses}}
 }
 
+// annotationInService on a namespace keeps its pods in service (internal/operator/check/inservice).
+const annotationInService = "maek.dev/in-service"
+
 func trimNamespace(namespace *corev1.Namespace) *corev1.Namespace {
-	return &corev1.Namespace{ObjectMeta: meta(namespace.ObjectMeta), Status: namespace.Status}
+	kept := &corev1.Namespace{ObjectMeta: meta(namespace.ObjectMeta), Status: namespace.Status}
+	if value, found := namespace.Annotations[annotationInService]; found {
+		kept.Annotations = map[string]string{annotationInService: value}
+	}
+	return kept
 }
 
 func trimEndpointSlice(list *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {

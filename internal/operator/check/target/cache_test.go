@@ -74,6 +74,7 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 			Annotations:       map[string]string{"long": "text"},
 			ManagedFields:     []metav1.ManagedFieldsEntry{{Manager: "kubelet"}},
 			DeletionTimestamp: &metav1.Time{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+			CreationTimestamp: metav1.Time{Time: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)},
 			OwnerReferences:   []metav1.OwnerReference{owner, {Name: "other"}},
 		},
 		Spec: corev1.PodSpec{
@@ -90,7 +91,7 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 	want := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "shop", Name: "cart-a", UID: "a", ResourceVersion: "7", Labels: map[string]string{"app": "cart"},
-			DeletionTimestamp: pod.DeletionTimestamp, OwnerReferences: []metav1.OwnerReference{owner},
+			CreationTimestamp: pod.CreationTimestamp, DeletionTimestamp: pod.DeletionTimestamp, OwnerReferences: []metav1.OwnerReference{owner},
 		},
 		Spec: corev1.PodSpec{
 			NodeName: "worker", HostNetwork: true,
@@ -113,6 +114,22 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 		gone := cache.DeletedFinalStateUnknown{Key: "shop/cart-a"}
 		if got, err := by.Transform(gone); err != nil || got != gone {
 			t.Errorf("a tombstone became %v: %v", got, err)
+		}
+	}
+}
+
+func TestTheSwitchOfANamespaceIsKept(t *testing.T) {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: "shop", Annotations: map[string]string{"maek.dev/in-service": "paused", "long": "text"},
+	}}
+	want := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Annotations: map[string]string{"maek.dev/in-service": "paused"}}}
+	for object, by := range target.ByObject() {
+		if _, isNamespace := object.(*corev1.Namespace); !isNamespace {
+			continue
+		}
+		got, err := by.Transform(namespace)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("kept (-want +got): %v\n%s", err, diff)
 		}
 	}
 }

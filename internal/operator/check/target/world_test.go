@@ -17,7 +17,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/yaml"
@@ -113,6 +112,17 @@ var kinds = map[string]func() client.Object{
 // began is when every world begins.
 var began = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
+// sharedScheme is made once: that takes longer than most tests.
+var sharedScheme = sync.OnceValues(func() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
+	}
+	return scheme, nil
+})
+
 // world is a cluster in which checks are resolved. Names and connections are the test's.
 type world struct {
 	client.Client
@@ -148,11 +158,9 @@ func newWorld(t *testing.T, objects ...string) *world {
 // newWorldRunning is a world in which commands can be run.
 func newWorldRunning(t *testing.T, run probe.Runner, objects ...string) *world {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
+	scheme, err := sharedScheme()
+	if err != nil {
+		t.Fatal(err)
 	}
 	var all []client.Object
 	for document := range strings.SplitSeq(cluster+"\n---\n"+strings.Join(objects, "\n---\n"), "\n---\n") {
@@ -179,18 +187,18 @@ func newWorldRunning(t *testing.T, run probe.Runner, objects ...string) *world {
 	}
 	w.Resolver = target.New(target.Options{
 		Reader: w.Client, Now: w.clock, Lookup: w.lookup, Dial: w.dial, ClusterDomain: "cluster.local", Version: "1",
-		Run: run, ServiceAccount: types.NamespacedName{Namespace: "maek-system", Name: "maek-operator"},
-		Secret: func(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
+		Run: run, ServiceAccount: client.ObjectKey{Namespace: "maek-system", Name: "maek-operator"},
+		Secret: func(ctx context.Context, name client.ObjectKey) (*corev1.Secret, error) {
 			return read(ctx, w, name, &corev1.Secret{})
 		},
-		ConfigMap: func(ctx context.Context, name types.NamespacedName) (*corev1.ConfigMap, error) {
+		ConfigMap: func(ctx context.Context, name client.ObjectKey) (*corev1.ConfigMap, error) {
 			return read(ctx, w, name, &corev1.ConfigMap{})
 		},
 	})
 	return w
 }
 
-func read[T client.Object](ctx context.Context, w *world, name types.NamespacedName, object T) (T, error) {
+func read[T client.Object](ctx context.Context, w *world, name client.ObjectKey, object T) (T, error) {
 	w.mu.Lock()
 	w.reads++
 	err := w.readErr
