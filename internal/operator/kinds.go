@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -25,7 +26,7 @@ import (
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme,
+		corev1.AddToScheme, coordinationv1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme,
 		khv1.AddToScheme, khv2.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
@@ -55,6 +56,9 @@ func newMapper() meta.RESTMapper {
 			mapper.AddSpecific(kind.GroupVersion().WithKind(name), plural, plural, scope)
 		}
 	}
+	// Who takes pods out of service keeps a ledger in a Lease (internal/operator/check/inservice).
+	leases := coordinationv1.SchemeGroupVersion.WithResource("leases")
+	mapper.AddSpecific(coordinationv1.SchemeGroupVersion.WithKind("Lease"), leases, leases, meta.RESTScopeNamespace)
 	return mapper
 }
 

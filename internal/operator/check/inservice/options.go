@@ -24,13 +24,15 @@ type Informers interface {
 
 // Options of a Keeper. All are needed but Resting.
 type Options struct {
-	// Reader is a cache of Pods, Namespaces, CheckPolicies and Checks. What it may leave out of a pod is all
-	// but its metadata, spec.readinessGates, status.phase and the conditions Ready and maek.dev/in-service.
+	// Reader is a cache of Pods, Namespaces, CheckPolicies and Checks. It may leave out of a pod all but its
+	// metadata, spec.readinessGates, status.phase and the conditions Ready and maek.dev/in-service; of the
+	// metadata it keeps the labels, the controller, and when the pod was created and deleted. Of a namespace it
+	// keeps the labels and PauseAnnotation.
 	Reader client.Reader
 	// Informers of that cache.
 	Informers Informers
 	// Client asks the API server itself. It reads pods, Services and EndpointSlices just before a pod is
-	// taken out, writes the ledger, and patches pods/status.
+	// taken out, reads and writes the Lease of the ledger, and patches pods/status.
 	Client client.Client
 	// Namespace of the operator, where the ledger is, and Self, this replica's name.
 	Namespace, Self string
