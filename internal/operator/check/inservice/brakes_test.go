@@ -143,6 +143,29 @@ func brakes() map[string]brakeCase {
 			},
 			want: brakeNoControl,
 		},
+		"the policy pauses while it is asked again": {
+			change: func(_ *testing.T, w *world, r *replica) {
+				r.answers = func(_ string, p plan.Pod) v1alpha1.CheckResult {
+					w.policy.Spec.TakeOutOfService.Paused = true
+					w.update(w.policy)
+					return w.answer(p)
+				}
+			},
+			want: reasonPaused,
+		},
+		"a run finds it healthy while it is asked again": {
+			change: func(_ *testing.T, w *world, r *replica) {
+				r.answers = func(_ string, p plan.Pod) v1alpha1.CheckResult {
+					asked := w.answer(p)
+					was := w.broken
+					w.broken = nil
+					w.run()
+					w.broken = was
+					return asked
+				}
+			},
+			want: brakeNotConfirmed,
+		},
 		"no Service selects it": {
 			change: func(t *testing.T, w *world, _ *replica) {
 				if err := w.api.Delete(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}}); err != nil {

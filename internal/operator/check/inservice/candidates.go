@@ -97,7 +97,8 @@ func brake(s *state, r *record, w watched, me sibling) (reason, message string) 
 func rollout(s *state, r *record, me sibling) (reason, message string) {
 	var moving []string
 	for _, other := range s.siblings {
-		if other.workload == me.workload && (other.terminating || s.now.Sub(other.created) < 2*r.period()) {
+		// One of which nobody knows when it was created is taken for new.
+		if other.workload == me.workload && (other.terminating || other.created.IsZero() || s.now.Sub(other.created) < 2*r.period()) {
 			moving = append(moving, other.name)
 		}
 	}

@@ -308,6 +308,14 @@ func (w *world) results(check *v1alpha1.Check, pods []plan.Pod, places []string,
 	return out
 }
 
+// answer is what a pod answers.
+func (w *world) answer(p plan.Pod) v1alpha1.CheckResult {
+	if w.broken[p.Name] {
+		return v1alpha1.ResultFailure
+	}
+	return v1alpha1.ResultSuccess
+}
+
 // run runs the check once, in every replica that owns it.
 func (w *world) run() {
 	w.t.Helper()
