@@ -118,7 +118,7 @@ func (s *slotRun) instead(err error) string {
 	case strings.Contains(text, "violates PodSecurity") && s.check.Spec.PodTemplate != nil:
 		return "write the securityContext that it asks for into spec.podTemplate, or move the check to a namespace whose level allows the pod"
 	case stage.NotAllowed(err):
-		return fmt.Sprintf("let the operator make pods in the namespace %s: kubectl auth can-i create pods tells whether it may", s.pod.Namespace)
+		return fmt.Sprintf("let the operator make pods in the namespace %s: kubectl maek install grants it that in all of them", s.pod.Namespace)
 	case checkerpod.ObjectionOf(err) == checkerpod.Refused && strings.Contains(text, "admission webhook"):
 		return "write " + field + " as the webhook wants it"
 	}
