@@ -102,7 +102,7 @@ func targetsAccess() []rbacv1.PolicyRule {
 // right that its namespace's administrators do not have themselves
 // (https://kubernetes.io/docs/reference/access-authn-authz/rbac/#restrictions-on-role-binding-creation-or-update).
 const (
-	roleSecrets   = "maek-check-secrets"
+	roleSecrets   = "maek-check-secrets" //nolint:gosec // the name of a role, and nobody's secret
 	roleExec      = "maek-check-exec"
 	roleInService = "maek-check-in-service"
 )

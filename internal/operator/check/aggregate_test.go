@@ -31,23 +31,28 @@ func TestAggregate(t *testing.T) {
 		"one that is well": {[]plan.Result{good}, v1alpha1.ResultSuccess, "", "", v1alpha1.TargetCounts{Total: 1, Healthy: 1}},
 		"one that is not":  {[]plan.Result{bad}, v1alpha1.ResultFailure, "TimedOut", "no answer in 1 s", v1alpha1.TargetCounts{Total: 1, Unhealthy: 1}},
 		"one of two": {
-			[]plan.Result{good, bad}, v1alpha1.ResultFailure, "TimedOut", "1 of 2 targets failed; b: no answer in 1 s",
+			[]plan.Result{good, bad},
+			v1alpha1.ResultFailure, "TimedOut", "1 of 2 targets failed; b: no answer in 1 s",
 			v1alpha1.TargetCounts{Total: 2, Healthy: 1, Unhealthy: 1},
 		},
 		"what most of them have is the reason": {
 			[]plan.Result{worse, bad, {Target: "e", Result: v1alpha1.ResultFailure, Reason: "ConnectionRefused", Message: "refused"}},
-			v1alpha1.ResultFailure, "ConnectionRefused", "3 of 3 targets failed; c: refused", v1alpha1.TargetCounts{Total: 3, Unhealthy: 3},
+			v1alpha1.ResultFailure, "ConnectionRefused", "3 of 3 targets failed; c: refused",
+			v1alpha1.TargetCounts{Total: 3, Unhealthy: 3},
 		},
 		"one that could not be asked": {
-			[]plan.Result{unasked}, v1alpha1.ResultUnknown, "NotAsked", "d from node node-1: its agent does not answer",
+			[]plan.Result{unasked},
+			v1alpha1.ResultUnknown, "NotAsked", "d from node node-1: its agent does not answer",
 			v1alpha1.TargetCounts{Total: 1, Unknown: 1},
 		},
 		"one that could not be asked and one that is well": {
-			[]plan.Result{good, unasked}, v1alpha1.ResultUnknown, "NotAsked", "1 of 2 targets could not be asked; d from node node-1: its agent does not answer",
+			[]plan.Result{good, unasked},
+			v1alpha1.ResultUnknown, "NotAsked", "1 of 2 targets could not be asked; d from node node-1: its agent does not answer",
 			v1alpha1.TargetCounts{Total: 2, Healthy: 1, Unknown: 1},
 		},
 		"a failure counts before what could not be asked": {
-			[]plan.Result{unasked, good, bad}, v1alpha1.ResultFailure, "TimedOut", "1 of 3 targets failed; b: no answer in 1 s",
+			[]plan.Result{unasked, good, bad},
+			v1alpha1.ResultFailure, "TimedOut", "1 of 3 targets failed; b: no answer in 1 s",
 			v1alpha1.TargetCounts{Total: 3, Healthy: 1, Unhealthy: 1, Unknown: 1},
 		},
 		"nobody": {nil, v1alpha1.ResultUnknown, "NothingAsked", "the run asked nobody", v1alpha1.TargetCounts{}},

@@ -97,7 +97,11 @@ func (c *Controller) AddConsequences(check types.UID, done []v1alpha1.Consequenc
 // not written yet, for some seconds at most, and returns nil.
 func (c *Controller) Run(ctx context.Context) error {
 	var tasks sync.WaitGroup
-	tasks.Go(func() { c.runScheduler(ctx) })
+	tasks.Go(func() {
+		if err := c.runScheduler(ctx); err != nil {
+			c.o.Log.Error("no Check is run any more", "error", err)
+		}
+	})
 	tasks.Go(func() { c.write(ctx) })
 	var watching context.CancelFunc
 	ended := make(chan struct{})
@@ -141,7 +145,7 @@ func (c *Controller) Run(ctx context.Context) error {
 }
 
 // runScheduler runs what is due once there is something to run and what it reads from is filled.
-func (c *Controller) runScheduler(ctx context.Context) {
+func (c *Controller) runScheduler(ctx context.Context) error {
 	ticker := c.o.Clock.NewTicker(lookEvery / 5)
 	defer ticker.Stop()
 	var since time.Time
@@ -161,11 +165,11 @@ func (c *Controller) runScheduler(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-ticker.C():
 		}
 	}
-	c.scheduler.Run(ctx)
+	return c.scheduler.Run(ctx)
 }
 
 func (c *Controller) subject(uid types.UID) *subject {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,7 +49,7 @@ func (r reader) List(ctx context.Context, list client.ObjectList, options ...cli
 		return r.Reader.List(ctx, list, options...)
 	}
 	if !r.c.Synced() {
-		return fmt.Errorf("listing Checks: not all are known yet")
+		return errors.New("listing Checks: not all are known yet")
 	}
 	wanted := client.ListOptions{}
 	wanted.ApplyOptions(options)

@@ -105,7 +105,7 @@ func (c *Controller) streak(ctx context.Context, s *subject) int32 {
 	s.mu.Unlock()
 	streak, err := c.o.Records.Streak(ctx, check)
 	if err != nil {
-		c.o.Log.Debug("the streak of a check cannot be read; it begins anew", "check", check.NamespacedName.String(), "error", err)
+		c.o.Log.Debug("the streak of a check cannot be read; it begins anew", "check", check.String(), "error", err)
 	}
 	return streak
 }

@@ -145,16 +145,15 @@ func failureOf(o outcome) v1alpha1.CheckFailure {
 	return f
 }
 
-// look lets the absence of runs have its consequences from lateAt on, and from staleAt on; zero is never. It
-// returns whether something changed.
-func (s *state) look(now, lateAt, staleAt time.Time) (changed bool) {
+// look lets the absence of runs have its consequences from lateAt on, and from staleAt on; zero is never.
+func (s *state) look(now, lateAt, staleAt time.Time) {
 	if s.phase != running || s.refusal != nil {
-		return false
+		return
 	}
 	late := !lateAt.IsZero() && now.After(lateAt)
 	stale := !staleAt.IsZero() && now.After(staleAt)
 	if late == s.late && stale == s.stale {
-		return false
+		return
 	}
 	if stale {
 		s.history.Forget()
@@ -162,7 +161,6 @@ func (s *state) look(now, lateAt, staleAt time.Time) (changed bool) {
 	}
 	s.late, s.stale = late, stale
 	s.note(now)
-	return true
 }
 
 // consequence takes note of what was done with pods, the oldest first.

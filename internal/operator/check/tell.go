@@ -31,7 +31,8 @@ func (c *Controller) tell(s *subject, shown condition) {
 	if c.o.Events == nil || before.status == shown.status && stalled == (before.reason == reasonStalled) {
 		return
 	}
-	kind, reason, note := corev1.EventTypeWarning, "", shown.message
+	var reason string
+	kind, note := corev1.EventTypeWarning, shown.message
 	switch {
 	case stalled:
 		reason = eventStalled

@@ -189,10 +189,10 @@ func (c *Controller) writeOne(ctx context.Context, uid types.UID) {
 	defer cancel()
 	err := c.store(ctx, s)
 	s.mu.Lock()
-	check, clear := s.check.Check, s.clear && err == nil
-	s.clear = s.clear && !clear
+	check, recorded := s.check.Check, s.clear && err == nil
+	s.clear = s.clear && !recorded
 	s.mu.Unlock()
-	if clear {
+	if recorded {
 		c.clear(ctx, check)
 	}
 	now := c.o.Clock.Now()
@@ -203,18 +203,17 @@ func (c *Controller) writeOne(ctx context.Context, uid types.UID) {
 		return
 	}
 	s.spend(now)
-	switch {
-	case err == nil:
-		s.heartbeatAt = now.Add(s.heartbeat(now, c.running.Load()))
-		// More may have happened in between.
-		c.mark(s)
-	default:
+	if err != nil {
 		s.written = essence{}
 		c.writes.tell(func() {
 			c.o.Log.Warn("the status of a Check cannot be written; it is kept and written later", "check", s.check.Namespace+"/"+s.check.Name, "error", err)
 		})
 		c.writes.want(uid, want{urgency: turn, from: now.Add(writeAgain)})
+		return
 	}
+	s.heartbeatAt = now.Add(s.heartbeat(now, c.running.Load()))
+	// More may have happened in between.
+	c.mark(s)
 }
 
 // count counts a write.

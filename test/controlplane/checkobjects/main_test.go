@@ -20,6 +20,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -59,7 +60,7 @@ func TestMain(m *testing.M) { os.Exit(runAll(m)) }
 func runAll(m *testing.M) int {
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	ctrllog.SetLogger(klog.Background())
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, eventsv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, eventsv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			panic(err) // the types do not fit together
 		}
@@ -244,7 +245,7 @@ func (r *replica) resolve(_ context.Context, c *v1alpha1.Check, _ uint64) ([]pla
 		if _, _, named := strings.Cut(host, ":"); !named {
 			host = fmt.Sprintf("%s:%s", host, get.Port.String())
 		}
-		request, err := http.NewRequest(http.MethodGet, "http://"+host+action.Path, http.NoBody) //nolint:noctx // the prober gives it one
+		request, err := http.NewRequest(http.MethodGet, "http://"+host+action.Path, http.NoBody)
 		if err != nil {
 			return nil, err
 		}

@@ -133,7 +133,8 @@ func testRights(t *testing.T) {
 	// One that fails, as nobody answers, and one whose authorities are nowhere.
 	asking := &v1alpha1.Check{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "asking"},
-		Spec: v1alpha1.CheckSpec{PeriodSeconds: 1, FailureThreshold: 1,
+		Spec: v1alpha1.CheckSpec{
+			PeriodSeconds: 1, FailureThreshold: 1,
 			CheckAction: v1alpha1.CheckAction{HTTPGet: &corev1.HTTPGetAction{Port: intstr.FromInt32(80)}},
 			Target:      &v1alpha1.CheckTarget{Service: &v1alpha1.ServiceTarget{Name: "nowhere"}},
 		},
