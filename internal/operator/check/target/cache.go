@@ -42,7 +42,7 @@ func Kinds() []Kind {
 // them out of service.
 func ByObject() map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
-		&corev1.Pod{}:                {Transform: trimmed(trimPod)},
+		&corev1.Pod{}:                {Transform: trimmed(new(podTrimmer).trim)},
 		&corev1.Service{}:            {Transform: trimmed(trimService)},
 		&corev1.Node{}:               {Transform: trimmed(trimNode)},
 		&corev1.Namespace{}:          {Transform: trimmed(trimNamespace)},
@@ -80,17 +80,14 @@ func meta(m metav1.ObjectMeta) metav1.ObjectMeta {
 // keptConditions are those of a pod that are read.
 var keptConditions = []corev1.PodConditionType{corev1.PodReady, v1alpha1.ReadinessGateInService}
 
-func trimPod(pod *corev1.Pod) *corev1.Pod {
+func (p *podTrimmer) trim(pod *corev1.Pod) *corev1.Pod {
 	kept := &corev1.Pod{ObjectMeta: meta(pod.ObjectMeta)}
+	kept.Labels = p.sharedLabels(pod.Labels)
 	kept.CreationTimestamp = pod.CreationTimestamp // a workload with new pods is being rolled out
 	kept.Spec.NodeName = pod.Spec.NodeName
 	kept.Spec.HostNetwork = pod.Spec.HostNetwork
 	kept.Spec.ReadinessGates = pod.Spec.ReadinessGates
-	kept.Spec.Containers = make([]corev1.Container, len(pod.Spec.Containers))
-	for i := range pod.Spec.Containers {
-		kept.Spec.Containers[i].Name = pod.Spec.Containers[i].Name
-		kept.Spec.Containers[i].Ports = pod.Spec.Containers[i].Ports
-	}
+	kept.Spec.Containers = p.sharedContainers(pod.Spec.Containers)
 	kept.Status.Phase = pod.Status.Phase
 	kept.Status.PodIP = pod.Status.PodIP
 	if len(pod.Status.PodIPs) > 1 {

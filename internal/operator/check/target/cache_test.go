@@ -144,3 +144,34 @@ func TestEveryKindIsKept(t *testing.T) {
 		}
 	}
 }
+
+func TestPodsOfAWorkloadShareWhatIsEqual(t *testing.T) {
+	transform := func(any) (any, error) { return nil, nil }
+	for object, by := range target.ByObject() {
+		if _, isPod := object.(*corev1.Pod); isPod {
+			transform = by.Transform
+		}
+	}
+	trim := func(name, app string, port int32) *corev1.Pod {
+		t.Helper()
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": app}}, Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{Name: "web", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: port}}}},
+		}}
+		kept, err := transform(pod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trimmed, ok := kept.(*corev1.Pod)
+		if !ok {
+			t.Fatalf("%T", kept)
+		}
+		return trimmed
+	}
+	a, b, other := trim("a", "cart", 80), trim("b", "cart", 80), trim("c", "cart", 81)
+	if &a.Spec.Containers[0] != &b.Spec.Containers[0] {
+		t.Error("two pods of one kind have containers of their own")
+	}
+	if other.Spec.Containers[0].Ports[0].ContainerPort != 81 || other.Labels["app"] != "cart" {
+		t.Errorf("another pod was given what is not its own: %+v", other)
+	}
+}

@@ -13,10 +13,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
+	"github.com/maek-dev/maek/internal/operator/check/target"
 	"github.com/maek-dev/maek/internal/probe"
 )
 
@@ -216,6 +218,28 @@ func TestNothingIsAskedWhereNobodyKnowsTheAPIServer(t *testing.T) {
 	_, err := w.Resolve(t.Context(), newCheck(t, `{tcpSocket: {port: http}, target: {pods: {selector: {}}}}`), 0)
 	if !strings.HasPrefix(refusal(err), "error: reading Service default/kubernetes") {
 		t.Errorf("got %q", refusal(err))
+	}
+}
+
+// uncached is a cache that has no informer for CheckPolicies.
+type uncached struct{ client.Reader }
+
+func (u uncached) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	if _, policies := list.(*v1alpha1.CheckPolicyList); policies {
+		return &cache.ErrResourceNotCached{}
+	}
+	return u.Reader.List(ctx, list, options...)
+}
+
+func TestWithoutCheckPoliciesNothingMoreIsAllowed(t *testing.T) {
+	w := newWorld(t, shop, policyFor(`hosts: [example.com]`))
+	resolver := target.New(target.Options{Reader: uncached{w.Client}, Now: w.clock, Lookup: w.lookup, Dial: w.dial, ClusterDomain: "cluster.local"})
+	if _, err := resolver.Resolve(t.Context(), newCheck(t, `{tcpSocket: {port: http}, target: {pods: {selector: {}}}}`), 0); err != nil {
+		t.Errorf("the namespace's own pods: %s", refusal(err))
+	}
+	_, err := resolver.Resolve(t.Context(), newCheck(t, `{target: {url: "http://example.com"}}`), 0)
+	if !strings.HasPrefix(refusal(err), "Refusal NotAllowed: example.com") {
+		t.Errorf("another host: %s", refusal(err))
 	}
 }
 

@@ -36,9 +36,7 @@ func (q *query) question(p place, have materials) (plan.Question, error) {
 	if p.guard != nil {
 		question.Options.Dial = p.guard.dial
 		question.Nodes = q.allowed.nodes || p.guard.basis == byIngress
-		if p.guard.pin.IsValid() {
-			question.Addresses = []string{netip.AddrPortFrom(p.guard.pin, p.port).String()}
-		}
+		question.Addresses = p.addresses()
 	}
 	var err error
 	address := net.JoinHostPort(p.host, strconv.Itoa(int(p.port)))
@@ -59,6 +57,21 @@ func (q *query) question(p place, have materials) (plan.Question, error) {
 		question.Probe = probe.Exec{Namespace: p.pod.Namespace, Pod: p.pod.Name, Container: p.container, Command: slices.Clone(spec.Exec.Command)}
 	}
 	return question, err
+}
+
+// addresses are where the place is, if that is known: the port that is asked first, and then those to which
+// it may redirect.
+func (p place) addresses() []string {
+	if !p.guard.pin.IsValid() {
+		return nil
+	}
+	all := []string{netip.AddrPortFrom(p.guard.pin, p.port).String()}
+	for _, port := range p.guard.ports {
+		if port != p.port {
+			all = append(all, netip.AddrPortFrom(p.guard.pin, port).String())
+		}
+	}
+	return all
 }
 
 // userAgent is what servers are told of who asks.

@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -127,7 +129,11 @@ func (s *surroundings) lookAtNameServer(ctx context.Context, r *Resolver) error 
 
 func (s *surroundings) lookAtPolicies(ctx context.Context, r *Resolver) error {
 	var policies v1alpha1.CheckPolicyList
-	if err := r.o.Reader.List(ctx, &policies, client.UnsafeDisableDeepCopy); err != nil {
+	err := r.o.Reader.List(ctx, &policies, client.UnsafeDisableDeepCopy)
+	if _, unknown := errors.AsType[*cache.ErrResourceNotCached](err); unknown {
+		return nil // the kind is not served, and allows nothing
+	}
+	if err != nil {
 		return reading("CheckPolicies", "", err)
 	}
 	for i := range policies.Items {
