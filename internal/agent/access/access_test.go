@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -220,5 +221,30 @@ func TestStrangersDoNotFloodTheAPIServer(t *testing.T) {
 	}
 	if s.tokens != reviewsAtOnce || busy != 1000-reviewsAtOnce {
 		t.Errorf("1000 guesses cost %d reviews and %d were put off, want %d and %d", s.tokens, busy, reviewsAtOnce, 1000-reviewsAtOnce)
+	}
+}
+
+// TestToReadIsNotToDo holds that the right to get a path is none to post to it, whatever was decided before.
+func TestToReadIsNotToDo(t *testing.T) {
+	s := &server{}
+	g := New(s, func() string { return "" }, testingclock.NewFakePassiveClock(noon))
+	for _, tc := range []struct {
+		method  string
+		wantErr error
+	}{
+		{http.MethodGet, nil}, {http.MethodHead, nil}, {http.MethodPost, ErrForbidden}, {http.MethodGet, nil}, {http.MethodDelete, ErrForbidden},
+	} {
+		r := request(t, "/metrics", "prometheus", nil)
+		r.Method = tc.method
+		_, err := g.Check(r)
+		if !errors.Is(err, tc.wantErr) {
+			t.Errorf("%s: %v, want %v", tc.method, err, tc.wantErr)
+		}
+		if tc.method == http.MethodPost && !strings.Contains(err.Error(), "the right to post the non-resource URL /metrics") {
+			t.Errorf("%s: %v", tc.method, err)
+		}
+	}
+	if s.access != 3 {
+		t.Errorf("the API server was asked %d times, want once a verb", s.access)
 	}
 }
