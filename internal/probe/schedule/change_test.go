@@ -203,66 +203,72 @@ func TestTenThousandTasks(t *testing.T) {
 // get stuck, and no run may be left after the end.
 func TestManyAtATime(t *testing.T) {
 	for seed := range uint64(3) {
-		s := schedule.New(schedule.Options{Clock: clock.RealClock{}, Classes: map[schedule.Class]int{"a": 3, "b": 1}})
-		var running [8]atomic.Int32
-		var runs, total atomic.Int32
-		var change func(r *rand.Rand)
-		task := func(i int, r *rand.Rand) schedule.Task {
-			return schedule.Task{
-				Class: []schedule.Class{"a", "b"}[r.IntN(2)],
-				Next:  func(after time.Time) (time.Time, bool) { return after.Add(time.Millisecond), true },
-				Run: func(ctx context.Context, slot schedule.Slot) {
-					total.Add(1)
-					defer total.Add(-1)
-					if running[i].Add(1) != 1 {
-						t.Errorf("task %d is run twice at a time", i)
-					}
-					defer running[i].Add(-1)
-					r := rand.New(rand.NewPCG(seed, uint64(runs.Add(1))))
-					change(r)
-					if r.IntN(4) == 0 {
-						select {
-						case <-ctx.Done():
-						case <-time.After(time.Millisecond):
+		synctest.Test(t, func(t *testing.T) {
+			s := schedule.New(schedule.Options{Clock: clock.RealClock{}, Classes: map[schedule.Class]int{"a": 3, "b": 1}})
+			var running [8]atomic.Int32
+			var runs, total atomic.Int32
+			var change func(r *rand.Rand)
+			task := func(i int, r *rand.Rand) schedule.Task {
+				return schedule.Task{
+					Class: []schedule.Class{"a", "b"}[r.IntN(2)],
+					Next:  func(after time.Time) (time.Time, bool) { return after.Add(time.Millisecond), true },
+					Run: func(ctx context.Context, slot schedule.Slot) {
+						total.Add(1)
+						defer total.Add(-1)
+						if running[i].Add(1) != 1 {
+							t.Errorf("task %d is run twice at a time", i)
 						}
-					}
-				},
-			}
-		}
-		change = func(r *rand.Rand) {
-			i := r.IntN(len(running))
-			switch r.IntN(4) {
-			case 0:
-				s.Remove(strconv.Itoa(i))
-			case 1:
-				s.RunNow(strconv.Itoa(i))
-			default:
-				s.Set(strconv.Itoa(i), task(i, r))
-			}
-			_, _ = s.Backlogs(), s.Stalled()
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var others sync.WaitGroup
-		for other := range uint64(3) {
-			others.Go(func() {
-				r := rand.New(rand.NewPCG(seed, other))
-				for runs.Load() < 200 {
-					change(r)
+						defer running[i].Add(-1)
+						r := rand.New(rand.NewPCG(seed, uint64(runs.Add(1))))
+						change(r)
+						if r.IntN(4) == 0 {
+							select {
+							case <-ctx.Done():
+							case <-time.After(time.Millisecond):
+							}
+						}
+					},
 				}
-				cancel()
-			})
-		}
-		if err := s.Run(ctx); err != nil {
-			t.Error(err)
-		}
-		if n := total.Load(); n != 0 {
-			t.Errorf("%d runs go on after the end", n)
-		}
-		others.Wait()
-		if got := s.Len(); got > len(running) {
-			t.Errorf("Len() = %d", got)
-		}
-		cancel()
+			}
+			change = func(r *rand.Rand) {
+				i := r.IntN(len(running))
+				switch r.IntN(4) {
+				case 0:
+					s.Remove(strconv.Itoa(i))
+				case 1:
+					s.RunNow(strconv.Itoa(i))
+				default:
+					s.Set(strconv.Itoa(i), task(i, r))
+				}
+				_, _ = s.Backlogs(), s.Stalled()
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			var others sync.WaitGroup
+			for other := range uint64(3) {
+				others.Go(func() {
+					r := rand.New(rand.NewPCG(seed, other))
+					for range 300 {
+						change(r)
+						time.Sleep(time.Duration(r.IntN(3)) * time.Millisecond) //nolint:forbidigo // the time of the bubble
+					}
+					cancel()
+				})
+			}
+			if err := s.Run(ctx); err != nil {
+				t.Error(err)
+			}
+			if n := total.Load(); n != 0 {
+				t.Errorf("%d runs go on after the end", n)
+			}
+			others.Wait()
+			if n := runs.Load(); n < 100 {
+				t.Errorf("only %d runs", n)
+			}
+			if got := s.Len(); got > len(running) {
+				t.Errorf("Len() = %d", got)
+			}
+			cancel()
+		})
 	}
 }
 
