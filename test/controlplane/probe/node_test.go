@@ -124,7 +124,6 @@ func startAgent(t *testing.T, node string) string {
 // TestProbesAreAskedFromTheNode has a real agent ask pods of its node beside a port-forward, and has the two see
 // different things.
 func TestProbesAreAskedFromTheNode(t *testing.T) {
-	t.Parallel()
 	own := ownAddress(t)
 	if own == loopback {
 		t.Skip("NOT RUN: this machine has no address but loopback, which agents do not ask")
