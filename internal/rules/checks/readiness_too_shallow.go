@@ -35,8 +35,10 @@ var _ = Catalog.Add(rule.Rule{
 // shallowFor is how long a check must have failed: readiness takes a while to notice, too.
 const shallowFor = 10 * time.Minute
 
-// connection are the reasons of checks for which nobody gave an answer, beside those of noAnswer and noName.
-var connection = []reason{"TLSHandshakeFailed", "CertificateInvalid", "BodyIncomplete", "CertificateExpiring"}
+// wrongAnswers are why checks fail that got an answer (internal/operator/check/plan/reasons.go).
+var wrongAnswers = []reason{
+	"UnexpectedStatus", "UnexpectedBody", "UnexpectedHeader", "UnexpectedJSON", "UnexpectedOutput", "TooSlow", "NotServing", "CommandFailed",
+}
 
 func detectReadinessTooShallow(p *rule.Pass) {
 	all := targetsOf(p.Snapshot)
@@ -54,11 +56,7 @@ func detectReadinessTooShallow(p *rule.Pass) {
 // answered tells whether a check of a Service or of pods got an answer, and a wrong one.
 func (c *check) answered() bool {
 	to := c.spec.Target
-	if to == nil || to.Service == nil && to.Pods == nil || c.spec.TLS != nil || c.spec.TCPSocket != nil {
-		return false
-	}
-	_, ill := endings[c.reason]
-	return !ill && !slices.Contains(slices.Concat(noAnswer, noName, connection), c.reason)
+	return to != nil && (to.Service != nil || to.Pods != nil) && slices.Contains(wrongAnswers, c.reason)
 }
 
 // tooShallow tells of pods that are all ready by probes of their own, though a check of them fails.
