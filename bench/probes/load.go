@@ -48,14 +48,14 @@ func (s *spread) add(d time.Duration) {
 	s.most = max(s.most, d)
 }
 
-// at returns below which duration a part of all lie, in milliseconds.
+// at returns below which duration a part of all lie, in milliseconds: the longest, where that is 5 s or more.
 func (s *spread) at(part float64) float64 {
 	left := uint32(part * float64(s.n))
 	for i, n := range s.counts {
-		if n > left {
+		if n > left && i < len(s.counts)-1 {
 			return (time.Duration(i+1) * step).Seconds() * 1000
 		}
-		left -= n
+		left -= min(n, left)
 	}
 	return s.most.Seconds() * 1000
 }
