@@ -3,6 +3,7 @@ package inservice
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,9 +19,11 @@ import (
 // replica is one Keeper.
 type replica struct {
 	*Keeper
-	clock  *clocktesting.FakeClock
-	told   []v1alpha1.Consequence
-	events *events.FakeRecorder
+	clock *clocktesting.FakeClock
+	// told by several at a time, which telling guards.
+	told    []v1alpha1.Consequence
+	telling sync.Mutex
+	events  *events.FakeRecorder
 	// owner owns everything; one of them does.
 	owner bool
 	// places from which it asks once more, and answers of those; nil asks the world.
@@ -46,7 +49,11 @@ func (w *world) start(owner, settled bool) *replica {
 		Confirm: func(_ context.Context, check *v1alpha1.Check, pods []plan.Pod) ([]plan.Result, error) {
 			return w.results(check, pods, r.places, r.answers), nil
 		},
-		Tell:   func(_ types.UID, done []v1alpha1.Consequence) { r.told = append(r.told, done...) },
+		Tell: func(_ types.UID, done []v1alpha1.Consequence) {
+			r.telling.Lock()
+			defer r.telling.Unlock()
+			r.told = append(r.told, done...)
+		},
 		Events: r.events, Metrics: prometheus.NewRegistry(), Clock: r.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,6 +48,8 @@ type world struct {
 	workloads int
 	// mirror are all pods, unless something was written since: to list is slow here.
 	mirror []corev1.Pod
+	// mu guards mirror, and onPatch while it is called: pods are patched side by side.
+	mu sync.Mutex
 	// step of pass; zero stands for a second.
 	step time.Duration
 	// passed is how much time has passed.
@@ -82,33 +85,36 @@ func newWorldOf(t *testing.T, pods, workloads int) *world {
 	}
 	w.api = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&corev1.Pod{}, &v1alpha1.Check{}).WithInterceptorFuncs(interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
-			w.mirror = nil
+			w.changed()
 			return c.Create(ctx, obj, opts...)
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
-			w.mirror = nil
+			w.changed()
 			return c.Delete(ctx, obj, opts...)
 		},
 		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, obj client.Object, opts ...client.SubResourceUpdateOption) error {
-			w.mirror = nil
+			w.changed()
 			return c.SubResource(sub).Update(ctx, obj, opts...)
 		},
 		Update: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.UpdateOption) error {
 			if _, ok := obj.(*coordinationv1.Lease); ok && w.onLedger != nil {
 				w.onLedger()
 			}
-			w.mirror = nil
+			w.changed()
 			return c.Update(ctx, obj, opts...)
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
 			if w.onPatch != nil {
-				if err := w.onPatch(); err != nil {
+				w.mu.Lock()
+				err := w.onPatch()
+				w.mu.Unlock()
+				if err != nil {
 					return err
 				}
 			}
 			was := w.gate(obj.GetName())
 			err := c.SubResource(sub).Patch(ctx, obj, patch, opts...)
-			w.mirror = nil
+			w.changed()
 			if err != nil {
 				return err
 			}
@@ -170,8 +176,17 @@ func (w *world) addPod(created time.Time, gated bool) string {
 	return name
 }
 
+// changed tells that something was written.
+func (w *world) changed() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mirror = nil
+}
+
 func (w *world) pods() []corev1.Pod {
 	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.mirror == nil {
 		var list corev1.PodList
 		if err := w.api.List(w.t.Context(), &list, client.InNamespace("shop")); err != nil {
