@@ -80,6 +80,10 @@ func (w *way) dial(ctx context.Context, network, address string) (net.Conn, erro
 	var errs []error
 	for i, c := range fitting {
 		conn, err := w.connect(ctx, network, c, w.timeout/time.Duration(len(fitting)-i))
+		if _, datagrams := conn.(net.PacketConn); err == nil && datagrams {
+			// What is asked over UDP knows it by its type, and frames it otherwise. No datagram is large.
+			return conn, nil
+		}
 		if err == nil {
 			return &counted{Conn: conn, way: w}, nil
 		}

@@ -124,14 +124,20 @@ func TestEachKindIsAsked(t *testing.T) {
 	go func() { _ = server.Serve(healthy) }()
 	t.Cleanup(server.Stop)
 	names := listen(t)
-	resolver := &dns.Server{Listener: names, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+	resolve := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		record, _ := dns.NewRR("kubernetes.default.svc.cluster.local. 5 IN A 10.96.0.1")
 		answer := new(dns.Msg).SetReply(q)
 		answer.Answer = append(answer.Answer, record)
 		_ = w.WriteMsg(answer)
-	})}
-	go func() { _ = resolver.ActivateAndServe() }()
-	t.Cleanup(func() { _ = resolver.Shutdown() })
+	})
+	datagrams, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", names.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, resolver := range []*dns.Server{{Listener: names, Handler: resolve}, {PacketConn: datagrams, Handler: resolve}} {
+		go func() { _ = resolver.ActivateAndServe() }()
+		t.Cleanup(func() { _ = resolver.Shutdown() })
+	}
 
 	_, port, err := net.SplitHostPort(at(plain))
 	if err != nil {
@@ -153,6 +159,9 @@ func TestEachKindIsAsked(t *testing.T) {
 		"failure: Get \"" + secure.URL + "\": tls: failed to verify certificate: x509: certificate is valid for example.com, *.example.com, not other.example",
 		"success: ", "success: service healthy", "success: 10.96.0.1", "success: the chain is valid",
 	}
+	got = append(got, ask(t, newProber(), 5*time.Second,
+		remote.Probe{Addresses: []string{names.Addr().String()}, DNS: &remote.DNS{Server: names.Addr().String(), Name: "kubernetes.default.svc.cluster.local"}})...)
+	want = append(want, "success: 10.96.0.1")
 	for i, a := range got {
 		if !strings.HasPrefix(words(a), want[i]) {
 			t.Errorf("probe %d: %s, want %s", i, words(a), want[i])
