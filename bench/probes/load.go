@@ -64,12 +64,11 @@ func (s *spread) at(part float64) float64 {
 type observed struct {
 	mu        sync.Mutex
 	counting  bool
-	timeout   time.Duration
 	lag, took spread
 	loaded
 }
 
-func (o *observed) add(slot schedule.Slot, outcome probe.Outcome, stalled bool) {
+func (o *observed) add(slot schedule.Slot, outcome probe.Outcome, stalled time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.counting {
@@ -81,7 +80,7 @@ func (o *observed) add(slot schedule.Slot, outcome probe.Outcome, stalled bool) 
 	o.took.add(outcome.Latency)
 	switch {
 	case outcome.Kubelet.Passed():
-	case stalled && outcome.Latency >= o.timeout:
+	case outcome.Cause == probe.TimedOut && schedule.Unheard(stalled, outcome.Latency):
 		o.Withheld++
 	default:
 		o.Failures++
@@ -98,7 +97,7 @@ func measureLoad(ctx context.Context, in io.Reader, out io.Writer, o options) er
 	const class = "http"
 	s := schedule.New(schedule.Options{Clock: clock.RealClock{}, Classes: map[schedule.Class]int{class: o.workers}})
 	prober := probe.New(probe.Options{Now: time.Now})
-	seen := observed{timeout: o.timeout}
+	seen := observed{}
 	for i := range o.checks {
 		target := probe.HTTP{
 			URL:    &url.URL{Scheme: "http", Host: where.HTTP[i%len(where.HTTP)], Path: "/healthz"},
@@ -114,7 +113,7 @@ func measureLoad(ctx context.Context, in io.Reader, out io.Writer, o options) er
 			Run: func(ctx context.Context, slot schedule.Slot) {
 				before := s.Stalled()
 				outcome := prober.Probe(ctx, target, o.timeout)
-				seen.add(slot, outcome, s.Stalled()-before > o.timeout/10)
+				seen.add(slot, outcome, s.Stalled()-before)
 			},
 		})
 	}

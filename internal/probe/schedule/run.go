@@ -94,24 +94,6 @@ func (s *Scheduler) dispatch(ctx context.Context, workers *sync.WaitGroup, turn 
 	return wait
 }
 
-// overdue is how long the dispatcher should have woken ago, where that is more than a moment.
-func (s *Scheduler) overdue(elapsed time.Duration) time.Duration {
-	if late := elapsed - s.next; late > crowd && s.next > 0 {
-		return late
-	}
-	return 0
-}
-
-// Stalled is for how long, in all, this process should have got on since it runs tasks and did not: because it was
-// given no processor, or because too many of its own goroutines wanted it. Whoever makes a run reads it before
-// and after: a target that did not answer in time may have answered, if that grew by more than a small part of the
-// timeout, and nobody was there to hear it. Stalls of less than 10 ms do not count.
-func (s *Scheduler) Stalled() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stalled + s.overdue(s.clock.Since(s.began))
-}
-
 // employ starts workers where tasks wait for one, a class at a time. It tells whether there is work left for
 // more of them.
 func (s *Scheduler) employ(ctx context.Context, workers *sync.WaitGroup) (more bool) {
