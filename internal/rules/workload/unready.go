@@ -170,6 +170,11 @@ func containersReady(pod *corev1.Pod) unready {
 		}
 		return u
 	}
+	if c := snapshot.PodCondition(pod, corev1.PodReady); c != nil && c.Reason != "" {
+		// The kubelet gives a reason, the controller leaves what there was, which is none: the last gate was
+		// met a moment ago, and the kubelet has yet to say so.
+		return unready{stage: stageUnknown, path: ".status.conditions[Ready].reason", value: c.Reason}
+	}
 	return unready{stage: stageMarked, path: ".status.conditions[Ready].status", value: string(readyStatus(pod))}
 }
 
