@@ -102,8 +102,14 @@ func (h *History) judge(run Run, thresholds Thresholds) (changed bool) {
 	default:
 		return false
 	}
-	// The first verdict waits for nothing: a check that never answered is not healthy for that.
-	if h.Healthy == verdict || h.Healthy != "" && h.Healthy != metav1.ConditionUnknown && h.Streak < max(needed, 1) {
+	if h.Healthy == "" || h.Healthy == metav1.ConditionUnknown {
+		// There is nothing to recover from. A failure waits all the same: what a check asks is often made
+		// together with it.
+		if verdict == metav1.ConditionTrue {
+			needed = 1
+		}
+	}
+	if h.Healthy == verdict || h.Streak < max(needed, 1) {
 		return false
 	}
 	h.Healthy, h.Since = verdict, run.Ended

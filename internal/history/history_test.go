@@ -45,7 +45,8 @@ func TestVerdict(t *testing.T) {
 		wantFlips  int
 	}{
 		"the first success":                                {runs: "S", want: metav1.ConditionTrue, wantStreak: 1, wantFlips: 1},
-		"the first failure waits for no threshold":         {runs: "F", thresholds: Thresholds{Failure: 3}, want: metav1.ConditionFalse, wantStreak: 1, wantFlips: 1},
+		"a first failure waits for the threshold":          {runs: "FF", thresholds: Thresholds{Failure: 3}, wantStreak: 2},
+		"a first success waits for none":                   {runs: "S", thresholds: Thresholds{Success: 3}, want: metav1.ConditionTrue, wantStreak: 1, wantFlips: 1},
 		"one failure where one is enough":                  {runs: "SSF", want: metav1.ConditionFalse, wantSince: 2, wantStreak: 1, wantFlips: 2},
 		"a failure below the threshold":                    {runs: "SSFF", thresholds: Thresholds{Failure: 3}, want: metav1.ConditionTrue, wantStreak: 2, wantFlips: 1},
 		"failures at the threshold":                        {runs: "SFFF", thresholds: Thresholds{Failure: 3}, want: metav1.ConditionFalse, wantSince: 3, wantStreak: 3, wantFlips: 2},
@@ -56,7 +57,7 @@ func TestVerdict(t *testing.T) {
 		"a flapping check":                                 {runs: "SFSF", want: metav1.ConditionFalse, wantSince: 3, wantStreak: 1, wantFlips: 4},
 		"a verdict that holds keeps the time it is from":   {runs: "SFFFF", want: metav1.ConditionFalse, wantSince: 1, wantStreak: 4, wantFlips: 2},
 		"what could not ask breaks a row of failures":      {runs: "SFUF", thresholds: Thresholds{Failure: 2}, want: metav1.ConditionTrue, wantStreak: 1, wantFlips: 1},
-		"a first verdict after runs that could not ask":    {runs: "UUF", thresholds: Thresholds{Failure: 3}, want: metav1.ConditionFalse, wantSince: 2, wantStreak: 1, wantFlips: 1},
+		"a first verdict after runs that could not ask":    {runs: "UUFFF", thresholds: Thresholds{Failure: 3}, want: metav1.ConditionFalse, wantSince: 4, wantStreak: 3, wantFlips: 1},
 		"more runs than are kept count on in their streak": {runs: strings.Repeat("S", 100), want: metav1.ConditionTrue, wantStreak: 100, wantFlips: 1},
 	}
 	for name, tc := range tests {

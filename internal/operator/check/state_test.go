@@ -78,6 +78,7 @@ func TestConditions(t *testing.T) {
 		green      = "True/Running True/Succeeded False/Accepted"
 		retrying   = "True/Running True/Retrying False/Accepted"
 		red        = "True/Running False/Refused False/Accepted"
+		undecided  = "True/Running Unknown/Refused False/Accepted"
 		recovering = "True/Running False/Recovering False/Accepted"
 		pending    = "Unknown/Pending Unknown/Pending Unknown/Pending"
 		nobody     = "True/Running Unknown/NoPods False/Accepted"
@@ -87,7 +88,8 @@ func TestConditions(t *testing.T) {
 	}{
 		"all are there before the first run":                      {"", pending},
 		"the first run decides":                                   {"S", green},
-		"the first run decides when it fails too":                 {"F", red},
+		"a first failure does not decide":                         {"F", undecided},
+		"as many as the threshold do":                             {"FFF", red},
 		"one failure of three is retried":                         {"SF", retrying},
 		"two failures of three are":                               {"SFF", retrying},
 		"three are red":                                           {"SFFF", red},
@@ -98,20 +100,20 @@ func TestConditions(t *testing.T) {
 		"nobody to ask at first":                                  {"U", nobody},
 		"nobody to ask for a while changes nothing":               {"SUU", green},
 		"nobody to ask for three runs":                            {"SUUU", nobody},
-		"nobody to ask, then a failure":                           {"SUUUF", red},
+		"nobody to ask, then a failure":                           {"SUUUF", undecided},
 		"nobody to ask, then a success":                           {"SFFFUUUS", green},
 		"a refusal":                                               {"R", "False/Stalled Unknown/Stalled True/SecretMissing"},
 		"a refusal of what was green":                             {"SR", "False/Stalled Unknown/Stalled True/SecretMissing"},
-		"a refusal that is over":                                  {"SRF", red},
+		"a refusal that is over":                                  {"SRF", undecided},
 		"a new spec keeps the verdict until it is run":            {"S>", "Unknown/Pending True/Succeeded Unknown/Pending"},
-		"the first run of a new spec decides":                     {"S>F", red},
+		"the first failure of a new spec does not decide":         {"S>F", undecided},
 		"and as well for the better":                              {"FFF>S", green},
 		"a refusal is over with a new spec":                       {"R>", "Unknown/Pending Unknown/Stalled Unknown/Pending"},
 		"suspended":                                               {"S+", "False/Suspended Unknown/Suspended False/Accepted"},
 		"resumed, nothing is known":                               {"S+-", "Unknown/Pending Unknown/Suspended False/Accepted"},
-		"resumed, the first run decides":                          {"S+-F", red},
+		"resumed, the first failure does not decide":              {"S+-F", undecided},
 		"no runs for long":                                        {"S!", "False/Overdue Unknown/Stale False/Accepted"},
-		"a run after long decides":                                {"S!F", red},
+		"a failure after long does not decide":                    {"S!F", undecided},
 		"a failed check that changes hands is failed":             {"SFFF|", red},
 		"and does not recover sooner":                             {"SFFF|S", recovering},
 		"nor when it was recovering":                              {"SFFFS|", recovering},
@@ -123,7 +125,7 @@ func TestConditions(t *testing.T) {
 		"a refused check that changes hands is refused":           {"SR|", "False/Stalled Unknown/Stalled True/SecretMissing"},
 		"a check nobody could ask for, that changes hands":        {"SUUU|", "Unknown/Pending Unknown/NoPods False/Accepted"},
 		"a new spec, and the check changes hands before it ran":   {"S>|", "Unknown/Pending True/Succeeded Unknown/Pending"},
-		"a new spec, hands change, and its first run fails":       {"S>|F", red},
+		"a new spec, hands change, and its first run fails":       {"S>|F", undecided},
 		"a check that changes hands before anything is known":     {"|", pending},
 		"a check that changes hands twice, and fails in between":  {"SF|F|F", red},
 		"a check that changes hands twice, and succeeds later on": {"SFFF|S|S", green},
