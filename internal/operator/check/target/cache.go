@@ -77,8 +77,19 @@ func meta(m metav1.ObjectMeta) metav1.ObjectMeta {
 	return kept
 }
 
-// keptConditions are those of a pod that are read.
-var keptConditions = []corev1.PodConditionType{corev1.PodReady, v1alpha1.ReadinessGateInService}
+// conditionsOf are those of a pod that are read. Of one that can be taken out of service these are all that
+// make it ready.
+func conditionsOf(pod *corev1.Pod) []corev1.PodConditionType {
+	kept := []corev1.PodConditionType{corev1.PodReady, v1alpha1.ReadinessGateInService}
+	if !slices.Contains(pod.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: v1alpha1.ReadinessGateInService}) {
+		return kept
+	}
+	kept = append(kept, corev1.ContainersReady)
+	for _, gate := range pod.Spec.ReadinessGates {
+		kept = append(kept, gate.ConditionType)
+	}
+	return kept
+}
 
 func (p *podTrimmer) trim(pod *corev1.Pod) *corev1.Pod {
 	kept := &corev1.Pod{ObjectMeta: meta(pod.ObjectMeta)}
@@ -93,8 +104,9 @@ func (p *podTrimmer) trim(pod *corev1.Pod) *corev1.Pod {
 	if len(pod.Status.PodIPs) > 1 {
 		kept.Status.PodIPs = pod.Status.PodIPs // a single one is PodIP
 	}
+	wanted := conditionsOf(pod)
 	for _, condition := range pod.Status.Conditions {
-		if slices.Contains(keptConditions, condition.Type) {
+		if slices.Contains(wanted, condition.Type) {
 			kept.Status.Conditions = append(kept.Status.Conditions, condition)
 		}
 	}

@@ -17,13 +17,30 @@ import (
 
 // TestTrimmedObjectsAnswerAlike resolves every good case from objects that the cache keeps.
 func TestTrimmedObjectsAnswerAlike(t *testing.T) {
-	whole, trimmed := newWorld(t, shop), newWorld(t, shop)
+	whole, trimmed := newWorld(t, shop), trim(t, newWorld(t, shop))
+	for _, spec := range []string{
+		`{httpGet: {port: web}, target: {service: {name: cart}}}`,
+		`{httpGet: {port: web}, target: {service: {name: cart, mode: Each}}}`,
+		`{tcpSocket: {port: http}, target: {pods: {selector: {matchLabels: {app: cart}}}}}`,
+		`{tcpSocket: {port: 80, host: 192.168.0.11}}`,
+	} {
+		want, wantErr := whole.Resolve(t.Context(), newCheck(t, spec), 0)
+		got, err := trimmed.Resolve(t.Context(), newCheck(t, spec), 0)
+		if diff := cmp.Diff(asked(want), asked(got)); diff != "" || refusal(err) != refusal(wantErr) {
+			t.Errorf("%s: %s, without trimming %s\n%s", spec, refusal(err), refusal(wantErr), diff)
+		}
+	}
+}
+
+// trim makes of every object what the cache keeps of it.
+func trim(t *testing.T, w *world) *world {
+	t.Helper()
 	for object, by := range target.ByObject() {
-		kinds, _, err := trimmed.Scheme().ObjectKinds(object)
+		kinds, _, err := w.Scheme().ObjectKinds(object)
 		if err != nil {
 			t.Fatal(err)
 		}
-		made, err := trimmed.Scheme().New(kinds[0].GroupVersion().WithKind(kinds[0].Kind + "List"))
+		made, err := w.Scheme().New(kinds[0].GroupVersion().WithKind(kinds[0].Kind + "List"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +48,7 @@ func TestTrimmedObjectsAnswerAlike(t *testing.T) {
 		if !ok {
 			t.Fatalf("%T is no list", made)
 		}
-		if err := trimmed.List(t.Context(), list); err != nil {
+		if err := w.List(t.Context(), list); err != nil {
 			t.Fatal(err)
 		}
 		all, err := meta.ExtractList(list)
@@ -47,23 +64,12 @@ func TestTrimmedObjectsAnswerAlike(t *testing.T) {
 			if !ok {
 				t.Fatalf("%T is no object", kept)
 			}
-			if err := trimmed.Update(t.Context(), object); err != nil {
+			if err := w.Update(t.Context(), object); err != nil {
 				t.Fatalf("%T: %v", o, err)
 			}
 		}
 	}
-	for _, spec := range []string{
-		`{httpGet: {port: web}, target: {service: {name: cart}}}`,
-		`{httpGet: {port: web}, target: {service: {name: cart, mode: Each}}}`,
-		`{tcpSocket: {port: http}, target: {pods: {selector: {matchLabels: {app: cart}}}}}`,
-		`{tcpSocket: {port: 80, host: 192.168.0.11}}`,
-	} {
-		want, wantErr := whole.Resolve(t.Context(), newCheck(t, spec), 0)
-		got, err := trimmed.Resolve(t.Context(), newCheck(t, spec), 0)
-		if diff := cmp.Diff(asked(want), asked(got)); diff != "" || refusal(err) != refusal(wantErr) {
-			t.Errorf("%s: %s, without trimming %s\n%s", spec, refusal(err), refusal(wantErr), diff)
-		}
-	}
+	return w
 }
 
 func TestWhatIsKeptOfAPod(t *testing.T) {
@@ -84,7 +90,9 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 		},
 		Status: corev1.PodStatus{
 			Phase: corev1.PodRunning, PodIP: "10.0.0.5", PodIPs: []corev1.PodIP{{IP: "10.0.0.5"}},
-			Conditions:        []corev1.PodCondition{{Type: corev1.PodReady, Status: "True"}, {Type: corev1.PodScheduled}, {Type: v1alpha1.ReadinessGateInService, Status: "False"}},
+			Conditions: []corev1.PodCondition{
+				{Type: corev1.PodReady, Status: "True"}, {Type: corev1.PodScheduled}, {Type: v1alpha1.ReadinessGateInService, Status: "False"}, {Type: corev1.ContainersReady, Status: "True"},
+			},
 			ContainerStatuses: []corev1.ContainerStatus{{Name: "web"}},
 		},
 	}
@@ -100,7 +108,7 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 		},
 		Status: corev1.PodStatus{
 			Phase: corev1.PodRunning, PodIP: "10.0.0.5",
-			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: "True"}, {Type: v1alpha1.ReadinessGateInService, Status: "False"}},
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: "True"}, {Type: v1alpha1.ReadinessGateInService, Status: "False"}, {Type: corev1.ContainersReady, Status: "True"}},
 		},
 	}
 	for object, by := range target.ByObject() {

@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
 	"github.com/maek-dev/maek/internal/probe"
 )
@@ -15,7 +16,7 @@ import (
 // runner runs commands in containers of a namespace, as far as the namespace lets the operator.
 func (r *Resolver) runner(namespace string) (probe.Runner, error) {
 	if r.o.Run == nil {
-		return nil, plan.Refuse(plan.ReasonExecForbidden, "this operator runs no commands in containers; write httpGet, tcpSocket or grpc instead")
+		return nil, plan.Refuse(v1alpha1.ReasonExecForbidden, "this operator runs no commands in containers; write httpGet, tcpSocket or grpc instead")
 	}
 	return grantedRunner{r: r, namespace: namespace}, nil
 }
@@ -33,10 +34,10 @@ func (g grantedRunner) Run(ctx context.Context, target probe.Exec, timeout time.
 	case err == nil, errors.Is(err, probe.ErrCommandTimedOut):
 		return output, exitCode, err
 	case apierrors.IsForbidden(err):
-		return nil, 0, plan.Refuse(plan.ReasonExecForbidden, "namespace %s does not let commands be run in its containers; grant that: %s",
+		return nil, 0, plan.Refuse(v1alpha1.ReasonExecForbidden, "namespace %s does not let commands be run in its containers; grant that: %s",
 			g.namespace, g.r.grant("maek-check-exec", g.namespace))
 	case notTheContainer(err):
-		return nil, 0, &plan.Empty{Reason: plan.ReasonNotAsked, Message: "the API server did not run the command: " + err.Error()}
+		return nil, 0, &plan.Empty{Reason: v1alpha1.ReasonNotAsked, Message: "the API server did not run the command: " + err.Error()}
 	default:
 		return output, exitCode, err
 	}

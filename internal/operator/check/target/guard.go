@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
 )
 
@@ -60,7 +61,7 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
 	if !strings.EqualFold(host, g.host) {
-		return nil, plan.Refuse(plan.ReasonNotAllowed, "the check asks %s, and was led to %s", g.host, host)
+		return nil, plan.Refuse(v1alpha1.ReasonNotAllowed, "the check asks %s, and was led to %s", g.host, host)
 	}
 	addr, err := g.address(ctx)
 	if err != nil {
@@ -119,14 +120,14 @@ func (g *guard) permit(ctx context.Context, to netip.AddrPort) error {
 		return nobodyKnows(err)
 	}
 	if pod.UID != g.pod.UID || over(&pod) || !hasAddress(&pod, g.pin) {
-		return &plan.Empty{Reason: plan.ReasonPodGone, Message: fmt.Sprintf("pod %s no longer has the address %s", g.pod.Name, g.pin)}
+		return &plan.Empty{Reason: v1alpha1.ReasonPodGone, Message: fmt.Sprintf("pod %s no longer has the address %s", g.pod.Name, g.pin)}
 	}
 	return nil
 }
 
 // nobodyKnows is why a connection is not opened where nobody can tell whether it may be.
 func nobodyKnows(err error) error {
-	return &plan.Empty{Reason: plan.ReasonNotAsked, Message: "whether the target may be asked could not be told: " + err.Error()}
+	return &plan.Empty{Reason: v1alpha1.ReasonNotAsked, Message: "whether the target may be asked could not be told: " + err.Error()}
 }
 
 // judge says why an address may not be connected to; nil where it may.
@@ -139,11 +140,11 @@ func (g *guard) judge(around *surroundings, allowed *allowance, to netip.AddrPor
 	}
 	for _, form := range all {
 		if why := whyForbidden(form); why != "" {
-			return plan.Refuse(plan.ReasonNotAllowed, "%s is not asked: it is %s, which no CheckPolicy can allow", host, why)
+			return plan.Refuse(v1alpha1.ReasonNotAllowed, "%s is not asked: it is %s, which no CheckPolicy can allow", host, why)
 		}
 	}
 	if len(g.ports) > 0 && !slices.Contains(g.ports, to.Port()) {
-		return plan.Refuse(plan.ReasonNotAllowed, "%s is not asked on port %d: nothing but port %s may be asked there", host, to.Port(), ports(g.ports))
+		return plan.Refuse(v1alpha1.ReasonNotAllowed, "%s is not asked on port %d: nothing but port %s may be asked there", host, to.Port(), ports(g.ports))
 	}
 	if refusal := g.judgeOwn(around, allowed, all, to.Port(), host); refusal != nil {
 		return refusal
@@ -208,7 +209,7 @@ func (g *guard) refuse(host, why, field string) *plan.Refusal {
 }
 
 func refuseWithPolicy(namespace, host, why, field string) *plan.Refusal {
-	return plan.Refuse(plan.ReasonNotAllowed, "%s is not asked: %s, and no CheckPolicy for namespace %s allows it; "+
+	return plan.Refuse(v1alpha1.ReasonNotAllowed, "%s is not asked: %s, and no CheckPolicy for namespace %s allows it; "+
 		"who administers the cluster can with {apiVersion: maek.dev/v1alpha1, kind: CheckPolicy, metadata: {name: %s}, "+
 		"spec: {namespaceSelector: {matchLabels: {%s: %s}}, %s}}",
 		host, why, namespace, namespace, corev1.LabelMetadataName, namespace, field)

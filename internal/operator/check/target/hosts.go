@@ -47,7 +47,7 @@ func numbered(port intstr.IntOrString) (uint16, error) {
 		number, _ = strconv.Atoi(port.StrVal) // what is no number is 0, and refused
 	}
 	if number < 1 || number > 65535 {
-		return 0, plan.Refuse(plan.ReasonTargetInvalid, "port %s is no number from 1 to 65535; only ports of Services and pods have names", port.String())
+		return 0, plan.Refuse(v1alpha1.ReasonTargetInvalid, "port %s is no number from 1 to 65535; only ports of Services and pods have names", port.String())
 	}
 	return uint16(number), nil
 }
@@ -56,7 +56,7 @@ func numbered(port intstr.IntOrString) (uint16, error) {
 func (q *query) url(ctx context.Context, text string) ([]place, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, plan.Refuse(plan.ReasonTargetInvalid, "target.url cannot be read: %v", err)
+		return nil, plan.Refuse(v1alpha1.ReasonTargetInvalid, "target.url cannot be read: %v", err)
 	}
 	port := u.Port()
 	switch {
@@ -83,7 +83,7 @@ func (q *query) hosts(ctx context.Context, host string, port intstr.IntOrString)
 		return q.allowedHost(ctx, name, addr, port)
 	}
 	places, err := q.service(ctx, service, false, port)
-	if empty, ok := errors.AsType[*plan.Empty](err); ok && empty.Reason == plan.ReasonServiceNotFound && q.allowed.allowsName(q.r.full(name)) {
+	if empty, ok := errors.AsType[*plan.Empty](err); ok && empty.Reason == v1alpha1.ReasonServiceNotFound && q.allowed.allowsName(q.r.full(name)) {
 		return q.allowedHost(ctx, name, addr, port)
 	}
 	// By the name that was written: a certificate, or a virtual host, may know no other.
@@ -133,7 +133,7 @@ func (q *query) settle(ctx context.Context, p *place) error {
 		}
 		addr, err := g.address(ctx)
 		if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
-			return &plan.Empty{Failure: true, Reason: plan.ReasonNameNotFound, Message: "the name " + g.name + " does not exist"}
+			return &plan.Empty{Failure: true, Reason: v1alpha1.ReasonNameNotFound, Message: "the name " + g.name + " does not exist"}
 		}
 		if err != nil {
 			return err
@@ -166,7 +166,7 @@ func (q *query) nameServer(ctx context.Context) ([]place, error) {
 		}
 	}
 	if len(q.around.nameServer) == 0 {
-		return nil, plan.Refuse(plan.ReasonTargetInvalid, "there is no Service %s, which is the cluster's DNS elsewhere; write dns.server", nameServerKey)
+		return nil, plan.Refuse(v1alpha1.ReasonTargetInvalid, "there is no Service %s, which is the cluster's DNS elsewhere; write dns.server", nameServerKey)
 	}
 	return q.allowedHost(ctx, "", q.around.nameServer[0], port)
 }

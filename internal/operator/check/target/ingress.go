@@ -29,13 +29,13 @@ func (q *query) ingress(ctx context.Context, target *v1alpha1.IngressTarget, por
 		return nil, err
 	}
 	if !slices.Contains(ingressPorts, number) {
-		return nil, plan.Refuse(plan.ReasonTargetInvalid, "port %d: an Ingress has the ports 80 and 443", number)
+		return nil, plan.Refuse(v1alpha1.ReasonTargetInvalid, "port %d: an Ingress has the ports 80 and 443", number)
 	}
 	var ingress networkingv1.Ingress
 	key := client.ObjectKey{Namespace: q.check.Namespace, Name: target.Name}
 	switch err := q.r.o.Reader.Get(ctx, key, &ingress, client.UnsafeDisableDeepCopy); {
 	case apierrors.IsNotFound(err):
-		return nil, &plan.Empty{Failure: true, Reason: plan.ReasonIngressNotFound, Message: fmt.Sprintf("there is no Ingress %s in namespace %s", key.Name, key.Namespace)}
+		return nil, &plan.Empty{Failure: true, Reason: v1alpha1.ReasonIngressNotFound, Message: fmt.Sprintf("there is no Ingress %s in namespace %s", key.Name, key.Namespace)}
 	case err != nil:
 		return nil, reading("Ingress", key.String(), err)
 	}
@@ -43,7 +43,7 @@ func (q *query) ingress(ctx context.Context, target *v1alpha1.IngressTarget, por
 		return b.IP == "" && b.Hostname == ""
 	})
 	if len(balancers) == 0 {
-		return nil, &plan.Empty{Failure: true, Reason: plan.ReasonNoAddress, Message: fmt.Sprintf("no controller has given Ingress %s an address", key.Name)}
+		return nil, &plan.Empty{Failure: true, Reason: v1alpha1.ReasonNoAddress, Message: fmt.Sprintf("no controller has given Ingress %s an address", key.Name)}
 	}
 	balancer := oneOf(balancers, q.run)
 	name, addr, err := readHost(cmp.Or(balancer.IP, balancer.Hostname))
@@ -85,7 +85,7 @@ func ruleHost(ingress *networkingv1.Ingress, want string) (string, error) {
 			return "", nil
 		}
 		if strings.HasPrefix(hosts[0], "*.") {
-			return "", plan.Refuse(plan.ReasonTargetInvalid, "the first rule of Ingress %s is for %s; write in target.ingress.host which name to ask for", ingress.Name, hosts[0])
+			return "", plan.Refuse(v1alpha1.ReasonTargetInvalid, "the first rule of Ingress %s is for %s; write in target.ingress.host which name to ask for", ingress.Name, hosts[0])
 		}
 		return hosts[0], nil
 	}
@@ -94,12 +94,12 @@ func ruleHost(ingress *networkingv1.Ingress, want string) (string, error) {
 		return "", err
 	}
 	if addr.IsValid() {
-		return "", plan.Refuse(plan.ReasonTargetInvalid, "target.ingress.host is the address %s; write a name of a rule", want)
+		return "", plan.Refuse(v1alpha1.ReasonTargetInvalid, "target.ingress.host is the address %s; write a name of a rule", want)
 	}
 	if takesAny || slices.ContainsFunc(hosts, func(host string) bool { return fits(host, name) }) {
 		return name, nil
 	}
-	return "", plan.Refuse(plan.ReasonTargetInvalid, "Ingress %s has no rule for %s; its rules are for %s", ingress.Name, want, strings.Join(hosts, ", "))
+	return "", plan.Refuse(v1alpha1.ReasonTargetInvalid, "Ingress %s has no rule for %s; its rules are for %s", ingress.Name, want, strings.Join(hosts, ", "))
 }
 
 // fits tells whether a rule is for a name. A wildcard stands for one label
@@ -123,14 +123,14 @@ func (q *query) nodes(ctx context.Context, target *v1alpha1.NodesTarget, port in
 	}
 	selector, err := metav1.LabelSelectorAsSelector(&target.Selector)
 	if err != nil {
-		return nil, plan.Refuse(plan.ReasonTargetInvalid, "target.nodes.selector cannot be read: %v", err)
+		return nil, plan.Refuse(v1alpha1.ReasonTargetInvalid, "target.nodes.selector cannot be read: %v", err)
 	}
 	var list corev1.NodeList
 	if err := q.r.o.Reader.List(ctx, &list, client.MatchingLabelsSelector{Selector: selector}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, reading("Nodes", "", err)
 	}
 	if len(list.Items) == 0 {
-		return nil, &plan.Empty{Reason: plan.ReasonNoNodes, Message: "no node fits the selector"}
+		return nil, &plan.Empty{Reason: v1alpha1.ReasonNoNodes, Message: "no node fits the selector"}
 	}
 	nodes := slices.SortedFunc(slices.Values(list.Items), func(a, b corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
 	if target.Mode == v1alpha1.TargetAny {
@@ -162,6 +162,6 @@ func (q *query) node(node *corev1.Node, port uint16) (place, error) {
 		}
 		return p, nil
 	}
-	p.gap = &gap{reason: plan.ReasonNotAsked, message: fmt.Sprintf("node %s has no internal address", node.Name)}
+	p.gap = &gap{reason: v1alpha1.ReasonNotAsked, message: fmt.Sprintf("node %s has no internal address", node.Name)}
 	return p, nil
 }

@@ -77,7 +77,7 @@ func (r *Resolver) materials(ctx context.Context, check *v1alpha1.Check) (materi
 // optional tells whether an error says that something is missing which may be.
 func optional(may *bool, err error) bool {
 	refusal, ok := err.(*plan.Refusal) //nolint:errorlint // these are made here
-	return ok && may != nil && *may && (refusal.Reason == plan.ReasonConfigMapNotFound || refusal.Reason == plan.ReasonSecretNotFound)
+	return ok && may != nil && *may && (refusal.Reason == v1alpha1.ReasonConfigMapNotFound || refusal.Reason == v1alpha1.ReasonSecretNotFound)
 }
 
 func (r *Resolver) authorization(ctx context.Context, namespace string, auth *v1alpha1.CheckAuth) (string, error) {
@@ -102,7 +102,7 @@ func (r *Resolver) basic(ctx context.Context, name types.NamespacedName) (string
 		return "", err
 	}
 	if secret.Type != corev1.SecretTypeBasicAuth {
-		return "", plan.Refuse(plan.ReasonSecretInvalid, "Secret %s is of type %s; auth.basic wants one of type %s", name, secret.Type, corev1.SecretTypeBasicAuth)
+		return "", plan.Refuse(v1alpha1.ReasonSecretInvalid, "Secret %s is of type %s; auth.basic wants one of type %s", name, secret.Type, corev1.SecretTypeBasicAuth)
 	}
 	user, password := secret.Data[corev1.BasicAuthUsernameKey], secret.Data[corev1.BasicAuthPasswordKey]
 	return "Basic " + base64.StdEncoding.EncodeToString(slices.Concat(user, []byte(":"), password)), nil
@@ -115,12 +115,12 @@ func (r *Resolver) bearer(ctx context.Context, name types.NamespacedName, key st
 	}
 	data, found := secret.Data[key]
 	if !found {
-		return "", plan.Refuse(plan.ReasonSecretNotFound, "Secret %s has no key %s; its keys are %s", name, key, keysOf(secret.Data))
+		return "", plan.Refuse(v1alpha1.ReasonSecretNotFound, "Secret %s has no key %s; its keys are %s", name, key, keysOf(secret.Data))
 	}
 	// Files end with a line end, and so do the Secrets that are made from them.
 	token := strings.TrimSpace(string(data))
 	if token == "" || strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
-		return "", plan.Refuse(plan.ReasonSecretInvalid, "key %s of Secret %s is no token: it is empty, or has characters that a header cannot", key, name)
+		return "", plan.Refuse(v1alpha1.ReasonSecretInvalid, "key %s of Secret %s is no token: it is empty, or has characters that a header cannot", key, name)
 	}
 	return "Bearer " + token, nil
 }
@@ -131,11 +131,11 @@ func (r *Resolver) clientCertificate(ctx context.Context, name types.NamespacedN
 		return nil, err
 	}
 	if secret.Type != corev1.SecretTypeTLS {
-		return nil, plan.Refuse(plan.ReasonSecretInvalid, "Secret %s is of type %s; tlsConfig.clientCertificate wants one of type %s", name, secret.Type, corev1.SecretTypeTLS)
+		return nil, plan.Refuse(v1alpha1.ReasonSecretInvalid, "Secret %s is of type %s; tlsConfig.clientCertificate wants one of type %s", name, secret.Type, corev1.SecretTypeTLS)
 	}
 	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
-		return nil, plan.Refuse(plan.ReasonSecretInvalid, "Secret %s holds no certificate with its key: %v", name, err)
+		return nil, plan.Refuse(v1alpha1.ReasonSecretInvalid, "Secret %s holds no certificate with its key: %v", name, err)
 	}
 	return &pair, nil
 }
@@ -144,9 +144,9 @@ func (r *Resolver) authorities(ctx context.Context, name types.NamespacedName, k
 	object, err := r.o.ConfigMap(ctx, name)
 	switch {
 	case apierrors.IsNotFound(err):
-		return authorities{}, plan.Refuse(plan.ReasonConfigMapNotFound, "there is no ConfigMap %s with the trusted authorities", name)
+		return authorities{}, plan.Refuse(v1alpha1.ReasonConfigMapNotFound, "there is no ConfigMap %s with the trusted authorities", name)
 	case apierrors.IsForbidden(err):
-		return authorities{}, plan.Refuse(plan.ReasonConfigMapForbidden, "ConfigMap %s may not be read; grant that in its namespace: %s", name, r.grant("maek-check-secrets", name.Namespace))
+		return authorities{}, plan.Refuse(v1alpha1.ReasonConfigMapForbidden, "ConfigMap %s may not be read; grant that in its namespace: %s", name, r.grant("maek-check-secrets", name.Namespace))
 	case err != nil:
 		return authorities{}, reading("ConfigMap", name.String(), err)
 	}
@@ -157,11 +157,11 @@ func (r *Resolver) authorities(ctx context.Context, name types.NamespacedName, k
 	if !found {
 		keys := append(slices.Collect(maps.Keys(object.Data)), slices.Collect(maps.Keys(object.BinaryData))...)
 		slices.Sort(keys)
-		return authorities{}, plan.Refuse(plan.ReasonConfigMapNotFound, "ConfigMap %s has no key %s; its keys are %s", name, key, strings.Join(keys, ", "))
+		return authorities{}, plan.Refuse(v1alpha1.ReasonConfigMapNotFound, "ConfigMap %s has no key %s; its keys are %s", name, key, strings.Join(keys, ", "))
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM([]byte(text)) {
-		return authorities{}, plan.Refuse(plan.ReasonConfigMapInvalid, "key %s of ConfigMap %s holds no certificates in PEM", key, name)
+		return authorities{}, plan.Refuse(v1alpha1.ReasonConfigMapInvalid, "key %s of ConfigMap %s holds no certificates in PEM", key, name)
 	}
 	return authorities{pool: pool, pem: []byte(text)}, nil
 }
@@ -171,9 +171,9 @@ func (r *Resolver) secret(ctx context.Context, name types.NamespacedName) (*core
 	secret, err := r.o.Secret(ctx, name)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, plan.Refuse(plan.ReasonSecretNotFound, "there is no Secret %s", name)
+		return nil, plan.Refuse(v1alpha1.ReasonSecretNotFound, "there is no Secret %s", name)
 	case apierrors.IsForbidden(err):
-		return nil, plan.Refuse(plan.ReasonSecretsForbidden, "Secret %s may not be read; grant that in its namespace: %s", name, r.grant("maek-check-secrets", name.Namespace))
+		return nil, plan.Refuse(v1alpha1.ReasonSecretsForbidden, "Secret %s may not be read; grant that in its namespace: %s", name, r.grant("maek-check-secrets", name.Namespace))
 	case err != nil:
 		return nil, reading("Secret", name.String(), err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/net/idna"
 
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
 )
 
@@ -29,7 +30,7 @@ func readHost(text string) (name string, addr netip.Addr, err error) {
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		if addr.Zone() != "" {
-			return "", netip.Addr{}, plan.Refuse(plan.ReasonTargetInvalid, "%q has a zone, which is a network interface of one machine; write an address without one", text)
+			return "", netip.Addr{}, plan.Refuse(v1alpha1.ReasonTargetInvalid, "%q has a zone, which is a network interface of one machine; write an address without one", text)
 		}
 		return "", addr.Unmap(), nil
 	}
@@ -37,15 +38,15 @@ func readHost(text string) (name string, addr netip.Addr, err error) {
 	if !isASCII(name) {
 		ascii, err := idna.Lookup.ToASCII(name)
 		if err != nil {
-			return "", netip.Addr{}, plan.Refuse(plan.ReasonTargetInvalid, "%q is no host: %v", text, err)
+			return "", netip.Addr{}, plan.Refuse(v1alpha1.ReasonTargetInvalid, "%q is no host: %v", text, err)
 		}
 		name = ascii
 	}
 	switch {
 	case len(name) > maxName || !domainName.MatchString(name):
-		return "", netip.Addr{}, plan.Refuse(plan.ReasonTargetInvalid, "%q is no host; write a name or an address", text)
+		return "", netip.Addr{}, plan.Refuse(v1alpha1.ReasonTargetInvalid, "%q is no host; write a name or an address", text)
 	case numeric.MatchString(name):
-		return "", netip.Addr{}, plan.Refuse(plan.ReasonTargetInvalid, "%q ends in a number and is no address; write all four numbers of an IPv4 address, in decimals", text)
+		return "", netip.Addr{}, plan.Refuse(v1alpha1.ReasonTargetInvalid, "%q ends in a number and is no address; write all four numbers of an IPv4 address, in decimals", text)
 	}
 	return name, netip.Addr{}, nil
 }

@@ -22,7 +22,7 @@ import (
 func (q *query) pods(ctx context.Context, target *v1alpha1.PodsTarget, port intstr.IntOrString) ([]place, error) {
 	selector, err := metav1.LabelSelectorAsSelector(&target.Selector)
 	if err != nil {
-		return nil, plan.Refuse(plan.ReasonTargetInvalid, "target.pods.selector cannot be read: %v", err)
+		return nil, plan.Refuse(v1alpha1.ReasonTargetInvalid, "target.pods.selector cannot be read: %v", err)
 	}
 	var list corev1.PodList
 	err = q.r.o.Reader.List(ctx, &list, client.InNamespace(q.check.Namespace), client.MatchingLabelsSelector{Selector: selector}, client.UnsafeDisableDeepCopy)
@@ -40,14 +40,14 @@ func (q *query) pods(ctx context.Context, target *v1alpha1.PodsTarget, port ints
 		if len(list.Items) > 0 {
 			message = fmt.Sprintf("%d pods fit the selector, and none of them runs", len(list.Items))
 		}
-		return nil, &plan.Empty{Reason: plan.ReasonNoPods, Message: message}
+		return nil, &plan.Empty{Reason: v1alpha1.ReasonNoPods, Message: message}
 	}
 	slices.SortFunc(running, func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	if target.Mode == v1alpha1.TargetAny {
 		running = []*corev1.Pod{oneOf(running, q.run)}
 	}
 	if len(running) > maxTargets {
-		return nil, plan.Refuse(plan.ReasonTooManyTargets, "%d pods fit target.pods.selector, and a check asks %d at most; narrow the selector, or write mode: Any", len(running), maxTargets)
+		return nil, plan.Refuse(v1alpha1.ReasonTooManyTargets, "%d pods fit target.pods.selector, and a check asks %d at most; narrow the selector, or write mode: Any", len(running), maxTargets)
 	}
 	places := make([]place, 0, len(running))
 	for _, pod := range running {
@@ -108,19 +108,19 @@ func containerOf(pod *corev1.Pod, name string) (*corev1.Container, *gap) {
 		}
 		exist = append(exist, pod.Spec.Containers[i].Name)
 	}
-	return nil, &gap{failure: true, reason: plan.ReasonContainerNotFound, message: fmt.Sprintf("pod %s has no container %s; its containers are %s", pod.Name, name, strings.Join(exist, ", "))}
+	return nil, &gap{failure: true, reason: v1alpha1.ReasonContainerNotFound, message: fmt.Sprintf("pod %s has no container %s; its containers are %s", pod.Name, name, strings.Join(exist, ", "))}
 }
 
 // socketOf is the address and port of a container.
 func socketOf(pod *corev1.Pod, container *corev1.Container, port intstr.IntOrString) (netip.AddrPort, *gap) {
 	number, err := probe.ResolvePort(port, container)
 	if err != nil {
-		return netip.AddrPort{}, &gap{failure: true, reason: plan.ReasonPortNotFound, message: fmt.Sprintf(
+		return netip.AddrPort{}, &gap{failure: true, reason: v1alpha1.ReasonPortNotFound, message: fmt.Sprintf(
 			"container %s of pod %s has no port %q; its ports are %s", container.Name, pod.Name, port.String(), portsOf(container))}
 	}
 	addr, err := netip.ParseAddr(pod.Status.PodIP)
 	if err != nil {
-		return netip.AddrPort{}, &gap{reason: plan.ReasonNotAsked, message: fmt.Sprintf("pod %s has no address yet", pod.Name)}
+		return netip.AddrPort{}, &gap{reason: v1alpha1.ReasonNotAsked, message: fmt.Sprintf("pod %s has no address yet", pod.Name)}
 	}
 	return netip.AddrPortFrom(addr.Unmap(), uint16(number)), nil //nolint:gosec // ResolvePort gives no other
 }
@@ -143,6 +143,25 @@ func podOf(pod *corev1.Pod) plan.Pod {
 // over tells whether a pod's address may be somebody else's by now.
 func over(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// takenOut tells whether a pod is not ready for no other reason than that it was taken out of service: its
+// containers are, and so are its other gates (the kubelet's pkg/kubelet/status/generate.go,
+// GeneratePodReadyCondition).
+func takenOut(pod *corev1.Pod) bool {
+	if pod == nil || pod.DeletionTimestamp != nil {
+		return false
+	}
+	status := map[corev1.PodConditionType]corev1.ConditionStatus{}
+	for _, condition := range pod.Status.Conditions {
+		status[condition.Type] = condition.Status
+	}
+	for _, gate := range pod.Spec.ReadinessGates {
+		if gate.ConditionType != v1alpha1.ReadinessGateInService && status[gate.ConditionType] != corev1.ConditionTrue {
+			return false
+		}
+	}
+	return status[v1alpha1.ReadinessGateInService] == corev1.ConditionFalse && status[corev1.ContainersReady] == corev1.ConditionTrue
 }
 
 func hasAddress(pod *corev1.Pod, want netip.Addr) bool {

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
 	"github.com/maek-dev/maek/internal/probe"
 )
@@ -83,7 +84,7 @@ func (q *query) http(p place, have materials) (probe.Target, error) {
 	if text := q.spec.HTTPGet; text == nil {
 		u, err := url.Parse(q.spec.Target.URL)
 		if err != nil {
-			return nil, plan.Refuse(plan.ReasonTargetInvalid, "target.url cannot be read: %v", err)
+			return nil, plan.Refuse(v1alpha1.ReasonTargetInvalid, "target.url cannot be read: %v", err)
 		}
 		if u.Path == "" {
 			u.Path = "/"
@@ -98,7 +99,7 @@ func (q *query) http(p place, have materials) (probe.Target, error) {
 		})
 		var fine bool
 		if ask, fine = made.(probe.HTTP); !fine {
-			return nil, plan.Refuse(plan.ReasonTargetInvalid, "no request can be made from httpGet: %s", made)
+			return nil, plan.Refuse(v1alpha1.ReasonTargetInvalid, "no request can be made from httpGet: %s", made)
 		}
 	}
 	if !q.namesHeader("User-Agent") {
@@ -143,7 +144,7 @@ func (q *query) handshake(p place, address string, have materials) (probe.Target
 		name = p.serverName
 	}
 	if name == "" && (q.spec.Target.Pods != nil || q.spec.Target.Nodes != nil) {
-		return nil, plan.Refuse(plan.ReasonTargetInvalid, "certificates of pods and nodes name no address; write in tls.serverName which name to ask for")
+		return nil, plan.Refuse(v1alpha1.ReasonTargetInvalid, "certificates of pods and nodes name no address; write in tls.serverName which name to ask for")
 	}
 	return probe.TLS{Address: address, ServerName: name, Roots: have.pool}, nil
 }

@@ -76,7 +76,7 @@ func (r *Resolver) Resolve(ctx context.Context, check *v1alpha1.Check, run uint6
 		return nil, err
 	}
 	if len(places) > maxTargets {
-		return nil, plan.Refuse(plan.ReasonTooManyTargets, "%d targets fit, and a check asks %d at most; narrow the selector, or write mode: Any", len(places), maxTargets)
+		return nil, plan.Refuse(v1alpha1.ReasonTooManyTargets, "%d targets fit, and a check asks %d at most; narrow the selector, or write mode: Any", len(places), maxTargets)
 	}
 	have, err := r.materials(ctx, check)
 	if err != nil {
@@ -137,7 +137,7 @@ func (q *query) places(ctx context.Context) ([]place, error) {
 	spec := q.spec
 	switch {
 	case spec.Synthetic != nil || spec.PodTemplate != nil:
-		return nil, plan.Refuse(plan.ReasonTargetInvalid, "synthetic and podTemplate run pods, and ask no target")
+		return nil, plan.Refuse(v1alpha1.ReasonTargetInvalid, "synthetic and podTemplate run pods, and ask no target")
 	case spec.DNS != nil:
 		return q.nameServer(ctx)
 	case spec.Target == nil && spec.HTTPGet != nil:
@@ -145,7 +145,7 @@ func (q *query) places(ctx context.Context) ([]place, error) {
 	case spec.Target == nil && spec.TCPSocket != nil:
 		return q.hosts(ctx, spec.TCPSocket.Host, spec.TCPSocket.Port)
 	case spec.Target == nil:
-		return nil, plan.Refuse(plan.ReasonTargetInvalid, "the check has no target")
+		return nil, plan.Refuse(v1alpha1.ReasonTargetInvalid, "the check has no target")
 	}
 	port := q.port()
 	switch target := spec.Target; {
@@ -162,7 +162,7 @@ func (q *query) places(ctx context.Context) ([]place, error) {
 	case target.Nodes != nil:
 		return q.nodes(ctx, target.Nodes, port)
 	default:
-		return nil, plan.Refuse(plan.ReasonTargetInvalid, "the check's target is empty")
+		return nil, plan.Refuse(v1alpha1.ReasonTargetInvalid, "the check's target is empty")
 	}
 }
 

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
 )
 
@@ -23,7 +25,7 @@ func (q *query) service(ctx context.Context, name string, each bool, port intstr
 	key := client.ObjectKey{Namespace: q.check.Namespace, Name: name}
 	switch err := q.r.o.Reader.Get(ctx, key, &service, client.UnsafeDisableDeepCopy); {
 	case apierrors.IsNotFound(err):
-		return nil, &plan.Empty{Failure: true, Reason: plan.ReasonServiceNotFound, Message: fmt.Sprintf("there is no Service %s in namespace %s", name, key.Namespace)}
+		return nil, &plan.Empty{Failure: true, Reason: v1alpha1.ReasonServiceNotFound, Message: fmt.Sprintf("there is no Service %s in namespace %s", name, key.Namespace)}
 	case err != nil:
 		return nil, reading("Service", key.String(), err)
 	}
@@ -45,7 +47,7 @@ func (q *query) service(ctx context.Context, name string, each bool, port intstr
 	if each {
 		return q.eachEndpoint(&service, all)
 	}
-	return q.anyEndpoint(&service, asked, all)
+	return q.anyEndpoint(&service, asked, slices.DeleteFunc(all, func(e endpoint) bool { return e.out }))
 }
 
 // servicePort finds a port by its name or number, as clients of the Service know it.
@@ -64,7 +66,7 @@ func servicePort(service *corev1.Service, port intstr.IntOrString, protocol core
 		number, err := numbered(port)
 		return corev1.ServicePort{Port: int32(number), Protocol: protocol}, err
 	}
-	return corev1.ServicePort{}, plan.Refuse(plan.ReasonPortNotFound, "Service %s has no %s port %s; its ports are %s", service.Name, protocol, port.String(), strings.Join(exist, ", "))
+	return corev1.ServicePort{}, plan.Refuse(v1alpha1.ReasonPortNotFound, "Service %s has no %s port %s; its ports are %s", service.Name, protocol, port.String(), strings.Join(exist, ", "))
 }
 
 // endpoint is an address behind a Service.
@@ -76,11 +78,15 @@ type endpoint struct {
 	pod *corev1.Pod
 	// stale tells of one that was a pod's.
 	stale bool
+	// out tells of a pod that would be ready if it had not been taken out of service: nobody sends to it, and
+	// it is asked whether it may come back.
+	out bool
 }
 
 // endpoints returns those of a Service that kube-proxy may send to, by address: the ready ones, and where
 // there are none those that still serve while they end
-// (https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions).
+// (https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions). Beside them are
+// those that are out of service.
 func (q *query) endpoints(ctx context.Context, service *corev1.Service, asked corev1.ServicePort) ([]endpoint, error) {
 	var lists discoveryv1.EndpointSliceList
 	err := q.r.o.Reader.List(ctx, &lists, client.InNamespace(service.Namespace),
@@ -97,7 +103,8 @@ func (q *query) endpoints(ctx context.Context, service *corev1.Service, asked co
 		for j := range lists.Items[i].Endpoints {
 			e := &lists.Items[i].Endpoints[j]
 			ready, serving := yes(e.Conditions.Ready), yes(e.Conditions.Serving)
-			if !ready && !serving {
+			ending := e.Conditions.Terminating != nil && *e.Conditions.Terminating
+			if ending && !serving {
 				continue
 			}
 			for _, text := range e.Addresses {
@@ -109,12 +116,31 @@ func (q *query) endpoints(ctx context.Context, service *corev1.Service, asked co
 				if err := q.own(ctx, &found, e.TargetRef); err != nil {
 					return nil, err
 				}
+				found.out = !ready && !serving
+				if found.out && !takenOut(found.pod) {
+					continue
+				}
 				all = append(all, found)
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b endpoint) int { return a.addr.Compare(b.addr) })
+	// Where slices have one address twice, as they do while it moves between them, the ready one counts.
+	slices.SortStableFunc(all, func(a, b endpoint) int {
+		return cmp.Or(a.addr.Compare(b.addr), order(b.ready, a.ready))
+	})
 	return all, nil
+}
+
+// order puts false before true.
+func order(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
 }
 
 // yes reads a condition of an endpoint: unknown is to be taken for true.
@@ -192,16 +218,19 @@ func serverName(service *corev1.Service) string {
 }
 
 func noEndpoints(service *corev1.Service) error {
-	return &plan.Empty{Failure: true, Reason: plan.ReasonNoEndpoints, Message: fmt.Sprintf("Service %s has no ready endpoints", service.Name)}
+	return &plan.Empty{Failure: true, Reason: v1alpha1.ReasonNoEndpoints, Message: fmt.Sprintf("Service %s has no ready endpoints", service.Name)}
 }
 
-// eachEndpoint asks every endpoint that is ready. One whose pod went away a moment ago is left out.
+// eachEndpoint asks every endpoint that is ready, and beside them those that are out of service: only who is
+// asked can be found well again. One whose pod went away a moment ago is left out.
 func (q *query) eachEndpoint(service *corev1.Service, all []endpoint) ([]place, error) {
 	var places []place
+	some := false
 	for i, e := range all {
-		if !e.ready || e.stale || i > 0 && all[i-1].addr == e.addr || !ofFamily(service, e.addr) {
+		if !e.ready && !e.out || e.stale || i > 0 && all[i-1].addr == e.addr || !ofFamily(service, e.addr) {
 			continue
 		}
+		some = some || e.ready
 		if err := q.permitEndpoint(service, e); err != nil {
 			return nil, err
 		}
@@ -212,7 +241,7 @@ func (q *query) eachEndpoint(service *corev1.Service, all []endpoint) ([]place, 
 		}
 		places = append(places, p)
 	}
-	if len(places) == 0 {
+	if !some {
 		return nil, noEndpoints(service)
 	}
 	return places, nil
@@ -235,7 +264,7 @@ func (q *query) anyEndpoint(service *corev1.Service, asked corev1.ServicePort, a
 	}
 	for _, e := range all {
 		if e.stale {
-			return nil, &plan.Empty{Reason: plan.ReasonEndpointsUnsettled, Message: fmt.Sprintf(
+			return nil, &plan.Empty{Reason: v1alpha1.ReasonEndpointsUnsettled, Message: fmt.Sprintf(
 				"Service %s may send to %s, which is no longer a pod's address: its EndpointSlices lag behind, or somebody wrote them by hand", service.Name, e.addr)}
 		}
 		if err := q.permitEndpoint(service, e); err != nil {
