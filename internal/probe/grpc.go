@@ -15,9 +15,6 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// bufferBytes is enough for a health call and its answer, and spares each probe two of 32 KiB.
-const bufferBytes = 1 << 10
-
 // GRPC asks the health service (grpc.health.v1.Health) of a server, without TLS.
 type GRPC struct {
 	// Address is host:port.

@@ -48,6 +48,11 @@ type Prober struct {
 // server which never ends its headers costs that much memory for each probe.
 const maxHeaderBytes = 1 << 20
 
+// bufferBytes is enough for a request and the head of most answers: each probe has a connection of its own, and
+// with the usual buffers those would be most of what it holds while it waits (4 KiB twice for HTTP, 32 KiB
+// twice for gRPC).
+const bufferBytes = 1 << 10
+
 // New makes a prober.
 func New(options Options) *Prober {
 	p := &Prober{now: options.Now, dial: options.Dial, run: options.Run}
@@ -67,6 +72,8 @@ func New(options Options) *Prober {
 		DisableCompression:     true,               // sends no Accept-Encoding
 		DialContext:            p.dialForAttempt,
 		MaxResponseHeaderBytes: maxHeaderBytes,
+		ReadBufferSize:         bufferBytes,
+		WriteBufferSize:        bufferBytes,
 	})
 	return p
 }
