@@ -11,7 +11,7 @@ import (
 )
 
 // runLabels carry the run of a checker pod, in version 2 and in version 3 of Kuberhealthy.
-var runLabels = []string{"kuberhealthy-run-id", "kh-run-uuid"}
+var runLabels = []string{khv1.LabelRunID, khv2.LabelRunID}
 
 // cleanRun takes the run out of a checker pod's labels: whoever knows it may report for the pod.
 func cleanRun(labels map[string]string) {

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
 )
 
 // Accept tells whether a report on a run is taken for a check in a state; nil where it is, and else the
@@ -48,8 +51,8 @@ func Unknown(api API, runID string) *Refusal {
 // RunIDOf returns the run that a checker pod of either version was made for; empty for other pods.
 func RunIDOf(pod metav1.Object) string {
 	labels := pod.GetLabels()
-	if id := labels[LabelRunIDV2]; id != "" {
+	if id := labels[khv1.LabelRunID]; id != "" {
 		return id
 	}
-	return labels[LabelRunIDV3]
+	return labels[khv2.LabelRunID]
 }

@@ -14,6 +14,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/json"
+
+	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
 // The environment variables that checker pods are given.
@@ -206,20 +210,20 @@ func restrict(check Check, spec map[string]any) {
 // marks are the labels and annotations of a run's pod: the user's, under those of the version and ours.
 func marks(check Check, run Run) (labels, annotations map[string]string) {
 	labels, annotations = copied(check.PodLabels), copied(check.PodAnnotations)
-	labels[LabelRunOf] = string(check.UID)
+	labels[v1alpha1.LabelRunOf] = string(check.UID)
 	if check.API == V2 {
-		labels[LabelAppV2] = AppV2
-		labels[LabelCheckV2] = nameLabel(check.Name)
-		labels[LabelRunIDV2] = run.ID
-		annotations[AnnotationCheckV2] = check.Name
+		labels[khv1.LabelApp] = khv1.App
+		labels[khv1.LabelCheck] = nameLabel(check.Name)
+		labels[khv1.LabelRunID] = run.ID
+		annotations[khv1.AnnotationCheck] = check.Name
 		return labels, annotations
 	}
-	labels[LabelCheckV3] = nameLabel(check.Name)
-	labels[LabelRunIDV3] = run.ID
-	annotations[AnnotationCreatedByV3] = CreatedByV3
-	annotations[LabelRunIDV3] = run.ID
-	annotations[AnnotationCreatedAtV3] = run.Started.UTC().String()
-	annotations[AnnotationCheckV3] = check.Name
+	labels[khv2.LabelCheck] = nameLabel(check.Name)
+	labels[khv2.LabelRunID] = run.ID
+	annotations[khv2.AnnotationCreatedBy] = khv2.CreatedBy
+	annotations[khv2.LabelRunID] = run.ID
+	annotations[khv2.AnnotationCreatedAt] = run.Started.UTC().String()
+	annotations[khv2.AnnotationCheck] = check.Name
 	return labels, annotations
 }
 

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
 // StateOfV2 reads what a KuberhealthyState, which may be nil, tells of the check or job with the UID. It
@@ -18,22 +19,22 @@ func StateOfV2(object *khv1.KuberhealthyState, owner types.UID) State {
 	if object == nil {
 		return State{}
 	}
-	of, ours := object.Annotations[AnnotationRunOf]
+	of, ours := object.Annotations[v1alpha1.AnnotationRunOf]
 	if ours && of != string(owner) {
 		return State{}
 	}
 	spec := object.Spec
 	state := State{Run: Run{ID: spec.CurrentUUID}}
-	if started, ok := moment(object, AnnotationRunStarted); ours && ok {
+	if started, ok := moment(object, v1alpha1.AnnotationRunStarted); ours && ok {
 		state.Run.Started = started
-		state.Running = object.Annotations[AnnotationRunEnded] == ""
+		state.Running = object.Annotations[v1alpha1.AnnotationRunEnded] == ""
 	}
 	// It is created before the first run ends; only then does it get a writer.
 	if spec.AuthoritativePod == "" || spec.LastRun == nil {
 		return state
 	}
 	state.Ended, state.EndedAt = true, spec.LastRun.Time
-	if ended, ok := moment(object, AnnotationRunEnded); ok {
+	if ended, ok := moment(object, v1alpha1.AnnotationRunEnded); ok {
 		state.EndedAt = ended
 	}
 	state.OK, state.Errors = outcome(spec.OK, spec.Errors)
@@ -45,10 +46,10 @@ func StateOfV2(object *khv1.KuberhealthyState, owner types.UID) State {
 // Occupied tells that a KuberhealthyState, which may be nil, records a run that goes on, and whose it is.
 // A check and a job of one name share their state: the one waits for the other.
 func Occupied(object *khv1.KuberhealthyState) (owner types.UID, run Run, occupied bool) {
-	if object == nil || object.Annotations[AnnotationRunOf] == "" {
+	if object == nil || object.Annotations[v1alpha1.AnnotationRunOf] == "" {
 		return "", Run{}, false
 	}
-	owner = types.UID(object.Annotations[AnnotationRunOf])
+	owner = types.UID(object.Annotations[v1alpha1.AnnotationRunOf])
 	state := StateOfV2(object, owner)
 	return owner, state.Run, state.Running
 }
@@ -78,11 +79,11 @@ func (s State) ToV2(check Check, object *khv1.KuberhealthyState) *khv1.Kuberheal
 	if object.Annotations == nil {
 		object.Annotations = map[string]string{}
 	}
-	object.Annotations[AnnotationRunOf] = string(check.UID)
-	note(object.Annotations, AnnotationRunStarted, s.Run.Started)
-	note(object.Annotations, AnnotationRunEnded, time.Time{})
+	object.Annotations[v1alpha1.AnnotationRunOf] = string(check.UID)
+	note(object.Annotations, v1alpha1.AnnotationRunStarted, s.Run.Started)
+	note(object.Annotations, v1alpha1.AnnotationRunEnded, time.Time{})
 	if s.Ended && !s.Running {
-		note(object.Annotations, AnnotationRunEnded, s.EndedAt)
+		note(object.Annotations, v1alpha1.AnnotationRunEnded, s.EndedAt)
 	}
 	return object
 }

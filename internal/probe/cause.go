@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
 // Cause says in one word what stopped an attempt, or what was wrong with an answer that no HTTP status
@@ -19,17 +21,17 @@ type Cause string
 // The causes. An attempt that failed has none where its answer says it all (a status, an exit code), or
 // where nothing more is known than the message.
 const (
-	ConnectionRefused  Cause = "ConnectionRefused"
-	ConnectionReset    Cause = "ConnectionReset"
-	Unreachable        Cause = "Unreachable"
-	TimedOut           Cause = "TimedOut"
-	NameNotFound       Cause = "NameNotFound"
-	NameLookupFailed   Cause = "NameLookupFailed"
-	TLSHandshakeFailed Cause = "TLSHandshakeFailed"
-	CertificateInvalid Cause = "CertificateInvalid"
-	BodyIncomplete     Cause = "BodyIncomplete"
-	NotServing         Cause = "NotServing"
-	RecordMissing      Cause = "RecordMissing"
+	ConnectionRefused  Cause = v1alpha1.ReasonConnectionRefused
+	ConnectionReset    Cause = v1alpha1.ReasonConnectionReset
+	Unreachable        Cause = v1alpha1.ReasonUnreachable
+	TimedOut           Cause = v1alpha1.ReasonTimedOut
+	NameNotFound       Cause = v1alpha1.ReasonNameNotFound
+	NameLookupFailed   Cause = v1alpha1.ReasonNameLookupFailed
+	TLSHandshakeFailed Cause = v1alpha1.ReasonTLSHandshakeFailed
+	CertificateInvalid Cause = v1alpha1.ReasonCertificateInvalid
+	BodyIncomplete     Cause = v1alpha1.ReasonBodyIncomplete
+	NotServing         Cause = v1alpha1.ReasonNotServing
+	RecordMissing      Cause = v1alpha1.ReasonRecordMissing
 )
 
 // stopped makes the outcome of an attempt that an error ended.

@@ -86,8 +86,8 @@ func trimProbe(spec *v1alpha1.CheckSpec) {
 }
 
 // checkerLabels are those that only checker pods have, by who makes them: Maek's operator, Kuberhealthy 2 and
-// Kuberhealthy 3 (master: pkg/checks/external/main.go; main: internal/kuberhealthy/kuberhealthy.go).
-var checkerLabels = []string{"maek.dev/run-of", "kuberhealthy-run-id", "kh-run-uuid"}
+// Kuberhealthy 3.
+var checkerLabels = []string{v1alpha1.LabelRunOf, khv1.LabelRunID, khv2.LabelRunID}
 
 // CheckerPod tells that a pod is a single run of a check. How that run ends is its check's result: whoever runs
 // checks gives up a pod that does not start, or does not end, and says why.

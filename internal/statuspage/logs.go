@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
 	"github.com/maek-dev/maek/internal/secret"
 )
@@ -142,7 +143,7 @@ func ownedBy(pod *corev1.Pod, check kuberhealthy.Check) bool {
 		return false
 	}
 	owner := metav1.GetControllerOfNoCopy(pod)
-	return pod.Labels[kuberhealthy.LabelRunOf] == uid || owner != nil && string(owner.UID) == uid
+	return pod.Labels[v1alpha1.LabelRunOf] == uid || owner != nil && string(owner.UID) == uid
 }
 
 // show copies a container's log, that of ?container= or of the pod's first one, for at most the given time.

@@ -21,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
 	"github.com/maek-dev/maek/internal/statuspage"
 )
@@ -137,12 +139,12 @@ func (w *world) Pod(_ context.Context, name types.NamespacedName) (*corev1.Pod, 
 	}
 	switch name.Name {
 	case "dns-pod":
-		pod.Labels = map[string]string{kuberhealthy.LabelRunOf: "dns", kuberhealthy.LabelRunIDV3: runID}
+		pod.Labels = map[string]string{v1alpha1.LabelRunOf: "dns", khv2.LabelRunID: runID}
 	case "dns-old":
-		pod.Labels = map[string]string{kuberhealthy.LabelRunOf: "dns"}
+		pod.Labels = map[string]string{v1alpha1.LabelRunOf: "dns"}
 		pod.Status.Phase = corev1.PodSucceeded
 	case "other":
-		pod.Labels = map[string]string{kuberhealthy.LabelCheckV3: "dns"}
+		pod.Labels = map[string]string{khv2.LabelCheck: "dns"}
 	default:
 		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, name.Name)
 	}

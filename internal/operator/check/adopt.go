@@ -52,7 +52,7 @@ func (s *state) adoptVerdict(status *v1alpha1.CheckStatus, healthy *metav1.Condi
 		return false
 	}
 	newest := v1alpha1.ResultSuccess
-	if (healthy.Status == metav1.ConditionFalse) != (healthy.Reason == reasonRetrying || healthy.Reason == reasonRecovering) {
+	if (healthy.Status == metav1.ConditionFalse) != (healthy.Reason == v1alpha1.ReasonRetrying || healthy.Reason == v1alpha1.ReasonRecovering) {
 		newest = v1alpha1.ResultFailure
 	}
 	s.anew = false
@@ -61,10 +61,10 @@ func (s *state) adoptVerdict(status *v1alpha1.CheckStatus, healthy *metav1.Condi
 	if len(s.recent) > 0 {
 		s.reason, s.message = s.recent[0].Reason, s.recent[0].Message
 	}
-	if healthy.Status == metav1.ConditionFalse && healthy.Reason != reasonRecovering {
+	if healthy.Status == metav1.ConditionFalse && healthy.Reason != v1alpha1.ReasonRecovering {
 		s.reason, s.message = healthy.Reason, healthy.Message
 	}
-	return healthy.Reason == reasonRetrying || healthy.Reason == reasonRecovering
+	return healthy.Reason == v1alpha1.ReasonRetrying || healthy.Reason == v1alpha1.ReasonRecovering
 }
 
 // adoptStreak takes the length of the streak that somebody else has recorded, where no run ended since.

@@ -9,25 +9,6 @@ import (
 	"github.com/maek-dev/maek/internal/history"
 )
 
-// The reasons of conditions, beside those of failures and refusals.
-const (
-	// Of Healthy.
-	reasonSucceeded   = "Succeeded"
-	reasonRetrying    = "Retrying"
-	reasonRecovering  = "Recovering"
-	reasonStale       = "Stale"
-	reasonSuspended   = "Suspended"
-	reasonMaintenance = "Maintenance"
-	reasonStalled     = "Stalled"
-	reasonPending     = "Pending"
-	// Of Ready.
-	reasonRunning    = "Running"
-	reasonOverdue    = "Overdue"
-	reasonOverloaded = "Overloaded"
-	// Of Stalled.
-	reasonAccepted = "Accepted"
-)
-
 // condition is what there is to say of a condition but when.
 type condition struct {
 	status          metav1.ConditionStatus
@@ -38,11 +19,11 @@ type condition struct {
 func (s *state) idle() (reason, message string, is bool) {
 	switch {
 	case s.phase == suspended:
-		return reasonSuspended, "the check is suspended", true
+		return v1alpha1.ReasonSuspended, "the check is suspended", true
 	case s.phase == maintenance:
-		return reasonMaintenance, "a maintenance window of the check is open", true
+		return v1alpha1.ReasonMaintenance, "a maintenance window of the check is open", true
 	case s.refusal != nil:
-		return reasonStalled, history.Cut("the check cannot run: "+s.refusal.Message, maxMessage), true
+		return v1alpha1.ReasonStalled, history.Cut("the check cannot run: "+s.refusal.Message, maxMessage), true
 	}
 	return "", "", false
 }
@@ -54,19 +35,19 @@ func (s *state) healthy() condition {
 	}
 	switch {
 	case s.stale:
-		return condition{metav1.ConditionUnknown, reasonStale, "no run has ended for so long that nobody can tell"}
+		return condition{metav1.ConditionUnknown, v1alpha1.ReasonStale, "no run has ended for so long that nobody can tell"}
 	case s.history.Healthy == metav1.ConditionTrue && s.newest() == v1alpha1.ResultFailure:
-		return condition{metav1.ConditionTrue, reasonRetrying, s.streak("failed", s.thresholds.Failure, s.message)}
+		return condition{metav1.ConditionTrue, v1alpha1.ReasonRetrying, s.streak("failed", s.thresholds.Failure, s.message)}
 	case s.history.Healthy == metav1.ConditionTrue:
-		return condition{metav1.ConditionTrue, reasonSucceeded, "every target gives a good answer"}
+		return condition{metav1.ConditionTrue, v1alpha1.ReasonSucceeded, "every target gives a good answer"}
 	case s.history.Healthy == metav1.ConditionFalse && s.newest() == v1alpha1.ResultSuccess:
-		return condition{metav1.ConditionFalse, reasonRecovering, s.streak("succeeded", s.thresholds.Success, s.message)}
+		return condition{metav1.ConditionFalse, v1alpha1.ReasonRecovering, s.streak("succeeded", s.thresholds.Success, s.message)}
 	case s.history.Healthy == metav1.ConditionFalse:
 		return condition{metav1.ConditionFalse, s.reason, s.message}
 	case s.last != nil:
 		return condition{metav1.ConditionUnknown, s.reason, s.message}
 	}
-	return condition{metav1.ConditionUnknown, reasonPending, "no run has ended yet"}
+	return condition{metav1.ConditionUnknown, v1alpha1.ReasonPending, "no run has ended yet"}
 }
 
 // streak says how many runs did what, of those that it takes to change the verdict.
@@ -89,13 +70,13 @@ func (s *state) ready() condition {
 	}
 	switch {
 	case s.load.over:
-		return condition{metav1.ConditionFalse, reasonOverloaded, "runs begin late or are left out because the operator has more to do than it can; that says nothing about the target"}
+		return condition{metav1.ConditionFalse, v1alpha1.ReasonOverloaded, "runs begin late or are left out because the operator has more to do than it can; that says nothing about the target"}
 	case s.late || s.stale:
-		return condition{metav1.ConditionFalse, reasonOverdue, "no run has ended for two periods"}
+		return condition{metav1.ConditionFalse, v1alpha1.ReasonOverdue, "no run has ended for two periods"}
 	case s.pending():
-		return condition{metav1.ConditionUnknown, reasonPending, "no run of this generation has ended yet"}
+		return condition{metav1.ConditionUnknown, v1alpha1.ReasonPending, "no run of this generation has ended yet"}
 	}
-	return condition{metav1.ConditionTrue, reasonRunning, "the check runs as its spec says"}
+	return condition{metav1.ConditionTrue, v1alpha1.ReasonRunning, "the check runs as its spec says"}
 }
 
 // stalled says whether somebody has to change something for the check to run.
@@ -104,7 +85,7 @@ func (s *state) stalled() condition {
 	case s.refusal != nil:
 		return condition{metav1.ConditionTrue, s.refusal.Reason, s.refusal.Message}
 	case s.accepted:
-		return condition{metav1.ConditionFalse, reasonAccepted, "nothing keeps the check from running"}
+		return condition{metav1.ConditionFalse, v1alpha1.ReasonAccepted, "nothing keeps the check from running"}
 	}
-	return condition{metav1.ConditionUnknown, reasonPending, "nobody has tried yet"}
+	return condition{metav1.ConditionUnknown, v1alpha1.ReasonPending, "nobody has tried yet"}
 }

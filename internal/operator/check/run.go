@@ -210,7 +210,7 @@ func (c *Controller) ended(s *subject, check *v1alpha1.Check, generation int64, 
 	}
 	if err != nil {
 		s.retryAt = now.Add(min(retryEvery, s.times.Interval(now)))
-		results = []plan.Result{{Result: v1alpha1.ResultUnknown, Reason: plan.ReasonNotAsked, Message: history.Cut(err.Error(), maxMessage), At: now}}
+		results = []plan.Result{{Result: v1alpha1.ResultUnknown, Reason: v1alpha1.ReasonNotAsked, Message: history.Cut(err.Error(), maxMessage), At: now}}
 	}
 	o := aggregate(started, now, results)
 	if !asked {

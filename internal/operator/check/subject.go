@@ -14,9 +14,6 @@ import (
 	"github.com/maek-dev/maek/internal/operator/record"
 )
 
-// AnnotationRunNow on a check is the time (RFC 3339) at which somebody wished for a run.
-const AnnotationRunNow = "maek.dev/run-now"
-
 // maxRequestSkew is how far in the future the time of a wish may lie: the clocks of people differ.
 const maxRequestSkew = time.Minute
 
@@ -78,7 +75,7 @@ func (s *subject) reference() record.Check {
 
 // wish is when somebody wished for a run; what cannot be read is no wish.
 func (s *subject) wish() time.Time {
-	at, err := time.Parse(time.RFC3339, s.check.Annotations[AnnotationRunNow])
+	at, err := time.Parse(time.RFC3339, s.check.Annotations[v1alpha1.AnnotationRunNow])
 	if err != nil {
 		return time.Time{}
 	}
@@ -171,7 +168,7 @@ func (s *subject) expect(now time.Time) {
 
 // heartbeat is how long the status may stay as it is. It differs between checks, so that they are not written
 // together, and is never longer than what readers rely on.
-func (s *subject) heartbeat(now time.Time, checks int64) time.Duration {
+func (s *subject) heartbeat(now time.Time, checks int) time.Duration {
 	const share = 0.2
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(s.uid)) // it never fails
@@ -179,15 +176,15 @@ func (s *subject) heartbeat(now time.Time, checks int64) time.Duration {
 	if s.times == nil {
 		return retryEvery
 	}
-	return time.Duration(float64(s.times.Heartbeat(now, int(checks))) * (1 - share*lot))
+	return time.Duration(float64(s.times.Heartbeat(now, checks)) * (1 - share*lot))
 }
 
 // staleAfter is what the status says of how long it may be believed.
-func (s *subject) staleAfter(now time.Time, checks int64) int32 {
+func (s *subject) staleAfter(now time.Time, checks int) int32 {
 	if s.times == nil {
 		return int32(retryEvery / time.Second)
 	}
-	return s.times.StaleAfterSeconds(now, int(checks))
+	return s.times.StaleAfterSeconds(now, checks)
 }
 
 // The writes of one check: few at once, and one in a while.

@@ -27,8 +27,8 @@ const maxNote = 1024
 func (c *Controller) tell(s *subject, shown condition) {
 	before := s.toldOf
 	s.toldOf = shown
-	stalled := shown.reason == reasonStalled
-	if c.o.Events == nil || before.status == shown.status && stalled == (before.reason == reasonStalled) {
+	stalled := shown.reason == v1alpha1.ReasonStalled
+	if c.o.Events == nil || before.status == shown.status && stalled == (before.reason == v1alpha1.ReasonStalled) {
 		return
 	}
 	var reason string
@@ -57,5 +57,5 @@ func (s *subject) failedBefore(before condition) bool {
 
 // meant tells that somebody wanted the verdict to be unknown, or that nobody could expect another yet.
 func meant(reason string) bool {
-	return reason == "" || reason == reasonSuspended || reason == reasonMaintenance || reason == reasonPending
+	return reason == "" || reason == v1alpha1.ReasonSuspended || reason == v1alpha1.ReasonMaintenance || reason == v1alpha1.ReasonPending
 }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
 )
 
@@ -105,7 +106,7 @@ func (e *Engine) RunNow(ctx context.Context, check kuberhealthy.Check) error {
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations[AnnotationRunNow] = at.Format(time.RFC3339)
+	annotations[v1alpha1.AnnotationRunNow] = at.Format(time.RFC3339)
 	object.SetAnnotations(annotations)
 	if err := e.o.Client.Patch(ctx, object, client.MergeFrom(before)); err != nil {
 		if client.IgnoreNotFound(err) == nil {

@@ -16,6 +16,7 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
 )
 
@@ -104,7 +105,7 @@ func (k key) gvk() schema.GroupVersionKind {
 
 // checkerPods selects the checker pods of both versions that Maek made.
 func checkerPods() labels.Selector {
-	made, err := labels.NewRequirement(kuberhealthy.LabelRunOf, selection.Exists, nil)
+	made, err := labels.NewRequirement(v1alpha1.LabelRunOf, selection.Exists, nil)
 	if err != nil {
 		return labels.Nothing() // the label is a constant
 	}
@@ -142,7 +143,7 @@ func trimContainers(containers []corev1.Container) []corev1.Container {
 
 // The indexes of the caches.
 const (
-	indexRunOf   = "maek.dev/run-of"
+	indexRunOf   = v1alpha1.LabelRunOf
 	indexAddress = "status.podIPs"
 	indexRunID   = "run-id"
 )
@@ -152,7 +153,7 @@ func indexes(kind schema.GroupVersionKind) map[string]client.IndexerFunc {
 	switch kind {
 	case podKind:
 		return map[string]client.IndexerFunc{
-			indexRunOf: func(o client.Object) []string { return []string{o.GetLabels()[kuberhealthy.LabelRunOf]} },
+			indexRunOf: func(o client.Object) []string { return []string{o.GetLabels()[v1alpha1.LabelRunOf]} },
 			indexAddress: func(o client.Object) []string {
 				pod, _ := o.(*corev1.Pod)
 				if pod.Spec.HostNetwork {

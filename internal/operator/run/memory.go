@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
 	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
@@ -152,7 +153,7 @@ func (m *memory) vanished(object client.Object) {
 func (m *memory) made(pod *corev1.Pod, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	check := types.UID(pod.Labels[kuberhealthy.LabelRunOf])
+	check := types.UID(pod.Labels[v1alpha1.LabelRunOf])
 	if m.pods[check] == nil {
 		m.pods[check] = map[types.UID]written{}
 	}
@@ -201,7 +202,7 @@ func (m *memory) leavingUntil(pod *corev1.Pod) time.Time {
 func (m *memory) departed(pod *corev1.Pod, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	check := types.UID(pod.Labels[kuberhealthy.LabelRunOf])
+	check := types.UID(pod.Labels[v1alpha1.LabelRunOf])
 	delete(m.leaving, pod.UID)
 	delete(m.pods[check], pod.UID)
 	if m.notes[check] == nil {

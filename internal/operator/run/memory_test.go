@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
-	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
 // TestNothingIsRememberedOfChecksThatAreGone makes and deletes checks in a loop, with their pods going
@@ -21,7 +21,7 @@ func TestNothingIsRememberedOfChecksThatAreGone(t *testing.T) {
 		uid := types.UID(string(rune('a' + i)))
 		check := &khv1.KuberhealthyCheck{ObjectMeta: metav1.ObjectMeta{UID: uid, Namespace: "ns", Name: "check-" + string(uid), ResourceVersion: "1"}}
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-			UID: "pod-" + uid, Labels: map[string]string{kuberhealthy.LabelRunOf: string(uid), kuberhealthy.LabelRunIDV2: "run"},
+			UID: "pod-" + uid, Labels: map[string]string{v1alpha1.LabelRunOf: string(uid), khv1.LabelRunID: "run"},
 		}}
 		m.note(uid, func(n *note) { n.run = "run" })
 		m.wrote(check, began)

@@ -16,6 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
+	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
 	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
@@ -139,9 +141,9 @@ func (e *Engine) troubled(s *subject, v view, t trouble) {
 // inherit looks for the pod of a run that this replica did not record, past the cache: a Kuberhealthy
 // that was replaced made pods without the label by which ours are seen.
 func (e *Engine) inherit(ctx context.Context, s *subject, v view) (found bool, err error) {
-	label := kuberhealthy.LabelRunIDV2
+	label := khv1.LabelRunID
 	if s.check.API == kuberhealthy.V3 {
-		label = kuberhealthy.LabelRunIDV3
+		label = khv2.LabelRunID
 	}
 	var pods corev1.PodList
 	err = e.o.Client.List(ctx, &pods, client.InNamespace(s.Namespace), client.MatchingLabels{label: s.state.Run.ID}, client.Limit(1))
@@ -153,7 +155,7 @@ func (e *Engine) inherit(ctx context.Context, s *subject, v view) (found bool, e
 		return false, nil
 	}
 	pod := &pods.Items[0]
-	if pod.Labels[kuberhealthy.LabelRunOf] != "" {
+	if pod.Labels[v1alpha1.LabelRunOf] != "" {
 		_, _ = trimPod(pod)
 		e.memory.made(pod, v.now)
 		return true, nil
@@ -171,7 +173,7 @@ func (e *Engine) adopt(ctx context.Context, s *subject, v view, name types.Names
 	if err := e.o.Client.Get(ctx, name, &pod); err != nil {
 		return fmt.Errorf("reading the pod that is there already for %s: %w", s.key, err)
 	}
-	if pod.Labels[kuberhealthy.LabelRunOf] == string(s.check.UID) && kuberhealthy.RunIDOf(&pod) == s.state.Run.ID {
+	if pod.Labels[v1alpha1.LabelRunOf] == string(s.check.UID) && kuberhealthy.RunIDOf(&pod) == s.state.Run.ID {
 		_, _ = trimPod(&pod)
 		e.memory.made(&pod, v.now)
 		return nil
@@ -266,7 +268,7 @@ func (e *Engine) absent(ctx context.Context, k key) error {
 		return err
 	}
 	state, _ := found.(*khv1.KuberhealthyState)
-	of := types.UID(state.Annotations[kuberhealthy.AnnotationRunOf])
+	of := types.UID(state.Annotations[v1alpha1.AnnotationRunOf])
 	if of == "" {
 		of = state.UID
 	}

@@ -16,6 +16,7 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
 	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
@@ -174,7 +175,7 @@ func (e *Engine) shared(ctx context.Context, ref reference) (key, bool, error) {
 	if err != nil || record == nil {
 		return key{}, false, err
 	}
-	of := types.UID(record.GetAnnotations()[kuberhealthy.AnnotationRunOf])
+	of := types.UID(record.GetAnnotations()[v1alpha1.AnnotationRunOf])
 	var either key
 	for _, kind := range []string{kuberhealthy.KindCheck, kuberhealthy.KindJob} {
 		k := key{kind, ref.NamespacedName}
@@ -205,7 +206,7 @@ func (e *Engine) byAddress(ctx context.Context, address netip.Addr) (key, string
 		return key{}, "", fmt.Errorf("looking for a pod by its address: %w", err)
 	}
 	pods := slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool {
-		return checkerpod.Done(&pod) || pod.Labels[kuberhealthy.LabelRunIDV2] == ""
+		return checkerpod.Done(&pod) || pod.Labels[khv1.LabelRunID] == ""
 	})
 	if len(pods) != 1 {
 		return key{}, "", nil
@@ -214,7 +215,7 @@ func (e *Engine) byAddress(ctx context.Context, address netip.Addr) (key, string
 	if !ok {
 		return key{}, "", nil
 	}
-	return k, pods[0].Labels[kuberhealthy.LabelRunIDV2], nil
+	return k, pods[0].Labels[khv1.LabelRunID], nil
 }
 
 // store records a report, again where others have written in between.

@@ -13,6 +13,7 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
 	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
@@ -21,9 +22,6 @@ const (
 	// finalizerV3 is what Kuberhealthy 3 puts on every HealthCheck (main:
 	// internal/kuberhealthy/finalizer.go). Without it an object would never be gone.
 	finalizerV3 = "kuberhealthy.io/healthcheck"
-	// AnnotationRunNow on a check is the time (RFC 3339) at which somebody wished for a run. It has been
-	// granted when a run began then or later.
-	AnnotationRunNow = "maek.dev/run-now"
 )
 
 // subject is a check with what is recorded of it.
@@ -69,7 +67,7 @@ func assemble(k key, object client.Object, record *khv1.KuberhealthyState) *subj
 	case *khv1.KuberhealthyJob:
 		s.check = kuberhealthy.FromJob(object)
 		// What Kuberhealthy wrote may be of an earlier job of the name, or of a check.
-		if record != nil && record.Annotations[kuberhealthy.AnnotationRunOf] != "" {
+		if record != nil && record.Annotations[v1alpha1.AnnotationRunOf] != "" {
 			s.state = kuberhealthy.StateOfV2(record, object.UID)
 		}
 	case *khv2.HealthCheck:
@@ -201,7 +199,7 @@ func (e *Engine) viewSibling(ctx context.Context, s *subject, v *view) error {
 
 // requested is when somebody wished for a run; what cannot be read is no wish.
 func requested(object client.Object) time.Time {
-	at, err := time.Parse(time.RFC3339, object.GetAnnotations()[AnnotationRunNow])
+	at, err := time.Parse(time.RFC3339, object.GetAnnotations()[v1alpha1.AnnotationRunNow])
 	if err != nil {
 		return time.Time{}
 	}

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	coordinationv1apply "k8s.io/client-go/applyconfigurations/coordination/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
 // fieldManager owns the fields of the Leases.
@@ -69,7 +71,7 @@ func (r *Ring) apply(ctx context.Context, acquired metav1.MicroTime, now time.Ti
 	defer cancel()
 	seconds := int32(max(r.o.Duration/time.Second, 1)) //nolint:gosec // a Lease lasts seconds, not lifetimes
 	lease := coordinationv1apply.Lease(r.o.Name, r.o.Namespace).
-		WithLabels(map[string]string{Label: LabelRing}).
+		WithLabels(map[string]string{v1alpha1.LabelRing: v1alpha1.RingOperator}).
 		WithSpec(coordinationv1apply.LeaseSpec().
 			WithHolderIdentity(r.o.Name).
 			WithLeaseDurationSeconds(seconds).
@@ -135,7 +137,7 @@ func (r *Ring) remove(ctx context.Context, s sighting) {
 
 // watch follows all Leases of the ring.
 func (r *Ring) watch(ctx context.Context) {
-	selector := Label + "=" + LabelRing
+	selector := v1alpha1.LabelRing + "=" + v1alpha1.RingOperator
 	leases := r.o.Leases.Leases(r.o.Namespace)
 	reflector := cache.NewReflectorWithOptions(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {

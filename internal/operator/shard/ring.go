@@ -27,12 +27,6 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Label is on the Leases of all replicas, with the ring's name as its value.
-const (
-	Label     = "maek.dev/ring"
-	LabelRing = "operator"
-)
-
 // DefaultDuration is how long a Lease lasts. A lost replica's checks are owned by others a little later.
 const DefaultDuration = 10 * time.Second
 

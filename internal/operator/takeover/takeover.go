@@ -22,11 +22,9 @@ import (
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/utils/clock"
-)
 
-// DefaultLease is the name of Kuberhealthy 3's Lease (main: cmd/kuberhealthy/config.go,
-// KH_LEADER_ELECTION_NAME).
-const DefaultLease = "kuberhealthy-controller"
+	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+)
 
 // podLabels select the pods of both versions (deploy/helm/kuberhealthy/templates/deployment.yaml on both
 // branches; version 2 finds its replicas by them too, pkg/masterCalculation).
@@ -56,7 +54,7 @@ type Options struct {
 	// Pods and Leases of the whole cluster.
 	Pods   corev1client.PodsGetter
 	Leases coordinationv1client.LeasesGetter
-	// Lease is the name of Kuberhealthy's; empty stands for DefaultLease. LeaseNamespace is where it is;
+	// Lease is the name of Kuberhealthy's; empty stands for its default. LeaseNamespace is where it is;
 	// empty stands for every namespace.
 	Lease, LeaseNamespace string
 	// Settle is for how long the other must be gone; zero stands for DefaultSettle.
@@ -86,7 +84,7 @@ type Watcher struct {
 
 // New returns a Watcher that holds checks back until it knows better, or is told to adopt them.
 func New(o Options) (*Watcher, error) {
-	o.Lease = cmp.Or(o.Lease, DefaultLease)
+	o.Lease = cmp.Or(o.Lease, khv2.DefaultLease)
 	o.Settle = cmp.Or(o.Settle, DefaultSettle)
 	w := &Watcher{o: o, changed: make(chan struct{}, 1), state: newState(o.Clock.Now()), held: !o.Adopt, why: notYet}
 	if o.Metrics == nil {

@@ -73,11 +73,10 @@ func looksOutside(_ *snapshot.Snapshot, c *check) bool {
 	return c.scenario == scenarioDNS && !strings.Contains(c.subject.Name, "internal")
 }
 
-// Why a probe of a Check got no answer, in the words of package probe (internal/probe/cause.go) and of the
-// operator, which counts a Service without endpoints as a failure.
+// Why a probe of a Check got no answer. The operator counts a Service without endpoints as a failure.
 var (
-	noName   = []reason{"NameNotFound", "NameLookupFailed"}
-	noAnswer = []reason{"Unreachable", "TimedOut", "ConnectionRefused", "ConnectionReset", "NoEndpoints"}
+	noName   = []reason{v1alpha1.ReasonNameNotFound, v1alpha1.ReasonNameLookupFailed}
+	noAnswer = []reason{v1alpha1.ReasonUnreachable, v1alpha1.ReasonTimedOut, v1alpha1.ReasonConnectionRefused, v1alpha1.ReasonConnectionReset, v1alpha1.ReasonNoEndpoints}
 )
 
 // namesNothing tells of a probe for which no name was resolved.

@@ -109,7 +109,7 @@ const undecidedFor = 10 * time.Minute
 
 // undecided tells whether a check runs, and has not known for a while how its target is.
 func (c *check) undecided(now time.Time) bool {
-	return c.unknown != nil && !c.paused && c.unknown.Reason != whyStalled && c.unknown.Reason != whyStale && now.Sub(c.unknown.LastTransitionTime.Time) > undecidedFor
+	return c.unknown != nil && !c.paused && c.unknown.Reason != v1alpha1.ReasonStalled && c.unknown.Reason != v1alpha1.ReasonStale && now.Sub(c.unknown.LastTransitionTime.Time) > undecidedFor
 }
 
 func checkUndecided(p *rule.Pass, c *check) finding.Finding {

@@ -46,7 +46,7 @@ func detectCheckOperatorOverloaded(p *rule.Pass) {
 		at := c.overloaded.LastTransitionTime.Time
 		since = finding.Earlier(since, at)
 		if len(evidence) < checksTold {
-			evidence = append(evidence, finding.Evidence{Source: finding.Named(c.subject), Path: ".status.conditions[Ready].reason", Value: whyOverloaded, At: finding.Timestamp(at)})
+			evidence = append(evidence, finding.Evidence{Source: finding.Named(c.subject), Path: ".status.conditions[Ready].reason", Value: v1alpha1.ReasonOverloaded, At: finding.Timestamp(at)})
 		}
 	}
 	if len(names) == 0 {

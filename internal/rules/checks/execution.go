@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/snapshot"
@@ -17,26 +18,26 @@ import (
 type reason string
 
 // reported is the reason of a run whose checker reported that something is wrong: the checker is well.
-const reported reason = "ReportedFailure"
+const reported reason = v1alpha1.ReasonReportedFailure
 
 // The reasons of runs that ended without a report. Of a Kuberhealthy's own checks they are guessed from its
 // words and from the pod.
 const (
-	imagePullFailed reason = "ImagePullFailed"
-	unschedulable   reason = "Unschedulable"
-	oomKilled       reason = "OOMKilled"
-	crashed         reason = "Crashed"
-	noReport        reason = "NoReport"
-	initFailed      reason = "InitFailed"
-	configMissing   reason = "ConfigMissing"
-	notStarted      reason = "NotStarted"
-	deadline        reason = "Deadline"
-	podDeleted      reason = "PodDeleted"
-	podEvicted      reason = "PodEvicted"
-	nodeLost        reason = "NodeLost"
-	podRefused      reason = "PodRefused"
+	imagePullFailed reason = v1alpha1.ReasonImagePullFailed
+	unschedulable   reason = v1alpha1.ReasonUnschedulable
+	oomKilled       reason = v1alpha1.ReasonOOMKilled
+	crashed         reason = v1alpha1.ReasonCrashed
+	noReport        reason = v1alpha1.ReasonNoReport
+	initFailed      reason = v1alpha1.ReasonInitFailed
+	configMissing   reason = v1alpha1.ReasonConfigMissing
+	notStarted      reason = v1alpha1.ReasonNotStarted
+	deadline        reason = v1alpha1.ReasonDeadline
+	podDeleted      reason = v1alpha1.ReasonPodDeleted
+	podEvicted      reason = v1alpha1.ReasonPodEvicted
+	nodeLost        reason = v1alpha1.ReasonNodeLost
+	podRefused      reason = v1alpha1.ReasonPodRefused
 	// notRun: it could not be carried out, and nothing tells why.
-	notRun reason = "NotRun"
+	notRun reason = v1alpha1.ReasonNotRun
 )
 
 // ending is how runs end for a reason.
@@ -139,7 +140,7 @@ func (c *check) pods(s *snapshot.Snapshot) []*corev1.Pod {
 		return own
 	}
 	if c.resource == "khcheck" || c.resource == "khjob" {
-		return s.PodsSelected(c.subject.Namespace, map[string]string{"app": "kuberhealthy-check", "kuberhealthy-check-name": c.subject.Name})
+		return s.PodsSelected(c.subject.Namespace, map[string]string{khv1.LabelApp: khv1.App, khv1.LabelCheck: c.subject.Name})
 	}
 	return nil
 }

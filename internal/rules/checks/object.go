@@ -9,6 +9,7 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
@@ -20,10 +21,6 @@ const (
 	defaultTimeoutV2 = 5 * time.Minute
 	defaultTimeoutV3 = 30 * time.Second
 )
-
-// runOf is the annotation in which Maek's operator says of which check or job a KuberhealthyState tells:
-// one of each may have the same name.
-const runOf = "maek.dev/run-of"
 
 // problem is a part of a check that cannot be used as it is written.
 type problem struct {
@@ -93,7 +90,7 @@ func (c *check) takeState(state *khv1.KuberhealthyState) {
 		// It is made before the first run ends; only then does it get a writer.
 		return
 	}
-	if of := state.Annotations[runOf]; of != "" && c.uid != "" && of != string(c.uid) {
+	if of := state.Annotations[v1alpha1.AnnotationRunOf]; of != "" && c.uid != "" && of != string(c.uid) {
 		return
 	}
 	c.ended, c.endedAt = true, state.Spec.LastRun.Time

@@ -11,18 +11,6 @@ import (
 	"github.com/maek-dev/maek/internal/finding"
 )
 
-// Why a Check of Maek's own is not well, or not run, in the words that its operator writes into conditions
-// (internal/operator/check/conditions.go). Other words are those of what failed.
-const (
-	whyStale       = "Stale"
-	whySuspended   = "Suspended"
-	whyMaintenance = "Maintenance"
-	whyStalled     = "Stalled"
-	whyPending     = "Pending"
-	whyRecovering  = "Recovering"
-	whyOverloaded  = "Overloaded"
-)
-
 func ofCheck(o *v1alpha1.Check) *check {
 	c := newCheck(o, "checks.maek.dev")
 	c.spec = &o.Spec
@@ -57,7 +45,7 @@ func (c *check) takeStatus(status *v1alpha1.CheckStatus) {
 			text: finding.Textf("it cannot run until somebody changes something (%s)", "무언가를 고치기 전에는 실행할 수 없습니다(%s)", finding.Quote(stalled.Reason)),
 		})
 	}
-	if ready := condition(status.Conditions, v1alpha1.CheckReady); ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == whyOverloaded {
+	if ready := condition(status.Conditions, v1alpha1.CheckReady); ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == v1alpha1.ReasonOverloaded {
 		c.overloaded = ready
 	}
 	if status.ObservedAt != nil {
@@ -75,15 +63,15 @@ func (c *check) takeStatus(status *v1alpha1.CheckStatus) {
 			c.takeFailure(healthy, status)
 		}
 	}
-	c.ended = !c.endedAt.IsZero() && (healthy == nil || healthy.Reason != whyPending)
+	c.ended = !c.endedAt.IsZero() && (healthy == nil || healthy.Reason != v1alpha1.ReasonPending)
 }
 
 // takeUnknown takes in that nobody can tell how a Check stands.
 func (c *check) takeUnknown(healthy *metav1.Condition) {
 	switch healthy.Reason {
-	case whySuspended, whyMaintenance:
+	case v1alpha1.ReasonSuspended, v1alpha1.ReasonMaintenance:
 		c.paused = true
-	case whyPending:
+	case v1alpha1.ReasonPending:
 	default:
 		c.unknown = healthy
 	}
@@ -94,7 +82,7 @@ func (c *check) takeFailure(healthy *metav1.Condition, status *v1alpha1.CheckSta
 	c.errors = append(c.errors, healthy.Message)
 	c.failed = status.Failing
 	c.reason = reason(healthy.Reason)
-	if healthy.Reason == whyRecovering {
+	if healthy.Reason == v1alpha1.ReasonRecovering {
 		c.recovering = true
 		if len(status.RecentFailures) > 0 {
 			c.reason = reason(status.RecentFailures[0].Reason)

@@ -35,9 +35,10 @@ var _ = Catalog.Add(rule.Rule{
 // shallowFor is how long a check must have failed: readiness takes a while to notice, too.
 const shallowFor = 10 * time.Minute
 
-// wrongAnswers are why checks fail that got an answer (internal/operator/check/plan/reasons.go).
+// wrongAnswers are why checks fail that got an answer.
 var wrongAnswers = []reason{
-	"UnexpectedStatus", "UnexpectedBody", "UnexpectedHeader", "UnexpectedJSON", "UnexpectedOutput", "TooSlow", "NotServing", "CommandFailed",
+	v1alpha1.ReasonUnexpectedStatus, v1alpha1.ReasonUnexpectedBody, v1alpha1.ReasonUnexpectedHeader, v1alpha1.ReasonUnexpectedJSON, v1alpha1.ReasonUnexpectedOutput,
+	v1alpha1.ReasonTooSlow, v1alpha1.ReasonNotServing, v1alpha1.ReasonCommandFailed,
 }
 
 func detectReadinessTooShallow(p *rule.Pass) {

@@ -5,6 +5,8 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/rule"
 	"github.com/maek-dev/maek/internal/snapshot"
@@ -23,13 +25,6 @@ type runners struct {
 const (
 	kuberhealthyImage = "kuberhealthy"
 	maekImage         = "maek-operator"
-)
-
-const (
-	// leadingLease is Kuberhealthy 3's, by its default (main: internal/envs, KH_LEADER_ELECTION_NAME).
-	leadingLease = "kuberhealthy-controller"
-	// sharingLabel is on the Leases by which the replicas of Maek's operator share the checks.
-	sharingLabel, sharingValue = "maek.dev/ring", "operator"
 )
 
 // runnerNeeds are the kinds by which runners are known.
@@ -58,9 +53,9 @@ func runnersOf(s *snapshot.Snapshot) *runners {
 		}
 		for _, lease := range snapshot.List[*coordinationv1.Lease](s) {
 			switch {
-			case lease.Name == leadingLease:
+			case lease.Name == khv2.DefaultLease:
 				r.leading = append(r.leading, lease)
-			case lease.Labels[sharingLabel] == sharingValue:
+			case lease.Labels[v1alpha1.LabelRing] == v1alpha1.RingOperator:
 				r.sharing = append(r.sharing, lease)
 			}
 		}

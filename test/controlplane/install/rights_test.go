@@ -159,7 +159,7 @@ func testRights(t *testing.T) {
 	for _, name := range []string{"fine", "once"} {
 		pod := podOf(t, c, name)
 		phase(t, c, pod, corev1.PodRunning)
-		report(t, address, pod.Labels[kuberhealthy.LabelRunIDV2])
+		report(t, address, pod.Labels[khv1.LabelRunID])
 		phase(t, c, pod, corev1.PodSucceeded)
 	}
 	phase(t, c, podOf(t, c, "crashing"), corev1.PodFailed)
@@ -315,7 +315,7 @@ func podOf(t *testing.T, c client.Client, check string) *corev1.Pod {
 	var found *corev1.Pod
 	eventually(t, "there is a pod of "+check, func(ctx context.Context) bool {
 		var pods corev1.PodList
-		if err := c.List(ctx, &pods, client.InNamespace(namespace), client.HasLabels{kuberhealthy.LabelRunOf}); err != nil {
+		if err := c.List(ctx, &pods, client.InNamespace(namespace), client.HasLabels{v1alpha1.LabelRunOf}); err != nil {
 			return false
 		}
 		for i := range pods.Items {

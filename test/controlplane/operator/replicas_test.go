@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
-	"github.com/maek-dev/maek/internal/kuberhealthy"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
 func coordination(s *runtime.Scheme) error { return coordinationv1.AddToScheme(s) }
@@ -98,7 +98,7 @@ func TestReplicasShareChecks(t *testing.T) {
 func pods(t *testing.T, c client.Client, namespace string) []corev1.Pod {
 	t.Helper()
 	var list corev1.PodList
-	if err := c.List(t.Context(), &list, client.InNamespace(namespace), client.HasLabels{kuberhealthy.LabelRunOf}); err != nil {
+	if err := c.List(t.Context(), &list, client.InNamespace(namespace), client.HasLabels{v1alpha1.LabelRunOf}); err != nil {
 		t.Fatal(err)
 	}
 	return list.Items

@@ -122,7 +122,7 @@ func TestThePodOfARun(t *testing.T) {
 	ns := namespace(t, nil)
 	play(t, ns)
 	check := podCheck(t, ns, "ok", func(template *corev1.PodTemplateSpec) {
-		template.Labels = map[string]string{"team": "shop", kuberhealthy.LabelRunOf: "forged"}
+		template.Labels = map[string]string{"team": "shop", v1alpha1.LabelRunOf: "forged"}
 		template.Annotations = map[string]string{"note": "kept"}
 		template.Finalizers = []string{"example.com/never"}
 		template.Spec.RestartPolicy = corev1.RestartPolicyOnFailure
@@ -130,7 +130,7 @@ func TestThePodOfARun(t *testing.T) {
 	ends(t, start(t, ns, "", 0, false).begin(check, slot, 90*time.Second))
 	pod := left(t, ns)[0]
 	if pod.Name != podrun.PodName(check, slot) || pod.Labels["team"] != "shop" || pod.Annotations["note"] != "kept" ||
-		pod.Labels[kuberhealthy.LabelRunOf] != string(check.UID) || pod.Labels[podrun.LabelCheck] != "shop.open" || len(pod.Finalizers) > 0 {
+		pod.Labels[v1alpha1.LabelRunOf] != string(check.UID) || pod.Labels[podrun.LabelCheck] != "shop.open" || len(pod.Finalizers) > 0 {
 		t.Errorf("the pod is %s with labels %v, annotations %v, finalizers %v", pod.Name, pod.Labels, pod.Annotations, pod.Finalizers)
 	}
 	if pod.Spec.RestartPolicy != corev1.RestartPolicyNever || *pod.Spec.ActiveDeadlineSeconds != 90 {

@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
-	"github.com/maek-dev/maek/internal/kuberhealthy"
 	"github.com/maek-dev/maek/internal/operator/check/podrun"
 	"github.com/maek-dev/maek/internal/operator/checkerpod"
 )
@@ -227,7 +226,7 @@ func TestAPodThatLosesItsLabel(t *testing.T) {
 	eventually(t, "the pod is at work", func() bool { pods := left(t, ns); return len(pods) == 1 && pods[0].Status.Phase == corev1.PodRunning })
 	pod := left(t, ns)[0]
 	before := pod.DeepCopy()
-	delete(pod.Labels, kuberhealthy.LabelRunOf)
+	delete(pod.Labels, v1alpha1.LabelRunOf)
 	if err := cluster.Patch(t.Context(), &pod, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +279,7 @@ func TestPodsThatOnlyLookLikeARunsOwn(t *testing.T) {
 	check := podCheck(t, ns, "ok", nil)
 	for _, image := range []string{"ok", "hang"} {
 		create(t, &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "forged-" + image, Labels: map[string]string{kuberhealthy.LabelRunOf: string(check.UID)}},
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "forged-" + image, Labels: map[string]string{v1alpha1.LabelRunOf: string(check.UID)}},
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: image}}},
 		})
 	}

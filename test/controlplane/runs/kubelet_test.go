@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	"github.com/maek-dev/maek/internal/kuberhealthy"
 )
 
@@ -140,7 +141,7 @@ func (k *kubelet) run(ctx context.Context, t *testing.T, pod *corev1.Pod) {
 func (k *kubelet) report(ctx context.Context, pod *corev1.Pod, report kuberhealthy.Report) {
 	id := kuberhealthy.RunIDOf(pod)
 	api := kuberhealthy.V3
-	if pod.Labels[kuberhealthy.LabelRunIDV2] != "" {
+	if pod.Labels[khv1.LabelRunID] != "" {
 		api = kuberhealthy.V2
 	}
 	k.mu.Lock()

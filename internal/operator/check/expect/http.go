@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
-	"github.com/maek-dev/maek/internal/operator/check/plan"
 	"github.com/maek-dev/maek/internal/probe"
 )
 
@@ -19,15 +18,15 @@ func judgeStatus(spec *v1alpha1.CheckSpec, o probe.Outcome, verdict probe.Verdic
 		if slices.ContainsFunc(spec.Expect.StatusCodes, func(r v1alpha1.HTTPStatusRange) bool { return covers(r, status) }) {
 			return nil
 		}
-		return bad(plan.ReasonUnexpectedStatus, "HTTP %s, expected %s", statusText(status), ranges(spec.Expect.StatusCodes))
+		return bad(v1alpha1.ReasonUnexpectedStatus, "HTTP %s, expected %s", statusText(status), ranges(spec.Expect.StatusCodes))
 	}
 	switch {
 	case verdict.Passed():
 		return nil
 	case o.Difference == probe.RedirectedAway:
-		return bad(plan.ReasonRedirectedAway, "HTTP %s: %s", statusText(status), verdict.Message)
+		return bad(v1alpha1.ReasonRedirectedAway, "HTTP %s: %s", statusText(status), verdict.Message)
 	default:
-		return bad(plan.ReasonUnexpectedStatus, "HTTP %s, expected 200-399", statusText(status))
+		return bad(v1alpha1.ReasonUnexpectedStatus, "HTTP %s, expected 200-399", statusText(status))
 	}
 }
 
@@ -71,7 +70,7 @@ func judgeHTTP(expected *v1alpha1.CheckExpectation, answer *probe.HTTPAnswer) *f
 	}
 	if expected.Matches != "" {
 		body := answer.Body[:min(len(answer.Body), probe.KubeletBodyLimit)]
-		if f := judgeText(expected.Matches, body, plan.ReasonUnexpectedBody, "the body"); f != nil {
+		if f := judgeText(expected.Matches, body, v1alpha1.ReasonUnexpectedBody, "the body"); f != nil {
 			return f
 		}
 	}
@@ -84,14 +83,14 @@ func judgeHTTP(expected *v1alpha1.CheckExpectation, answer *probe.HTTPAnswer) *f
 func judgeHeader(want v1alpha1.HeaderExpectation, header http.Header) *finding {
 	values := header.Values(want.Name)
 	if len(values) == 0 {
-		return bad(plan.ReasonUnexpectedHeader, "the answer has no header %s", want.Name)
+		return bad(v1alpha1.ReasonUnexpectedHeader, "the answer has no header %s", want.Name)
 	}
 	switch {
 	case want.Equals != nil:
 		if slices.Contains(values, *want.Equals) {
 			return nil
 		}
-		return bad(plan.ReasonUnexpectedHeader, "the header %s is %s, expected %s", want.Name, quoteAll(values), quote(*want.Equals))
+		return bad(v1alpha1.ReasonUnexpectedHeader, "the header %s is %s, expected %s", want.Name, quoteAll(values), quote(*want.Equals))
 	case want.Matches != "":
 		pattern, f := compiled(want.Matches)
 		if f != nil {
@@ -100,7 +99,7 @@ func judgeHeader(want v1alpha1.HeaderExpectation, header http.Header) *finding {
 		if slices.ContainsFunc(values, pattern.MatchString) {
 			return nil
 		}
-		return bad(plan.ReasonUnexpectedHeader, "the header %s is %s, expected something that matches %s", want.Name, quoteAll(values), quote(want.Matches))
+		return bad(v1alpha1.ReasonUnexpectedHeader, "the header %s is %s, expected something that matches %s", want.Name, quoteAll(values), quote(want.Matches))
 	default:
 		return nil
 	}
@@ -134,5 +133,5 @@ func judgeOutput(spec *v1alpha1.CheckSpec, expected *v1alpha1.CheckExpectation, 
 	if spec.Exec == nil || expected.Matches == "" {
 		return nil
 	}
-	return judgeText(expected.Matches, verdict.Message, plan.ReasonUnexpectedOutput, "the output")
+	return judgeText(expected.Matches, verdict.Message, v1alpha1.ReasonUnexpectedOutput, "the output")
 }

@@ -12,7 +12,6 @@ import (
 	"k8s.io/client-go/util/jsonpath"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
-	"github.com/maek-dev/maek/internal/operator/check/plan"
 	"github.com/maek-dev/maek/internal/probe"
 )
 
@@ -30,17 +29,17 @@ const (
 
 func judgeJSON(expected []v1alpha1.JSONExpectation, answer *probe.HTTPAnswer) *finding {
 	if answer.Cut {
-		return bad(plan.ReasonUnexpectedJSON, "the body is longer than %d KiB, so that its JSON was not read to the end", len(answer.Body)>>10)
+		return bad(v1alpha1.ReasonUnexpectedJSON, "the body is longer than %d KiB, so that its JSON was not read to the end", len(answer.Body)>>10)
 	}
 	switch depth, values := extent(answer.Body); {
 	case depth > maxNesting:
-		return bad(plan.ReasonUnexpectedJSON, "the body is nested more than %d deep", maxNesting)
+		return bad(v1alpha1.ReasonUnexpectedJSON, "the body is nested more than %d deep", maxNesting)
 	case values > maxValues:
-		return bad(plan.ReasonUnexpectedJSON, "the body has more than %d values", maxValues)
+		return bad(v1alpha1.ReasonUnexpectedJSON, "the body has more than %d values", maxValues)
 	}
 	var body any
 	if err := utiljson.Unmarshal([]byte(answer.Body), &body); err != nil {
-		return bad(plan.ReasonUnexpectedJSON, "the body is not JSON; it begins with %s", quote(answer.Body))
+		return bad(v1alpha1.ReasonUnexpectedJSON, "the body is not JSON; it begins with %s", quote(answer.Body))
 	}
 	for _, want := range expected {
 		if f := judgeValue(want, body); f != nil {
@@ -80,7 +79,7 @@ func judgeValue(want v1alpha1.JSONExpectation, body any) *finding {
 		return f
 	}
 	if len(values) == 0 {
-		return bad(plan.ReasonUnexpectedJSON, "the body has nothing at %s", want.Path)
+		return bad(v1alpha1.ReasonUnexpectedJSON, "the body has nothing at %s", want.Path)
 	}
 	for _, value := range values {
 		if f := judgeOne(want, value); f != nil {
@@ -98,7 +97,7 @@ func judgeOne(want v1alpha1.JSONExpectation, value any) *finding {
 		if equals(*want.Equals, value, text) {
 			return nil
 		}
-		return bad(plan.ReasonUnexpectedJSON, "%s is %s, expected %s", want.Path, quote(text), quote(*want.Equals))
+		return bad(v1alpha1.ReasonUnexpectedJSON, "%s is %s, expected %s", want.Path, quote(text), quote(*want.Equals))
 	case want.Matches != "":
 		pattern, f := compiled(want.Matches)
 		if f != nil {
@@ -107,7 +106,7 @@ func judgeOne(want v1alpha1.JSONExpectation, value any) *finding {
 		if pattern.MatchString(text[:min(len(text), probe.KubeletBodyLimit)]) {
 			return nil
 		}
-		return bad(plan.ReasonUnexpectedJSON, "%s is %s, expected something that matches %s", want.Path, quote(text), quote(want.Matches))
+		return bad(v1alpha1.ReasonUnexpectedJSON, "%s is %s, expected something that matches %s", want.Path, quote(text), quote(want.Matches))
 	default:
 		return nil
 	}

@@ -53,7 +53,7 @@ func find(spec *v1alpha1.CheckSpec, a plan.Answer) *finding {
 		verdict = o.Kubelet
 	}
 	if verdict.Discarded {
-		return unknown(plan.ReasonDiscarded, "a kubelet would repeat this attempt and throw its result away: "+withoutURL(verdict.Message))
+		return unknown(v1alpha1.ReasonDiscarded, "a kubelet would repeat this attempt and throw its result away: "+withoutURL(verdict.Message))
 	}
 	steps := []func() *finding{
 		func() *finding { return judgeVerdict(spec, o, verdict) },
@@ -90,7 +90,7 @@ func notAsked(a plan.Answer) *finding {
 		return unknown(empty.Reason, empty.Message)
 	}
 	if a.Unasked != nil || errors.Is(err, context.Canceled) {
-		return unknown(plan.ReasonNotAsked, "the target was not asked: "+err.Error())
+		return unknown(v1alpha1.ReasonNotAsked, "the target was not asked: "+err.Error())
 	}
 	return nil
 }
@@ -146,15 +146,15 @@ func whyFailed(spec *v1alpha1.CheckSpec, o probe.Outcome, verdict probe.Verdict)
 func whyFailedOtherwise(spec *v1alpha1.CheckSpec, o probe.Outcome, detail string) *finding {
 	switch {
 	case o.Difference == probe.PortUnresolved:
-		return bad(plan.ReasonPortNotFound, "%s", detail)
+		return bad(v1alpha1.ReasonPortNotFound, "%s", detail)
 	case o.Difference == probe.CommandNotRun:
-		return bad(plan.ReasonCommandNotRun, "the command was not run: %s", detail)
+		return bad(v1alpha1.ReasonCommandNotRun, "the command was not run: %s", detail)
 	case spec.Exec != nil && detail == "":
-		return bad(plan.ReasonCommandFailed, "the command ended with an exit code other than 0, and said nothing")
+		return bad(v1alpha1.ReasonCommandFailed, "the command ended with an exit code other than 0, and said nothing")
 	case spec.Exec != nil:
-		return bad(plan.ReasonCommandFailed, "the command ended with an exit code other than 0: %s", quote(detail))
+		return bad(v1alpha1.ReasonCommandFailed, "the command ended with an exit code other than 0: %s", quote(detail))
 	default:
-		return bad(plan.ReasonRequestFailed, "%s", detail)
+		return bad(v1alpha1.ReasonRequestFailed, "%s", detail)
 	}
 }
 
@@ -181,7 +181,7 @@ func judgeLatency(expected *v1alpha1.CheckExpectation, took time.Duration) *find
 	if most == 0 || took <= most {
 		return nil
 	}
-	return bad(plan.ReasonTooSlow, "the answer took %s, expected at most %s", span(took), span(most))
+	return bad(v1alpha1.ReasonTooSlow, "the answer took %s, expected at most %s", span(took), span(most))
 }
 
 // span writes a duration as short as people read it.

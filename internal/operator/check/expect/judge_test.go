@@ -154,13 +154,13 @@ func TestJudge(t *testing.T) {
 			o.EndsFirst = nil
 		}), `Failure CertificateExpiring: the certificate of "CN=a" ends at 2026-01-05T03:04Z, in 3 days, expected at least 15`},
 
-		"the guard":    {get, with(verdict(probe.Failure, "x"), func(o *probe.Outcome) { o.Err = wrapped(plan.Refuse(plan.ReasonNotAllowed, "not you")) }), "Unknown NotAllowed: not you"},
-		"the pod went": {get, with(verdict(probe.Failure, "x"), func(o *probe.Outcome) { o.Err = wrapped(&plan.Empty{Reason: plan.ReasonPodGone, Message: "gone"}) }), "Unknown PodGone: gone"},
+		"the guard":    {get, with(verdict(probe.Failure, "x"), func(o *probe.Outcome) { o.Err = wrapped(plan.Refuse(v1alpha1.ReasonNotAllowed, "not you")) }), "Unknown NotAllowed: not you"},
+		"the pod went": {get, with(verdict(probe.Failure, "x"), func(o *probe.Outcome) { o.Err = wrapped(&plan.Empty{Reason: v1alpha1.ReasonPodGone, Message: "gone"}) }), "Unknown PodGone: gone"},
 		"no such port": {get, with(verdict(probe.Failure, "x"), func(o *probe.Outcome) {
-			o.Err = &plan.Empty{Failure: true, Reason: plan.ReasonPortNotFound, Message: "no port"}
+			o.Err = &plan.Empty{Failure: true, Reason: v1alpha1.ReasonPortNotFound, Message: "no port"}
 		}), "Failure PortNotFound: no port"},
 		"the operator stops":    {get, with(verdict(probe.Failure, "x"), func(o *probe.Outcome) { o.Err = wrapped(context.Canceled) }), "Unknown NotAsked: the target was not asked: context canceled"},
-		"the guard, to kubelet": {get + `, semantics: Kubelet`, with(verdict(probe.Failure, "x"), func(o *probe.Outcome) { o.Err = plan.Refuse(plan.ReasonNotAllowed, "not you") }), "Unknown NotAllowed: not you"},
+		"the guard, to kubelet": {get + `, semantics: Kubelet`, with(verdict(probe.Failure, "x"), func(o *probe.Outcome) { o.Err = plan.Refuse(v1alpha1.ReasonNotAllowed, "not you") }), "Unknown NotAllowed: not you"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestUnaskedIsNoWordAboutTheTarget(t *testing.T) {
 		want string
 	}{
 		"an agent is silent": {errors.New("agent on worker: no answer"), "NotAsked: the target was not asked: agent on worker: no answer"},
-		"an agent may not":   {plan.Refuse(plan.ReasonNotAllowed, "nodes"), "NotAllowed: nodes"},
+		"an agent may not":   {plan.Refuse(v1alpha1.ReasonNotAllowed, "nodes"), "NotAllowed: nodes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := expect.Judge(spec(t, `{httpGet: {port: 80}}`), plan.Answer{Unasked: tc.err})

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
-	"github.com/maek-dev/maek/internal/operator/check/plan"
 	"github.com/maek-dev/maek/internal/probe"
 )
 
@@ -18,7 +17,7 @@ func judgeRecords(spec *v1alpha1.CheckSpec, expected *v1alpha1.CheckExpectation,
 	}
 	for _, want := range expected.Records {
 		if !slices.ContainsFunc(records, func(got string) bool { return sameRecord(spec.DNS.Type, got, want) }) {
-			return bad(plan.ReasonRecordMissing, "%s is not among the records: %s", quote(want), cut(oneLine(strings.Join(records, ", ")), maxQuote))
+			return bad(v1alpha1.ReasonRecordMissing, "%s is not among the records: %s", quote(want), cut(oneLine(strings.Join(records, ", ")), maxQuote))
 		}
 	}
 	return nil
@@ -72,14 +71,14 @@ func judgeDaysLeft(expected *v1alpha1.CheckExpectation, o probe.Outcome) *findin
 		first = new(slices.MinFunc(o.Certificates, func(a, b probe.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }))
 	}
 	if first == nil {
-		return bad(plan.ReasonCertificateInvalid, "the answer came without TLS, so that there is no certificate, expected one for %d more days", least)
+		return bad(v1alpha1.ReasonCertificateInvalid, "the answer came without TLS, so that there is no certificate, expected one for %d more days", least)
 	}
 	switch left := first.DaysLeft(); {
 	case left < 0:
-		return bad(plan.ReasonCertificateExpiring, "the certificate of %s ended at %s, expected at least %d days more",
+		return bad(v1alpha1.ReasonCertificateExpiring, "the certificate of %s ended at %s, expected at least %d days more",
 			quote(first.Subject), first.NotAfter.UTC().Format("2006-01-02T15:04Z"), least)
 	case left < least:
-		return bad(plan.ReasonCertificateExpiring, "the certificate of %s ends at %s, in %d days, expected at least %d",
+		return bad(v1alpha1.ReasonCertificateExpiring, "the certificate of %s ends at %s, in %d days, expected at least %d",
 			quote(first.Subject), first.NotAfter.UTC().Format("2006-01-02T15:04Z"), left, least)
 	default:
 		return nil

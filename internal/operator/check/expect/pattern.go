@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
-	"github.com/maek-dev/maek/internal/operator/check/plan"
 )
 
 const (
@@ -53,7 +52,7 @@ func compiled(text string) (*regexp.Regexp, *finding) {
 }
 
 func invalid(message string) *finding {
-	return &finding{result: v1alpha1.ResultUnknown, reason: plan.ReasonExpectationInvalid, message: message}
+	return &finding{result: v1alpha1.ResultUnknown, reason: v1alpha1.ReasonExpectationInvalid, message: message}
 }
 
 // size estimates how many instructions a pattern is, without compiling it.

@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
-	"github.com/maek-dev/maek/internal/kuberhealthy"
 )
 
 // syncWithin is for how long the pods may take to be listed.
@@ -133,7 +132,7 @@ func (w *watcher) heard(object any, gone bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for s := range w.subscribers[types.UID(pod.Labels[kuberhealthy.LabelRunOf])] {
+	for s := range w.subscribers[types.UID(pod.Labels[v1alpha1.LabelRunOf])] {
 		if gone {
 			s.mu.Lock()
 			s.gone[pod.UID] = pod
@@ -153,7 +152,7 @@ func (r *Runner) pods(ctx context.Context, check *v1alpha1.Check) ([]*corev1.Pod
 	}
 	var list corev1.PodList
 	err := r.o.Cache.List(ctx, &list, client.InNamespace(check.Namespace),
-		client.MatchingLabels{kuberhealthy.LabelRunOf: string(check.UID)}, client.UnsafeDisableDeepCopy)
+		client.MatchingLabels{v1alpha1.LabelRunOf: string(check.UID)}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("listing the pods of Check %s/%s in the cache: %w", check.Namespace, check.Name, err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
-// The labels of the pods, beside kuberhealthy.LabelRunOf.
+// The labels of the pods, beside v1alpha1.LabelRunOf.
 const (
 	// LabelCheck holds the check's name, or the beginning of one that is too long for a label: for people who look
 	// for a check's pods.

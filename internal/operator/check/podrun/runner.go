@@ -26,7 +26,7 @@ const requestWithin = 15 * time.Second
 type Options struct {
 	// Client writes pods, and reads past the cache the few times that a cache cannot be believed.
 	Client client.Client
-	// Cache holds at least the pods with the label kuberhealthy.LabelRunOf, and of them what run.ByObject keeps.
+	// Cache holds at least the pods with the label v1alpha1.LabelRunOf, and of them what run.ByObject keeps.
 	// Whoever makes it starts it.
 	Cache cache.Cache
 	// Image of the checker, which plays scenarios; where it is empty, all that are synthetic are refused.
@@ -160,11 +160,11 @@ func nobody(reason checkerpod.Reason, format string, args ...any) error {
 // The reasons that this package adds to those of checkerpod.
 const (
 	// Unreachable: the API server did not answer, so that no pod could be made, or its end not be seen.
-	Unreachable checkerpod.Reason = "APIServerUnreachable"
+	Unreachable checkerpod.Reason = v1alpha1.ReasonAPIServerUnreachable
 	// Terminating: the namespace, or the check, is being deleted.
-	Terminating checkerpod.Reason = "Terminating"
+	Terminating checkerpod.Reason = v1alpha1.ReasonTerminating
 	// NotRun: the pod could not be run, for a reason that only its message names.
-	NotRun checkerpod.Reason = "NotRun"
+	NotRun checkerpod.Reason = v1alpha1.ReasonNotRun
 	// Unable: the scenario could not look, for options or rights.
-	Unable checkerpod.Reason = "Unable"
+	Unable checkerpod.Reason = v1alpha1.ReasonUnable
 )

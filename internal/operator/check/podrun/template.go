@@ -79,7 +79,7 @@ func (s *slotRun) makePod(ctx context.Context) (*unstructured.Unstructured, erro
 	if marks == nil {
 		marks = map[string]string{}
 	}
-	marks[kuberhealthy.LabelRunOf] = string(s.check.UID)
+	marks[v1alpha1.LabelRunOf] = string(s.check.UID)
 	marks[LabelCheck] = clip(s.check.Name, validation.LabelValueMaxLength)
 	marks[LabelSlot] = slotLabel(s.slot)
 	pod.SetLabels(marks)
