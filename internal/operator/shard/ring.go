@@ -67,6 +67,8 @@ type Ring struct {
 	current membership
 	// told is the membership that Changed last told of.
 	told []string
+	// apart is when this replica was last without word of the API server.
+	apart time.Time
 }
 
 // New returns a ring that owns nothing until it runs.
@@ -107,6 +109,22 @@ func (r *Ring) Held(uid types.UID) bool {
 	defer r.mu.RUnlock()
 	members := r.current.members
 	return len(members) > 0 && owner(uid, members) == r.o.Name
+}
+
+// Apart is when this replica was last without word of the API server, by its own clock: a renewal of its Lease
+// failed, or its renewals did not come back through the watch. Zero is never. An outage that falls between two
+// renewals is not seen.
+func (r *Ring) Apart() time.Time {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.apart
+}
+
+// missed notes that a renewal failed.
+func (r *Ring) missed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.apart = r.o.Clock.Now()
 }
 
 // Changed gets a value after Members has changed; changes that nobody has taken notice of yet become
@@ -150,6 +168,9 @@ func (r *Ring) update(change func(v *view, now time.Time)) {
 	now := r.o.Clock.Now()
 	change(&r.view, now)
 	r.current = r.view.membership()
+	if r.view.deaf(now) {
+		r.apart = now
+	}
 	members := r.current.at(now)
 	same := slices.Equal(r.told, members)
 	r.told = members
