@@ -48,9 +48,9 @@ type Prober struct {
 // server which never ends its headers costs that much memory for each probe.
 const maxHeaderBytes = 1 << 20
 
-// bufferBytes is enough for a request and the head of most answers: each probe has a connection of its own, and
-// with the usual buffers those would be most of what it holds while it waits (4 KiB twice for HTTP, 32 KiB
-// twice for gRPC).
+// bufferBytes is enough for a request: each probe has a connection of its own, whose usual buffers (4 KiB for
+// HTTP, 32 KiB for gRPC) are a good part of what it holds while it waits. What HTTP is read with stays as it is: what
+// the kubelet says of a malformed answer depends on how much of it fits.
 const bufferBytes = 1 << 10
 
 // New makes a prober.
@@ -72,7 +72,6 @@ func New(options Options) *Prober {
 		DisableCompression:     true,               // sends no Accept-Encoding
 		DialContext:            p.dialForAttempt,
 		MaxResponseHeaderBytes: maxHeaderBytes,
-		ReadBufferSize:         bufferBytes,
 		WriteBufferSize:        bufferBytes,
 	})
 	return p
