@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // Checks name time zones, and an image of one file has none
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"

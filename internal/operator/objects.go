@@ -39,12 +39,12 @@ func (o *Operator) runCheckObjects() error {
 	if err != nil {
 		return err
 	}
-	here := vantage.NewHere(o.o.Clock.Now)
+	here := vantage.NewHere(vantage.HereOptions{Now: o.o.Clock.Now, Stalled: func() time.Duration { return o.checks.Stalled() }})
 	o.nodes = vantage.NewNodes(vantage.NodesOptions{Reader: o.targets, Token: o.agentToken(), Now: o.o.Clock.Now})
 	o.checks, err = check.New(check.Options{
 		Checks: o.apis.dynamic.Resource(v1alpha1.GroupVersion.WithResource(served.Check.Resource)), Namespace: o.Settings().Namespace,
 		Served: func() bool { return o.served.Served(served.Check.GroupVersionKind) },
-		Owns:   o.ring.Owns, Held: o.ring.Held, Prepare: o.targetsFilled.Load,
+		Owns:   o.ring.Owns, Held: o.ring.Held, Replicas: o.replicas, Prepare: o.targetsFilled.Load,
 		Resolve: o.resolver().Resolve, Here: here.Ask, Nodes: o.nodes.Ask, Confirm: o.nodes.Confirm, Judge: expect.Judge, Pods: runner,
 		Consequences: consequences{o}, Records: o.records, Events: o.recorder, Self: o.o.Pod, Clock: o.o.Clock, Log: log,
 	})
@@ -108,6 +108,9 @@ func (o *Operator) keepInService(ctx context.Context) error {
 	}
 	return o.inService.Run(ctx)
 }
+
+// replicas is how many of them share the checks, as this one sees it.
+func (o *Operator) replicas() int { return len(o.ring.Members()) }
 
 // settle notes that other replicas share the checks from now on.
 func (o *Operator) settle() { o.settled.Store(o.o.Clock.Now().UnixNano()) }

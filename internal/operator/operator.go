@@ -145,7 +145,7 @@ func (o *Operator) share() error {
 // keep makes what keeps histories.
 func (o *Operator) keep() error {
 	o.records = record.New(record.Options{
-		Client: o.client, Owns: o.ring.Owns, Self: o.o.Pod, Clock: o.o.Clock, Log: o.o.Log.With("part", "records"),
+		Client: o.client, Owns: o.ring.Owns, Replicas: o.replicas, Self: o.o.Pod, Clock: o.o.Clock, Log: o.o.Log.With("part", "records"),
 		Served: func() bool { return o.served.Served(served.CheckRecord.GroupVersionKind) },
 		Exists: func(ctx context.Context, c record.Check) bool {
 			if c.Kind == check.Kind {

@@ -2,6 +2,8 @@ package check
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -93,13 +95,20 @@ func (c *Controller) AddConsequences(check types.UID, done []v1alpha1.Consequenc
 	}
 }
 
+// Stalled is for how long, in all, this replica should have got on since it runs Checks and did not
+// (schedule.Scheduler.Stalled).
+func (c *Controller) Stalled() time.Duration { return c.scheduler.Stalled() }
+
 // Run runs Checks until ctx ends. Then it begins nothing more, gives the runs that go on up, writes what is
-// not written yet, for some seconds at most, and returns nil.
+// not written yet, for some seconds at most, and returns nil. Where runs come to an end by themselves it does the
+// same, and returns why. It can be called once.
 func (c *Controller) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	var tasks sync.WaitGroup
 	tasks.Go(func() {
 		if err := c.runScheduler(ctx); err != nil {
-			c.o.Log.Error("no Check is run any more", "error", err)
+			stop(fmt.Errorf("running Checks: %w", err))
 		}
 	})
 	tasks.Go(func() { c.write(ctx) })
@@ -141,6 +150,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	<-ended
 	tasks.Wait()
 	c.flush(ctx)
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
 	return nil
 }
 
@@ -171,6 +183,12 @@ func (c *Controller) runScheduler(ctx context.Context) error {
 	}
 	return c.scheduler.Run(ctx)
 }
+
+// checks is about how many Checks all replicas run together: each has its share of them.
+func (c *Controller) checks() int { return int(c.running.Load()) * c.replicas() }
+
+// replicas is how many share what may be written.
+func (c *Controller) replicas() int { return max(1, c.o.Replicas()) }
 
 func (c *Controller) subject(uid types.UID) *subject {
 	c.mu.Lock()
@@ -275,7 +293,7 @@ func (c *Controller) schedule(s *subject, now time.Time, fresh bool) {
 		return
 	}
 	s.state.enter(s.phase(now), now)
-	s.heartbeatAt = now.Add(s.heartbeat(now, c.running.Load()))
+	s.heartbeatAt = now.Add(s.heartbeat(now, c.checks()))
 	s.expect(now)
 	c.scheduler.Set(string(s.uid), schedule.Task{
 		Class: classOf(&s.check.Spec), Next: s.times.Next,

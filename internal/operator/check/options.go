@@ -61,6 +61,8 @@ type Options struct {
 	// Owns tells whether this replica owns a check; Held whether it does, or did when it last could keep its
 	// Lease alive.
 	Owns, Held func(types.UID) bool
+	// Replicas is how many of them share the Checks, this one among them: they share what may be written.
+	Replicas func() int
 	// Prepare is called again and again from when there is something to run until it returns true: what
 	// Resolve reads from is filled. It must not block.
 	Prepare func() bool
@@ -91,7 +93,7 @@ type Options struct {
 
 func (o Options) validate() error {
 	for name, missing := range map[string]bool{
-		"Checks": o.Checks == nil, "Served": o.Served == nil, "Owns": o.Owns == nil, "Held": o.Held == nil, "Prepare": o.Prepare == nil,
+		"Checks": o.Checks == nil, "Served": o.Served == nil, "Owns": o.Owns == nil, "Held": o.Held == nil, "Replicas": o.Replicas == nil, "Prepare": o.Prepare == nil,
 		"Resolve": o.Resolve == nil, "Here": o.Here == nil, "Nodes": o.Nodes == nil, "Judge": o.Judge == nil, "Pods": o.Pods == nil, "Confirm": o.Confirm == nil,
 		"Records": o.Records == nil, "Self": o.Self == "", "Clock": o.Clock == nil, "Log": o.Log == nil,
 	} {

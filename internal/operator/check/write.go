@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// writesPerSecond bounds the writes of statuses of this replica, with an Event for each that turns, and
-	// writeBurst is how many go at once. With those of histories (internal/operator/record) they stay below
-	// 20 a second, whatever happens in the cluster.
+	// writesPerSecond bounds the writes of statuses of all replicas together, with an Event for each that turns,
+	// and writeBurst is how many one replica makes at once. With those of histories (internal/operator/record)
+	// they stay at 20 a second, whatever happens in the cluster.
 	writesPerSecond = 7
 	writeBurst      = 14
 	// writers is how many go on at a time.
@@ -78,10 +78,14 @@ func (w *writes) drop(uid types.UID) {
 	delete(w.wanted, uid)
 }
 
-// next takes out what is to be written now, the most urgent first, and no more than the pace allows.
-func (w *writes) next(now time.Time) []types.UID {
+// next takes out what is to be written now, the most urgent first, and no more than this replica's part of the
+// pace allows.
+func (w *writes) next(now time.Time, replicas int) []types.UID {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if limit := rate.Limit(writesPerSecond) / rate.Limit(replicas); limit != w.pace.Limit() {
+		w.pace.SetLimitAt(now, limit)
+	}
 	var ready []types.UID
 	for uid, wanted := range w.wanted {
 		if !wanted.from.After(now) {
@@ -119,7 +123,7 @@ func (c *Controller) mark(s *subject) {
 // write writes statuses until ctx ends.
 func (c *Controller) write(ctx context.Context) {
 	for ctx.Err() == nil {
-		c.writeAll(ctx, c.writes.next(c.o.Clock.Now()))
+		c.writeAll(ctx, c.writes.next(c.o.Clock.Now(), c.replicas()))
 		timer := c.o.Clock.NewTimer(c.writes.pause())
 		select {
 		case <-ctx.Done():
@@ -211,7 +215,7 @@ func (c *Controller) writeOne(ctx context.Context, uid types.UID) {
 		c.writes.want(uid, want{urgency: turn, from: now.Add(writeAgain)})
 		return
 	}
-	s.heartbeatAt = now.Add(s.heartbeat(now, c.running.Load()))
+	s.heartbeatAt = now.Add(s.heartbeat(now, c.checks()))
 	// More may have happened in between.
 	c.mark(s)
 }
@@ -254,7 +258,7 @@ func (c *Controller) store(ctx context.Context, s *subject) error {
 		content := s.state.essence()
 		// The watch brings what is written before the answer comes: it is no news.
 		s.written = content
-		object, err := encode(base.Check, s.state.render(&base.Status, c.o.Self, s.staleAfter(c.o.Clock.Now(), c.running.Load())))
+		object, err := encode(base.Check, s.state.render(&base.Status, c.o.Self, s.staleAfter(c.o.Clock.Now(), c.checks())))
 		turned := s.state.shown
 		s.mu.Unlock()
 		if err != nil {

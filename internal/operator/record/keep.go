@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -76,6 +77,9 @@ func (k *Keeper) due(now time.Time) (uids []types.UID, pause time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	pause = longestPause
+	if limit := rate.Limit(writesPerSecond) / rate.Limit(k.replicas()); limit != k.pace.Limit() {
+		k.pace.SetLimitAt(now, limit)
+	}
 	for uid, e := range k.entries {
 		owned := k.o.Owns(uid)
 		switch {

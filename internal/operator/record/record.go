@@ -38,8 +38,8 @@ const (
 	Apart = 30 * time.Second
 
 	checkpointsPerSecond = 5
-	// writesPerSecond bounds all writes but the last ones: when everything fails at once, histories wait.
-	// writeBurst is how many of them go at once.
+	// writesPerSecond bounds all writes of all replicas together but the last ones: when everything fails at
+	// once, histories wait. writeBurst is how many of them one replica makes at once.
 	writesPerSecond = 6
 	writeBurst      = 20
 )
@@ -69,6 +69,8 @@ type Options struct {
 	Served func() bool
 	// Owns tells whether this replica owns a check.
 	Owns func(types.UID) bool
+	// Replicas is how many of them share the checks, this one among them: they share what may be written.
+	Replicas func() int
 	// Exists tells whether there is still such a check.
 	Exists func(context.Context, Check) bool
 	// Self is the name of this replica.
@@ -118,8 +120,11 @@ func (k *Keeper) Ended(run Run) {
 
 // checkpointEvery is the time from one write to the next where nothing changes.
 func (k *Keeper) checkpointEvery() time.Duration {
-	return max(CheckpointEvery, time.Duration(len(k.entries))*time.Second/checkpointsPerSecond)
+	return max(CheckpointEvery, time.Duration(len(k.entries)*k.replicas())*time.Second/checkpointsPerSecond)
 }
+
+// replicas is how many share what may be written.
+func (k *Keeper) replicas() int { return max(1, k.o.Replicas()) }
 
 // Streak is how many runs in a row ended as the newest did that is recorded of a check; zero where
 // nothing is recorded. It asks the API server.

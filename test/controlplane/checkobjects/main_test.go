@@ -144,6 +144,8 @@ type replica struct {
 	registry   *prometheus.Registry
 	// owned and held tell whether it owns, and holds, everything or nothing.
 	owned, held atomic.Bool
+	// others is how many more replicas there are.
+	others atomic.Int64
 	// refusal is what Resolve answers; nil lets it ask.
 	refusal atomic.Pointer[error]
 	// pods counts runs of pods.
@@ -186,16 +188,18 @@ func start(t *testing.T, config *rest.Config, namespace, name string, owns func(
 	mine := func(uid types.UID) bool { return owns == nil || owns(uid) }
 	records := record.New(record.Options{
 		Client: typed, Self: name, Clock: clock.RealClock{}, Log: log, Served: func() bool { return true },
-		Owns:   func(uid types.UID) bool { return r.owned.Load() && mine(uid) },
-		Exists: func(_ context.Context, c record.Check) bool { return r.controller.Exists(c) },
+		Owns:     func(uid types.UID) bool { return r.owned.Load() && mine(uid) },
+		Exists:   func(_ context.Context, c record.Check) bool { return r.controller.Exists(c) },
+		Replicas: r.replicas,
 	})
 	here := probing()
 	r.controller, err = check.New(check.Options{
 		Checks: objects.Resource(v1alpha1.GroupVersion.WithResource("checks")), Namespace: namespace,
 		Served: func() bool { return true }, Prepare: func() bool { return true },
-		Owns:    func(uid types.UID) bool { return r.owned.Load() && mine(uid) },
-		Held:    func(uid types.UID) bool { return r.held.Load() && mine(uid) },
-		Resolve: r.resolve, Here: here, Nodes: here, Judge: expect.Judge, Pods: r,
+		Owns:     func(uid types.UID) bool { return r.owned.Load() && mine(uid) },
+		Held:     func(uid types.UID) bool { return r.held.Load() && mine(uid) },
+		Replicas: r.replicas,
+		Resolve:  r.resolve, Here: here, Nodes: here, Judge: expect.Judge, Pods: r,
 		Confirm: func(ctx context.Context, questions []plan.Question, timeout time.Duration, _ int) []plan.Answer {
 			return here(ctx, questions, timeout)
 		},
@@ -225,6 +229,8 @@ func start(t *testing.T, config *rest.Config, namespace, name string, owns func(
 	t.Cleanup(func() { cancel(); <-r.ended })
 	return r
 }
+
+func (r *replica) replicas() int { return 1 + int(r.others.Load()) }
 
 // resolve asks the hosts that a check names, each at its port. A host of the form HOST,HOST is several targets.
 func (r *replica) resolve(_ context.Context, c *v1alpha1.Check, _ uint64) ([]plan.Question, error) {

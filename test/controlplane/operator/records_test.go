@@ -35,7 +35,7 @@ func keep(t *testing.T, c client.Client, self string) *keeper {
 	k := &keeper{clock: clocktesting.NewFakeClock(time.Now().Truncate(time.Second)), ended: make(chan struct{}), owned: true}
 	k.Keeper = record.New(record.Options{
 		Client: c, Self: self, Clock: k.clock, Log: slog.New(slog.DiscardHandler),
-		Served: func() bool { return true }, Owns: func(types.UID) bool { return k.owned },
+		Served: func() bool { return true }, Owns: func(types.UID) bool { return k.owned }, Replicas: func() int { return 1 },
 		Exists: func(ctx context.Context, check record.Check) bool {
 			var object khv1.KuberhealthyCheck
 			return !apierrors.IsNotFound(c.Get(ctx, check.NamespacedName, &object)) && object.UID == check.UID

@@ -9,6 +9,7 @@ import (
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
 	"github.com/maek-dev/maek/internal/probe"
+	"github.com/maek-dev/maek/internal/probe/schedule"
 )
 
 // Judge says what an answer comes to. The spec is a Check's as the API server accepted it; defaults that it
@@ -55,13 +56,16 @@ func find(spec *v1alpha1.CheckSpec, a plan.Answer) *finding {
 	if verdict.Discarded {
 		return unknown(v1alpha1.ReasonDiscarded, "a kubelet would repeat this attempt and throw its result away: "+withoutURL(verdict.Message))
 	}
+	if o.Cause == probe.TimedOut && !verdict.Passed() && schedule.Unheard(a.Stalled, o.Latency) {
+		return stoodStill("no answer was heard within "+span(o.Latency), a.Stalled)
+	}
 	steps := []func() *finding{
 		func() *finding { return judgeVerdict(spec, o, verdict) },
 		func() *finding { return judgeHTTP(expected, o.HTTP) },
 		func() *finding { return judgeOutput(spec, expected, verdict) },
 		func() *finding { return judgeRecords(spec, expected, o.Records) },
 		func() *finding { return judgeDaysLeft(expected, o) },
-		func() *finding { return judgeLatency(expected, o.Latency) },
+		func() *finding { return judgeLatency(expected, o.Latency, a.Stalled) },
 	}
 	for _, step := range steps {
 		if f := step(); f != nil {
@@ -176,12 +180,20 @@ func lastPhase(p probe.Phases) string {
 	}
 }
 
-func judgeLatency(expected *v1alpha1.CheckExpectation, took time.Duration) *finding {
+func judgeLatency(expected *v1alpha1.CheckExpectation, took, stalled time.Duration) *finding {
 	most := time.Duration(expected.LatencyMilliseconds) * time.Millisecond
-	if most == 0 || took <= most {
+	switch {
+	case most == 0 || took <= most:
 		return nil
+	case took-stalled <= most:
+		return stoodStill("the answer took "+span(took), stalled)
 	}
 	return bad(v1alpha1.ReasonTooSlow, "the answer took %s, expected at most %s", span(took), span(most))
+}
+
+// stoodStill is that what was seen may be the operator's own doing.
+func stoodStill(what string, stalled time.Duration) *finding {
+	return unknown(v1alpha1.ReasonOperatorStalled, fmt.Sprintf("%s, of which the operator itself stood still for %s for want of processor time; that says nothing about the target", what, span(stalled)))
 }
 
 // span writes a duration as short as people read it.

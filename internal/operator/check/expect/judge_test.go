@@ -215,6 +215,37 @@ func TestUnaskedIsNoWordAboutTheTarget(t *testing.T) {
 	}
 }
 
+// TestOwnLagIsNoWordAboutTheTarget holds that what came late, or not at all, while the operator stood still is no
+// failure, and that all else it was told is.
+func TestOwnLagIsNoWordAboutTheTarget(t *testing.T) {
+	const get, quick = `httpGet: {port: 80}`, `httpGet: {port: 80}, expect: {latencyMilliseconds: 100}`
+	late := with(stopped(probe.TimedOut, "x"), func(o *probe.Outcome) { o.Latency = time.Second })
+	slow := with(answered(200, ""), func(o *probe.Outcome) { o.Latency = 250 * time.Millisecond })
+	for name, tc := range map[string]struct {
+		spec    string
+		outcome probe.Outcome
+		stalled time.Duration
+		want    string
+	}{
+		"no answer, and somebody listened":    {get, late, 100 * time.Millisecond, "Failure TimedOut"},
+		"no answer, and nobody listened":      {get, late, 101 * time.Millisecond, "Unknown OperatorStalled"},
+		"the same to a kubelet":               {get + `, semantics: Kubelet`, late, 101 * time.Millisecond, "Unknown OperatorStalled"},
+		"a command":                           {`exec: {command: [id]}`, late, 101 * time.Millisecond, "Unknown OperatorStalled"},
+		"a bad answer that came all the same": {get, with(answered(503, ""), func(o *probe.Outcome) { o.Latency = time.Second }), time.Second, "Failure UnexpectedStatus"},
+		"a good one":                          {get, slow, time.Second, "Success "},
+		"refused":                             {get, stopped(probe.ConnectionRefused, "x"), time.Second, "Failure ConnectionRefused"},
+		"too slow by itself":                  {quick, slow, 149 * time.Millisecond, "Failure TooSlow"},
+		"too slow by the operator":            {quick, slow, 150 * time.Millisecond, "Unknown OperatorStalled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := expect.Judge(spec(t, "{"+tc.spec+"}"), plan.Answer{Outcome: tc.outcome, Stalled: tc.stalled})
+			if text := string(got.Result) + " " + got.Reason; text != tc.want {
+				t.Errorf("%s, want %s (%s)", text, tc.want, got.Message)
+			}
+		})
+	}
+}
+
 func TestMessagesStayShort(t *testing.T) {
 	for name, message := range map[string]string{
 		"a long one":         strings.Repeat("x", 10_000),

@@ -53,6 +53,9 @@ type Answer struct {
 	At time.Time
 	// Outcome of the probe; nothing where Unasked is set.
 	Outcome probe.Outcome
+	// Stalled is for how long whoever asked should have got on meanwhile and did not: what an answer took, or
+	// that none came, may be due to that (schedule.Unheard). Zero where nobody took it.
+	Stalled time.Duration
 	// Unasked says why nobody could ask: an agent that does not answer, say. That is no word about the
 	// target.
 	Unasked error

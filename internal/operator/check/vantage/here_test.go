@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +40,9 @@ func (h *hanging) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return nil, ctx.Err()
 }
 
+// calm is a program that always gets on.
+func calm() time.Duration { return 0 }
+
 func hung(n int, h *hanging) []plan.Question {
 	var out []plan.Question
 	for i := range n {
@@ -53,7 +57,7 @@ func TestEachAttemptHasItsTime(t *testing.T) {
 		h := &hanging{}
 		now := clock.RealClock{}.Now // the bubble's
 		began := now()
-		answers := NewHere(now).Ask(t.Context(), hung(40, h), time.Second)
+		answers := NewHere(HereOptions{Now: now, Stalled: calm}).Ask(t.Context(), hung(40, h), time.Second)
 		if took := now().Sub(began); took != 3*time.Second || h.most != atOnce {
 			t.Errorf("40 questions took %s, %d at once", took, h.most)
 		}
@@ -72,7 +76,7 @@ func TestARunThatIsEndedSaysNothing(t *testing.T) {
 		moved := errors.New("another replica runs this check now")
 		time.AfterFunc(1500*time.Millisecond, func() { cancel(moved) })
 		unasked := 0
-		for _, a := range NewHere(clock.RealClock{}.Now).Ask(ctx, hung(40, &hanging{}), time.Second) {
+		for _, a := range NewHere(HereOptions{Now: clock.RealClock{}.Now, Stalled: calm}).Ask(ctx, hung(40, &hanging{}), time.Second) {
 			if errors.Is(a.Unasked, moved) {
 				unasked++
 				if a.Outcome.Strict.Result != "" {
@@ -101,7 +105,7 @@ func TestQuestionsAreAskedInTheirOwnWay(t *testing.T) {
 		return (&net.Dialer{}).DialContext(ctx, network, s.Listener.Addr().String())
 	}
 	trusting := &tls.Config{RootCAs: secure.TLSClientConfig.RootCAs, ServerName: "example.com"}
-	answers := NewHere(clock.RealClock{}.Now).Ask(t.Context(), []plan.Question{
+	answers := NewHere(HereOptions{Now: clock.RealClock{}.Now, Stalled: calm}).Ask(t.Context(), []plan.Question{
 		{Probe: probe.HTTP{URL: at}, Options: probe.Options{Dial: there, TLS: trusting}},
 		{Probe: probe.HTTP{URL: at}, Options: probe.Options{Dial: there, TLS: &tls.Config{ServerName: "example.com"}}},
 		{Probe: probe.TCP{Address: s.Listener.Addr().String()}},
@@ -115,4 +119,24 @@ func TestQuestionsAreAskedInTheirOwnWay(t *testing.T) {
 	if a := answers[2]; !a.Outcome.Strict.Passed() {
 		t.Errorf("without options: %+v", a.Outcome)
 	}
+}
+
+// TestTellsHowLongItStoodStill holds that what an attempt took is told apart from what the asker itself cost it.
+func TestTellsHowLongItStoodStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stalled atomic.Int64
+		stalled.Store(int64(time.Hour)) // long ago
+		time.AfterFunc(500*time.Millisecond, func() { stalled.Add(int64(300 * time.Millisecond)) })
+		here := NewHere(HereOptions{Now: clock.RealClock{}.Now, Stalled: func() time.Duration { return time.Duration(stalled.Load()) }})
+		began := clock.RealClock{}.Now()
+		for i, a := range here.Ask(t.Context(), hung(atOnce+1, &hanging{}), time.Second) {
+			want := 300 * time.Millisecond
+			if a.At.Sub(began) > time.Second { // the one that waited for its turn
+				want = 0
+			}
+			if a.Stalled != want {
+				t.Errorf("answer %d after %s: stalled for %s, want %s", i, a.At.Sub(began), a.Stalled, want)
+			}
+		}
+	})
 }
