@@ -47,7 +47,9 @@ type guard struct {
 	ports []uint16
 	// pod that pin must still be the address of; none where its name is empty.
 	pod plan.Pod
-	run uint64
+	// behind permits those to whom pin sends on, where it is a Service's address; nil for any other.
+	behind func(ctx context.Context, around *surroundings, allowed *allowance, protocol corev1.Protocol, port uint16) error
+	run    uint64
 }
 
 // dial connects to the host that is asked, if that is allowed. It takes the place of net.Dialer.DialContext.
@@ -68,7 +70,7 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 		return nil, err
 	}
 	to := netip.AddrPortFrom(addr, uint16(port))
-	if err := g.permit(ctx, to); err != nil {
+	if err := g.permit(ctx, protocolOf(network), to); err != nil {
 		return nil, err
 	}
 	return g.r.o.Dial(ctx, network, to.String())
@@ -99,8 +101,16 @@ func (g *guard) address(ctx context.Context) (netip.Addr, error) {
 	return oneOf(slices.Compact(same), g.run), nil
 }
 
+// protocolOf is what Kubernetes calls a network of package net.
+func protocolOf(network string) corev1.Protocol {
+	if strings.HasPrefix(network, "udp") {
+		return corev1.ProtocolUDP
+	}
+	return corev1.ProtocolTCP
+}
+
 // permit says whether a connection may be opened, by what is allowed now.
-func (g *guard) permit(ctx context.Context, to netip.AddrPort) error {
+func (g *guard) permit(ctx context.Context, protocol corev1.Protocol, to netip.AddrPort) error {
 	around, err := g.r.surroundings(ctx)
 	if err != nil {
 		return nobodyKnows(err)
@@ -111,6 +121,9 @@ func (g *guard) permit(ctx context.Context, to netip.AddrPort) error {
 	}
 	if refusal := g.judge(around, allowed, to); refusal != nil {
 		return refusal
+	}
+	if g.behind != nil {
+		return g.behind(ctx, around, allowed, protocol, to.Port())
 	}
 	if g.pod.Name == "" {
 		return nil

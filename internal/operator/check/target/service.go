@@ -47,7 +47,7 @@ func (q *query) service(ctx context.Context, name string, each bool, port intstr
 	if each {
 		return q.eachEndpoint(&service, all)
 	}
-	return q.anyEndpoint(&service, asked, slices.DeleteFunc(all, func(e endpoint) bool { return e.out }))
+	return q.anyEndpoint(&service, asked, inService(all))
 }
 
 // servicePort finds a port by its name or number, as clients of the Service know it.
@@ -262,14 +262,8 @@ func (q *query) anyEndpoint(service *corev1.Service, asked corev1.ServicePort, a
 	if len(all) == 0 {
 		return nil, noEndpoints(service)
 	}
-	for _, e := range all {
-		if e.stale {
-			return nil, &plan.Empty{Reason: v1alpha1.ReasonEndpointsUnsettled, Message: fmt.Sprintf(
-				"Service %s may send to %s, which is no longer a pod's address: its EndpointSlices lag behind, or somebody wrote them by hand", service.Name, e.addr)}
-		}
-		if err := q.permitEndpoint(service, e); err != nil {
-			return nil, err
-		}
+	if err := q.permitAll(service, all); err != nil {
+		return nil, err
 	}
 	own := clusterIPs(service)
 	g := &guard{r: q.r, namespace: q.check.Namespace, host: serverName(service), basis: byOwnership, run: q.run}
@@ -285,6 +279,7 @@ func (q *query) anyEndpoint(service *corev1.Service, asked corev1.ServicePort, a
 		p.guard.host, p.pod = g.host, p.guard.pod
 		return []place{p}, nil
 	}
+	g.behind = q.behind(service, own[0])
 	g.pin, p.port = own[0], uint16(asked.Port) //nolint:gosec // the API server accepts no other ports
 	if err := g.judge(q.around, q.allowed, netip.AddrPortFrom(g.pin, p.port)); err != nil {
 		return nil, err
