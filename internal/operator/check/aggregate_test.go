@@ -1,7 +1,11 @@
 package check
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/clock"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
@@ -101,7 +106,7 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 }
 
 func TestLoad(t *testing.T) {
-	const late, inTime, skipped = 'L', 'T', 'K'
+	const late, inTime, skipped, stalled = 'L', 'T', 'K', 'S'
 	for name, tc := range map[string]struct {
 		runs string
 		want bool
@@ -114,6 +119,8 @@ func TestLoad(t *testing.T) {
 		"left out twice":                     {"KK", true},
 		"in time again":                      {"LLLTTT", false},
 		"in time once is not over":           {"LLLT", true},
+		"stood still once":                   {"TS", false},
+		"stood still in each run":            {"SSS", true},
 		"however long it was, it ends":       {"LLLLLLLLLLLLLLLLTTTTTT", false},
 		"however many, it does not end soon": {"KKKKKKT", true},
 	} {
@@ -127,6 +134,9 @@ func TestLoad(t *testing.T) {
 					l.begin(900*time.Millisecond, 10*time.Second, 0)
 				case skipped:
 					l.begin(0, 10*time.Second, 1)
+				case stalled:
+					l.begin(0, 10*time.Second, 0)
+					l.stalled()
 				}
 			}
 			if l.over != tc.want {
@@ -178,15 +188,35 @@ func TestRefused(t *testing.T) {
 		answers []plan.Answer
 		want    bool
 	}{
-		"nobody":             {nil, false},
-		"all":                {[]plan.Answer{answer(refusal), {Unasked: refusal}}, true},
-		"one of two":         {[]plan.Answer{answer(refusal), answer(nil)}, false},
-		"another error":      {[]plan.Answer{answer(other)}, false},
-		"refused and failed": {[]plan.Answer{answer(refusal), answer(other)}, false},
+		"nobody":          {nil, false},
+		"all":             {[]plan.Answer{answer(refusal), {Unasked: refusal}}, true},
+		"one of two":      {[]plan.Answer{answer(nil), answer(refusal)}, true},
+		"from no node":    {[]plan.Answer{{From: "node-1"}, {Unasked: fmt.Errorf("asking: %w", refusal)}}, true},
+		"another error":   {[]plan.Answer{answer(other)}, false},
+		"nobody listened": {[]plan.Answer{{Unasked: other}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := refused(tc.answers); (got != nil) != tc.want {
 				t.Errorf("refused() = %v", got)
+			}
+		})
+	}
+}
+
+// TestARefusedDialIsFound holds that no kind of probe loses why it was not let through.
+func TestARefusedDialIsFound(t *testing.T) {
+	refusal := plan.Refuse(v1alpha1.ReasonNotAllowed, "no")
+	prober := probe.New(probe.Options{Now: clock.RealClock{}.Now, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, refusal }})
+	const address = "192.0.2.1:80"
+	for name, target := range map[string]probe.Target{
+		"httpGet": probe.HTTP{URL: &url.URL{Scheme: "http", Host: address}}, "https": probe.HTTP{URL: &url.URL{Scheme: "https", Host: address}},
+		"tcpSocket": probe.TCP{Address: address}, "grpc": probe.GRPC{Address: address}, "tls": probe.TLS{Address: address},
+		"dns": probe.DNS{Server: address, Name: "a."}, "dns over TCP": probe.DNS{Server: address, Name: "a.", OverTCP: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			outcome := prober.Probe(t.Context(), target, 100*time.Millisecond)
+			if got := refused([]plan.Answer{{Outcome: outcome}}); got != refusal {
+				t.Errorf("refused() = %v of %v", got, outcome.Err)
 			}
 		})
 	}

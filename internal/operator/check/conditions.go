@@ -70,7 +70,7 @@ func (s *state) ready() condition {
 	}
 	switch {
 	case s.load.over:
-		return condition{metav1.ConditionFalse, v1alpha1.ReasonOverloaded, "runs begin late or are left out because the operator has more to do than it can; that says nothing about the target"}
+		return condition{metav1.ConditionFalse, v1alpha1.ReasonOverloaded, "runs begin late, are left out or are not heard to their end because the operator has more to do than it can; that says nothing about the target"}
 	case s.late || s.stale:
 		return condition{metav1.ConditionFalse, v1alpha1.ReasonOverdue, "no run has ended for two periods"}
 	case s.pending():

@@ -27,12 +27,20 @@ func (l *load) begin(lag, period time.Duration, skipped int) {
 	late := period > 0 && lag > max(time.Duration(lateShare*float64(period)), leastLate)
 	switch {
 	case skipped > 0:
-		l.weight += min(skipped, heaviest) + 1
+		l.add(min(skipped, heaviest) + 1)
 	case late:
-		l.weight++
+		l.add(1)
 	default:
-		l.weight--
+		l.add(-1)
 	}
+}
+
+// stalled takes note of a run that came to nothing because this replica stood still meanwhile. It weighs more than
+// that the next one begins in time.
+func (l *load) stalled() { l.add(2) }
+
+func (l *load) add(weight int) {
+	l.weight += weight
 	l.weight = min(max(l.weight, 0), heaviest)
 	switch {
 	case l.weight >= overloadedAt:

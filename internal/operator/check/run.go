@@ -128,11 +128,15 @@ func (c *Controller) ask(ctx context.Context, check *v1alpha1.Check, slot schedu
 		ask = c.o.Nodes
 	}
 	answers := ask(ctx, questions, timeout)
-	if refusal := refused(answers); refusal != nil {
+	results := c.judge(check, answers)
+	// What may not be asked keeps no failure of the others from being told.
+	if refusal := refused(answers); refusal != nil && !slices.ContainsFunc(results, failed) {
 		return nil, refusal
 	}
-	return c.judge(check, answers), nil
+	return results, nil
 }
+
+func failed(r plan.Result) bool { return r.Result == v1alpha1.ResultFailure }
 
 func (c *Controller) resolve(ctx context.Context, check *v1alpha1.Check, number uint64) ([]plan.Question, error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveWithin)
@@ -148,22 +152,16 @@ func (c *Controller) judge(check *v1alpha1.Check, answers []plan.Answer) []plan.
 	return results
 }
 
-// refused is why none of the questions may be asked; nil where one could be.
-func refused(answers []plan.Answer) (refusal *plan.Refusal) {
+// refused is why some of the questions may not be asked; nil where all may.
+func refused(answers []plan.Answer) *plan.Refusal {
 	for _, answer := range answers {
-		err := answer.Unasked
-		if err == nil {
-			err = answer.Outcome.Err
-		}
-		found, ok := errors.AsType[*plan.Refusal](err)
-		if !ok {
-			return nil
-		}
-		if refusal == nil {
-			refusal = found
+		for _, err := range []error{answer.Unasked, answer.Outcome.Err} {
+			if refusal, ok := errors.AsType[*plan.Refusal](err); ok {
+				return refusal
+			}
 		}
 	}
-	return refusal
+	return nil
 }
 
 // confirmations is from how many places a failure is asked for once more.
@@ -213,6 +211,9 @@ func (c *Controller) ended(s *subject, check *v1alpha1.Check, generation int64, 
 		results = []plan.Result{{Result: v1alpha1.ResultUnknown, Reason: v1alpha1.ReasonNotAsked, Message: history.Cut(err.Error(), maxMessage), At: now}}
 	}
 	o := aggregate(started, now, results)
+	if o.reason == v1alpha1.ReasonOperatorStalled {
+		s.state.load.stalled()
+	}
 	if !asked {
 		// Nobody was asked: there are no targets to count.
 		o.counts = v1alpha1.TargetCounts{}
