@@ -30,7 +30,6 @@ import (
 
 // runCheckObjects makes what runs Checks.
 func (o *Operator) runCheckObjects() error {
-	o.settle()
 	log := o.o.Log.With("part", "checks")
 	runner, err := podrun.New(podrun.Options{
 		Client: o.client, Cache: o.cache, Image: o.o.CheckerImage, Logs: checkerpod.PodLogs{Pods: o.apis.core},
@@ -53,8 +52,8 @@ func (o *Operator) runCheckObjects() error {
 	}
 	o.metrics.MustRegister(o.checks.Collector())
 	o.inService, err = inservice.New(inservice.Options{
-		Reader: o.checks.Reader(o.targets), Informers: o.targets, Client: o.client, Namespace: o.o.Namespace, Self: o.o.Pod, Owns: o.ring.Owns,
-		Settled: func() time.Time { return time.Unix(0, o.settled.Load()) }, Resting: resting,
+		Reader: o.checks.Reader(filled{o.targets, &o.targetsFilled}), Informers: o.targets, Client: o.client,
+		ServiceAccount: o.serviceAccount(), Self: o.o.Pod, Owns: o.ring.Owns, Settled: o.ring.Settled, Resting: resting,
 		Confirm: o.checks.Confirm, Tell: o.checks.AddConsequences,
 		Events: o.recorder, Metrics: o.metrics, Clock: o.o.Clock, Log: o.o.Log.With("part", "in service"),
 	})
@@ -87,9 +86,13 @@ func (o *Operator) resolver() *target.Resolver {
 		},
 		Lookup: net.DefaultResolver.LookupNetIP, Dial: new(net.Dialer).DialContext, Run: pods.Commands{Config: config},
 		ClusterDomain:  cmp.Or(o.o.ClusterDomain, DefaultClusterDomain),
-		ServiceAccount: types.NamespacedName{Namespace: o.o.Namespace, Name: cmp.Or(o.o.ServiceAccount, DefaultServiceAccount)},
-		Version:        o.o.Version, Now: o.o.Clock.Now,
+		ServiceAccount: o.serviceAccount(), Version: o.o.Version, Now: o.o.Clock.Now,
 	})
+}
+
+// serviceAccount that the operator runs as: what it lacks is to be granted to it.
+func (o *Operator) serviceAccount() types.NamespacedName {
+	return types.NamespacedName{Namespace: o.o.Namespace, Name: cmp.Or(o.o.ServiceAccount, DefaultServiceAccount)}
 }
 
 // agentToken is what agents are shown: outside of a pod, the credentials for the API server.
@@ -100,20 +103,15 @@ func (o *Operator) agentToken() func() (string, error) {
 	return func() (string, error) { return o.o.Config.BearerToken, nil }
 }
 
-// keepInService does what follows from Checks for the pods that they ask, once all of them are known.
+// keepInService does what follows from Checks for the pods that they ask. It begins when the pods are known and
+// waits for nothing else: those that name the readiness gate wait for it, whether or not there are Checks.
 func (o *Operator) keepInService(ctx context.Context) error {
 	defer o.nodes.Close()
-	if !o.await(ctx, func() bool { return o.targetsFilled.Load() && o.checks.Synced() }) {
-		return nil
-	}
 	return o.inService.Run(ctx)
 }
 
 // replicas is how many of them share the checks, as this one sees it.
 func (o *Operator) replicas() int { return len(o.ring.Members()) }
-
-// settle notes that other replicas share the checks from now on.
-func (o *Operator) settle() { o.settled.Store(o.o.Clock.Now().UnixNano()) }
 
 // resting tells that a check is not to be run at a time.
 func resting(c *v1alpha1.Check, at time.Time) bool {

@@ -53,8 +53,6 @@ type Operator struct {
 	targetsFilled atomic.Bool
 	inService     *inservice.Keeper
 	nodes         *vantage.Nodes
-	// settled is since when the replicas are those that they are, in nanoseconds since 1970.
-	settled atomic.Int64
 
 	// incidents is nil where nothing is diagnosed.
 	incidents *incident.Diagnoser
@@ -245,7 +243,6 @@ func (o *Operator) wake(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-o.ring.Changed():
-			o.settle()
 		case <-o.served.Changed():
 		case <-o.takeover.Changed():
 		}

@@ -2,8 +2,10 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -52,8 +54,22 @@ func trimNode(object any) (any, error) {
 	return kept, nil
 }
 
-// fillTargets waits until Checks are served, and follows what they ask from then on until ctx ends.
+// fillTargets follows the pods, and what else Checks ask as soon as those are served, until ctx ends. Pods that
+// name the readiness gate are answered whether or not there are Checks.
 func (o *Operator) fillTargets(ctx context.Context) error {
+	if _, err := o.targets.GetInformer(ctx, &corev1.Pod{}, cache.BlockUntilSynced(false)); err != nil {
+		return fmt.Errorf("watching pods: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- o.targets.Start(ctx) }()
+	if err := o.followTargets(ctx); err != nil {
+		return err
+	}
+	return <-ended
+}
+
+// followTargets waits until Checks are served, and follows what they ask from then on until ctx ends.
+func (o *Operator) followTargets(ctx context.Context) error {
 	if !o.await(ctx, func() bool { return o.served.Served(served.Check.GroupVersionKind) }) {
 		return nil
 	}
@@ -68,15 +84,40 @@ func (o *Operator) fillTargets(ctx context.Context) error {
 		}
 		informers = append(informers, informer)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- o.targets.Start(ctx) }()
 	if o.await(ctx, func() bool {
 		return !slices.ContainsFunc(informers, func(i cache.Informer) bool { return !i.HasSynced() })
 	}) {
 		o.targetsFilled.Store(true)
 		o.followPolicies(ctx)
 	}
-	return <-ended
+	return nil
+}
+
+// filled reads a cache, and says so at once where it does not know everything yet: to wait for it would hold up
+// what needs less, and to find nothing would be a lie.
+type filled struct {
+	client.Reader
+
+	filled *atomic.Bool
+}
+
+// errUnfilled is that answer.
+var errUnfilled = errors.New("not everything that Checks ask is known yet")
+
+// Get implements client.Reader.
+func (f filled) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if !f.filled.Load() {
+		return errUnfilled
+	}
+	return f.Reader.Get(ctx, key, object, options...)
+}
+
+// List implements client.Reader.
+func (f filled) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	if !f.filled.Load() {
+		return errUnfilled
+	}
+	return f.Reader.List(ctx, list, options...)
 }
 
 // followPolicies begins to watch CheckPolicies where they came to be served after all else, until ctx ends.

@@ -43,7 +43,7 @@ func (r *Ring) renew(ctx context.Context) {
 			return
 		case err != nil:
 			pause = part(r.o.Duration, retryEvery)
-			r.missed()
+			r.unsettle()
 			if !failing {
 				r.o.Log.Warn("the own Lease cannot be renewed; without it this replica owns no checks", "error", err)
 			}

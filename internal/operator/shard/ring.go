@@ -67,8 +67,8 @@ type Ring struct {
 	current membership
 	// told is the membership that Changed last told of.
 	told []string
-	// apart is when this replica was last without word of the API server.
-	apart time.Time
+	// settled is since when nothing has disturbed the view.
+	settled time.Time
 }
 
 // New returns a ring that owns nothing until it runs.
@@ -78,7 +78,7 @@ func New(o Options) *Ring {
 	}
 	return &Ring{
 		o: o, changed: make(chan struct{}, 1), renewNow: make(chan struct{}, 1),
-		view: newView(o.Name, o.Duration),
+		view: newView(o.Name, o.Duration), settled: o.Clock.Now(),
 	}
 }
 
@@ -111,20 +111,20 @@ func (r *Ring) Held(uid types.UID) bool {
 	return len(members) > 0 && owner(uid, members) == r.o.Name
 }
 
-// Apart is when this replica was last without word of the API server, by its own clock: a renewal of its Lease
-// failed, or its renewals did not come back through the watch. Zero is never. An outage that falls between two
-// renewals is not seen.
-func (r *Ring) Apart() time.Time {
+// Settled is since when, by its own clock, this replica has looked on undisturbed: Members are those that they
+// are, and the API server was not away. It is taken to be away while a renewal of the own Lease fails, or while
+// renewals do not come back through the watch; an outage that falls between two renewals is not seen.
+func (r *Ring) Settled() time.Time {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.apart
+	return r.settled
 }
 
-// missed notes that a renewal failed.
-func (r *Ring) missed() {
+// unsettle notes that a renewal failed.
+func (r *Ring) unsettle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.apart = r.o.Clock.Now()
+	r.settled = r.o.Clock.Now()
 }
 
 // Changed gets a value after Members has changed; changes that nobody has taken notice of yet become
@@ -168,11 +168,11 @@ func (r *Ring) update(change func(v *view, now time.Time)) {
 	now := r.o.Clock.Now()
 	change(&r.view, now)
 	r.current = r.view.membership()
-	if r.view.deaf(now) {
-		r.apart = now
-	}
 	members := r.current.at(now)
 	same := slices.Equal(r.told, members)
+	if !same || r.view.deaf(now) {
+		r.settled = now
+	}
 	r.told = members
 	r.mu.Unlock()
 	if same {

@@ -264,7 +264,7 @@ func (s *shop) start(name string, check *v1alpha1.Check, owns bool, broken map[s
 		k.clock.SetTime(s.keepers[0].clock.Now())
 	}
 	k.Keeper, err = inservice.New(inservice.Options{
-		Reader: read, Informers: read, Client: own, Namespace: operatorNamespace, Self: name,
+		Reader: read, Informers: read, Client: own, ServiceAccount: types.NamespacedName{Namespace: operatorNamespace, Name: operatorAccount}, Self: name,
 		Owns:    func(types.UID) bool { return owns },
 		Settled: func() time.Time { return time.Time{} },
 		Confirm: func(_ context.Context, _ *v1alpha1.Check, pods []plan.Pod) ([]plan.Result, error) {

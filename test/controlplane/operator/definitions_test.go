@@ -1,10 +1,12 @@
 package operator
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -13,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
 // TestDefinitionsComeAndGo starts a replica on an API server that knows none of its kinds, gives it
@@ -33,6 +36,18 @@ func TestDefinitionsComeAndGo(t *testing.T) {
 	namespace := newNamespace(t, c)
 	r := start(t, config, namespace, "a")
 	waitFor(t, "a replica without any kind is ready", 30*time.Second, func() bool { return r.get(t, "/readyz") == 200 && r.op.Standing().Able })
+
+	gated := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "gated"}, Spec: corev1.PodSpec{
+		Containers:     []corev1.Container{{Name: "web", Image: "example.com/web"}},
+		ReadinessGates: []corev1.PodReadinessGate{{ConditionType: v1alpha1.ReadinessGateInService}},
+	}}
+	create(t, c, gated)
+	waitFor(t, "a pod that names the readiness gate does not wait for Checks", 30*time.Second, func() bool {
+		err := c.Get(t.Context(), client.ObjectKeyFromObject(gated), gated)
+		return err == nil && slices.ContainsFunc(gated.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == v1alpha1.ReadinessGateInService && c.Status == corev1.ConditionTrue && c.Reason == "NoVerdict"
+		})
+	})
 
 	install(t, config, "comcast.github.io")
 	create(t, c, newCheck(namespace, "first", "10m", "5m"))

@@ -23,9 +23,7 @@ const atOnce = 8
 // care looks after the conditions of pods.
 func (k *Keeper) care(ctx context.Context) {
 	s, err := k.gather(ctx, false)
-	if err != nil && ctx.Err() == nil {
-		k.o.Log.Warn("looking after pods that are out of service with less than is needed", "error", err)
-	}
+	k.complain(ctx, "looking after pods that are out of service with less than is needed", err)
 	actions := care(s)
 	k.prune(s, actions)
 	var tasks sync.WaitGroup

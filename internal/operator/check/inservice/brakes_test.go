@@ -3,6 +3,7 @@ package inservice
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -249,5 +250,20 @@ func TestBrakes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestForbiddenNamesTheCommandForTheOperatorsOwnAccount(t *testing.T) {
+	w, r := steady(t)
+	w.onPatch = func() error {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "pods/status"}, "web-2", errors.New("no"))
+	}
+	w.broken["web-2"] = true
+	w.pass(35*time.Second, true)
+	const want = "kubectl create rolebinding maek-check-in-service --clusterrole=maek-check-in-service --serviceaccount=maek-east:robot -n shop"
+	if !slices.ContainsFunc(r.told, func(c v1alpha1.Consequence) bool {
+		return c.Reason == brakeForbidden && strings.Contains(c.Message, want)
+	}) {
+		t.Errorf("told %+v, want %s", r.told, want)
 	}
 }

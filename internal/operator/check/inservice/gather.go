@@ -43,6 +43,9 @@ func (k *Keeper) gather(ctx context.Context, judging bool) (*state, error) {
 	if len(namespaces) == 0 {
 		return s, nil
 	}
+	// A kind that came a moment ago is waited for by those who read it.
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	var err error
 	if s.bounds, err = k.boundsFor(ctx, namespaces); err != nil {
 		return s, err
@@ -104,14 +107,11 @@ func (k *Keeper) remembered(judging bool) *state {
 // command says how a namespace lets the operator act.
 func (k *Keeper) command(namespace string) string {
 	return fmt.Sprintf("the operator may not patch the status of pods here; to allow it: kubectl create rolebinding %[1]s --clusterrole=%[1]s --serviceaccount=%[2]s:%[3]s -n %[4]s",
-		clusterRole, k.o.Namespace, serviceAccount, namespace)
+		clusterRole, k.o.ServiceAccount.Namespace, k.o.ServiceAccount.Name, namespace)
 }
 
-// clusterRole and serviceAccount are those that install writes.
-const (
-	clusterRole    = "maek-check-in-service"
-	serviceAccount = "maek-operator"
-)
+// clusterRole is the one that install writes (internal/cli/install/operator_role.go).
+const clusterRole = "maek-check-in-service"
 
 // boundsFor reads what the policies say of namespaces.
 func (k *Keeper) boundsFor(ctx context.Context, namespaces map[string]bool) (map[string]bounds, error) {

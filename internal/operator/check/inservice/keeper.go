@@ -64,6 +64,8 @@ type Keeper struct {
 	// cache has heard of it.
 	acted map[types.UID]string
 	told  map[telling]bool
+	// complaints are the errors that were logged last.
+	complaints map[string]string
 }
 
 // New returns a Keeper that does nothing before Run.
@@ -80,7 +82,7 @@ func New(o Options) (*Keeper, error) {
 		pods: map[types.NamespacedName]pod{}, sightings: map[types.UID]sighting{}, records: map[types.UID]*record{},
 		ledgerAt: never, storm: never,
 		forbidden: map[string]time.Duration{}, refused: map[types.UID]time.Duration{},
-		acted: map[types.UID]string{}, told: map[telling]bool{},
+		acted: map[types.UID]string{}, told: map[telling]bool{}, complaints: map[string]string{},
 	}
 	if err := k.metrics.register(o.Metrics); err != nil {
 		return nil, fmt.Errorf("preparing to take pods out of service: %w", err)

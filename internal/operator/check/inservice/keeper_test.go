@@ -1,6 +1,7 @@
 package inservice
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +35,32 @@ func TestPodIsOpenedBeforeAnyCheckIsThere(t *testing.T) {
 		if c == nil || c.Status != corev1.ConditionTrue || c.Reason != reasonNoVerdict {
 			t.Errorf("pod %s has the condition %+v, want True for %s", p.Name, c, reasonNoVerdict)
 		}
+	}
+}
+
+// TestWithoutChecksPodsAreOpenedAndGivenBack plays a cluster whose Checks and policies cannot be read, because
+// their kinds are gone or the API server has not listed them yet: that must hold up no rollout, must not be taken
+// for checks that were deleted, and must keep nobody out for ever.
+func TestWithoutChecksPodsAreOpenedAndGivenBack(t *testing.T) {
+	w, r := steady(t)
+	w.broken["web-2"] = true
+	w.pass(30*time.Second, true)
+	if diff := cmp.Diff([]string{"web-2"}, w.outs()); diff != "" {
+		t.Fatalf("out (-want +got):\n%s", diff)
+	}
+	r.blind = errors.New("not all Checks are known yet")
+	name := w.addPod(r.clock.Now(), true)
+	w.pass(2*time.Second, false)
+	if got := w.gate(name); got != corev1.ConditionTrue {
+		t.Errorf("a new pod has the condition %q, want True", got)
+	}
+	w.pass(time.Minute, false)
+	if diff := cmp.Diff([]string{"web-2"}, w.outs()); diff != "" {
+		t.Errorf("while nobody knows of its check, out (-want +got):\n%s", diff)
+	}
+	w.pass(time.Minute, false)
+	if got := w.condition("web-2"); got.Status != corev1.ConditionTrue || got.Reason != reasonStale {
+		t.Errorf("in the end its condition is %s for %s, want True for %s", got.Status, got.Reason, reasonStale)
 	}
 }
 

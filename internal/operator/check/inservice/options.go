@@ -34,8 +34,11 @@ type Options struct {
 	// Client asks the API server itself. It reads pods, Services and EndpointSlices just before a pod is
 	// taken out, reads and writes the Lease of the ledger, and patches pods/status.
 	Client client.Client
-	// Namespace of the operator, where the ledger is, and Self, this replica's name.
-	Namespace, Self string
+	// ServiceAccount that the operator runs as: its namespace has the ledger, and people are told to bind roles to
+	// it.
+	ServiceAccount types.NamespacedName
+	// Self is this replica's name.
+	Self string
 	// Owns tells whether this replica owns what has the UID.
 	Owns func(types.UID) bool
 	// Settled is since when this replica has looked on: since it started, the replicas last changed, or the
@@ -62,8 +65,8 @@ func (o Options) validate() error {
 	switch {
 	case o.Reader == nil, o.Informers == nil, o.Client == nil:
 		return errors.New("preparing to take pods out of service: a reader, its informers and a client are needed")
-	case o.Namespace == "", o.Self == "":
-		return errors.New("preparing to take pods out of service: the operator's namespace and this replica's name are needed")
+	case o.ServiceAccount.Namespace == "", o.ServiceAccount.Name == "", o.Self == "":
+		return errors.New("preparing to take pods out of service: the operator's namespace and ServiceAccount and this replica's name are needed")
 	case o.Owns == nil, o.Settled == nil, o.Confirm == nil, o.Tell == nil:
 		return errors.New("preparing to take pods out of service: Owns, Settled, Confirm and Tell are needed")
 	case o.Events == nil, o.Metrics == nil, o.Clock == nil, o.Log == nil:

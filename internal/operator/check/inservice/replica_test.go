@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
@@ -29,9 +30,14 @@ type replica struct {
 	// places from which it asks once more, and answers of those; nil asks the world.
 	places  []string
 	answers func(from string, p plan.Pod) v1alpha1.CheckResult
+	// blind is why nothing but pods can be read; nil where all can.
+	blind error
 	// since is when it began to look on.
 	since time.Time
 }
+
+// account is no operator's by default.
+var account = types.NamespacedName{Namespace: "maek-east", Name: "robot"}
 
 // start begins a replica, which has looked on for long where settled says so.
 func (w *world) start(owner, settled bool) *replica {
@@ -43,7 +49,7 @@ func (w *world) start(owner, settled bool) *replica {
 	r.since = r.clock.Now()
 	var err error
 	r.Keeper, err = New(Options{
-		Reader: w.api, Informers: &informertest.FakeInformers{}, Client: w.api, Namespace: "maek-system", Self: "operator",
+		Reader: reader{w.api, &r.blind}, Informers: &informertest.FakeInformers{}, Client: w.api, ServiceAccount: account, Self: "operator",
 		Owns:    func(types.UID) bool { return r.owner },
 		Settled: func() time.Time { return r.since },
 		Confirm: func(_ context.Context, check *v1alpha1.Check, pods []plan.Pod) ([]plan.Result, error) {
@@ -68,6 +74,27 @@ func (w *world) start(owner, settled bool) *replica {
 	w.replicas = append(w.replicas, r)
 	w.watch()
 	return r
+}
+
+// reader is a cache that may be unable to read.
+type reader struct {
+	client.Reader
+
+	blind *error
+}
+
+func (r reader) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if *r.blind != nil {
+		return *r.blind
+	}
+	return r.Reader.Get(ctx, key, object, options...)
+}
+
+func (r reader) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	if *r.blind != nil {
+		return *r.blind
+	}
+	return r.Reader.List(ctx, list, options...)
 }
 
 // reasons are those of the consequences of one kind that a replica told of.

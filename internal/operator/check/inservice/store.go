@@ -23,21 +23,21 @@ func (k *Keeper) readLedger(ctx context.Context, create bool) (*coordinationv1.L
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	lease := &coordinationv1.Lease{}
-	err := k.o.Client.Get(ctx, client.ObjectKey{Namespace: k.o.Namespace, Name: LeaseName}, lease)
+	err := k.o.Client.Get(ctx, client.ObjectKey{Namespace: k.o.ServiceAccount.Namespace, Name: LeaseName}, lease)
 	switch {
 	case apierrors.IsNotFound(err) && create:
-		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: k.o.Namespace, Name: LeaseName}}
+		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: k.o.ServiceAccount.Namespace, Name: LeaseName}}
 		if err := k.o.Client.Create(ctx, lease); err != nil {
-			return nil, ledger{}, fmt.Errorf("creating Lease %s/%s: %w", k.o.Namespace, LeaseName, err)
+			return nil, ledger{}, fmt.Errorf("creating Lease %s/%s: %w", k.o.ServiceAccount.Namespace, LeaseName, err)
 		}
 	case apierrors.IsNotFound(err):
 		return nil, ledger{}, nil
 	case err != nil:
-		return nil, ledger{}, fmt.Errorf("reading Lease %s/%s: %w", k.o.Namespace, LeaseName, err)
+		return nil, ledger{}, fmt.Errorf("reading Lease %s/%s: %w", k.o.ServiceAccount.Namespace, LeaseName, err)
 	}
 	l, err := decode(lease.Annotations[LedgerAnnotation])
 	if err != nil {
-		return nil, ledger{}, fmt.Errorf("annotation %s of Lease %s/%s, which may be deleted: %w", LedgerAnnotation, k.o.Namespace, LeaseName, err)
+		return nil, ledger{}, fmt.Errorf("annotation %s of Lease %s/%s, which may be deleted: %w", LedgerAnnotation, k.o.ServiceAccount.Namespace, LeaseName, err)
 	}
 	return lease, l, nil
 }
@@ -60,7 +60,7 @@ func (k *Keeper) writeLedger(ctx context.Context, lease *coordinationv1.Lease, l
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	if err := k.o.Client.Update(ctx, lease); err != nil {
-		return fmt.Errorf("writing Lease %s/%s: %w", k.o.Namespace, LeaseName, err)
+		return fmt.Errorf("writing Lease %s/%s: %w", k.o.ServiceAccount.Namespace, LeaseName, err)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -82,10 +82,8 @@ func (k *Keeper) refreshLedger(ctx context.Context) {
 		return
 	}
 	_, l, err := k.readLedger(ctx, false)
+	k.complain(ctx, "nobody knows for which checks pods are out of service", err)
 	if err != nil {
-		if ctx.Err() == nil {
-			k.o.Log.Warn("nobody knows for which checks pods are out of service", "error", err)
-		}
 		return
 	}
 	k.mu.Lock()

@@ -28,10 +28,8 @@ const (
 // consider takes out of service who is to be, and tells of those who are kept in.
 func (k *Keeper) consider(ctx context.Context) {
 	s, err := k.gather(ctx, true)
+	k.complain(ctx, "no pod is taken out of service while this cannot be read", err)
 	if err != nil {
-		if ctx.Err() == nil {
-			k.o.Log.Warn("no pod is taken out of service while this cannot be read", "error", err)
-		}
 		return
 	}
 	k.forgetTold(s)

@@ -1,6 +1,7 @@
 package inservice
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -144,4 +145,22 @@ func cut(text string, most int) string {
 		most--
 	}
 	return text[:most] + "…"
+}
+
+// complain logs an error that may last, once while it does. None is its end.
+func (k *Keeper) complain(ctx context.Context, message string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	k.mu.Lock()
+	known := k.complaints[message] == text
+	k.complaints[message] = text
+	k.mu.Unlock()
+	if !known && err != nil {
+		k.o.Log.Warn(message, "error", err)
+	}
 }

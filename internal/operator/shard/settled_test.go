@@ -11,8 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
@@ -20,56 +22,70 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// TestEveryOutageIsNoted takes the API server away from a replica, for less time than makes others of its
-// Lease and for more: whoever decides by what was seen without a gap must know of both.
-func TestEveryOutageIsNoted(t *testing.T) {
+// TestWhatUnsettles disturbs a replica: whoever decides by what was seen without a gap must know of every time
+// without the API server, however short, and of every replica that comes or goes.
+func TestWhatUnsettles(t *testing.T) {
 	tests := map[string]struct {
-		// outage lasts so long, or until one renewal was refused.
-		outage time.Duration
-		// wantChanged tells that the replicas are others meanwhile.
-		wantChanged bool
+		disturb func(a *api)
+		// wantMembers in the end.
+		wantMembers []string
 	}{
-		"one renewal long": {},
-		"longer":           {outage: 30 * time.Second, wantChanged: true},
+		"an API server that refuses one renewal": {
+			disturb: func(a *api) {
+				a.cut(true)
+				for !a.refused() {
+					time.Sleep(10 * time.Millisecond)
+				}
+				a.cut(false)
+			},
+			wantMembers: []string{"a"},
+		},
+		"an API server that is away for longer than a Lease lasts": {
+			disturb: func(a *api) {
+				a.cut(true)
+				time.Sleep(30 * time.Second)
+				a.cut(false)
+			},
+			wantMembers: []string{"a"},
+		},
+		"another replica that comes and dies": {
+			disturb: func(a *api) {
+				a.add(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "maek-system", Name: "b"}, Spec: coordinationv1.LeaseSpec{LeaseDurationSeconds: new(int32(10))}})
+				time.Sleep(10 * time.Second)
+			},
+			wantMembers: []string{"a"},
+		},
+		"another replica that comes": {
+			disturb: func(a *api) {
+				a.add(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "maek-system", Name: "b"}, Spec: coordinationv1.LeaseSpec{LeaseDurationSeconds: new(int32(1000))}})
+			},
+			wantMembers: []string{"a", "b"},
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				api := newAPI(t)
+				a := newAPI(t)
 				r := New(Options{
-					Leases: api.CoordinationV1(), Name: "a", Namespace: "maek-system", Duration: lasts, Clock: clock.RealClock{}, Log: slog.New(slog.DiscardHandler),
+					Leases: a.CoordinationV1(), Name: "a", Namespace: "maek-system", Duration: lasts, Clock: clock.RealClock{}, Log: slog.New(slog.DiscardHandler),
 				})
 				ctx, stop := context.WithCancel(t.Context())
 				ended := make(chan error, 1)
 				go func() { ended <- r.Run(ctx) }()
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				quiet := r.Apart()
-				if since := time.Since(quiet); since < 50*time.Second || len(r.Members()) != 1 {
-					t.Fatalf("after a quiet minute the API server was away %s ago, for members %v", since, r.Members())
+				if quiet := time.Since(r.Settled()); quiet < 59*time.Second {
+					t.Fatalf("after a quiet minute it is settled for %s", quiet)
 				}
-				<-r.Changed()
-				api.cut(true)
-				time.Sleep(tc.outage)
-				for !api.refused() {
-					time.Sleep(10 * time.Millisecond)
-				}
-				api.cut(false)
+				tc.disturb(a)
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				noted := time.Since(r.Apart()) - time.Minute
-				if noted > 2*time.Second || noted < -15*time.Second {
-					t.Errorf("the end of the outage was noted %s before it was over", noted)
+				// It is over at once, or when the next renewal comes back.
+				if quiet := time.Since(r.Settled()); quiet < 50*time.Second || quiet > time.Minute+time.Second {
+					t.Errorf("a minute after the disturbance it is settled for %s", quiet)
 				}
-				select {
-				case <-r.Changed():
-					if !tc.wantChanged {
-						t.Error("the replicas are others")
-					}
-				default:
-					if tc.wantChanged {
-						t.Error("nobody was told that the replicas were others")
-					}
+				if diff := cmp.Diff(tc.wantMembers, r.Members()); diff != "" {
+					t.Errorf("members (-want +got):\n%s", diff)
 				}
 				stop()
 				if err := <-ended; err != nil {
@@ -83,6 +99,7 @@ func TestEveryOutageIsNoted(t *testing.T) {
 // api is an API server of Leases alone, which can be away.
 type api struct {
 	*fake.Clientset
+	t *testing.T
 
 	mu   sync.Mutex
 	away bool
@@ -93,7 +110,7 @@ type api struct {
 
 func newAPI(t *testing.T) *api {
 	t.Helper()
-	a := &api{Clientset: fake.NewClientset()}
+	a := &api{Clientset: fake.NewClientset(), t: t}
 	a.PrependReactor("patch", "leases", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		patch, ok := action.(clienttesting.PatchAction)
 		if !ok {
@@ -125,6 +142,17 @@ func newAPI(t *testing.T) *api {
 		return false, nil, nil
 	})
 	return a
+}
+
+// add makes a Lease of another replica.
+func (a *api) add(lease *coordinationv1.Lease) {
+	a.mu.Lock()
+	a.version++
+	lease.ResourceVersion = strconv.Itoa(a.version)
+	a.mu.Unlock()
+	if err := a.Tracker().Add(lease); err != nil {
+		a.t.Error(err)
+	}
 }
 
 // cut takes the API server away, or gives it back.
