@@ -85,7 +85,7 @@ func (o *options) runAudit(ctx context.Context, inv *invocation.Invocation, args
 	}
 	slices.Sort(a.Missing)
 	a.Missing = slices.Compact(a.Missing)
-	if err := a.print(inv.Out, o.output, inv.Report(*o.display)); err != nil {
+	if err := a.print(inv.Out, o.output, kubectl(o.connection), inv.Report(*o.display)); err != nil {
 		return fmt.Errorf("writing the audit: %w", err)
 	}
 	return exit.With(a.code())
@@ -187,7 +187,7 @@ func (s scope) has(in *snapshot.Snapshot, subject finding.Subject) bool {
 	})
 }
 
-func (a audit) print(w io.Writer, output string, o report.Options) error {
+func (a audit) print(w io.Writer, output, kubectl string, o report.Options) error {
 	switch output {
 	case asJSON:
 		encoder := json.NewEncoder(w)
@@ -195,7 +195,7 @@ func (a audit) print(w io.Writer, output string, o report.Options) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(a)
 	case asPatch:
-		return a.patches(w)
+		return a.patches(w, kubectl)
 	default:
 		return a.page(o).Write(w)
 	}

@@ -25,7 +25,7 @@ exec; each with the probe's own timeout and judged as the kubelet judges. Nothin
 
   %[1]s probe deploy/front -n shop
   %[1]s probe front-6b7f-x2x9k -n shop -c web --watch
-  %[1]s probe --audit -n shop -o patch
+  %[1]s probe --audit -n shop -o patch | sh
 
 Exit codes: 0 all pass, 1 a probe fails or the audit warns, 2 it could not be told, 64 wrong usage.`
 
@@ -66,7 +66,7 @@ func New(inv *invocation.Invocation, connection *source.Connection, display *inv
 	}
 	set := cmd.Flags()
 	set.StringVarP(&o.container, "container", "c", "", "only this container")
-	set.StringVarP(&o.output, "output", "o", terminal, "how to print it: terminal, json; with --audit also patch")
+	set.StringVarP(&o.output, "output", "o", terminal, "how to print it: terminal, json; with --audit also patch, a script of kubectl commands for sh")
 	set.StringVar(&o.from, "ask", "", "from where to ask: node (by its agent), forward (a port-forward), exec (HTTP probes by curl in the container, at the pod's own address); left out, node and forward")
 	set.BoolVar(&o.noAsk, "no-ask", false, "do not ask the probes; say only what the spec means and what was seen")
 	set.BoolVarP(&o.watch, "watch", "w", false, "show what happens, as it happens, until interrupted")
