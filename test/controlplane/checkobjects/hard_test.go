@@ -11,6 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -35,6 +36,23 @@ func (r *replica) healthy(t *testing.T, name string) (value float64, found bool)
 		}
 	}
 	return 0, false
+}
+
+// series is how many series of any metric tell of a check.
+func (r *replica) series(t *testing.T, name string) (n int) {
+	t.Helper()
+	families, err := r.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, metric := range family.Metric {
+			if label(metric, "check") == name {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func label(metric *dto.Metric, name string) string {
@@ -150,6 +168,12 @@ func TestTakeOver(t *testing.T) {
 	a.held.Store(false)
 	a.controller.Wake()
 	waitFor(t, "the replica that is cut off lets go", 10*time.Second, func() bool { _, found := a.healthy(t, "ill"); return !found })
+	if n := a.series(t, "ill") + a.series(t, "wavering"); n != 0 {
+		t.Errorf("%d series are left with the replica that has let go", n)
+	}
+	if n := b.series(t, "ill"); n != 9 {
+		t.Errorf("%d series tell of a check at the replica that runs it", n)
+	}
 	if value, found := b.healthy(t, "wavering"); !found || value != 1 {
 		t.Errorf("a check that is retried is %v, %t after it changed hands, want healthy still", value, found)
 	}
@@ -248,5 +272,52 @@ func TestRunNow(t *testing.T) {
 	change(t, c, name, func(check *v1alpha1.Check) { metav1.SetMetaDataLabel(&check.ObjectMeta, "touched", "true") })
 	if asked != 1 || server.asked.Load() != asked {
 		t.Errorf("a wish for one run made %d", server.asked.Load())
+	}
+}
+
+// TestStoppingWritesWhatIsKnown stops a replica that knows more than it was allowed to write.
+func TestStoppingWritesWhatIsKnown(t *testing.T) {
+	c := newClient(t, admin)
+	namespace := newNamespace(t, c)
+	server := serve(t)
+	server.ill.Store(true)
+	r := start(t, admin, namespace, "a", nil)
+	const checks = 100
+	var names []types.NamespacedName
+	for i := range checks {
+		check := server.newCheck(namespace, fmt.Sprintf("check-%03d", i))
+		check.Spec.FailureThreshold = 1
+		names = append(names, create(t, c, check))
+	}
+	waitFor(t, "all verdicts are known", 30*time.Second, func() bool {
+		for _, name := range names {
+			if value, found := r.healthy(t, name.Name); !found || value != 0 {
+				return false
+			}
+		}
+		return true
+	})
+	if n := r.requests.count("PUT status"); n >= checks {
+		t.Fatalf("%d statuses are written already: nothing is left to be written in the end", n)
+	}
+	r.stop()
+	<-r.ended
+	for _, name := range names {
+		if got := conditions(statusOf(t, c, name)); got != red {
+			t.Errorf("%s: %s", name.Name, got)
+		}
+	}
+}
+
+// TestRunningTwice holds that a controller which cannot run its Checks ends, and says why.
+func TestRunningTwice(t *testing.T) {
+	c := newClient(t, admin)
+	namespace := newNamespace(t, c)
+	server := serve(t)
+	r := start(t, admin, namespace, "a", nil)
+	name := create(t, c, server.newCheck(namespace, "web"))
+	waitForConditions(t, c, name, green, 20*time.Second)
+	if err := r.controller.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "running Checks") {
+		t.Errorf("a second run ended with %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator"
@@ -117,6 +119,47 @@ func TestOperatorRunsChecks(t *testing.T) {
 		return strings.Contains(text, `maek_check_healthy{check="empty",namespace="`+namespace+`"} 0`) &&
 			strings.Contains(text, `maek_check_unknown{check="loopback",namespace="`+namespace+`"} 1`) &&
 			strings.Contains(text, `maek_check_results_total{check="empty",namespace="`+namespace+`",result="failure"}`)
+	})
+}
+
+// TestWithoutPolicies runs Checks on a cluster that has no CheckPolicies, as after an update of the operator alone:
+// what needs none runs, what needs one is refused, and a policy counts once there can be one.
+func TestWithoutPolicies(t *testing.T) {
+	file := filepath.Join(definitions, "maek.dev_checkpolicies.yaml")
+	if err := envtest.UninstallCRDs(admin, envtest.CRDInstallOptions{Paths: []string{file}}); err != nil {
+		t.Fatal(err)
+	}
+	restore := func() {
+		if _, err := envtest.InstallCRDs(admin, envtest.CRDInstallOptions{Paths: []string{file}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(restore)
+	c := newClient(t, admin)
+	namespace := newNamespace(t, c)
+	behind(t, c, namespace, "web", 8080, false)
+	operate(t, admin, namespace, "maek-operator-0")
+	own := &v1alpha1.Check{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "own"}}
+	own.Spec.PeriodSeconds = 1
+	own.Spec.HTTPGet = &corev1.HTTPGetAction{Port: intstr.FromString("http")}
+	own.Spec.Target = &v1alpha1.CheckTarget{Service: &v1alpha1.ServiceTarget{Name: "web"}}
+	// An address for documentation (RFC 5737), which nobody has.
+	far := &v1alpha1.Check{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "far"}}
+	far.Spec.PeriodSeconds, far.Spec.FailureThreshold = 2, 1
+	far.Spec.TCPSocket = &corev1.TCPSocketAction{Port: intstr.FromInt32(80), Host: "192.0.2.1"}
+	ownName, farName := create(t, c, own), create(t, c, far)
+	waitForConditions(t, c, ownName, "Ready=True/Running Healthy=False/NoEndpoints Stalled=False/Accepted", 40*time.Second)
+	waitForConditions(t, c, farName, "Ready=False/Stalled Healthy=Unknown/Stalled Stalled=True/NotAllowed", 20*time.Second)
+	restore()
+	policy := &v1alpha1.CheckPolicy{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+	policy.Spec.NamespaceSelector.MatchLabels = map[string]string{corev1.LabelMetadataName: namespace}
+	policy.Spec.Hosts = append(policy.Spec.Hosts, "192.0.2.1")
+	if err := c.Create(t.Context(), policy); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the policy counts", time.Minute, func() bool {
+		got := conditions(statusOf(t, c, farName))
+		return strings.HasPrefix(got, "Ready=True/Running Healthy=False/") && strings.HasSuffix(got, "Stalled=False/Accepted")
 	})
 }
 
