@@ -27,7 +27,7 @@ const (
 	maxValues = 100_000
 )
 
-func judgeJSON(expected []v1alpha1.JSONExpectation, answer *probe.HTTPAnswer) *finding {
+func (w *work) judgeJSON(expected []v1alpha1.JSONExpectation, answer *probe.HTTPAnswer) *finding {
 	if answer.Cut {
 		return bad(v1alpha1.ReasonUnexpectedJSON, "the body is longer than %d KiB, so that its JSON was not read to the end", len(answer.Body)>>10)
 	}
@@ -42,7 +42,7 @@ func judgeJSON(expected []v1alpha1.JSONExpectation, answer *probe.HTTPAnswer) *f
 		return bad(v1alpha1.ReasonUnexpectedJSON, "the body is not JSON; it begins with %s", quote(answer.Body))
 	}
 	for _, want := range expected {
-		if f := judgeValue(want, body); f != nil {
+		if f := w.judgeValue(want, body); f != nil {
 			return f
 		}
 	}
@@ -73,7 +73,7 @@ func extent(text string) (depth, values int) {
 	return depth, values
 }
 
-func judgeValue(want v1alpha1.JSONExpectation, body any) *finding {
+func (w *work) judgeValue(want v1alpha1.JSONExpectation, body any) *finding {
 	values, f := at(want.Path, body)
 	if f != nil {
 		return f
@@ -82,7 +82,7 @@ func judgeValue(want v1alpha1.JSONExpectation, body any) *finding {
 		return bad(v1alpha1.ReasonUnexpectedJSON, "the body has nothing at %s", want.Path)
 	}
 	for _, value := range values {
-		if f := judgeOne(want, value); f != nil {
+		if f := w.judgeOne(want, value); f != nil {
 			return f
 		}
 	}
@@ -90,25 +90,25 @@ func judgeValue(want v1alpha1.JSONExpectation, body any) *finding {
 }
 
 // judgeOne judges one value: where a path finds several, each must be as expected.
-func judgeOne(want v1alpha1.JSONExpectation, value any) *finding {
+func (w *work) judgeOne(want v1alpha1.JSONExpectation, value any) *finding {
+	if want.Equals == nil && want.Matches == "" {
+		return nil
+	}
 	text := written(value)
+	if f := w.spend(len(text)); f != nil {
+		return f
+	}
 	switch {
 	case want.Equals != nil:
 		if equals(*want.Equals, value, text) {
 			return nil
 		}
 		return bad(v1alpha1.ReasonUnexpectedJSON, "%s is %s, expected %s", want.Path, quote(text), quote(*want.Equals))
-	case want.Matches != "":
-		pattern, f := compiled(want.Matches)
-		if f != nil {
+	default:
+		if found, f := w.matches(want.Matches, text[:min(len(text), probe.KubeletBodyLimit)]); found || f != nil {
 			return f
 		}
-		if pattern.MatchString(text[:min(len(text), probe.KubeletBodyLimit)]) {
-			return nil
-		}
 		return bad(v1alpha1.ReasonUnexpectedJSON, "%s is %s, expected something that matches %s", want.Path, quote(text), quote(want.Matches))
-	default:
-		return nil
 	}
 }
 

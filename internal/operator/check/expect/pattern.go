@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/probe"
 )
 
 const (
@@ -15,21 +16,58 @@ const (
 	maxInstructions = 2000
 	// maxPatterns is how many compiled patterns are kept.
 	maxPatterns = 4096
+	// maxSteps bounds what one answer costs: as many as the largest pattern takes over the largest text that it
+	// is held against. A path can find a value once for each level above it, and a server sends what it likes.
+	maxSteps = maxInstructions * probe.KubeletBodyLimit
 )
+
+// work is what judging one answer may still cost.
+type work struct {
+	left int
+}
+
+// spend takes some steps of what is left.
+func (w *work) spend(steps int) *finding {
+	w.left -= steps
+	if w.left < 0 {
+		return invalid("what is expected takes too long to find in an answer of this size; write shorter regular expressions, or narrower paths")
+	}
+	return nil
+}
+
+// matches holds a pattern against a text.
+func (w *work) matches(want, text string) (bool, *finding) {
+	p, f := compiled(want)
+	if f == nil {
+		f = w.spend(p.size * len(text))
+	}
+	if f != nil {
+		return false, f
+	}
+	return p.MatchString(text), nil
+}
+
+// pattern is one that is compiled.
+type pattern struct {
+	*regexp.Regexp
+
+	// size is about how many instructions it is.
+	size int
+}
 
 // patterns keeps what is compiled: the same few are used in every run.
 var patterns = struct {
 	sync.Mutex
-	kept map[string]*regexp.Regexp
-}{kept: map[string]*regexp.Regexp{}}
+	kept map[string]*pattern
+}{kept: map[string]*pattern{}}
 
 // compiled returns a pattern, or why it cannot be used.
-func compiled(text string) (*regexp.Regexp, *finding) {
+func compiled(text string) (*pattern, *finding) {
 	patterns.Lock()
-	pattern := patterns.kept[text]
+	known := patterns.kept[text]
 	patterns.Unlock()
-	if pattern != nil {
-		return pattern, nil
+	if known != nil {
+		return known, nil
 	}
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
@@ -38,7 +76,7 @@ func compiled(text string) (*regexp.Regexp, *finding) {
 	if size(parsed) > maxInstructions {
 		return nil, invalid("the regular expression " + quote(text) + " repeats too much; write smaller counts")
 	}
-	pattern, err = regexp.Compile(text)
+	program, err := regexp.Compile(text)
 	if err != nil {
 		return nil, invalid(quote(text) + " is no regular expression: " + err.Error())
 	}
@@ -47,8 +85,9 @@ func compiled(text string) (*regexp.Regexp, *finding) {
 	if len(patterns.kept) >= maxPatterns {
 		clear(patterns.kept)
 	}
-	patterns.kept[text] = pattern
-	return pattern, nil
+	made := &pattern{Regexp: program, size: size(parsed)}
+	patterns.kept[text] = made
+	return made, nil
 }
 
 func invalid(message string) *finding {
