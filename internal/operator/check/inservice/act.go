@@ -140,16 +140,13 @@ func (k *Keeper) perform(ctx context.Context, now time.Time, a action) {
 // refuse notes that a namespace lets nobody patch its pods, and tells those who wait for it.
 func (k *Keeper) refuse(a action, err error) {
 	k.mu.Lock()
-	_, known := k.forbidden[a.pod.Namespace]
 	k.forbidden[a.pod.Namespace] = k.age
 	t := telling{pod: a.pod.uid, reason: brakeForbidden}
 	told := k.told[t]
 	k.told[t] = true
 	k.mu.Unlock()
-	if !known {
-		k.o.Log.Warn("pods of a namespace name the readiness gate, and the operator may not answer it", "namespace", a.pod.Namespace, "error", err)
-	}
 	if !told {
+		k.o.Log.Warn("the operator may not write the condition that a pod's readiness gate waits for", "pod", a.pod.NamespacedName, "error", err)
 		k.o.Events.Eventf(object(a.pod), nil, corev1.EventTypeWarning, eventForbidden, "SetCondition", "%s", cut(fmt.Sprintf("readiness gate %s: %s",
 			v1alpha1.ReadinessGateInService, k.command(a.pod.Namespace)), noteMost))
 	}

@@ -72,22 +72,22 @@ func brake(s *state, r *record, w watched, me sibling) (reason, message string) 
 	b := s.bounds[w.Namespace]
 	switch {
 	case b.paused:
-		return reasonPaused, "a CheckPolicy or the namespace pauses taking pods out of service"
+		return reasonPaused, pausedMessage
 	case !b.dryRun(r.check) && s.forbidden[w.Namespace] != "":
 		return brakeForbidden, s.forbidden[w.Namespace]
 	case s.settled < r.window():
-		return brakeSettling, fmt.Sprintf("the operator has begun to look on %s ago, and waits for %s", s.settled.Round(1e9), r.window())
+		return brakeSettling, fmt.Sprintf("the operator started, its replicas changed, or the API server was away %s ago; it watches for %s before it takes pods out", s.settled.Round(1e9), r.window())
 	case !w.ready:
-		return brakeNotReady, "the pod is not ready anyway"
+		return brakeNotReady, "the pod is not ready for another reason, so it gets no traffic anyway"
 	case s.storm != "":
 		return brakeSharedCause, s.storm
 	}
 	_, reds := r.count()
 	if most := mayFail(len(r.pods), b.maxFailingPercent); reds > most {
-		return brakeSharedCause, fmt.Sprintf("%d of the check's %d pods fail together, and %d may: they have a cause in common", reds, len(r.pods), most)
+		return brakeSharedCause, tooMany(reds, len(r.pods), most, b.maxFailingPercent)
 	}
 	if _, ok := r.control(); !ok {
-		return brakeNoControl, "no other pod of the check answers well, so that the fault may be the prober's"
+		return brakeNoControl, "no other pod of the check answers well, so the fault may lie with the operator or the network"
 	}
 	return rollout(s, r, me)
 }
@@ -106,6 +106,14 @@ func rollout(s *state, r *record, me sibling) (reason, message string) {
 		return "", ""
 	}
 	return brakeRollout, fmt.Sprintf("pod %s of the same workload is terminating or new", slices.Min(moving))
+}
+
+// tooMany says that more pods of a check fail than may.
+func tooMany(reds, pods, most, percent int) string {
+	if most == 0 {
+		return fmt.Sprintf("the check has too few pods (%d) to tell a broken pod from a shared cause: the policy's maxFailingPercent is %d", pods, percent)
+	}
+	return fmt.Sprintf("%d of the check's %d pods fail at the same time, and the policy takes pods out while at most %d do: they are likely to share a cause", reds, pods, most)
 }
 
 // mayFail is how many of a check's pods may fail at a time for one to be taken out: so many percent, rounded
@@ -168,7 +176,7 @@ func confirmed(results []plan.Result, subject, control types.UID) (reason, messa
 	case both >= 2:
 		return "", ""
 	case len(failed) > 0 && len(well) == 0:
-		return brakeNoControl, "asked again, no other pod of the check answered well either, so that the fault may be the prober's"
+		return brakeNoControl, "asked again, no other pod of the check answered well either, so the fault may lie with the operator or the network"
 	}
 	return brakeNotConfirmed, fmt.Sprintf("asked again, it failed in %d places where another pod of the check answered well, and two are needed", both)
 }
@@ -207,7 +215,7 @@ func storm(checks []v1alpha1.Check, records map[types.UID]*record) string {
 		}
 	}
 	if reds >= 3 && reds*100 > 30*total {
-		return fmt.Sprintf("%d of the cluster's %d checks fail at a time: they have a cause in common", reds, total)
+		return fmt.Sprintf("%d of the cluster's %d checks fail at the same time, so they are likely to share a cause", reds, total)
 	}
 	return ""
 }

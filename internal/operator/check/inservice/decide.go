@@ -95,7 +95,7 @@ func care(s *state) []action {
 		switch {
 		case w.leaving:
 		case w.gate == nil:
-			out = append(out, action{kind: open, pod: w.pod, reason: reasonNoVerdict, mine: w.owned, message: "no check has anything against the pod"})
+			out = append(out, action{kind: open, pod: w.pod, reason: reasonNoVerdict, mine: w.owned, message: "no check has found the pod to fail"})
 		case w.out():
 			if a, ok := careOut(s, w); ok {
 				out = append(out, a)
@@ -166,7 +166,7 @@ func due(s *state, w watched, e entry, entered bool) (reason, message string) {
 	}
 	// By another's clock only after twice the time: it may be ahead or behind.
 	if s.age-w.seen.unchanged >= after || !told.IsZero() && s.now.Sub(told) >= 2*after {
-		return reasonStale, fmt.Sprintf("nobody has confirmed for %s that it fails", after)
+		return reasonStale, fmt.Sprintf("no run of the check has confirmed for %s that the pod fails", after)
 	}
 	return "", ""
 }
@@ -189,9 +189,9 @@ func (s *state) revoked(namespace string, uid types.UID, entered bool) (reason, 
 	b := s.bounds[namespace]
 	switch {
 	case b.paused:
-		return reasonPaused, "a CheckPolicy or the namespace pauses taking pods out of service"
+		return reasonPaused, pausedMessage
 	case b.known && !b.enforce:
-		return reasonNotAllowed, "no CheckPolicy enforces taking pods out of service any more"
+		return reasonNotAllowed, "no CheckPolicy for the namespace has takeOutOfService.mode: Enforce any more"
 	}
 	if !entered {
 		return "", ""
@@ -210,7 +210,7 @@ func (s *state) ended(uid types.UID) (reason, message string) {
 	case s.resting(check):
 		return reasonResting, fmt.Sprintf("Check %s is suspended or in maintenance", check.Name)
 	case check.Spec.TakeOutOfService == nil || check.Spec.TakeOutOfService.Mode != v1alpha1.ModeEnforce:
-		return reasonNotAsked, fmt.Sprintf("Check %s does not ask for it any more", check.Name)
+		return reasonNotAsked, fmt.Sprintf("Check %s has no takeOutOfService.mode: Enforce any more", check.Name)
 	}
 	return "", ""
 }
@@ -218,7 +218,7 @@ func (s *state) ended(uid types.UID) (reason, message string) {
 // dueDry is due for a pod of which it was only told that it would be out.
 func dueDry(s *state, e entry) (reason, message string) {
 	if s.bounds[e.Namespace].paused {
-		return reasonPaused, "a CheckPolicy or the namespace pauses taking pods out of service"
+		return reasonPaused, pausedMessage
 	}
 	// That it is not enforced is what makes it dry.
 	if reason, message := s.ended(e.Check); reason != "" && reason != reasonNotAsked {

@@ -50,7 +50,7 @@ func floor(p *corev1.Pod, services []corev1.Service, slicesOf []discoveryv1.Endp
 		}
 	}
 	if len(serving) == 0 {
-		return brakeNoService, "no Service sends it anything according to its readiness, so that it cannot be taken out of one"
+		return brakeNoService, "no Service selects it, or only such as send to pods that are not ready too, so it cannot be taken out of one"
 	}
 	names := make([]string, 0, len(serving))
 	for name := range serving {
@@ -85,7 +85,7 @@ func spares(service string, uid types.UID, counts map[family]*tally, percent int
 		}
 	}
 	if families == 0 {
-		return fmt.Sprintf("Service %s has no endpoints, so that none would stay ready", service)
+		return fmt.Sprintf("Service %s has no endpoints at all, so none would stay ready", service)
 	}
 	return ""
 }

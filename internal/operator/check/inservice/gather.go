@@ -106,7 +106,7 @@ func (k *Keeper) remembered(judging bool) *state {
 
 // command says how a namespace lets the operator act.
 func (k *Keeper) command(namespace string) string {
-	return fmt.Sprintf("the operator may not patch the status of pods here; to allow it: kubectl create rolebinding %[1]s --clusterrole=%[1]s --serviceaccount=%[2]s:%[3]s -n %[4]s",
+	return fmt.Sprintf("the operator may not write the status of pods in this namespace; to allow it: kubectl create rolebinding %[1]s --clusterrole=%[1]s --serviceaccount=%[2]s:%[3]s -n %[4]s",
 		clusterRole, k.o.ServiceAccount.Namespace, k.o.ServiceAccount.Name, namespace)
 }
 

@@ -180,11 +180,11 @@ func (l ledger) refuse(uid types.UID, workload string, b bounds, now time.Time) 
 	outs := l.outs()
 	switch {
 	case mine.Unhelped >= unhelpedMost:
-		return brakeNoEffect, "it was taken out and given back twice and did not recover; taking it out does not help"
+		return brakeNoEffect, "it was taken out twice and did not recover, so taking it out does not help; it is left in service for a day"
 	case len(mine.Times) >= b.maxTimesADay:
-		return brakeExhausted, fmt.Sprintf("it was taken out %d times in 24 hours, which is as often as the policy allows", len(mine.Times))
+		return brakeExhausted, fmt.Sprintf("it was taken out %d times in 24 hours, which is as often as the policy allows (maxTimesADay)", len(mine.Times))
 	case len(outs) >= b.maxOut:
-		return brakeMaxOut, fmt.Sprintf("%d pods of the cluster are out of service, which is as many as the policy allows", len(outs))
+		return brakeMaxOut, fmt.Sprintf("%d pods of the cluster are out of service, which is as many as the policy allows (maxOut)", len(outs))
 	}
 	// The pause doubles with each time that this pod was taken out, and begins when it was given back.
 	if n := len(mine.Times); n > 0 {

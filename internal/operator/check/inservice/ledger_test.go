@@ -133,3 +133,29 @@ func TestLedgerThatIsTooLargeIsNotWritten(t *testing.T) {
 		t.Errorf("fits %t, error %v", fits, err)
 	}
 }
+
+// TestWhatWasToldInADryRunHidesNoPodThatIsBack has a pod that would be out by this replica's dry run, and was out
+// by the ledger until somebody gave it back by hand: it must not spend the budget any more.
+func TestWhatWasToldInADryRunHidesNoPodThatIsBack(t *testing.T) {
+	w, r := steady(t)
+	p := w.policy.Spec.TakeOutOfService
+	p.MaxOut, p.MaxFailingPercent, p.SecondsApart = 1, 60, 1
+	w.update(w.policy)
+	e := entry{
+		Namespace: "shop", Pod: "web-3", UID: "uid-web-3", Workload: "shop/Deployment/else", Check: w.check.UID, CheckName: "web", Version: "of yesterday",
+		Out: true, Times: []time.Time{noon.Add(-time.Hour)}, StaleAfter: 24 * time.Hour, Longest: 24 * time.Hour,
+	}
+	lease, l, err := r.readLedger(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.writeLedger(t.Context(), lease, l.with(e)); err != nil {
+		t.Fatal(err)
+	}
+	r.dry = r.dry.with(e)
+	w.broken["web-2"], w.broken["web-3"] = true, true
+	w.pass(35*time.Second, true)
+	if diff := cmp.Diff([]string{"web-2"}, w.outs()); diff != "" {
+		t.Errorf("out (-want +got), with %v withheld:\n%s", r.reasons(v1alpha1.ActionWithheld), diff)
+	}
+}

@@ -22,6 +22,9 @@ const (
 	reasonNotAsked = "NotAsked"
 )
 
+// pausedMessage says what reasonPaused means.
+const pausedMessage = "a CheckPolicy with paused: true, or the namespace's annotation " + PauseAnnotation + ": " + PauseValue + ", keeps all pods in service"
+
 // reasonFailed is that of the condition while it is False, and of pods that are taken out.
 const reasonFailed = "CheckFailed"
 

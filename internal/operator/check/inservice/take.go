@@ -134,10 +134,10 @@ func (k *Keeper) examine(ctx context.Context, r *record, a action) (examination,
 	}
 	seen, gated := podOf(x.pod)
 	if x.pod.UID != a.pod.uid || !gated || seen.leaving || seen.gate == nil || seen.out() || !seen.ready {
-		x.reason, x.message = brakeNotReady, "the pod is not ready any more"
+		x.reason, x.message = brakeNotReady, "the pod is not ready any more, so it gets no traffic anyway"
 		return x, nil
 	}
-	if err := k.settle(ctx, &x, now); err != nil {
+	if err := k.settle(ctx, &x, now, a.dry); err != nil {
 		return x, err
 	}
 	if x.reason, x.message = x.ledger.refuse(x.pod.UID, workload(x.pod), a.bounds, now); x.reason != "" {
@@ -146,11 +146,12 @@ func (k *Keeper) examine(ctx context.Context, r *record, a action) (examination,
 	return x, k.spare(ctx, r, &x)
 }
 
-// settle reads the pods that are out, so that the ledger knows which of them still are.
-func (k *Keeper) settle(ctx context.Context, x *examination, now time.Time) error {
+// settle reads the pods that are out, so that the ledger knows which of them still are. Of those that would be out
+// in a dry run the pods tell nothing.
+func (k *Keeper) settle(ctx context.Context, x *examination, now time.Time, dry bool) error {
 	for i := range x.ledger.Entries {
 		e := &x.ledger.Entries[i]
-		if dry, ok := k.dryEntry(e.UID); !e.Out || ok && dry.Out {
+		if !e.Out || dry && k.wouldBeOut(e.UID) {
 			continue
 		}
 		p, err := k.readPod(ctx, e.name())
@@ -183,10 +184,11 @@ func (k *Keeper) void(ctx context.Context, p *corev1.Pod, now time.Time) {
 	}
 }
 
-func (k *Keeper) dryEntry(uid types.UID) (entry, bool) {
+func (k *Keeper) wouldBeOut(uid types.UID) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.dry.find(uid)
+	e, ok := k.dry.find(uid)
+	return ok && e.Out
 }
 
 // spare judges whether the pod's Services can spare it.
@@ -311,11 +313,11 @@ func (k *Keeper) stopped(ctx context.Context, r *record, a action) (reason, mess
 	now := &state{now: k.o.Clock.Now()}
 	switch {
 	case b.paused:
-		return reasonPaused, "a CheckPolicy or the namespace pauses taking pods out of service", nil
+		return reasonPaused, pausedMessage, nil
 	case newest == nil || newest.pods[a.pod.uid].color != red || !now.fresh(newest) || !k.o.Owns(r.check.UID):
-		return brakeNotConfirmed, "nobody says any more that it fails", nil
+		return brakeNotConfirmed, "it was about to be taken out, but the newest run does not find that it fails", nil
 	case b.dryRun(newest.check):
-		return reasonNotAllowed, "nobody enforces taking pods out of service any more", nil
+		return reasonNotAllowed, "the Check or the CheckPolicy was changed to DryRun meanwhile", nil
 	}
 	return "", "", nil
 }
