@@ -197,7 +197,9 @@ func TestUrgency(t *testing.T) {
 		want         urgency
 	}{
 		"the same":                {"S", "S", notAtAll},
-		"a verdict":               {"SFF", "F", turn},
+		"a first good verdict":    {"", "S", turn},
+		"a bad verdict":           {"SFF", "F", alarm},
+		"the end of one":          {"SFFFS", "S", alarm},
 		"a retry":                 {"S", "F", detail},
 		"one more retry":          {"SF", "F", notAtAll},
 		"a refusal":               {"S", "R", turn},

@@ -112,6 +112,9 @@ const (
 	detail
 	// turn of a condition.
 	turn
+	// alarm: the verdict is bad from now on, or is no longer. It does not wait until thousands of first verdicts
+	// are written that are good.
+	alarm
 )
 
 // urgency compares with what was written last.
@@ -119,6 +122,8 @@ func (e essence) urgency(written essence) urgency {
 	switch {
 	case e == written:
 		return notAtAll
+	case e.healthy != written.healthy && (e.healthy == metav1.ConditionFalse || written.healthy == metav1.ConditionFalse):
+		return alarm
 	case e.healthy != written.healthy, e.stalled != written.stalled, e.generation != written.generation, e.shownGeneration != written.shownGeneration:
 		return turn
 	}

@@ -148,11 +148,13 @@ func (w *writes) pause() time.Duration {
 func (c *Controller) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
 	defer cancel()
-	var turned, rest []types.UID
+	var alarms, turned, rest []types.UID
 	for _, s := range c.all() {
 		s.mu.Lock()
 		if s.state != nil {
 			switch s.state.essence().urgency(s.written) {
+			case alarm:
+				alarms = append(alarms, s.uid)
 			case turn:
 				turned = append(turned, s.uid)
 			case detail:
@@ -162,7 +164,7 @@ func (c *Controller) flush(ctx context.Context) {
 		}
 		s.mu.Unlock()
 	}
-	c.writeAll(ctx, append(turned, rest...))
+	c.writeAll(ctx, slices.Concat(alarms, turned, rest))
 }
 
 func (c *Controller) writeAll(ctx context.Context, uids []types.UID) {
@@ -191,9 +193,12 @@ func (c *Controller) writeOne(ctx context.Context, uid types.UID) {
 	// What is begun is finished: a request that is given up may have been carried out.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
 	defer cancel()
-	err := c.store(ctx, s)
+	done, err := c.store(ctx, s)
+	if !done && err == nil {
+		return
+	}
 	s.mu.Lock()
-	check, recorded := s.check.Check, s.clear && err == nil
+	check, recorded := s.check.Check, s.clear && done
 	s.clear = s.clear && !recorded
 	s.mu.Unlock()
 	if recorded {
@@ -212,7 +217,7 @@ func (c *Controller) writeOne(ctx context.Context, uid types.UID) {
 		c.writes.tell(func() {
 			c.o.Log.Warn("the status of a Check cannot be written; it is kept and written later", "check", s.check.Namespace+"/"+s.check.Name, "error", err)
 		})
-		c.writes.want(uid, want{urgency: turn, from: now.Add(writeAgain)})
+		c.writes.want(uid, want{urgency: alarm, from: now.Add(writeAgain)})
 		return
 	}
 	s.heartbeatAt = now.Add(s.heartbeat(now, c.checks()))
@@ -242,14 +247,15 @@ func (w *writes) tell(say func()) {
 	w.failing = true
 }
 
-// store brings the status in line with what is known, upon what others wrote.
-func (c *Controller) store(ctx context.Context, s *subject) error {
+// store brings the status in line with what is known, upon what others wrote. It is not done where that is not this
+// replica's any more, or there is no such check.
+func (c *Controller) store(ctx context.Context, s *subject) (done bool, err error) {
 	var live *decoded
 	for range attempts {
 		s.mu.Lock()
 		if s.state == nil || !c.o.Owns(s.uid) {
 			s.mu.Unlock()
-			return nil
+			return false, nil
 		}
 		base := s.check
 		if live != nil {
@@ -262,32 +268,32 @@ func (c *Controller) store(ctx context.Context, s *subject) error {
 		turned := s.state.shown
 		s.mu.Unlock()
 		if err != nil {
-			return err
+			return false, err
 		}
 		checks := c.o.Checks.Namespace(base.Namespace)
 		updated, err := checks.UpdateStatus(ctx, object, metav1.UpdateOptions{FieldManager: fieldManager})
 		switch {
 		case err == nil:
-			return c.stored(s, base, updated, turned)
+			return true, c.stored(s, base, updated, turned)
 		case apierrors.IsNotFound(err):
-			return nil
+			return false, nil
 		case !apierrors.IsConflict(err):
-			return fmt.Errorf("writing the status of Check %s/%s: %w", base.Namespace, base.Name, err)
+			return false, fmt.Errorf("writing the status of Check %s/%s: %w", base.Namespace, base.Name, err)
 		}
 		found, err := checks.Get(ctx, base.Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) || err == nil && found.GetUID() != s.uid {
-			return nil
+			return false, nil
 		}
 		if err != nil {
-			return fmt.Errorf("reading Check %s/%s again: %w", base.Namespace, base.Name, err)
+			return false, fmt.Errorf("reading Check %s/%s again: %w", base.Namespace, base.Name, err)
 		}
 		check, err := decode(found)
 		if err != nil {
-			return err
+			return false, err
 		}
 		live = &check
 	}
-	return fmt.Errorf("writing the status of Check %s/%s: somebody else writes it all the time", s.check.Namespace, s.check.Name)
+	return false, fmt.Errorf("writing the status of Check %s/%s: somebody else writes it all the time", live.Namespace, live.Name)
 }
 
 // stored takes note of what was written.

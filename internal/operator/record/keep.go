@@ -18,9 +18,10 @@ import (
 const (
 	// writers is how many records are written at once.
 	writers = 4
-	// writeWithin bounds one write, with the reads that it needs, and flushWithin the last ones.
+	// writeWithin bounds one write, with the reads that it needs, and flushWithin the last ones: the operator
+	// leaves behind what takes longer than 7 s to stop.
 	writeWithin = 10 * time.Second
-	flushWithin = 8 * time.Second
+	flushWithin = 6 * time.Second
 	// forgetAfter is for how long a check is kept in memory that nobody told of.
 	forgetAfter = time.Hour
 	// longestPause between looks at what is due, and the shortest one.

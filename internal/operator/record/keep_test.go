@@ -1,7 +1,7 @@
 package record
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,12 +16,12 @@ import (
 // more often.
 func TestReplicasShareThePace(t *testing.T) {
 	for _, replicas := range []int{1, 3} {
-		t.Run(fmt.Sprint(replicas), func(t *testing.T) {
+		t.Run(strconv.Itoa(replicas), func(t *testing.T) {
 			clock := clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 			k := New(Options{Owns: func(types.UID) bool { return true }, Replicas: func() int { return replicas }, Clock: clock})
 			const checks = 3000
 			for i := range checks {
-				k.Ended(Run{Check: Check{UID: types.UID(fmt.Sprint(i))}, Run: history.Run{Ended: clock.Now(), Result: v1alpha1.ResultSuccess}})
+				k.Ended(Run{Check: Check{UID: types.UID(strconv.Itoa(i))}, Run: history.Run{Ended: clock.Now(), Result: v1alpha1.ResultSuccess}})
 			}
 			if want := time.Duration(checks*replicas/checkpointsPerSecond) * time.Second; k.checkpointEvery() != want {
 				t.Errorf("checkpoints of %d checks every %v, want %v", checks, k.checkpointEvery(), want)

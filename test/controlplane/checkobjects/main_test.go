@@ -41,6 +41,7 @@ import (
 	"github.com/maek-dev/maek/internal/operator/check/expect"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
 	"github.com/maek-dev/maek/internal/operator/check/podrun"
+	"github.com/maek-dev/maek/internal/operator/check/vantage"
 	"github.com/maek-dev/maek/internal/operator/record"
 	"github.com/maek-dev/maek/internal/probe"
 	"github.com/maek-dev/maek/test/controlplane/apiserver"
@@ -192,7 +193,7 @@ func start(t *testing.T, config *rest.Config, namespace, name string, owns func(
 		Exists:   func(_ context.Context, c record.Check) bool { return r.controller.Exists(c) },
 		Replicas: r.replicas,
 	})
-	here := probing()
+	here := vantage.NewHere(vantage.HereOptions{Now: clock.RealClock{}.Now, Stalled: func() time.Duration { return r.controller.Stalled() }}).Ask
 	r.controller, err = check.New(check.Options{
 		Checks: objects.Resource(v1alpha1.GroupVersion.WithResource("checks")), Namespace: namespace,
 		Served: func() bool { return true }, Prepare: func() bool { return true },
@@ -258,20 +259,6 @@ func (r *replica) resolve(_ context.Context, c *v1alpha1.Check, _ uint64) ([]pla
 		questions = append(questions, plan.Question{Name: host, Probe: probe.HTTP{URL: request.URL, Header: request.Header}, Addresses: []string{host}})
 	}
 	return questions, nil
-}
-
-// probing asks as the operator does, one after the other.
-func probing() check.Ask {
-	return func(ctx context.Context, questions []plan.Question, timeout time.Duration) []plan.Answer {
-		var answers []plan.Answer
-		for _, q := range questions {
-			options := q.Options
-			options.Now = time.Now
-			outcome := probe.New(options).Probe(ctx, q.Probe, timeout)
-			answers = append(answers, plan.Answer{Question: q, At: time.Now(), Outcome: outcome})
-		}
-		return answers
-	}
 }
 
 // Run implements check.Pods: it counts the runs that are to be pods; each succeeds.
