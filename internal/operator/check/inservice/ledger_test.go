@@ -141,6 +141,8 @@ func TestWhatWasToldInADryRunHidesNoPodThatIsBack(t *testing.T) {
 	p := w.policy.Spec.TakeOutOfService
 	p.MaxOut, p.MaxFailingPercent, p.SecondsApart = 1, 60, 1
 	w.update(w.policy)
+	w.broken["web-2"], w.broken["web-3"] = true, true
+	w.pass(10*time.Second, true)
 	e := entry{
 		Namespace: "shop", Pod: "web-3", UID: "uid-web-3", Workload: "shop/Deployment/else", Check: w.check.UID, CheckName: "web", Version: "of yesterday",
 		Out: true, Times: []time.Time{noon.Add(-time.Hour)}, StaleAfter: 24 * time.Hour, Longest: 24 * time.Hour,
@@ -153,8 +155,7 @@ func TestWhatWasToldInADryRunHidesNoPodThatIsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.dry = r.dry.with(e)
-	w.broken["web-2"], w.broken["web-3"] = true, true
-	w.pass(35*time.Second, true)
+	w.pass(25*time.Second, true)
 	if diff := cmp.Diff([]string{"web-2"}, w.outs()); diff != "" {
 		t.Errorf("out (-want +got), with %v withheld:\n%s", r.reasons(v1alpha1.ActionWithheld), diff)
 	}
