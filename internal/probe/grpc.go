@@ -15,6 +15,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// maxHealthBytes bounds an answer about health, which is a number.
+const maxHealthBytes = KubeletBodyLimit
+
 // GRPC asks the health service (grpc.health.v1.Health) of a server, without TLS.
 type GRPC struct {
 	// Address is host:port.
@@ -43,6 +46,9 @@ func (g GRPC) attempt(ctx context.Context, p *Prober, timeout time.Duration) Out
 	conn, err := grpc.NewClient("passthrough:///"+g.Address,
 		grpc.WithUserAgent(g.UserAgent),
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // the kubelet has no other
+		// Both are 16 and 4 MiB otherwise, which each probe of an ill-willed server would take.
+		grpc.WithMaxHeaderListSize(maxHeaderBytes),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxHealthBytes)),
 		grpc.WithReadBufferSize(bufferBytes),
 		grpc.WithWriteBufferSize(bufferBytes),
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
