@@ -27,13 +27,17 @@ var forbidden = []struct {
 var credentials = []netip.Addr{
 	// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
 	netip.MustParseAddr("fd00:ec2::254"),
+	// https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
+	netip.MustParseAddr("fd00:ec2::23"),
 	// https://cloud.google.com/compute/docs/metadata/querying-metadata
 	netip.MustParseAddr("fd20:ce::254"),
 	// https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata
 	netip.MustParseAddr("100.100.100.200"),
 	// https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
 	netip.MustParseAddr("168.63.129.16"),
-	// https://docs.oracle.com/iaas/Content/Compute/Tasks/gettingmetadata.htm is link-local alone.
+	// Oracle's Compute Classic; that of its newer clouds is link-local
+	// (https://docs.oracle.com/iaas/Content/Compute/Tasks/gettingmetadata.htm).
+	netip.MustParseAddr("192.0.0.192"),
 }
 
 // Networks of IPv6 in which an address of IPv4 is written.

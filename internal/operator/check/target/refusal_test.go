@@ -62,6 +62,8 @@ func TestWhoIsNotAsked(t *testing.T) {
 		"multicast":                           {url("224.0.0.1"), everything, "Refusal NotAllowed: 224.0.0.1 is not asked: it is a multicast address", ""},
 		"multicast in IPv6":                   {url("[ff02::1]"), everything, "Refusal NotAllowed: ff02::1", ""},
 		"metadata of AWS in IPv6":             {url("[fd00:ec2::254]"), everything, "Refusal NotAllowed: fd00:ec2::254 is not asked: clouds keep the credentials of machines there", `hosts: ["fd00:ec2::254"]`},
+		"credentials of EKS's pods in IPv6":   {url("[fd00:ec2::23]"), everything, "Refusal NotAllowed: fd00:ec2::23 is not asked: clouds keep the credentials of machines there", ""},
+		"metadata of Oracle's older cloud":    {url("192.0.0.192"), everything, "Refusal NotAllowed: 192.0.0.192 is not asked: clouds keep the credentials of machines there", ""},
 		"a zone":                              {`{httpGet: {port: 80, host: "fe80::1%eth0"}}`, everything, `Refusal TargetInvalid: "fe80::1%eth0" has a zone`, ""},
 		"an address of a few numbers":         {url("127.1"), everything, `Refusal TargetInvalid: "127.1" ends in a number`, ""},
 		"an address of one number":            {url("2130706433"), everything, `Refusal TargetInvalid: "2130706433" ends in a number`, ""},
