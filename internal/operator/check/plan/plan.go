@@ -79,7 +79,7 @@ type Result struct {
 }
 
 // Refusal is why a Check cannot be run until somebody changes something: it makes Stalled true.
-type Refusal struct {
+type Refusal struct { //nolint:errname // it is an answer that people read, and an error by the way
 	// Reason in one word of CamelCase.
 	Reason string
 	// Message says what is wrong, where, and what to write or run instead.
@@ -96,7 +96,7 @@ func Refuse(reason, format string, args ...any) *Refusal {
 
 // Empty is why a run has nobody to ask: no pod that the selector fits, no endpoint. The run is Unknown, or
 // a failure, as Failure says.
-type Empty struct {
+type Empty struct { //nolint:errname // as Refusal
 	// Reason in one word, such as NoEndpoints.
 	Reason string
 	// Message says in a sentence what is missing.
