@@ -34,7 +34,7 @@ func TestWhatUnsettles(t *testing.T) {
 			disturb: func(a *api) {
 				a.cut(true)
 				for !a.refused() {
-					time.Sleep(10 * time.Millisecond)
+					clock.RealClock{}.Sleep(10 * time.Millisecond)
 				}
 				a.cut(false)
 			},
@@ -43,7 +43,7 @@ func TestWhatUnsettles(t *testing.T) {
 		"an API server that is away for longer than a Lease lasts": {
 			disturb: func(a *api) {
 				a.cut(true)
-				time.Sleep(30 * time.Second)
+				clock.RealClock{}.Sleep(30 * time.Second)
 				a.cut(false)
 			},
 			wantMembers: []string{"a"},
@@ -51,7 +51,7 @@ func TestWhatUnsettles(t *testing.T) {
 		"another replica that comes and dies": {
 			disturb: func(a *api) {
 				a.add(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "maek-system", Name: "b"}, Spec: coordinationv1.LeaseSpec{LeaseDurationSeconds: new(int32(10))}})
-				time.Sleep(10 * time.Second)
+				clock.RealClock{}.Sleep(10 * time.Second)
 			},
 			wantMembers: []string{"a"},
 		},
@@ -72,16 +72,16 @@ func TestWhatUnsettles(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
 				ended := make(chan error, 1)
 				go func() { ended <- r.Run(ctx) }()
-				time.Sleep(time.Minute)
+				clock.RealClock{}.Sleep(time.Minute)
 				synctest.Wait()
-				if quiet := time.Since(r.Settled()); quiet < 59*time.Second {
+				if quiet := clock.RealClock{}.Since(r.Settled()); quiet < 59*time.Second {
 					t.Fatalf("after a quiet minute it is settled for %s", quiet)
 				}
 				tc.disturb(a)
-				time.Sleep(time.Minute)
+				clock.RealClock{}.Sleep(time.Minute)
 				synctest.Wait()
 				// It is over at once, or when the next renewal comes back.
-				if quiet := time.Since(r.Settled()); quiet < 50*time.Second || quiet > time.Minute+time.Second {
+				if quiet := clock.RealClock{}.Since(r.Settled()); quiet < 50*time.Second || quiet > time.Minute+time.Second {
 					t.Errorf("a minute after the disturbance it is settled for %s", quiet)
 				}
 				if diff := cmp.Diff(tc.wantMembers, r.Members()); diff != "" {
