@@ -34,7 +34,7 @@ func TestWhatUnsettles(t *testing.T) {
 			disturb: func(a *api) {
 				a.cut(true)
 				for !a.refused() {
-					clock.RealClock{}.Sleep(10 * time.Millisecond)
+					a.clock.Sleep(10 * time.Millisecond)
 				}
 				a.cut(false)
 			},
@@ -43,7 +43,7 @@ func TestWhatUnsettles(t *testing.T) {
 		"an API server that is away for longer than a Lease lasts": {
 			disturb: func(a *api) {
 				a.cut(true)
-				clock.RealClock{}.Sleep(30 * time.Second)
+				a.clock.Sleep(30 * time.Second)
 				a.cut(false)
 			},
 			wantMembers: []string{"a"},
@@ -51,7 +51,7 @@ func TestWhatUnsettles(t *testing.T) {
 		"another replica that comes and dies": {
 			disturb: func(a *api) {
 				a.add(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "maek-system", Name: "b"}, Spec: coordinationv1.LeaseSpec{LeaseDurationSeconds: new(int32(10))}})
-				clock.RealClock{}.Sleep(10 * time.Second)
+				a.clock.Sleep(10 * time.Second)
 			},
 			wantMembers: []string{"a"},
 		},
@@ -67,21 +67,21 @@ func TestWhatUnsettles(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAPI(t)
 				r := New(Options{
-					Leases: a.CoordinationV1(), Name: "a", Namespace: "maek-system", Duration: lasts, Clock: clock.RealClock{}, Log: slog.New(slog.DiscardHandler),
+					Leases: a.CoordinationV1(), Name: "a", Namespace: "maek-system", Duration: lasts, Clock: a.clock, Log: slog.New(slog.DiscardHandler),
 				})
 				ctx, stop := context.WithCancel(t.Context())
 				ended := make(chan error, 1)
 				go func() { ended <- r.Run(ctx) }()
-				clock.RealClock{}.Sleep(time.Minute)
+				a.clock.Sleep(time.Minute)
 				synctest.Wait()
-				if quiet := clock.RealClock{}.Since(r.Settled()); quiet < 59*time.Second {
+				if quiet := a.clock.Since(r.Settled()); quiet < 59*time.Second {
 					t.Fatalf("after a quiet minute it is settled for %s", quiet)
 				}
 				tc.disturb(a)
-				clock.RealClock{}.Sleep(time.Minute)
+				a.clock.Sleep(time.Minute)
 				synctest.Wait()
 				// It is over at once, or when the next renewal comes back.
-				if quiet := clock.RealClock{}.Since(r.Settled()); quiet < 50*time.Second || quiet > time.Minute+time.Second {
+				if quiet := a.clock.Since(r.Settled()); quiet < 50*time.Second || quiet > time.Minute+time.Second {
 					t.Errorf("a minute after the disturbance it is settled for %s", quiet)
 				}
 				if diff := cmp.Diff(tc.wantMembers, r.Members()); diff != "" {
@@ -99,7 +99,8 @@ func TestWhatUnsettles(t *testing.T) {
 // api is an API server of Leases alone, which can be away.
 type api struct {
 	*fake.Clientset
-	t *testing.T
+	t     *testing.T
+	clock clock.RealClock
 
 	mu   sync.Mutex
 	away bool
