@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -89,7 +91,11 @@ func (t *Tunnel) connect(port int) (*Conn, error) {
 	headers.Set(corev1.StreamType, corev1.StreamTypeData)
 	data, err := t.conn.CreateStream(headers)
 	if err != nil {
-		_ = complaints.Reset()
+		defer func() { _ = complaints.Reset() }()
+		// The kubelet may have given the connection up, and said why, before the stream is made here.
+		if text, _ := io.ReadAll(io.LimitReader(complaints, maxWords)); len(text) > 0 {
+			return nil, errors.New(strings.TrimSpace(string(text)))
+		}
 		return nil, err
 	}
 	return newConn(t.conn, port, complaints, data), nil
