@@ -46,6 +46,9 @@ func run() exit.Code {
 	defer context.AfterFunc(ctx, stop)()
 	// Whatever client-go would log is an error that finds its place in the report.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+	// The standard library logs what servers send unasked, by the package log, whose words go this way too then.
+	// It is part of their answers, and told as such.
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 
 	columns, _, err := term.GetSize(int(os.Stdout.Fd()))
 	if err != nil {

@@ -63,6 +63,9 @@ func run() int {
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	// What client-go has to say of watches is evidence of the report, and else of interest to few.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+	// The standard library logs what servers send unasked, by the package log, whose words go this way too then.
+	// It is part of their answers, and told as such.
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	var err error
 	if o.Config, err = config(*kubeconfig); err != nil {
 		o.Log.Warn("there is no API server to ask; the agent goes on with what it knows", "error", err)

@@ -27,6 +27,9 @@ func run() int {
 	defer stop()
 	// What client-go has to say is in the errors of requests.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+	// The standard library logs what servers send unasked, by the package log, whose words go this way too then.
+	// It is part of their answers, and told as such.
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	// Without a name there is none to tell the option HOSTNAME from.
 	hostname, _ := os.Hostname()
 	return checker.Run(ctx, checker.Options{

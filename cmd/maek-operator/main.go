@@ -52,6 +52,9 @@ func run() int {
 	}
 	library := slog.New(operator.Quiet(o.Log.Handler()))
 	klog.SetSlogLogger(library)
+	// The standard library logs what servers send unasked, by the package log, whose words go this way too then.
+	// It is part of their answers, and told as such.
+	slog.SetDefault(library)
 	log.SetLogger(logr.FromSlogHandler(library.Handler()))
 	if o.Config, err = config(f.kubeconfig); err != nil {
 		return misused(fmt.Errorf("finding the API server: %w", err))
