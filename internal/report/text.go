@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -57,13 +58,45 @@ func columns(s string) int {
 	return n
 }
 
+// longestName is the length of the longest names that Kubernetes has, in bytes
+// (k8s.io/apimachinery/pkg/util/validation, DNS1123SubdomainMaxLength).
+const longestName = 253
+
+// broken yields the words of a text; those that are longer than any name in pieces of at most limit columns.
+func broken(s string, limit int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for word := range strings.FieldsSeq(s) {
+			if len(word) <= longestName || limit < 2 {
+				if !yield(word) {
+					return
+				}
+				continue
+			}
+			piece, used := 0, 0
+			for i, r := range word {
+				w := columns(string(r))
+				if used+w > limit {
+					if !yield(word[piece:i]) {
+						return
+					}
+					piece, used = i, 0
+				}
+				used += w
+			}
+			if !yield(word[piece:]) {
+				return
+			}
+		}
+	}
+}
+
 // wrap breaks text at spaces into lines of at most limit columns. A word that is longer has a line
-// of its own, whole: a name that is cut cannot be pasted.
+// of its own, whole, if it may be a name: one that is cut cannot be pasted.
 func wrap(s string, limit int) []string {
 	var lines []string
 	var line strings.Builder
 	used := 0
-	for word := range strings.FieldsSeq(s) {
+	for word := range broken(s, limit) {
 		w := columns(word)
 		if used > 0 && used+1+w > limit {
 			lines = append(lines, line.String())

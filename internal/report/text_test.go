@@ -1,6 +1,7 @@
 package report
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,8 @@ func TestWrap(t *testing.T) {
 		"fills a line to its last column":     {"one two", 7, []string{"one two"}},
 		"a long word stays whole":             {"a registry.example/shop/front:2.4.1 b", 10, []string{"a", "registry.example/shop/front:2.4.1", "b"}},
 		"counts wide characters as two":       {"노드 노드 노드", 9, []string{"노드 노드", "노드"}},
+		"what is longer than a name is cut":   {"a " + strings.Repeat("x", 290) + " b", 100, []string{"a", strings.Repeat("x", 100), strings.Repeat("x", 100), strings.Repeat("x", 90) + " b"}},
+		"wide ones are cut at whole letters":  {strings.Repeat("한", 100), 99, []string{strings.Repeat("한", 49), strings.Repeat("한", 49), "한한"}},
 		"runs of spaces are one":              {"one   two", 20, []string{"one two"}},
 		"nothing but spaces makes no line":    {"   ", 20, nil},
 		"a limit below zero breaks each word": {"one two", -3, []string{"one", "two"}},
