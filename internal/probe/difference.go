@@ -39,13 +39,13 @@ func (d Difference) Text(kind Kind) finding.Text {
 	case PortUnresolved:
 		return finding.Join(" ",
 			finding.Textf("The probe's port is neither a number from 1 to 65535 nor the name of a port of this container.",
-				"프로브의 포트가 1~65535 사이의 숫자도, 이 컨테이너에 선언된 포트의 이름도 아닙니다."), neverCounts(kind))
+				"probe의 port가 1~65535 사이의 숫자도, 이 컨테이너에 선언된 port의 이름도 아닙니다."), neverCounts(kind))
 	case RequestInvalid:
 		return finding.Join(" ",
 			finding.Textf("No request can be made from this spec.", "이 spec으로는 요청을 만들 수 없습니다."), neverCounts(kind))
 	case NoHandler:
 		return finding.Join(" ",
-			finding.Textf("The probe does not say how to ask.", "프로브에 확인 방법이 지정되어 있지 않습니다."), neverCounts(kind))
+			finding.Textf("The probe does not say how to ask.", "probe에 확인 방법이 지정되어 있지 않습니다."), neverCounts(kind))
 	case CommandNotRun:
 		return finding.Join(" ",
 			finding.Textf("The container runtime could not run the command.", "컨테이너 런타임이 명령을 실행하지 못했습니다."), neverCounts(kind))
@@ -68,7 +68,7 @@ func neverCounts(kind Kind) finding.Text {
 			"이 상태가 계속되는 한 컨테이너의 준비 상태는 바뀌지 않습니다. 한 번도 준비된 적이 없으면 준비 상태가 되지 않습니다.")
 	case Startup:
 		return finding.Textf("As long as that is so, the container neither counts as started nor is restarted, and its other probes do not begin.",
-			"이 상태가 계속되는 한 컨테이너는 시작된 것으로 간주되지도, 다시 시작되지도 않으며 다른 프로브도 시작되지 않습니다.")
+			"이 상태가 계속되는 한 컨테이너는 시작된 것으로 간주되지도, 다시 시작되지도 않으며 다른 probe도 시작되지 않습니다.")
 	default:
 		return finding.Text{}
 	}

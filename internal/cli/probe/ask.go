@@ -113,7 +113,7 @@ func (a *asker) ask(ctx context.Context, o one) (asked, bool) {
 	target := o.target()
 	switch target := target.(type) {
 	case probe.Impossible:
-		return asked{not: target.Why.Text(o.kind)}, true
+		return asked{not: finding.Textf("the spec leads to nothing that could be asked", "이 spec으로는 보낼 요청을 만들 수 없습니다")}, true
 	case probe.Exec:
 		return a.command(ctx, target, timeout), true
 	case probe.HTTP:

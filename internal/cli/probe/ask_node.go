@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type onNode struct {
 // agents looks for those of the pods' nodes.
 func (r *reader) agents(ctx context.Context, e *evidence) map[string]onNode {
 	out := map[string]onNode{}
+	var without []string
 	for name, node := range e.nodes {
 		if node == nil || lost(node) {
 			continue
@@ -46,12 +48,17 @@ func (r *reader) agents(ctx context.Context, e *evidence) map[string]onNode {
 		agent, err := agents.On(node, pods)
 		switch {
 		case len(pods) == 0:
-			out[name] = onNode{not: finding.Textf("no agent runs on %s (kubectl maek install --agent)", "노드 %s에 agent가 없습니다(kubectl maek install --agent)", name)}
+			without = append(without, name)
 		case err != nil:
 			out[name] = onNode{not: finding.Verbatim("agent of " + name + ": " + said(err.Error()))}
 		default:
 			out[name] = onNode{agent: agent}
 		}
+	}
+	slices.Sort(without)
+	for _, name := range without {
+		// One sentence about all of them is told once.
+		out[name] = onNode{not: finding.Format("no agent runs on %s (kubectl maek install --agent)", "노드 %s에 agent가 없습니다(kubectl maek install --agent)", finding.List(without))}
 	}
 	return out
 }

@@ -45,6 +45,9 @@ func statusOf(pod *corev1.Pod, container string) *corev1.ContainerStatus {
 	return nil
 }
 
+// unknownIP stands for the address of a pod that has none yet.
+const unknownIP = "POD-IP"
+
 // asks is what is asked, and which name the port has in the spec.
 func (o one) asks() finding.Text {
 	target := o.target()
@@ -58,6 +61,12 @@ func (o one) asks() finding.Text {
 		default:
 			return finding.Verbatim(said(target.String()))
 		}
+	}
+	if o.pod.Status.PodIP == "" {
+		at := *o.pod
+		at.Status.PodIP = unknownIP
+		o.pod = &at
+		target = o.target()
 	}
 	text := said(target.String())
 	if port, ok := portOf(o.spec); ok && port.Type == intstr.String {
