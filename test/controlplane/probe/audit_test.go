@@ -2,6 +2,9 @@ package probe
 
 import (
 	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -9,10 +12,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/maek-dev/maek/internal/cli/exit"
 )
@@ -80,14 +81,14 @@ func TestAudit(t *testing.T) {
 	}
 
 	patches := audit(exit.Incidents, "-n", "audited", "deploy/front", "-o", "patch")
-	for document := range strings.SplitSeq(strings.TrimPrefix(patches, "---\n"), "\n---\n") {
-		patch, err := yaml.YAMLToJSON([]byte(document))
-		if err != nil {
-			t.Fatalf("%v of %s", err, document)
-		}
-		if err := cluster.Patch(t.Context(), deployment, client.RawPatch(types.StrategicMergePatchType, patch)); err != nil {
-			t.Errorf("%v of %s", err, document)
-		}
+	shell := exec.CommandContext(t.Context(), "sh", "-e")
+	shell.Stdin = strings.NewReader(patches)
+	shell.Env = append(os.Environ(), "PATH="+filepath.Dir(environment.ControlPlane.KubeCtl().Path)+":"+os.Getenv("PATH"))
+	if out, err := shell.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s of\n%s", err, out, patches)
+	}
+	if err := cluster.Get(t.Context(), client.ObjectKeyFromObject(deployment), deployment); err != nil {
+		t.Fatal(err)
 	}
 	if got := deployment.Spec.Template.Spec.Containers[0].ReadinessProbe.HTTPGet.Port.String(); got != "http" {
 		t.Errorf("patched, the probe asks port %q", got)
