@@ -40,7 +40,9 @@ type CheckPolicySpec struct {
 	// Hosts that may be asked: a name (api.example.com), all names below one (*.example.com), an address,
 	// or a network (10.20.0.0/16). A name is held against what the check names, whatever it resolves to;
 	// an address and a network against what is connected to. Nodes and the API server are in no network
-	// here: the former need Nodes, the latter an entry of its own, by name or address.
+	// here: the former need Nodes, the latter an entry of its own, by name or address. The address of a
+	// Service leads to whomever its namespace has behind it: name networks of Services to nobody who may
+	// not ask all of them.
 	// +kubebuilder:validation:MaxItems=256
 	// +listType=set
 	// +optional
@@ -57,7 +59,8 @@ type CheckPolicySpec struct {
 //
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=253
-// +kubebuilder:validation:XValidation:rule="isIP(self) || isCIDR(self) || self.matches('^([*][.])?[A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?)*[.]?$')",message="write a name (api.example.com), a wildcard (*.example.com), an address or a network (10.20.0.0/16)"
+// +kubebuilder:validation:XValidation:rule="isIP(self) || isCIDR(self) || self.matches('^([*][.])?[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?([.][A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?)*[.]?$')",message="write a name (api.example.com), a wildcard (*.example.com), an address or a network (10.20.0.0/16)"
+// +kubebuilder:validation:XValidation:rule="isIP(self) || isCIDR(self) || !self.matches('(^|[.])([0-9]+|0[xX][0-9A-Fa-f]*)[.]?$')",message="what ends in a number is an address to some and a name to others; write all four numbers of an IPv4 address, in decimals"
 type PolicyHost string
 
 // TakeOutOfServicePolicy bounds what Checks may take out of service. Of several policies for a

@@ -20,6 +20,8 @@ import (
 var goodPolicies = map[string]string{
 	"nothing, for all":          `{namespaceSelector: {}}`,
 	"names":                     `{namespaceSelector: {matchLabels: {team: shop}}, hosts: [api.example.com, API.example.com., localhost, cart.other.svc, xn--bcher-kva.example]}`,
+	"names with underscores":    `{namespaceSelector: {}, hosts: [_sip.example.com, "*._tcp.example.com", a_b_.example.com]}`,
+	"names with digits":         `{namespaceSelector: {}, hosts: [1.example.com, 3com, "0xff.example", x0x1]}`,
 	"a wildcard":                `{namespaceSelector: {}, hosts: ["*.example.com", "*.svc"]}`,
 	"addresses":                 `{namespaceSelector: {}, hosts: [10.0.0.1, "2001:db8::1"]}`,
 	"networks":                  `{namespaceSelector: {}, hosts: [10.20.0.0/16, 0.0.0.0/0, "2001:db8::/32", "::/0"]}`,
@@ -28,7 +30,10 @@ var goodPolicies = map[string]string{
 	"a consequence, by default": `{namespaceSelector: {}, takeOutOfService: {}}`,
 }
 
-const notAHost = "write a name (api.example.com), a wildcard (*.example.com), an address or a network (10.20.0.0/16)"
+const (
+	notAHost      = "write a name (api.example.com), a wildcard (*.example.com), an address or a network (10.20.0.0/16)"
+	endsInANumber = "what ends in a number is an address to some and a name to others; write all four numbers of an IPv4 address, in decimals"
+)
 
 var badPolicies = map[string]struct {
 	spec string
@@ -46,6 +51,12 @@ var badPolicies = map[string]struct {
 	"a network too long":            {`{namespaceSelector: {}, hosts: [10.0.0.0/33]}`, notAHost},
 	"a zone":                        {`{namespaceSelector: {}, hosts: ["fe80::1%eth0"]}`, notAHost},
 	"brackets":                      {`{namespaceSelector: {}, hosts: ["[2001:db8::1]"]}`, notAHost},
+	"an address of two numbers":     {`{namespaceSelector: {}, hosts: ["127.1"]}`, endsInANumber},
+	"an address of one number":      {`{namespaceSelector: {}, hosts: ["2130706433"]}`, endsInANumber},
+	"an address in hexadecimals":    {`{namespaceSelector: {}, hosts: ["0X7f.1.0xFF"]}`, endsInANumber},
+	"an address with zeros":         {`{namespaceSelector: {}, hosts: ["010.0.0.1"]}`, endsInANumber},
+	"an address with a dot":         {`{namespaceSelector: {}, hosts: ["10.0.0.1."]}`, endsInANumber},
+	"a wildcard of a number":        {`{namespaceSelector: {}, hosts: ["*.1"]}`, endsInANumber},
 	"a name of other letters":       {`{namespaceSelector: {}, hosts: [bücher.example]}`, notAHost},
 	"a name with a space":           {`{namespaceSelector: {}, hosts: ["example.com "]}`, notAHost},
 	"an empty name":                 {`{namespaceSelector: {}, hosts: [""]}`, "spec.hosts[0] in body should be at least 1 chars long"},
@@ -110,7 +121,7 @@ func TestEveryRuleOfTheCheckPolicyHasACaseThatItRefuses(t *testing.T) {
 	if err := yaml.UnmarshalStrict(data, &crd); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{notAHost}, ruleMessages(*crd.Spec.Versions[0].Schema.OpenAPIV3Schema)); diff != "" {
+	if diff := cmp.Diff([]string{endsInANumber, notAHost}, ruleMessages(*crd.Spec.Versions[0].Schema.OpenAPIV3Schema)); diff != "" {
 		t.Errorf("rules of the definition, of which each needs a case (-want +got):\n%s", diff)
 	}
 }
