@@ -116,6 +116,9 @@ func grantable() []runtime.Object {
 		rule      rbacv1.PolicyRule
 	}{
 		{roleSecrets, "lets Checks show what is in Secrets of their namespace to those whom they ask", rbacv1.PolicyRule{APIGroups: core, Resources: []string{"secrets"}, Verbs: []string{"get"}}},
+		// Commands are run over a websocket, which begins with a GET, so that it takes get; from Kubernetes 1.35 on
+		// the API server wants create beside it (feature gate AuthorizePodWebsocketUpgradeCreatePermission). To
+		// servers older than 1.29, which know no websocket for it, they go over SPDY by a POST, which takes create.
 		{roleExec, "lets Checks run commands in containers of their namespace", rbacv1.PolicyRule{APIGroups: core, Resources: []string{"pods/exec"}, Verbs: []string{"create", "get"}}},
 		{roleInService, "lets Checks take pods of their namespace out of their Services, as far as a CheckPolicy allows it", rbacv1.PolicyRule{APIGroups: core, Resources: []string{"pods/status"}, Verbs: []string{"patch"}}},
 	} {
