@@ -9,6 +9,7 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/internal/finding"
 )
 
 // Accept tells whether a report on a run is taken for a check in a state; nil where it is, and else the
@@ -27,7 +28,7 @@ func Accept(check Check, state State, runID string, now time.Time) error {
 	case !now.Before(check.Deadline(state.Run)):
 		return &Refusal{
 			Status:  http.StatusGone,
-			Message: fmt.Sprintf("the run's time of %s is over: its result is recorded as a failure", compact(check.Timeout)),
+			Message: fmt.Sprintf("the run's time of %s is over: its result is recorded as a failure", finding.Duration(check.Timeout)),
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	khv1 "github.com/maek-dev/maek/api/kuberhealthy/v1"
 	khv2 "github.com/maek-dev/maek/api/kuberhealthy/v2"
+	"github.com/maek-dev/maek/internal/finding"
 )
 
 // The kinds of objects that are checks.
@@ -95,16 +96,16 @@ func (c *Check) read(field, written string, standard time.Duration) time.Duratio
 	d, err := time.ParseDuration(written)
 	switch {
 	case err != nil:
-		c.warn("%s %s is no duration such as 5m or 1h30m: %s stands for it", field, quote(written), compact(standard))
+		c.warn("%s %s is no duration such as 5m or 1h30m: %s stands for it", field, quote(written), finding.Duration(standard))
 		return standard
 	case d <= 0:
-		c.warn("%s %s is not above zero: %s stands for it", field, quote(written), compact(standard))
+		c.warn("%s %s is not above zero: %s stands for it", field, quote(written), finding.Duration(standard))
 		return standard
 	case d < minDuration:
-		c.warn("%s %s is too short: %s, the least there is, stands for it", field, quote(written), compact(minDuration))
+		c.warn("%s %s is too short: %s, the least there is, stands for it", field, quote(written), finding.Duration(minDuration))
 		return minDuration
 	case d > maxDuration:
-		c.warn("%s %s is too long: %s, the most there is, stands for it", field, quote(written), compact(maxDuration))
+		c.warn("%s %s is too long: %s, the most there is, stands for it", field, quote(written), finding.Duration(maxDuration))
 		return maxDuration
 	}
 	return d
@@ -114,7 +115,7 @@ func (c *Check) read(field, written string, standard time.Duration) time.Duratio
 func (c *Check) compare() {
 	if !c.Once && c.Timeout > c.Interval {
 		c.warn("spec.timeout %s is above spec.runInterval %s: a run that takes longer than the interval delays the next one",
-			compact(c.Timeout), compact(c.Interval))
+			finding.Duration(c.Timeout), finding.Duration(c.Interval))
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/maek-dev/maek/internal/finding"
 )
 
 // maxWarnings is how many warnings of settings are told one by one.
@@ -174,9 +176,9 @@ func (r *reader) duration(name, written string, least time.Duration, into *time.
 	d, err := time.ParseDuration(written)
 	switch {
 	case err != nil:
-		r.warn("%s %s is no duration such as 15m or 72h: %s stands for it", name, quote(written), compact(*into))
+		r.warn("%s %s is no duration such as 15m or 72h: %s stands for it", name, quote(written), finding.Duration(*into))
 	case d < 0 || d > maxDuration:
-		r.warn("%s %s is not between 0 and %s: %s stands for it", name, quote(written), compact(maxDuration), compact(*into))
+		r.warn("%s %s is not between 0 and %s: %s stands for it", name, quote(written), finding.Duration(maxDuration), finding.Duration(*into))
 	default:
 		*into = max(d, least)
 	}

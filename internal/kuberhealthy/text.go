@@ -3,7 +3,6 @@ package kuberhealthy
 import (
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -17,18 +16,6 @@ func quote(written string) string {
 		return strconv.Quote(cut) + "..."
 	}
 	return strconv.Quote(written)
-}
-
-// compact writes a duration as people do: 10m, not 10m0s.
-func compact(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
 
 // clip returns the first bytes of s, up to a limit, without cutting a character in two.

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/maek-dev/maek/internal/finding"
 )
 
 // Verdict is what is known of whether all is well with what a check looks at.
@@ -50,5 +52,5 @@ func (e Entry) Verdict(now time.Time) Verdict {
 // and bad.
 func (e Entry) StaleText() string {
 	return fmt.Sprintf("no result since %s, although %s should run every %s",
-		e.State.EndedAt.UTC().Format(time.RFC3339), e.Check, compact(e.Check.Interval))
+		e.State.EndedAt.UTC().Format(time.RFC3339), e.Check, finding.Duration(e.Check.Interval))
 }

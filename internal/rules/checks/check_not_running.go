@@ -94,12 +94,12 @@ func checkIdle(p *rule.Pass, c idle) finding.Finding {
 	f.Title = finding.Textf("%s: no result since %s", "%s: %s 이후 새 결과가 없습니다", finding.Named(c.subject), finding.Clock(p.Now(), c.endedAt))
 	if c.staleAfter > 0 {
 		f.Why = finding.Textf("By its own word a result of it says nothing any more after %s: its last verdict (%s) is the past's.",
-			"이 check의 결과는 %s이 지나면 의미가 없다고 기록되어 있습니다. 마지막 판정(%s)은 과거의 상태입니다.", spell(c.staleAfter), verdict(c.check))
+			"이 check의 결과는 %s이 지나면 의미가 없다고 기록되어 있습니다. 마지막 판정(%s)은 과거의 상태입니다.", finding.Duration(c.staleAfter), verdict(c.check))
 		f.Evidence = []finding.Evidence{{Source: c.source, Path: c.path + ".observedAt", Value: c.endedAt.UTC().Format(time.RFC3339), At: finding.Timestamp(c.endedAt)}}
 		return f
 	}
 	f.Why = finding.Textf("It should run every %s and have its result within %s; its last verdict (%s) says nothing any more.",
-		"%s마다 실행되어 %s 안에 결과가 나와야 합니다. 마지막 판정(%s)은 더 이상 의미가 없습니다.", spell(c.interval), spell(c.timeout), verdict(c.check))
+		"%s마다 실행되어 %s 안에 결과가 나와야 합니다. 마지막 판정(%s)은 더 이상 의미가 없습니다.", finding.Duration(c.interval), finding.Duration(c.timeout), verdict(c.check))
 	f.Evidence = []finding.Evidence{{Source: c.source, Path: c.path + okField(c.kind), Value: boolean(c.ok), At: finding.Timestamp(c.endedAt)}}
 	return f
 }

@@ -105,7 +105,7 @@ func checksRunTwice(p *rule.Pass, r *rivalry) finding.Finding {
 		Subject: r.definition, Mechanism: v1alpha1.MechanismMisconfigured, Evidence: r.evidence,
 		Title: finding.Textf("%s: a Kuberhealthy in namespace %s and Maek's operator both run the checks", "%s: namespace %s의 Kuberhealthy와 Maek operator가 check를 함께 실행합니다", r.definition.Name, r.namespace),
 		Why: finding.Textf("Both wrote results of such checks within the last %s. Each check runs twice, and reports of the one are refused by the other.",
-			"최근 %s 안에 둘 다 결과를 기록했습니다. check가 중복 실행되고, 한쪽의 보고를 다른 쪽이 거부합니다.", spell(recordedLately)),
+			"최근 %s 안에 둘 다 결과를 기록했습니다. check가 중복 실행되고, 한쪽의 보고를 다른 쪽이 거부합니다.", finding.Duration(recordedLately)),
 	}
 	command := "kubectl get deployments -A | grep kuberhealthy"
 	for _, d := range runnersOf(p.Snapshot).deployments {

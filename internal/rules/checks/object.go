@@ -2,7 +2,6 @@ package checks
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -107,7 +106,7 @@ func (c *check) duration(field, text string, otherwise time.Duration) time.Durat
 		return otherwise
 	case err != nil || d <= 0:
 		c.problems = append(c.problems, problem{field: field, value: text, text: finding.Textf(
-			"%s %q is no duration such as 5m or 1h30m, and %s stands for it", "%s 값 %q는 5m, 1h30m 같은 기간 형식이 아니므로 기본값 %s이 대신 쓰입니다", field, finding.Quote(text), spell(otherwise))})
+			"%s %q is no duration such as 5m or 1h30m, and %s stands for it", "%s 값 %q는 5m, 1h30m 같은 기간 형식이 아니므로 기본값 %s이 대신 쓰입니다", field, finding.Quote(text), finding.Duration(otherwise))})
 		return otherwise
 	default:
 		return d
@@ -130,18 +129,6 @@ func unix(seconds int64) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(seconds, 0).UTC()
-}
-
-// spell writes a duration as people write one: 15m rather than 15m0s.
-func spell(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }
 
 func boolean(v bool) string {

@@ -66,7 +66,7 @@ func runnersOf(s *snapshot.Snapshot) *runners {
 // runnerImage tells whose image is among the containers of a pod; empty where there is none of them.
 func runnerImage(spec *corev1.PodSpec) string {
 	for i := range spec.Containers {
-		switch name := repositoryName(spec.Containers[i].Image); name {
+		switch name := snapshot.ParseImage(spec.Containers[i].Image).Name(); name {
 		case kuberhealthyImage, maekImage:
 			return name
 		}

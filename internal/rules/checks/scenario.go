@@ -63,7 +63,7 @@ func scenarioOf(c *check) scenario {
 	}
 	names := make([]string, 0, len(c.images)+1)
 	for _, image := range c.images {
-		names = append(names, repositoryName(image))
+		names = append(names, snapshot.ParseImage(image).Name())
 	}
 	for _, name := range append(names, c.subject.Name) {
 		for _, w := range scenarioWords {
@@ -73,14 +73,6 @@ func scenarioOf(c *check) scenario {
 		}
 	}
 	return scenarioOther
-}
-
-// repositoryName is the last part of an image's name, without tag and digest.
-func repositoryName(image string) string {
-	image, _, _ = strings.Cut(image, "@")
-	image = image[strings.LastIndexByte(image, '/')+1:]
-	name, _, _ := strings.Cut(image, ":")
-	return name
 }
 
 // acts tells whether a check makes pods beside its own.
