@@ -14,6 +14,7 @@ import (
 
 	"github.com/maek-dev/maek/internal/collect/agents"
 	"github.com/maek-dev/maek/internal/rule"
+	"github.com/maek-dev/maek/internal/synthetic/launch"
 )
 
 const (
@@ -136,7 +137,7 @@ func operatorDeployment(namespace string, o Operator) *appsv1.Deployment {
 						LabelSelector: &metav1.LabelSelector{MatchLabels: operatorSelector()},
 					}},
 					TerminationGracePeriodSeconds: new(int64(30)),
-					SecurityContext:               restrictedPod(),
+					SecurityContext:               launch.RestrictedPod(),
 					Containers:                    []corev1.Container{operatorContainer(o)},
 					Volumes:                       []corev1.Volume{agentToken()},
 				},
@@ -179,24 +180,8 @@ func operatorContainer(o Operator) corev1.Container {
 			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(operatorCPURequest), corev1.ResourceMemory: resource.MustParse(operatorMemoryRequest)},
 			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(operatorMemoryLimit)},
 		},
-		SecurityContext: restrictedContainer(),
+		SecurityContext: launch.RestrictedContainer(),
 		VolumeMounts:    []corev1.VolumeMount{{Name: agentTokenVolume, MountPath: path.Dir(agents.TokenFile), ReadOnly: true}},
-	}
-}
-
-// restrictedPod and restrictedContainer are what the restricted profile asks for
-// (https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted).
-func restrictedPod() *corev1.PodSecurityContext {
-	return &corev1.PodSecurityContext{
-		RunAsNonRoot:   new(true),
-		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-	}
-}
-
-func restrictedContainer() *corev1.SecurityContext {
-	return &corev1.SecurityContext{
-		AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
-		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 	}
 }
 

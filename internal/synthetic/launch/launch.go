@@ -36,10 +36,7 @@ func Spec(s synthetic.Scenario, account, image string, env []corev1.EnvVar) core
 		RestartPolicy:      corev1.RestartPolicyNever,
 		// What a scenario makes is removed after it was stopped, too.
 		TerminationGracePeriodSeconds: new(int64(60)),
-		SecurityContext: &corev1.PodSecurityContext{
-			RunAsNonRoot:   new(true),
-			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-		},
+		SecurityContext:               RestrictedPod(),
 		// The address of the Service kuberhealthy is in the environment: how else would a check report that
 		// names are not resolved?
 		EnableServiceLinks: new(true),
@@ -58,11 +55,25 @@ func Spec(s synthetic.Scenario, account, image string, env []corev1.EnvVar) core
 				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("32Mi")},
 				Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")},
 			},
-			SecurityContext: &corev1.SecurityContext{
-				AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
-				Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-			},
+			SecurityContext: RestrictedContainer(),
 		}},
+	}
+}
+
+// RestrictedPod is what the restricted Pod Security Standard asks of a pod
+// (https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted).
+func RestrictedPod() *corev1.PodSecurityContext {
+	return &corev1.PodSecurityContext{
+		RunAsNonRoot:   new(true),
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+}
+
+// RestrictedContainer is what it asks of a container, and a file system that is not written to.
+func RestrictedContainer() *corev1.SecurityContext {
+	return &corev1.SecurityContext{
+		AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
+		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 	}
 }
 
