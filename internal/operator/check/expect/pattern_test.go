@@ -26,7 +26,8 @@ func TestWorkIsBounded(t *testing.T) {
 		},
 		"many headers and a heavy pattern": {
 			get + `{headers: [{name: X, matches: "` + heavy + `z"}]}}`,
-			probe.HTTPAnswer{Status: 200, Header: http.Header{"X": {strings.Repeat("y", 9<<10), strings.Repeat("y", 9<<10), strings.Repeat("y", 9<<10)}}}, tooMuch,
+			probe.HTTPAnswer{Status: 200, Header: http.Header{"X": {strings.Repeat("y", 9<<10), strings.Repeat("y", 9<<10), strings.Repeat("y", 9<<10)}}},
+			tooMuch,
 		},
 		"many values and a heavy pattern":  {get + `{json: [{path: "[*]", matches: "^` + heavy + `$"}]}}`, probe.HTTPAnswer{Status: 200, Body: many}, tooMuch},
 		"many values and a light pattern":  {get + `{json: [{path: "[*]", matches: "x$"}]}}`, probe.HTTPAnswer{Status: 200, Body: many}, ""},
