@@ -117,13 +117,16 @@ func TestInstallPrintsWhatCanBeApplied(t *testing.T) {
 			"Namespace /ops",
 			"CustomResourceDefinition /khchecks.comcast.github.io", "CustomResourceDefinition /khjobs.comcast.github.io",
 			"CustomResourceDefinition /khstates.comcast.github.io", "CustomResourceDefinition /healthchecks.kuberhealthy.github.io",
-			"CustomResourceDefinition /checkrecords.maek.dev", "CustomResourceDefinition /checks.maek.dev", "CustomResourceDefinition /incidents.maek.dev",
+			"CustomResourceDefinition /checkpolicies.maek.dev", "CustomResourceDefinition /checkrecords.maek.dev",
+			"CustomResourceDefinition /checks.maek.dev", "CustomResourceDefinition /incidents.maek.dev",
 			"ServiceAccount ops/maek",
 		},
 		role("maek-read-only"),
 		[]string{"ServiceAccount ops/maek-operator"},
-		role("maek-operator-checks"), role("maek-operator-incidents"), role("maek-operator-callers"),
+		role("maek-operator-checks"), role("maek-operator-targets"), role("maek-operator-incidents"), role("maek-operator-callers"),
 		[]string{
+			// Namespaces bind them where they want that.
+			"ClusterRole /maek-check-secrets", "ClusterRole /maek-check-exec", "ClusterRole /maek-check-in-service",
 			"Role ops/maek-operator", "RoleBinding ops/maek-operator",
 			"Service ops/kuberhealthy", "PodDisruptionBudget ops/maek-operator", "Deployment ops/maek-operator",
 			"ServiceAccount ops/maek-check-daemonset", "Role ops/maek-check-daemonset", "RoleBinding ops/maek-check-daemonset",

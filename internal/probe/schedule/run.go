@@ -70,7 +70,7 @@ func (s *Scheduler) dispatch(ctx context.Context, workers *sync.WaitGroup, turn 
 	s.now, s.elapsed = now, elapsed
 	s.pace.look(elapsed, turn)
 	s.stalled += s.overdue(elapsed)
-	if turn > crowd {
+	if turn > still {
 		s.stalled += turn
 	}
 

@@ -10,9 +10,13 @@ const hearing = 10
 // meanwhile.
 func Unheard(stalled, waited time.Duration) bool { return stalled > waited/hearing }
 
-// overdue is how long the dispatcher should have woken ago, where that is more than a moment.
+// still is for how long a process must stand still at a time for that to count. A busy one waits for a few
+// milliseconds all the time, which no target's answer is lost by; added up they would excuse every one that is.
+const still = 50 * time.Millisecond
+
+// overdue is how long the dispatcher should have woken ago, where that counts.
 func (s *Scheduler) overdue(elapsed time.Duration) time.Duration {
-	if late := elapsed - s.next; late > crowd && s.next > 0 {
+	if late := elapsed - s.next; late > still && s.next > 0 {
 		return late
 	}
 	return 0
@@ -20,7 +24,7 @@ func (s *Scheduler) overdue(elapsed time.Duration) time.Duration {
 
 // Stalled is for how long, in all, this process should have got on since it runs tasks and did not: because it was
 // given no processor, or because too many of its own goroutines wanted it. Whoever makes a run reads it before
-// and after, and judges by [Unheard] what did not come in time. Stalls of less than 10 ms do not count.
+// and after, and judges by [Unheard] what did not come in time. Stalls of less than 50 ms do not count.
 func (s *Scheduler) Stalled() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
