@@ -190,3 +190,21 @@ func (c *cleaner) shared(text string, redact bool) string {
 	}
 	return clean
 }
+
+// metered bounds what all agents together give.
+type metered struct {
+	r io.Reader
+	c *collector
+}
+
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	m.c.mu.Lock()
+	m.c.left -= int64(n)
+	over := m.c.left < 0
+	m.c.mu.Unlock()
+	if over {
+		return 0, errTooMuch
+	}
+	return n, err
+}

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -385,22 +384,4 @@ func (c *collector) result() Reports {
 			"agent of %s: %s; that is left out", "%s의 agent: %s. 이 내용은 제외합니다", from, finding.Quote(c.odd[from]))})
 	}
 	return out
-}
-
-// metered bounds what all agents together give.
-type metered struct {
-	r io.Reader
-	c *collector
-}
-
-func (m *metered) Read(p []byte) (int, error) {
-	n, err := m.r.Read(p)
-	m.c.mu.Lock()
-	m.c.left -= int64(n)
-	over := m.c.left < 0
-	m.c.mu.Unlock()
-	if over {
-		return 0, errTooMuch
-	}
-	return n, err
 }
