@@ -25,7 +25,9 @@ const (
 	classPod   schedule.Class = "pod"
 )
 
-var classes = map[schedule.Class]int{classProbe: 256, classNodes: 32, classPod: 128}
+// Workers that nobody needs cost nothing: as many as 10,000 checks every 10 s take when every target answers
+// only after the better part of a second (bench/probes).
+var classes = map[schedule.Class]int{classProbe: 1024, classNodes: 32, classPod: 128}
 
 const (
 	// lookEvery is how often it is looked what time has brought: windows that open, verdicts that grow stale,

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -44,7 +45,8 @@ func checkMisconfigured(c *check) finding.Finding {
 		f.Evidence = append(f.Evidence, problem.evidence(c))
 		if at := problem.stalled; at != nil {
 			f.Since = at.LastTransitionTime.Time
-			all = append(all, finding.Verbatim(finding.Quote(at.Message)))
+			// The title says the rest.
+			all[len(all)-1] = finding.Verbatim(finding.Quote(cmp.Or(at.Message, at.Reason)))
 		}
 	}
 	if worst.stalled == nil {

@@ -17,7 +17,7 @@ var _ = Catalog.Add(rule.Rule{
 			"Nodes and pods stay Ready meanwhile, for probes never leave their machine. The direction tells the side: where all that one machine sends or receives is lost, it is that machine (its tunnel device, UDP 8472 or 4789 in its packet filter); " +
 			"where one direction between two fails, it is the sender's route, neighbour or forwarding entry for the other. Machines without an address in the pod network are not watched; machines that are lost altogether are MachineUnreachable.",
 		KO: "같은 머신 사이에서 머신 네트워크의 beacon은 도착하지만 Pod 네트워크의 beacon은 도착하지 않습니다. overlay의 route, encapsulation, 패킷 필터가 실패한 것입니다. " +
-			"프로브는 머신 밖으로 나가지 않으므로 노드와 Pod는 그동안 Ready로 보입니다. 방향으로 어느 쪽인지 알 수 있습니다. 한 머신이 보내거나 받는 것이 모두 손실되면 그 머신(tunnel 장치, 패킷 필터의 UDP 8472 또는 4789)이고, " +
+			"probe는 머신 밖으로 나가지 않으므로 노드와 Pod는 그동안 Ready로 보입니다. 방향으로 어느 쪽인지 알 수 있습니다. 한 머신이 보내거나 받는 것이 모두 손실되면 그 머신(tunnel 장치, 패킷 필터의 UDP 8472 또는 4789)이고, " +
 			"두 머신 사이의 한 방향만 실패하면 보내는 쪽의 route, neighbour, FDB 항목입니다. Pod 네트워크 주소가 없는 머신은 관측하지 않으며, 완전히 끊긴 머신은 MachineUnreachable입니다.",
 	},
 	Link:     "https://kubernetes.io/docs/concepts/cluster-administration/networking/#how-to-implement-the-kubernetes-network-model",
@@ -75,7 +75,7 @@ func (m *matrix) underlayWorks(w way) bool {
 // readyAnyway says why nobody else notices.
 var readyAnyway = finding.Text{
 	EN: "Nodes and pods stay Ready: probes do not leave their machine.",
-	KO: "프로브는 머신 밖으로 나가지 않으므로 노드와 Pod는 Ready로 남습니다.",
+	KO: "probe는 머신 밖으로 나가지 않으므로 노드와 Pod는 Ready로 남습니다.",
 }
 
 var underlayFine = finding.Statement{Text: finding.Text{
