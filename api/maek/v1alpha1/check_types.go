@@ -108,7 +108,8 @@ type CheckSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	TimeZone string `json:"timeZone,omitempty"`
-	// TimeoutSeconds after which a run is given up and counted as failed. Absent means 1 for
+	// TimeoutSeconds after which a run is given up and counted as failed; a pod that had not come to its
+	// work by then is Unknown. Absent means 1 for
 	// probes, as in a pod, and 300 for synthetic and podTemplate, but never more than four fifths
 	// of the period.
 	// +kubebuilder:validation:Minimum=1
