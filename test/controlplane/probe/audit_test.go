@@ -83,7 +83,7 @@ func TestAudit(t *testing.T) {
 	patches := audit(exit.Incidents, "-n", "audited", "deploy/front", "-o", "patch")
 	shell := exec.CommandContext(t.Context(), "sh", "-e")
 	shell.Stdin = strings.NewReader(patches)
-	shell.Env = append(os.Environ(), "PATH="+filepath.Dir(environment.ControlPlane.KubeCtl().Path)+":"+os.Getenv("PATH"))
+	shell.Env = append(os.Environ(), "PATH="+filepath.Dir(environment.ControlPlane.KubectlPath)+":"+os.Getenv("PATH"))
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s of\n%s", err, out, patches)
 	}

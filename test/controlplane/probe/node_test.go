@@ -97,13 +97,13 @@ func startAgent(t *testing.T, node string) string {
 	hostPod(t, "agents", "maek-agent", node, loopback, agents.Labels(), corev1.Container{Name: "agent"})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() {
-		ended <- agent.Run(ctx, agent.Options{
-			Version: "test", Root: t.TempDir(), Node: node, Namespace: "agents", StatePath: filepath.Join(t.TempDir(), "state"),
-			SocketPath: filepath.Join(t.TempDir(), "s"), Port: uint16(port), Config: environment.Config, Clock: clock.RealClock{},
-			Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		})
-	}()
+	// Folders that are made before the cleanup below are removed after it.
+	options := agent.Options{
+		Version: "test", Root: t.TempDir(), Node: node, Namespace: "agents", StatePath: filepath.Join(t.TempDir(), "state"),
+		SocketPath: filepath.Join(t.TempDir(), "s"), Port: uint16(port), Config: environment.Config, Clock: clock.RealClock{},
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+	go func() { ended <- agent.Run(ctx, options) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
