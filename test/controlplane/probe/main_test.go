@@ -6,6 +6,7 @@ package probe
 import (
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -44,10 +45,15 @@ func run(m *testing.M) int {
 	})
 }
 
+// adding is held while the environment makes a user: its authority counts serial numbers for one caller at a time.
+var adding sync.Mutex
+
 // kubeconfig of a user, in a file.
 func kubeconfig(t *testing.T, user string, groups ...string) string {
 	t.Helper()
+	adding.Lock()
 	u, err := environment.AddUser(envtest.User{Name: user, Groups: groups}, nil)
+	adding.Unlock()
 	if err != nil {
 		t.Fatal(err)
 	}
