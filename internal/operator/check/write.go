@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 )
 
 const (
@@ -168,20 +169,7 @@ func (c *Controller) flush(ctx context.Context) {
 }
 
 func (c *Controller) writeAll(ctx context.Context, uids []types.UID) {
-	queue := make(chan types.UID)
-	var group sync.WaitGroup
-	for range min(writers, len(uids)) {
-		group.Go(func() {
-			for uid := range queue {
-				c.writeOne(ctx, uid)
-			}
-		})
-	}
-	for _, uid := range uids {
-		queue <- uid
-	}
-	close(queue)
-	group.Wait()
+	workqueue.ParallelizeUntil(context.WithoutCancel(ctx), writers, len(uids), func(i int) { c.writeOne(ctx, uids[i]) })
 }
 
 // writeOne writes the status of one check.

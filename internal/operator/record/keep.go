@@ -3,12 +3,12 @@ package record
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -56,20 +56,7 @@ func (k *Keeper) write(ctx context.Context, choose func(now time.Time) ([]types.
 		return longestPause
 	}
 	uids, pause := choose(k.o.Clock.Now())
-	queue := make(chan types.UID)
-	var group sync.WaitGroup
-	for range min(writers, len(uids)) {
-		group.Go(func() {
-			for uid := range queue {
-				k.writeOne(ctx, uid)
-			}
-		})
-	}
-	for _, uid := range uids {
-		queue <- uid
-	}
-	close(queue)
-	group.Wait()
+	workqueue.ParallelizeUntil(context.WithoutCancel(ctx), writers, len(uids), func(i int) { k.writeOne(ctx, uids[i]) })
 	return pause
 }
 

@@ -2,8 +2,9 @@ package vantage
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"k8s.io/client-go/util/workqueue"
 
 	"github.com/maek-dev/maek/internal/operator/check/plan"
 	"github.com/maek-dev/maek/internal/probe"
@@ -42,20 +43,7 @@ func (h *Here) Ask(ctx context.Context, questions []plan.Question, timeout time.
 		out[0] = h.ask(ctx, questions[0], timeout)
 		return out
 	}
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(atOnce, len(questions)) {
-		wg.Go(func() {
-			for i := range next {
-				out[i] = h.ask(ctx, questions[i], timeout)
-			}
-		})
-	}
-	for i := range questions {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
+	workqueue.ParallelizeUntil(context.WithoutCancel(ctx), atOnce, len(questions), func(i int) { out[i] = h.ask(ctx, questions[i], timeout) })
 	return out
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/monitor"
@@ -259,20 +260,7 @@ func addressesOf(q plan.Question) []string {
 
 // askAll asks from nodes, some at once.
 func (r *round) askAll(ctx context.Context, places []place) {
-	next := make(chan place)
-	var wg sync.WaitGroup
-	for range min(agentsAtOnce, len(places)) {
-		wg.Go(func() {
-			for p := range next {
-				r.from(ctx, p)
-			}
-		})
-	}
-	for _, p := range places {
-		next <- p
-	}
-	close(next)
-	wg.Wait()
+	workqueue.ParallelizeUntil(context.WithoutCancel(ctx), agentsAtOnce, len(places), func(i int) { r.from(ctx, places[i]) })
 }
 
 // from asks all questions from one node.
