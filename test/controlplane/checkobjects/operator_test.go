@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +25,7 @@ import (
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator"
 	"github.com/maek-dev/maek/internal/statuspage"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
 
 // operate runs a whole replica of the operator, with all parts as they are wired.
@@ -181,42 +180,11 @@ func metricsOf(t *testing.T, address string) string {
 	return string(text)
 }
 
-// wire carries connections until it is cut.
-type wire struct {
-	cut atomic.Bool
-	mu  sync.Mutex
-	all []net.Conn
-}
-
-func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if w.cut.Load() {
-		return nil, fmt.Errorf("dialing %s: the wire is cut", address)
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.all = append(w.all, conn)
-	return conn, nil
-}
-
-// kill ends all connections, and lets none be made.
-func (w *wire) kill() {
-	w.cut.Store(true)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, conn := range w.all {
-		_ = conn.Close()
-	}
-}
-
 // TestOperatorThroughAnOutage takes the API server away from two replicas and gives it back.
 func TestOperatorThroughAnOutage(t *testing.T) {
-	line := &wire{}
+	line := &apiserver.Wire{}
 	config := rest.CopyConfig(admin)
-	config.Dial = line.dial
+	config.Dial = line.Dial
 	c := newClient(t, admin)
 	namespace := newNamespace(t, c)
 	behind(t, c, namespace, "web", 8080, false)
@@ -236,10 +204,10 @@ func TestOperatorThroughAnOutage(t *testing.T) {
 		observers[waitForConditions(t, c, name, none, 40*time.Second).Observer] = true
 	}
 	t.Logf("observers: %v", observers)
-	line.kill()
+	line.Cut()
 	// Longer than a Lease lasts.
 	<-clock.RealClock{}.After(12 * time.Second)
-	line.cut.Store(false)
+	line.Mend()
 	for _, name := range names {
 		status := waitForConditions(t, c, name, none, 40*time.Second)
 		if len(status.Transitions) != 1 {

@@ -72,12 +72,12 @@ func TestDefinitionsComeAndGo(t *testing.T) {
 	}
 
 	// An API server of envtest that is started again is another one, with other certificates.
-	r.wire.kill()
+	r.wire.Cut()
 	waitFor(t, "the replica knows that it owns nothing", 20*time.Second, func() bool { return !r.op.Standing().Able })
 	if r.get(t, "/healthz") != 200 || r.get(t, "/readyz") != 200 || r.get(t, "/json") != 200 {
 		t.Error("the replica is not alive, ready and telling what it knows while the API server is away")
 	}
-	r.wire.mend()
+	r.wire.Mend()
 	waitFor(t, "the replica has its Lease again", 30*time.Second, func() bool { return r.op.Standing().Able })
 	create(t, c, newHealthCheck(namespace, "fifth"))
 	waitFor(t, "checks run again", 90*time.Second, func() bool { return healthCheckRuns(t, c, namespace, "fifth") })

@@ -26,8 +26,8 @@ func TestOneReplicaDiagnoses(t *testing.T) {
 	a.stop()
 	<-a.ended
 	waitFor(t, "the lead was given away", 10*time.Second, func() bool { return diagnoses(b) == 1 })
-	b.wire.kill()
+	b.wire.Cut()
 	waitFor(t, "the lead is lost", 30*time.Second, func() bool { return strings.Contains(b.log.String(), "this replica diagnoses no longer") })
-	b.wire.mend()
+	b.wire.Mend()
 	waitFor(t, "it campaigns again", 40*time.Second, func() bool { return diagnoses(b) == 2 })
 }

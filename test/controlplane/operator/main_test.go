@@ -94,7 +94,7 @@ type replica struct {
 	address string
 	log     *buffer
 	// wire is cut to kill the replica: nothing that it sends arrives any more.
-	wire *wire
+	wire *apiserver.Wire
 	// made counts the pods that it made.
 	made atomic.Int64
 	stop context.CancelFunc
@@ -106,9 +106,9 @@ type replica struct {
 // start runs a replica of the operator in a namespace of its own, for checks of that namespace alone.
 func start(t *testing.T, config *rest.Config, namespace, pod string, change ...func(*maek.Options)) *replica {
 	t.Helper()
-	r := &replica{address: freeAddress(t), log: &buffer{}, wire: &wire{}, ended: make(chan struct{})}
+	r := &replica{address: freeAddress(t), log: &buffer{}, wire: &apiserver.Wire{}, ended: make(chan struct{})}
 	config = rest.CopyConfig(config)
-	config.Dial = r.wire.dial
+	config.Dial = r.wire.Dial
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counting{next, &r.made} })
 	o := maek.Options{
 		Config: config, Namespace: namespace, Pod: pod, Version: "test", Listen: r.address, Clock: clock.RealClock{},
@@ -169,27 +169,6 @@ func waitFor(t *testing.T, what string, within time.Duration, so func() bool) {
 	}
 }
 
-// wire carries a replica's connections until it is cut.
-type wire struct {
-	cut atomic.Bool
-	mu  sync.Mutex
-	all []net.Conn
-}
-
-func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if w.cut.Load() {
-		return nil, fmt.Errorf("dialing %s: the wire is cut", address)
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.all = append(w.all, conn)
-	return conn, nil
-}
-
 // counting counts the pods that are made.
 type counting struct {
 	http.RoundTripper
@@ -202,19 +181,6 @@ func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
 		c.made.Add(1)
 	}
 	return response, err
-}
-
-// mend lets everything through again.
-func (w *wire) mend() { w.cut.Store(false) }
-
-// kill lets nothing through any more, as if the replica's machine were gone.
-func (w *wire) kill() {
-	w.cut.Store(true)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, conn := range w.all {
-		_ = conn.Close()
-	}
 }
 
 // ports lie below the range from which the kernel takes ports for connections.

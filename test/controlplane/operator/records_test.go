@@ -19,6 +19,7 @@ import (
 	"github.com/maek-dev/maek/internal/history"
 	"github.com/maek-dev/maek/internal/operator/checkerpod"
 	"github.com/maek-dev/maek/internal/operator/record"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
 
 // keeper is one replica's, with a clock of its own.
@@ -181,16 +182,16 @@ func TestRecordGoesWithItsCheck(t *testing.T) {
 func TestRecordWaitsForItsServer(t *testing.T) {
 	c := newClient(t, admin)
 	check, _ := newCheckOf(t, c, newNamespace(t, c), "check")
-	line := &wire{}
+	line := &apiserver.Wire{}
 	config := *admin
-	config.Dial = line.dial
+	config.Dial = line.Dial
 	k := keep(t, newClient(t, &config), "a")
-	line.kill()
+	line.Cut()
 	for i := range v1alpha1.MaxOutcomes + 10 {
 		k.tell(check, checkerpod.ReportedFailure, fmt.Sprintf("failure %d", i), strings.Repeat("log ", 4000))
 		k.pass(t, 20*time.Second)
 	}
-	line.mend()
+	line.Mend()
 	waitFor(t, "what could not be written is written", 30*time.Second, func() bool {
 		k.clock.Step(time.Minute)
 		r, _ := recordOf(t, c, check)

@@ -70,7 +70,7 @@ func TestReplicasShareChecks(t *testing.T) {
 		t.Errorf("a made %d pods and b %d, want a good part of %d each", n, m, checks)
 	}
 
-	a.wire.kill()
+	a.wire.Cut()
 	killed := time.Now()
 	// Checks that come now belong to whoever lives: all of them are begun by b.
 	const more = 20
