@@ -113,43 +113,58 @@ var badChecks = map[string]struct {
 
 func newCheck(t *testing.T, spec string) *unstructured.Unstructured {
 	t.Helper()
+	check := newObject(t, "Check", spec)
+	check.SetNamespace("default")
+	return check
+}
+
+// newObject makes one of a kind that has a name of its own.
+func newObject(t *testing.T, kind, spec string) *unstructured.Unstructured {
+	t.Helper()
 	var fields map[string]any
 	if err := yaml.Unmarshal([]byte(spec), &fields); err != nil {
 		t.Fatalf("spec of the test case: %v", err)
 	}
-	check := &unstructured.Unstructured{Object: map[string]any{"spec": fields}}
-	check.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Check"))
-	check.SetNamespace("default")
-	check.SetGenerateName("check-")
-	return check
+	object := &unstructured.Unstructured{Object: map[string]any{"spec": fields}}
+	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
+	object.SetGenerateName(strings.ToLower(kind) + "-")
+	return object
+}
+
+// accepted holds that the API server takes an object.
+func accepted(t *testing.T, object *unstructured.Unstructured) {
+	t.Helper()
+	ctx, c := server(t)
+	if err := client.WithFieldValidation(c, metav1.FieldValidationStrict).Create(ctx, object, client.DryRunAll); err != nil {
+		t.Errorf("create: %v", err)
+	}
+}
+
+// refused holds that it refuses one, and says what is wanted.
+func refused(t *testing.T, object *unstructured.Unstructured, want string) {
+	t.Helper()
+	ctx, c := server(t)
+	err := client.WithFieldValidation(c, metav1.FieldValidationStrict).Create(ctx, object, client.DryRunAll)
+	if err == nil {
+		t.Fatal("the API server accepted it")
+	}
+	if !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err) {
+		t.Fatalf("refused for another reason: %v", err)
+	}
+	if !strings.Contains(err.Error(), want) {
+		t.Errorf("refusal %q does not say %q", err, want)
+	}
 }
 
 func TestGoodChecksAreAccepted(t *testing.T) {
-	ctx, c := server(t)
 	for name, spec := range goodChecks {
-		t.Run(name, func(t *testing.T) {
-			if err := client.WithFieldValidation(c, metav1.FieldValidationStrict).Create(ctx, newCheck(t, spec), client.DryRunAll); err != nil {
-				t.Errorf("create: %v", err)
-			}
-		})
+		t.Run(name, func(t *testing.T) { accepted(t, newCheck(t, spec)) })
 	}
 }
 
 func TestBadChecksAreRefusedWithWhatToWriteInstead(t *testing.T) {
-	ctx, c := server(t)
 	for name, tc := range badChecks {
-		t.Run(name, func(t *testing.T) {
-			err := client.WithFieldValidation(c, metav1.FieldValidationStrict).Create(ctx, newCheck(t, tc.spec), client.DryRunAll)
-			if err == nil {
-				t.Fatal("the API server accepted it")
-			}
-			if !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err) {
-				t.Fatalf("refused for another reason: %v", err)
-			}
-			if !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("refusal %q does not say %q", err, tc.want)
-			}
-		})
+		t.Run(name, func(t *testing.T) { refused(t, newCheck(t, tc.spec), tc.want) })
 	}
 }
 

@@ -2,13 +2,10 @@ package crd
 
 import (
 	"io/fs"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -73,42 +70,18 @@ var badPolicies = map[string]struct {
 
 func newPolicy(t *testing.T, spec string) *unstructured.Unstructured {
 	t.Helper()
-	var fields map[string]any
-	if err := yaml.Unmarshal([]byte(spec), &fields); err != nil {
-		t.Fatalf("spec of the test case: %v", err)
-	}
-	policy := &unstructured.Unstructured{Object: map[string]any{"spec": fields}}
-	policy.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("CheckPolicy"))
-	policy.SetGenerateName("policy-")
-	return policy
+	return newObject(t, "CheckPolicy", spec)
 }
 
 func TestGoodCheckPoliciesAreAccepted(t *testing.T) {
-	ctx, c := server(t)
 	for name, spec := range goodPolicies {
-		t.Run(name, func(t *testing.T) {
-			if err := client.WithFieldValidation(c, metav1.FieldValidationStrict).Create(ctx, newPolicy(t, spec), client.DryRunAll); err != nil {
-				t.Errorf("create: %v", err)
-			}
-		})
+		t.Run(name, func(t *testing.T) { accepted(t, newPolicy(t, spec)) })
 	}
 }
 
 func TestBadCheckPoliciesAreRefusedWithWhatToWriteInstead(t *testing.T) {
-	ctx, c := server(t)
 	for name, tc := range badPolicies {
-		t.Run(name, func(t *testing.T) {
-			err := client.WithFieldValidation(c, metav1.FieldValidationStrict).Create(ctx, newPolicy(t, tc.spec), client.DryRunAll)
-			if err == nil {
-				t.Fatal("the API server accepted it")
-			}
-			if !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err) {
-				t.Fatalf("refused for another reason: %v", err)
-			}
-			if !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("refusal %q does not say %q", err, tc.want)
-			}
-		})
+		t.Run(name, func(t *testing.T) { refused(t, newPolicy(t, tc.spec), tc.want) })
 	}
 }
 
