@@ -214,6 +214,7 @@ func TestInterruptReportsWhatWasRead(t *testing.T) {
 		// The signal arrives while pods are on their way; nodes were listed or are about to be.
 		cancel()
 		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
 	}
 	got := run(t, ctx, "--kubeconfig", serve(t, s))
 	if got.code == exit.OK {
@@ -233,6 +234,7 @@ func TestInterruptBeforeAnyAnswerBlamesNobody(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		cancel()
 		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
 	}))
 	t.Cleanup(server.Close)
 	var out bytes.Buffer
@@ -249,7 +251,10 @@ func TestInterruptBeforeAnyAnswerBlamesNobody(t *testing.T) {
 
 func TestDeadlineReportsWhatWasRead(t *testing.T) {
 	s := cluster(map[string]bool{"cp1": true})
-	s.hold = func(r *http.Request) { <-r.Context().Done() }
+	s.hold = func(r *http.Request) {
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
+	}
 	got := run(t, t.Context(), "--kubeconfig", serve(t, s), "--timeout", "300ms")
 	if got.code != exit.Unknown {
 		t.Errorf("exit code %d, want %d", got.code, exit.Unknown)

@@ -138,6 +138,7 @@ func TestHTTPContent(t *testing.T) {
 		fmt.Fprint(w, "beginning")
 		http.NewResponseController(w).Flush()
 		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)

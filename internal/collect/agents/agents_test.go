@@ -287,6 +287,7 @@ func TestAgentsThatTakeTooLong(t *testing.T) {
 		_, _ = io.WriteString(w, of(t, "w1"))
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
 	}})
 	list = append(list, Agent{Node: "w2"})
 	c := newCollector(&rest.Config{}, nil, seen{agents: list, nodes: []string{"w1", "w2"}}, f.dial)
@@ -304,7 +305,10 @@ func TestAgentsThatTakeTooLong(t *testing.T) {
 // TestAnAgentThatHangs holds that another is asked in its place.
 func TestAnAgentThatHangs(t *testing.T) {
 	f, list := agents(t, map[string]http.HandlerFunc{
-		"w1": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"w1": func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			panic(http.ErrAbortHandler)
+		},
 		"w2": says(of(t, "w1", "w2")),
 	})
 	c := newCollector(&rest.Config{}, nil, seen{agents: list, nodes: []string{"w1", "w2"}}, f.dial)

@@ -99,10 +99,7 @@ func TestContainerLogs(t *testing.T) {
 		},
 		"the log never comes": {
 			set: func(s *apiServer) {
-				s.answer(logPath, func(_ http.ResponseWriter, r *http.Request) bool {
-					<-r.Context().Done()
-					return true
-				})
+				s.answer(logPath, hang)
 			},
 			want: snapshot.Answer{Outcome: snapshot.TimedOut, Error: "no answer in time"},
 		},

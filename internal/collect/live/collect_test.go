@@ -131,12 +131,8 @@ func TestChecksThatMayNotBeReadAreUnknown(t *testing.T) {
 func TestTheDeadlineKeepsWhatWasRead(t *testing.T) {
 	s := newAPIServer(t)
 	s.hold(podsPath, pods(25)...)
-	s.answer(podsPath, func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Query().Get("continue") == "" {
-			return false
-		}
-		<-r.Context().Done()
-		return true
+	s.answer(podsPath, func(w http.ResponseWriter, r *http.Request) bool {
+		return r.URL.Query().Get("continue") != "" && hang(w, r)
 	})
 	o := options()
 	o.Timeout = 300 * time.Millisecond
@@ -152,10 +148,7 @@ func TestTheDeadlineKeepsWhatWasRead(t *testing.T) {
 
 func TestASilentRequestIsGivenUpAlone(t *testing.T) {
 	s := newAPIServer(t)
-	s.answer(podsPath, func(_ http.ResponseWriter, r *http.Request) bool {
-		<-r.Context().Done()
-		return true
-	})
+	s.answer(podsPath, hang)
 	o := options()
 	o.RequestTimeout = 200 * time.Millisecond
 	snap, _ := collected(t, s, o, podKind, nodeKind)
@@ -175,11 +168,10 @@ func TestAnInterruptKeepsWhatWasRead(t *testing.T) {
 	s := newAPIServer(t)
 	s.hold(podsPath, pods(25)...)
 	ctx, interrupt := context.WithCancel(t.Context())
-	s.answer(podsPath, func(_ http.ResponseWriter, r *http.Request) bool {
+	s.answer(podsPath, func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Query().Get("continue") != "" {
 			interrupt()
-			<-r.Context().Done()
-			return true
+			return hang(w, r)
 		}
 		return false
 	})

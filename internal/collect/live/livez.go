@@ -52,6 +52,10 @@ func (c *Client) askLivez(ctx context.Context, address string) (int, error) {
 		return 0, err
 	}
 	_ = resp.Body.Close()
+	// The transport hands out what a server says while the connection is being closed on it.
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	return resp.StatusCode, nil
 }
 

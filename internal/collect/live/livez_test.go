@@ -75,10 +75,6 @@ func TestAServerThatHangsIsAskedWhetherItLives(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newAPIServer(t)
-			hang := func(_ http.ResponseWriter, r *http.Request) bool {
-				<-r.Context().Done()
-				return true
-			}
 			for _, path := range []string{"/version", podsPath, "/livez"} {
 				s.answer(path, hang)
 			}

@@ -86,6 +86,13 @@ func (s *apiServer) say(path string, status int, body string) {
 	})
 }
 
+// hang answers nothing until the client gives up, and nothing then: a handler that returned would have
+// the server say 200 to a client whose connection is not quite closed.
+func hang(_ http.ResponseWriter, r *http.Request) bool {
+	<-r.Context().Done()
+	panic(http.ErrAbortHandler)
+}
+
 func (s *apiServer) answer(path string, f func(http.ResponseWriter, *http.Request) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -152,11 +152,8 @@ func TestAnAPIServerThatCannotBeUsedIsLookedIntoLayerByLayer(t *testing.T) {
 		"it answers nothing over TLS": {
 			config: func(t *testing.T) *rest.Config {
 				s := newAPIServer(t)
-				s.answer("/version", func(_ http.ResponseWriter, r *http.Request) bool {
-					<-r.Context().Done()
-					return true
-				})
-				s.answer(podsPath, s.instead["/version"])
+				s.answer("/version", hang)
+				s.answer(podsPath, hang)
 				return s.config()
 			},
 			want:   snapshot.APIFailure{Layer: snapshot.LayerRequest, Reason: snapshot.NoAnswer, Message: "context deadline exceeded"},
@@ -308,10 +305,6 @@ func FuzzReadyz(f *testing.F) {
 
 func TestTooLittleTimeIsNoFailureOfTheServer(t *testing.T) {
 	t.Parallel()
-	hang := func(_ http.ResponseWriter, r *http.Request) bool {
-		<-r.Context().Done()
-		return true
-	}
 	for name, tc := range map[string]struct {
 		livez     bool
 		wantAsked bool

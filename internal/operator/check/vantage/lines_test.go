@@ -113,6 +113,7 @@ func TestASilentAgentIsNotWaitedForLongerThanTheRun(t *testing.T) {
 		begin(w)
 		close(begun)
 		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
 	})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go func() {
