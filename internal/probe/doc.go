@@ -11,7 +11,9 @@
 //   - [Worker.Step] is the kubelet's loop around its attempts as a state machine without
 //     goroutines and without a clock: thresholds, delays, gating by the startup probe, restarts.
 //
-// [Timing] is the arithmetic of that loop, for those who explain a spec or judge its thresholds.
+// [Timing] is the arithmetic of that loop, for those who explain a spec or judge its thresholds, and
+// [Rehearse] plays a container with its probes and a program through the loop itself: what is
+// recommended for a program is held against that.
 //
 // [DNS] and [TLS] are targets that the kubelet has not, for checks.
 //
