@@ -58,12 +58,12 @@ func ranges(all []v1alpha1.HTTPStatusRange) string {
 	return strings.Join(texts, ", ")
 }
 
-// judgeHTTP judges what an answer says beside its status.
-func judgeHTTP(expected *v1alpha1.CheckExpectation, answer *probe.HTTPAnswer) *finding {
+// judgeHTTP judges what an answer says beside its status, and tells nobody what was shown to who gave it.
+func judgeHTTP(expected *v1alpha1.CheckExpectation, answer *probe.HTTPAnswer, shown credentials) *finding {
 	if answer == nil {
 		return nil
 	}
-	w := work{left: maxSteps}
+	w := work{left: maxSteps, shown: shown}
 	for _, want := range expected.Headers {
 		if f := w.judgeHeader(want, answer.Header); f != nil {
 			return f
@@ -91,25 +91,25 @@ func (w *work) judgeHeader(want v1alpha1.HeaderExpectation, header http.Header) 
 		if slices.Contains(values, *want.Equals) {
 			return nil
 		}
-		return bad(v1alpha1.ReasonUnexpectedHeader, "the header %s is %s, expected %s", want.Name, quoteAll(values), quote(*want.Equals))
+		return bad(v1alpha1.ReasonUnexpectedHeader, "the header %s is %s, expected %s", want.Name, w.quoteAll(values), quote(*want.Equals))
 	case want.Matches != "":
 		for _, value := range values {
 			if found, f := w.matches(want.Matches, value[:min(len(value), probe.KubeletBodyLimit)]); found || f != nil {
 				return f
 			}
 		}
-		return bad(v1alpha1.ReasonUnexpectedHeader, "the header %s is %s, expected something that matches %s", want.Name, quoteAll(values), quote(want.Matches))
+		return bad(v1alpha1.ReasonUnexpectedHeader, "the header %s is %s, expected something that matches %s", want.Name, w.quoteAll(values), quote(want.Matches))
 	default:
 		return nil
 	}
 }
 
 // quoteAll quotes the first of several values, and counts the others.
-func quoteAll(values []string) string {
+func (w *work) quoteAll(values []string) string {
 	if len(values) == 1 {
-		return quote(values[0])
+		return w.quote(values[0])
 	}
-	return fmt.Sprintf("%s and %d more", quote(values[0]), len(values)-1)
+	return fmt.Sprintf("%s and %d more", w.quote(values[0]), len(values)-1)
 }
 
 // judgeText looks for a pattern in a text.
@@ -120,7 +120,7 @@ func (w *work) judgeText(want, text, reason, what string) *finding {
 	if text == "" {
 		return bad(reason, "%s is empty, expected something that matches %s", what, quote(want))
 	}
-	return bad(reason, "%s does not match %s; it begins with %s", what, quote(want), quote(text))
+	return bad(reason, "%s does not match %s; it begins with %s", what, quote(want), w.quote(text))
 }
 
 // judgeOutput looks for the pattern in what a command printed.

@@ -39,7 +39,7 @@ func (w *work) judgeJSON(expected []v1alpha1.JSONExpectation, answer *probe.HTTP
 	}
 	var body any
 	if err := utiljson.Unmarshal([]byte(answer.Body), &body); err != nil {
-		return bad(v1alpha1.ReasonUnexpectedJSON, "the body is not JSON; it begins with %s", quote(answer.Body))
+		return bad(v1alpha1.ReasonUnexpectedJSON, "the body is not JSON; it begins with %s", w.quote(answer.Body))
 	}
 	for _, want := range expected {
 		if f := w.judgeValue(want, body); f != nil {
@@ -103,12 +103,12 @@ func (w *work) judgeOne(want v1alpha1.JSONExpectation, value any) *finding {
 		if equals(*want.Equals, value, text) {
 			return nil
 		}
-		return bad(v1alpha1.ReasonUnexpectedJSON, "%s is %s, expected %s", want.Path, quote(text), quote(*want.Equals))
+		return bad(v1alpha1.ReasonUnexpectedJSON, "%s is %s, expected %s", want.Path, w.quote(text), quote(*want.Equals))
 	default:
 		if found, f := w.matches(want.Matches, text[:min(len(text), probe.KubeletBodyLimit)]); found || f != nil {
 			return f
 		}
-		return bad(v1alpha1.ReasonUnexpectedJSON, "%s is %s, expected something that matches %s", want.Path, quote(text), quote(want.Matches))
+		return bad(v1alpha1.ReasonUnexpectedJSON, "%s is %s, expected something that matches %s", want.Path, w.quote(text), quote(want.Matches))
 	}
 }
 

@@ -23,7 +23,7 @@ func Judge(spec *v1alpha1.CheckSpec, a plan.Answer) plan.Result {
 	if f == nil {
 		return result
 	}
-	result.Result, result.Reason, result.Message = f.result, f.reason, sentence(f.message)
+	result.Result, result.Reason, result.Message = f.result, f.reason, sentence(sentTo(a).hide(f.message))
 	return result
 }
 
@@ -61,7 +61,7 @@ func find(spec *v1alpha1.CheckSpec, a plan.Answer) *finding {
 	}
 	steps := []func() *finding{
 		func() *finding { return judgeVerdict(spec, o, verdict) },
-		func() *finding { return judgeHTTP(expected, o.HTTP) },
+		func() *finding { return judgeHTTP(expected, o.HTTP, sentTo(a)) },
 		func() *finding { return judgeOutput(spec, expected, verdict) },
 		func() *finding { return judgeRecords(spec, expected, o.Records) },
 		func() *finding { return judgeDaysLeft(expected, o) },

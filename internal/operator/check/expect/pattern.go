@@ -14,16 +14,22 @@ const (
 	// about so many steps for each byte of the text: 2,000 over 10 KiB are some tenths of a second, and
 	// without a bound a pattern of 20 bytes could take hours of processor and 128 MiB of memory.
 	maxInstructions = 2000
-	// maxPatterns is how many compiled patterns are kept.
-	maxPatterns = 4096
+	// maxRunes is how many bounds of character classes a pattern may have. Each \pL brings more than a thousand,
+	// wherever it is written: without a bound a pattern of 1,024 bytes would hold 2 MiB and take 20 ms to compile.
+	maxRunes = 16 << 10
+	// maxPatterns is how many compiled patterns are kept, and maxKeptRunes how many bounds of classes they have
+	// together: 32 MiB.
+	maxPatterns  = 4096
+	maxKeptRunes = 8 << 20
 	// maxSteps bounds what one answer costs: as many as the largest pattern takes over the largest text that it
 	// is held against. A path can find a value once for each level above it, and a server sends what it likes.
 	maxSteps = maxInstructions * probe.KubeletBodyLimit
 )
 
-// work is what judging one answer may still cost.
+// work is what judging one answer may still cost, and what was shown to who gave it.
 type work struct {
-	left int
+	left  int
+	shown credentials
 }
 
 // spend takes some steps of what is left.
@@ -51,43 +57,79 @@ func (w *work) matches(want, text string) (bool, *finding) {
 type pattern struct {
 	*regexp.Regexp
 
-	// size is about how many instructions it is.
-	size int
+	// size is about how many instructions it is, and runes how many bounds its classes have.
+	size, runes int
+	// unfit is why it cannot be used; nil where it can.
+	unfit *finding
 }
 
-// patterns keeps what is compiled: the same few are used in every run.
-var patterns = struct {
-	sync.Mutex
-	kept map[string]*pattern
-}{kept: map[string]*pattern{}}
+// patterns keeps what is compiled, and what cannot be: the same few are used in every run.
+var patterns keeper
+
+// keeper keeps patterns, within bounds.
+type keeper struct {
+	mu    sync.Mutex
+	kept  map[string]*pattern
+	runes int
+}
+
+func (k *keeper) find(text string) *pattern {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.kept[text]
+}
+
+func (k *keeper) keep(text string, made *pattern) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.kept == nil || len(k.kept) >= maxPatterns || k.runes+made.runes > maxKeptRunes {
+		k.kept, k.runes = map[string]*pattern{}, 0
+	}
+	if k.kept[text] == nil {
+		k.runes += made.runes
+	}
+	k.kept[text] = made
+}
 
 // compiled returns a pattern, or why it cannot be used.
 func compiled(text string) (*pattern, *finding) {
-	patterns.Lock()
-	known := patterns.kept[text]
-	patterns.Unlock()
-	if known != nil {
-		return known, nil
+	made := patterns.find(text)
+	if made == nil {
+		made = compile(text)
+		patterns.keep(text, made)
 	}
+	return made, made.unfit
+}
+
+func compile(text string) *pattern {
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return nil, invalid(quote(text) + " is no regular expression: " + err.Error())
+		return &pattern{unfit: invalid(quote(text) + " is no regular expression: " + err.Error())}
 	}
-	if size(parsed) > maxInstructions {
-		return nil, invalid("the regular expression " + quote(text) + " repeats too much; write smaller counts")
+	instructions, classes := size(parsed), runes(parsed)
+	switch {
+	case instructions > maxInstructions:
+		return &pattern{unfit: invalid("the regular expression " + quote(text) + " repeats too much; write smaller counts")}
+	case classes > maxRunes:
+		return &pattern{unfit: invalid("the regular expression " + quote(text) + " has too many classes of characters; write fewer of them, or smaller ones")}
 	}
 	program, err := regexp.Compile(text)
 	if err != nil {
-		return nil, invalid(quote(text) + " is no regular expression: " + err.Error())
+		return &pattern{unfit: invalid(quote(text) + " is no regular expression: " + err.Error())}
 	}
-	patterns.Lock()
-	defer patterns.Unlock()
-	if len(patterns.kept) >= maxPatterns {
-		clear(patterns.kept)
+	return &pattern{Regexp: program, size: instructions, runes: classes}
+}
+
+// runes counts the bounds of the character classes of a pattern. Those that repetitions write out are shared.
+func runes(re *syntax.Regexp) int {
+	total := 0
+	if re.Op == syntax.OpCharClass {
+		total = len(re.Rune)
 	}
-	made := &pattern{Regexp: program, size: size(parsed)}
-	patterns.kept[text] = made
-	return made, nil
+	for _, sub := range re.Sub {
+		total += runes(sub)
+	}
+	return total
 }
 
 func invalid(message string) *finding {

@@ -12,8 +12,10 @@ import (
 const (
 	// maxMessage is the longest message of a status, in bytes.
 	maxMessage = 512
-	// maxQuote is how much of an answer is quoted, in bytes before quoting.
+	// maxQuote is how much of an answer is quoted, in bytes before quoting, and maxHead how much of it is looked
+	// through for credentials.
 	maxQuote = 100
+	maxHead  = 4 * maxQuote
 )
 
 // sentence makes any text fit for a status: valid, on one line, without credentials, and no longer than
@@ -48,7 +50,7 @@ func cut(text string, most int) string {
 // quote quotes the beginning of what somebody else wrote.
 func quote(text string) string {
 	// Before it is cut: half a token is no longer known for one.
-	head := secret.Redact(strings.ToValidUTF8(text[:min(len(text), 4*maxQuote)], "\uFFFD"))
+	head := secret.Redact(strings.ToValidUTF8(text[:min(len(text), maxHead)], "\uFFFD"))
 	return strconv.Quote(cut(head, maxQuote))
 }
 
