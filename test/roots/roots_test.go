@@ -46,6 +46,10 @@ func TestRootsExplainSymptoms(t *testing.T) {
 			folder: "checks", fixture: "CheckFailing.endpoints.txtar", wantRoot: "ProbeNeverSucceeded",
 			wantEffects: []finding.Code{"CheckFailing", "ServiceWithoutEndpoints", "PodNotReady", "ReadinessProbeFailing"},
 		},
+		"a wrong path is the one incident of a Check from the first minute on": {
+			folder: "checks", fixture: "CheckFailing.fresh.txtar", wantRoot: "ProbeNeverSucceeded",
+			wantEffects: []finding.Code{"CheckFailing", "ServiceWithoutEndpoints", "RolloutStuck", "WorkloadUnavailable", "PodNotReady"},
+		},
 		"a policy that keeps the kubelet out explains the pods": {
 			fixture: "ProbeRefusedByPolicy.txtar", wantRoot: "ProbeRefusedByPolicy", wantEffects: []finding.Code{"PodNotReady", "ReadinessProbeFailing"},
 		},

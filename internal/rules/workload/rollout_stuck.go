@@ -56,6 +56,12 @@ var _ = Catalog.Add(rule.Rule{
 		{Code: "PodNotReady", Via: rule.HasPod, Holds: isOfNewRevision},
 		{Code: "PodsNotCreated", Via: rule.Itself, Holds: lacksNewPods},
 		{Code: "WorkloadContested", Via: rule.Itself},
+		// What is wrong with a probe of the new version is known before its failures are a habit.
+		{Code: "ProbeNeverSucceeded", Via: rule.Itself},
+		{Code: "ProbePortNotFound", Via: rule.Itself},
+		{Code: "ProbeKillsStart", Via: rule.Itself},
+		{Code: "ProbeRefusedByPolicy", Via: rule.Itself},
+		{Code: "ReadinessGateUnset", Via: rule.Itself},
 	},
 	Detect: rolloutStuck,
 })
