@@ -43,7 +43,7 @@ func (c Course) Holds() bool { return c.KilledBy == "" && !c.NeverReady && !c.Wi
 
 // phases is at how many moments within a period after the initial delay the ticks are made to begin. The
 // first and the last are those that the spans of [Timing] come from.
-const phases = 12
+const phases = 11
 
 // Rehearse plays a container with its probes and a program through the kubelet's workers, from its
 // start until the program has answered for so long that nothing else can come. It asks nobody and

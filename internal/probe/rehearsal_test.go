@@ -34,7 +34,7 @@ func TestRehearsedCourses(t *testing.T) {
 		},
 		"one between is killed at some ticks and not at others": {
 			container: corev1.Container{LivenessProbe: pace(5, 1, 3)}, program: probe.Program{Start: 13 * second},
-			want: probe.Course{KilledBy: probe.Liveness, Killed: span(10*second, 10*second+6*(5*second)/11)},
+			want: probe.Course{KilledBy: probe.Liveness, Killed: span(10*second, 12*second+500*time.Millisecond)},
 		},
 		"the delay comes before it": {
 			container: corev1.Container{LivenessProbe: late}, program: probe.Program{Start: limit},
@@ -43,7 +43,7 @@ func TestRehearsedCourses(t *testing.T) {
 		"a startup probe spares it, and the readiness probe follows at once": {
 			container: corev1.Container{StartupProbe: pace(5, 1, 61), LivenessProbe: pace(5, 1, 3), ReadinessProbe: pace(5, 1, 3)},
 			program:   probe.Program{Start: 40 * second, Latency: 100 * time.Millisecond},
-			want:      probe.Course{Ready: span(40*second+200*time.Millisecond, 40*second+10*(5*second)/11+200*time.Millisecond)},
+			want:      probe.Course{Ready: span(40*second+200*time.Millisecond, 44*second+700*time.Millisecond)},
 		},
 		"a startup probe kills as well": {
 			container: corev1.Container{StartupProbe: pace(5, 1, 4)}, program: probe.Program{Start: time.Minute},

@@ -51,6 +51,9 @@ type audited struct {
 	Why      string              `json:"why"`
 	Evidence []v1alpha1.Evidence `json:"evidence,omitempty"`
 	Remedies v1alpha1.Remedies   `json:"remedies"`
+	// Rehearsed is what became of the container, as it is and as the patch leaves it, when both were played through
+	// the kubelet's own loop.
+	Rehearsed []string `json:"rehearsed,omitempty"`
 }
 
 // runAudit judges how probes are configured, in a namespace or of one object.
@@ -74,7 +77,7 @@ func (o *options) runAudit(ctx context.Context, inv *invocation.Invocation, args
 	}
 	for _, f := range reading.Result.Findings {
 		if scope.has(s, f.Subject) {
-			a.Findings = append(a.Findings, auditedOf(f, language))
+			a.Findings = append(a.Findings, auditedOf(f, rehearse(s, &f), language))
 		}
 	}
 	for _, skip := range reading.Result.Skips {
@@ -91,11 +94,15 @@ func (o *options) runAudit(ctx context.Context, inv *invocation.Invocation, args
 	return exit.With(a.code())
 }
 
-func auditedOf(f finding.Finding, l finding.Language) audited {
-	return audited{
+func auditedOf(f finding.Finding, rehearsed []finding.Text, l finding.Language) audited {
+	out := audited{
 		Code: string(f.Code), Severity: f.Severity, Subject: f.Subject, Field: f.Field, Settling: f.Settling, Title: f.Title.In(l), Why: f.Why.In(l), Evidence: f.Evidence,
 		Remedies: v1alpha1.Remedies{Now: finding.RemediesIn(f.Remedies.Now, l), Later: finding.RemediesIn(f.Remedies.Later, l)},
 	}
+	for _, text := range rehearsed {
+		out.Rehearsed = append(out.Rehearsed, text.In(l))
+	}
+	return out
 }
 
 // code is 1 for findings that are more than remarks, and 2 where too little was read.
@@ -222,6 +229,7 @@ func (a audit) page(o report.Options) *report.Page {
 			}
 			label = ""
 		}
+		w.lines(p, w.rehearsed, f.Rehearsed)
 	}
 	if len(a.Findings) == 0 {
 		text := w.nothingFound

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,10 +18,9 @@ import (
 	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/probe"
 	"github.com/maek-dev/maek/internal/report"
+	"github.com/maek-dev/maek/internal/rules/ruletest"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
-
-var update = flag.Bool("update", false, "write what is printed into the goldens")
 
 // scene is how a fixture is looked at.
 type scene struct {
@@ -178,7 +176,7 @@ func compare(t *testing.T, path string, archive *txtar.Archive, got map[string]s
 			kept = append(kept, file)
 		}
 	}
-	if !*update {
+	if !ruletest.Updating() {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("printed (-want +got):\n%s", diff)
 		}
