@@ -17,12 +17,13 @@ var _ = Catalog.Add(rule.Rule{
 	Code:  "ProbeTimingUnsuitable",
 	Title: finding.Textf("probe's timing does not do what it looks like", "probe의 시간 설정이 의도와 다르게 동작합니다"),
 	Doc: finding.Textf(
-		"A probe's timing has consequences that its fields do not show: a liveness probe that kills for a pause of less than fifteen seconds, which a garbage collection or a slow disk can take; a timeout that is longer than the period, so that the next attempt waits for it and "+
-			"a hang is noticed later than the period says; a startup probe that bears more than an hour, in which no liveness probe runs; an initial delay beside a startup probe, which makes it superfluous and holds a pod back that is up sooner; an initial delay of more than two minutes where a startup probe would go on as soon as the program is up; a grace "+
-			"period of more than two minutes that a killed, hanging container takes before its restart. One finding a workload, with one patch for all of it. Left alone: Jobs, static pods, and timings that bear at least fifteen seconds.",
-		"probe의 시간 설정이 필드만 보아서는 알 수 없는 결과를 낳습니다. 15초 미만의 정지(GC나 느린 디스크로도 생깁니다)에 컨테이너를 종료시키는 liveness probe, period보다 긴 timeout(다음 시도가 미뤄져 멈춤을 더 늦게 알아차립니다), 한 시간 넘게 기다리는 startup probe(그동안 liveness probe가 "+
+		"A probe's timing has consequences that its fields do not show: a liveness probe that kills for a pause of less than fifteen seconds, which a garbage collection or a slow disk can take; a timeout so much longer than the period that the next attempts wait for it and "+
+			"a hang is noticed half as late again as the fields say; a startup probe that bears more than an hour, in which no liveness probe runs; an initial delay beside a startup probe, which makes it superfluous and holds a pod back that is up sooner; an initial delay of more than two minutes where a startup probe would go on as soon as the program is up; a grace "+
+			"period of more than two minutes that a killed, hanging container takes before its restart. One finding a workload, with one patch for all of it. Left alone: Jobs, static pods, timings that bear at least fifteen seconds, delays that the startup probe has itself, "+
+			"and the grace periods of StatefulSets and of pods that an operator makes: what keeps data may need all of it even then.",
+		"probe의 시간 설정이 필드만 보아서는 알 수 없는 결과를 낳습니다. 15초 미만의 정지(GC나 느린 디스크로도 생깁니다)에 컨테이너를 종료시키는 liveness probe, period보다 훨씬 긴 timeout(다음 시도가 미뤄져 멈춤을 필드에 적힌 것보다 1.5배 이상 늦게 알아차립니다), 한 시간 넘게 기다리는 startup probe(그동안 liveness probe가 "+
 			"실행되지 않습니다), startup probe가 있어 필요 없는데도 먼저 준비된 Pod를 기다리게 하는 initialDelaySeconds, startup probe라면 준비되는 즉시 진행할 것을 2분 넘게 기다리는 initialDelaySeconds, 멈춘 컨테이너를 종료시킬 때 재시작 전에 2분 넘게 기다리는 grace period입니다. 워크로드마다 하나로, 한 번에 고치는 patch와 함께 알립니다. "+
-			"Job, static Pod, 15초 이상 견디는 설정은 제외합니다."),
+			"Job, static Pod, 15초 이상 견디는 설정, startup probe에도 있는 initialDelaySeconds, StatefulSet과 operator가 만든 Pod의 grace period(데이터를 다루는 프로그램은 그 시간이 모두 필요할 수 있습니다)는 제외합니다."),
 	Link:     "https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/#configure-probes",
 	Severity: finding.Info,
 	Risk:     true,
@@ -73,11 +74,11 @@ func (at place) oddities() []oddity {
 		if one.kind == liveness {
 			out = append(out, one.livenessOddities(t)...)
 		}
-		if t.Timeout > t.Period {
+		if one.kind != startup && t.Timeout > t.Period && notices(t) >= max(seemsToNotice(t)*3/2, patientReadiness) {
 			out = append(out, oddity{one, ".timeoutSeconds", finding.Textf(
 				"a %s attempt may take %d s, longer than the period of %d s: the next waits for it, so that a hang is noticed after up to %s s",
 				"%s 시도 하나가 period %[3]d초보다 긴 %[2]d초까지 걸릴 수 있어 다음 시도가 미뤄지며, 멈춤을 알아차리는 데 최대 %[4]s초가 걸립니다",
-				one.kind, seconds(t.Timeout), seconds(t.Period), noticing(t)), fields{"periodSeconds": seconds(t.Timeout)}})
+				one.kind, seconds(t.Timeout), seconds(t.Period), noticing(t)), unhurried(t)})
 		}
 		if one.kind == startup && budget(t) > longestBudget && at.container.LivenessProbe != nil {
 			better := forStart(t, longestBudget/2, t.InitialDelay)
@@ -100,6 +101,17 @@ func (at place) oddities() []oddity {
 	return out
 }
 
+// seemsToNotice is after how long a hang would be noticed if attempts began a period apart, as the fields read.
+func seemsToNotice(t kubelet.Timing) time.Duration {
+	return time.Duration(t.FailureThreshold)*t.Period + t.Timeout
+}
+
+// unhurried has attempts as far apart as they may last, and as many of them as gives up about when the fields seem to.
+func unhurried(t kubelet.Timing) fields {
+	attempts := (time.Duration(t.FailureThreshold)*t.Period + t.Timeout - 1) / t.Timeout
+	return fields{"periodSeconds": seconds(t.Timeout), "failureThreshold": max(2, int(attempts))}
+}
+
 // besideStartup are the consequences of an initial delay where a startup probe holds the others back anyway:
 // both count from the start of the container (k8s.io/kubernetes/pkg/kubelet/prober/worker.go, doProbe).
 func (p probe) besideStartup(t kubelet.Timing) []oddity {
@@ -110,7 +122,7 @@ func (p probe) besideStartup(t kubelet.Timing) []oddity {
 			"the containers of the pod are not started before this sidecar's startup probe succeeds, which is not asked for %d s after its start", "Pod의 컨테이너는 이 sidecar의 startup probe가 성공한 뒤에 시작하는데 시작 후 %d초 동안은 확인하지 않습니다", seconds(t.InitialDelay)), change}}
 	case p.kind == startup || p.container.StartupProbe == nil:
 		return nil
-	case p.kind == readiness && t.InitialDelay >= idleDelay:
+	case p.kind == readiness && t.InitialDelay-p.startsAfter() >= idleDelay:
 		return []oddity{{p, ".initialDelaySeconds", finding.Textf(
 			"readiness waits %d s from the start of the container though a startup probe tells when the program is up: a pod that is up sooner idles", "프로그램이 준비되면 startup probe가 알려 주는데도 readiness가 컨테이너 시작부터 %d초를 기다리므로 먼저 준비된 Pod가 놀게 됩니다", seconds(t.InitialDelay)), change}}
 	case p.kind == liveness && t.InitialDelay > budget(probe{p.place, startup, p.container.StartupProbe}.timing()):
@@ -119,6 +131,11 @@ func (p probe) besideStartup(t kubelet.Timing) []oddity {
 	default:
 		return nil
 	}
+}
+
+// startsAfter is the soonest that the container's startup probe can succeed.
+func (p probe) startsAfter() time.Duration {
+	return probe{p.place, startup, p.container.StartupProbe}.timing().InitialDelay
 }
 
 func (p probe) livenessOddities(t kubelet.Timing) []oddity {
@@ -133,7 +150,7 @@ func (p probe) livenessOddities(t kubelet.Timing) []oddity {
 			fields{"failureThreshold": better.FailureThreshold},
 		})
 	}
-	if grace := p.pod.Spec.TerminationGracePeriodSeconds; grace != nil && p.spec.TerminationGracePeriodSeconds == nil && time.Duration(*grace)*time.Second > longestGrace {
+	if grace := p.pod.Spec.TerminationGracePeriodSeconds; p.of.replaceable() && grace != nil && p.spec.TerminationGracePeriodSeconds == nil && time.Duration(*grace)*time.Second > longestGrace {
 		out = append(out, oddity{
 			p, ".terminationGracePeriodSeconds", finding.Textf(
 				"a container that the liveness probe kills because it hangs takes the pod's whole grace period of %d s before it is started again; the probe can have one of its own",
@@ -142,6 +159,17 @@ func (p probe) livenessOddities(t kubelet.Timing) []oddity {
 		})
 	}
 	return out
+}
+
+// replaceable tells whether the pods are made to be ended: of those that keep data, or that an operator makes for
+// its own purpose, nobody else knows how long they must be let.
+func (f *family) replaceable() bool {
+	switch f.workload.Kind {
+	case "Deployment", "ReplicaSet", "ReplicationController", "DaemonSet":
+		return true
+	default:
+		return false
+	}
 }
 
 func oddFinding(s *snapshot.Snapshot, odd []oddity) finding.Finding {

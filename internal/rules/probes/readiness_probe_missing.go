@@ -2,6 +2,7 @@ package probes
 
 import (
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -18,9 +19,9 @@ var _ = Catalog.Add(rule.Rule{
 	Doc: finding.Textf(
 		"A Service sends connections to a container that has no readiness probe: the container counts as ready as soon as its process runs, so that with each rollout, restart and scale-up clients get refused connections until it listens, and a "+
 			"process that hangs keeps its share of the traffic. It is the container that owns the Service's targetPort that is looked at: a probe of a sidecar says nothing about it. Left alone: containers with a startup probe, which "+
-			"holds readiness back until it succeeds; Services that publish addresses that are not ready on purpose; UDP ports; Jobs and static pods; and ports of which it is not clear whose they are.",
+			"holds readiness back until it succeeds; Services that publish addresses that are not ready on purpose, or one of whose other ports leads to a container that is asked; ports of metrics, whose reader tries again; UDP ports; Jobs and static pods; and ports of which it is not clear whose they are.",
 		"Service가 연결을 보내는 컨테이너에 readiness probe가 없습니다. 프로세스가 실행되는 즉시 Ready로 취급되므로 rollout, 재시작, scale-up마다 수신을 시작할 때까지 클라이언트의 연결이 거부되고, 멈춘 프로세스에도 트래픽이 계속 갑니다. "+
-			"Service의 targetPort를 가진 컨테이너를 확인하며 sidecar의 probe는 상관없습니다. 성공할 때까지 Ready를 막아 주는 startup probe가 있는 컨테이너, Ready가 아닌 주소도 일부러 공개하는 Service, UDP port, Job과 static Pod, 어느 컨테이너의 것인지 분명하지 않은 port는 제외합니다."),
+			"Service의 targetPort를 가진 컨테이너를 확인하며 sidecar의 probe는 상관없습니다. 성공할 때까지 Ready를 막아 주는 startup probe가 있는 컨테이너, Ready가 아닌 주소도 일부러 공개하는 Service, 다른 port가 이어지는 컨테이너에 probe가 있는 Service, 수집기가 다시 시도하는 metric port, UDP port, Job과 static Pod, 어느 컨테이너의 것인지 분명하지 않은 port는 제외합니다."),
 	Link:     probeConcepts + "#readiness-probe",
 	Severity: finding.Info,
 	Risk:     true,
@@ -43,15 +44,39 @@ func unprobed(f *family, svc *corev1.Service) (place, corev1.ServicePort, bool) 
 	if svc.Spec.PublishNotReadyAddresses || svc.Spec.Type == corev1.ServiceTypeExternalName {
 		return place{}, corev1.ServicePort{}, false
 	}
+	var first place
+	var through corev1.ServicePort
 	for _, port := range svc.Spec.Ports {
 		if port.Protocol != "" && port.Protocol != corev1.ProtocolTCP {
 			continue
 		}
-		if at, ok := f.owner(targetPort(port)); ok && at.container.ReadinessProbe == nil && at.container.StartupProbe == nil {
-			return at, port, true
+		at, ok := f.owner(targetPort(port))
+		switch {
+		case !ok || ofMetrics(port.Name) || ofMetrics(at.declaredName(targetPort(port))):
+		case at.container.ReadinessProbe != nil || at.container.StartupProbe != nil:
+			// Somebody decided what makes a pod of this Service ready: what else it brings, such as the
+			// reloader beside Prometheus, is part of that.
+			return place{}, corev1.ServicePort{}, false
+		case first.container == nil:
+			first, through = at, port
 		}
 	}
-	return place{}, corev1.ServicePort{}, false
+	return first, through, first.container != nil
+}
+
+// ofMetrics tells whether a port is one of metrics by its name, such as those of ServiceMonitors.
+func ofMetrics(name string) bool {
+	return strings.Contains(name, "metrics") || strings.Contains(name, "prometheus") || strings.Contains(name, "telemetry")
+}
+
+// declaredName is the name that the container gives to a port; empty where it gives none.
+func (at place) declaredName(port intstr.IntOrString) string {
+	for _, declared := range at.container.Ports {
+		if port.Type == intstr.String && declared.Name == port.StrVal || port.Type == intstr.Int && declared.ContainerPort == port.IntVal {
+			return declared.Name
+		}
+	}
+	return ""
 }
 
 // targetPort of a Service's port, which is the port itself where it is not set.
