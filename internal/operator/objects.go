@@ -44,7 +44,7 @@ func (o *Operator) runCheckObjects() error {
 		Checks: o.apis.dynamic.Resource(v1alpha1.GroupVersion.WithResource(served.Check.Resource)), Namespace: o.Settings().Namespace,
 		Served: func() bool { return o.served.Served(served.Check.GroupVersionKind) },
 		Owns:   o.ring.Owns, Held: o.ring.Held, Replicas: o.replicas, Prepare: o.targetsFilled.Load,
-		Resolve: o.resolver().Resolve, Here: here.Ask, Nodes: o.nodes.Ask, Confirm: o.nodes.Confirm, Judge: expect.Judge, Pods: runner,
+		Resolve: o.resolver().Resolve, Here: here.Each, Nodes: o.nodes.Each, Confirm: o.nodes.Confirm, Judge: expect.Judge, Pods: runner,
 		Consequences: consequences{o}, Records: o.records, Events: o.recorder, Self: o.o.Pod, Clock: o.o.Clock, Log: log,
 	})
 	if err != nil {
@@ -53,7 +53,7 @@ func (o *Operator) runCheckObjects() error {
 	o.metrics.MustRegister(o.checks.Collector())
 	o.inService, err = inservice.New(inservice.Options{
 		Reader: o.checks.Reader(filled{o.targets, &o.targetsFilled}), Informers: o.targets, Client: o.client,
-		ServiceAccount: o.serviceAccount(), Self: o.o.Pod, Owns: o.ring.Owns, Settled: o.ring.Settled, Resting: resting,
+		ServiceAccount: o.serviceAccount(), Self: o.o.Pod, Owns: o.ring.Owns, Settled: o.settled, Resting: resting, Within: within,
 		Confirm: o.checks.Confirm, Tell: o.checks.AddConsequences,
 		Events: o.recorder, Metrics: o.metrics, Clock: o.o.Clock, Log: o.o.Log.With("part", "in service"),
 	})
@@ -112,6 +112,11 @@ func (o *Operator) keepInService(ctx context.Context) error {
 
 // replicas is how many of them share the checks, as this one sees it.
 func (o *Operator) replicas() int { return len(o.ring.Members()) }
+
+// within tells that a time lies in a window of a policy.
+func within(windows []v1alpha1.MaintenanceWindow, at time.Time) (bool, error) {
+	return due.Within("spec.takeOutOfService.windows", windows, at)
+}
 
 // resting tells that a check is not to be run at a time.
 func resting(c *v1alpha1.Check, at time.Time) bool {

@@ -36,6 +36,7 @@ type Operator struct {
 	health        health
 
 	apis        apis
+	wire        wire
 	cache       cache.Cache
 	client      client.Client
 	broadcaster events.EventBroadcaster
@@ -87,6 +88,8 @@ func (o *Operator) connect() error {
 	config.UserAgent = "maek-operator/" + o.o.Version
 	// The engine bounds what is asked at once; a limit by rate would make late what is in time.
 	config.QPS = -1
+	o.wire.clock = o.o.Clock
+	config.Wrap(o.wire.wrap())
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return fmt.Errorf("preparing to ask the API server: %w", err)

@@ -73,8 +73,14 @@ type TakeOutOfServicePolicy struct {
 	// Paused stops all actions at once and gives back every pod that was taken out.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
-	// MaxFailingPercent of a check's pods that may fail at a time for any to be taken out, at least one of
-	// three: what more have in common is no fault of a single pod.
+	// Windows are the times at which pods are taken out, such as those at which people are at work. Absent
+	// means always. Of several policies all must have one open. Pods are given back at any time.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=atomic
+	// +optional
+	Windows []MaintenanceWindow `json:"windows,omitempty"`
+	// MaxFailingPercent of a check's pods, and of a workload's, that may fail at a time for any to be taken
+	// out, at least one of three: what more have in common is no fault of a single pod.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	// +kubebuilder:default=30
@@ -86,7 +92,7 @@ type TakeOutOfServicePolicy struct {
 	// +kubebuilder:default=5
 	// +optional
 	MaxOut int32 `json:"maxOut,omitempty"`
-	// SecondsApart is the least time between two pods of one workload that are taken out.
+	// SecondsApart is the least time between two pods of one workload, or of one node, that are taken out.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400
 	// +kubebuilder:default=300

@@ -55,7 +55,7 @@ func New(spec *v1alpha1.CheckSpec, uid types.UID, began time.Time) (*Times, erro
 		t.usual = podTimeout
 	}
 	var err error
-	if t.rests, err = readRests(spec.Maintenance); err != nil {
+	if t.rests, err = readRests("spec.maintenance", spec.Maintenance); err != nil {
 		return nil, err
 	}
 	began = began.Round(0)

@@ -29,10 +29,11 @@ type rest struct {
 	zone         *time.Location
 }
 
-func readRests(windows []v1alpha1.MaintenanceWindow) ([]rest, error) {
+// readRests reads the windows of a field.
+func readRests(of string, windows []v1alpha1.MaintenanceWindow) ([]rest, error) {
 	var rests []rest
 	for i, w := range windows {
-		field := fmt.Sprintf("spec.maintenance[%d]", i)
+		field := fmt.Sprintf("%s[%d]", of, i)
 		zone, err := readZone(field+".timeZone", w.TimeZone)
 		if err != nil {
 			return nil, err
@@ -52,6 +53,17 @@ func readRests(windows []v1alpha1.MaintenanceWindow) ([]rest, error) {
 		rests = append(rests, r)
 	}
 	return rests, nil
+}
+
+// Within tells whether a time lies in one of the windows of a field, which the error names: a [*plan.Refusal] where
+// one cannot be read. It lies in none where there are none.
+func Within(field string, windows []v1alpha1.MaintenanceWindow, at time.Time) (bool, error) {
+	rests, err := readRests(field, windows)
+	if err != nil {
+		return false, err
+	}
+	_, _, in := (&Times{rests: rests}).covering(at.Round(0))
+	return in, nil
 }
 
 // Resting tells whether the check is in maintenance at a time, until when (in UTC), and by which window. Where

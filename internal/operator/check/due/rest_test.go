@@ -3,6 +3,7 @@ package due_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +49,9 @@ func TestResting(t *testing.T) {
 			d := times(t, v1alpha1.CheckSpec{PeriodSeconds: 10, Maintenance: tc.windows}, uid, began)
 			moment := at(t, tc.at)
 			until, window, ok := d.Resting(moment)
+			if in, err := due.Within("spec.windows", tc.windows, moment); in != ok || err != nil {
+				t.Errorf("Within() = %t, %v, and it rests: %t", in, err, ok)
+			}
 			got := ""
 			if ok {
 				got = until.UTC().Format(time.RFC3339)
@@ -80,6 +84,15 @@ func TestAPhaseInMaintenanceIsMadeUpFor(t *testing.T) {
 			}
 			after = next
 		}
+	}
+}
+
+func TestWithinNamesTheFieldThatCannotBeRead(t *testing.T) {
+	_, err := due.Within("spec.takeOutOfService.windows", []v1alpha1.MaintenanceWindow{
+		{Start: "09:00", DurationMinutes: 60}, {Start: "09:00", DurationMinutes: 60, TimeZone: "Mars/Base"},
+	}, at(t, "2026-03-02T09:30:00Z"))
+	if err == nil || !strings.Contains(err.Error(), "spec.takeOutOfService.windows[1].timeZone") {
+		t.Errorf("got %v, want an error that names the window", err)
 	}
 }
 

@@ -26,6 +26,29 @@ type bounds struct {
 
 	maxFailingPercent, maxOut, maxTimesADay int
 	apart, longest                          time.Duration
+	// hours are those of each policy that has some; one of each must be open.
+	hours []hours
+}
+
+// hours are the times at which a policy lets pods be taken out.
+type hours struct {
+	policy  string
+	windows []v1alpha1.MaintenanceWindow
+}
+
+// closed says that a time lies outside of the hours of a policy, or that these cannot be read; it is empty
+// where it lies in those of all.
+func (b bounds) closed(within Within, at time.Time) string {
+	for _, h := range b.hours {
+		in, err := within(h.windows, at)
+		switch {
+		case err != nil:
+			return fmt.Sprintf("the hours of CheckPolicy %s cannot be read: %v", h.policy, err)
+		case !in:
+			return fmt.Sprintf("CheckPolicy %s has no window open (spec.takeOutOfService.windows)", h.policy)
+		}
+	}
+	return ""
 }
 
 // boundsOf joins the policies that select a namespace: the strictest bounds hold, and any that is paused
@@ -52,6 +75,9 @@ func boundsOf(namespace *corev1.Namespace, policies []v1alpha1.CheckPolicy) (bou
 		}
 		b.enforce = b.enforce || t.Mode == v1alpha1.ModeEnforce
 		b.paused = b.paused || t.Paused
+		if len(t.Windows) > 0 {
+			b.hours = append(b.hours, hours{policy: p.Name, windows: t.Windows})
+		}
 		own := boundsIn(t)
 		if first {
 			b.maxFailingPercent, b.maxOut, b.maxTimesADay = own.maxFailingPercent, own.maxOut, own.maxTimesADay

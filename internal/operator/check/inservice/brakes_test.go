@@ -98,13 +98,26 @@ func brakes() map[string]brakeCase {
 			broken: []string{"web-2", "web-3"},
 			want:   brakeSharedCause,
 		},
-		"all fail, and as many may": {
+		"both pods fail, and as many may": {
+			change: func(t *testing.T, w *world, _ *replica) {
+				for _, name := range []string{"web-3", "web-4"} {
+					if err := w.api.Delete(t.Context(), w.pod(name)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.policy.Spec.TakeOutOfService.MaxFailingPercent = 100
+				w.update(w.policy)
+			},
+			broken: []string{"web-1", "web-2"},
+			want:   brakeNoControl,
+		},
+		"three begin to fail together, and all may": {
 			change: func(_ *testing.T, w *world, _ *replica) {
 				w.policy.Spec.TakeOutOfService.MaxFailingPercent = 100
 				w.update(w.policy)
 			},
-			broken: []string{"web-1", "web-2", "web-3", "web-4"},
-			want:   brakeNoControl,
+			broken: []string{"web-1", "web-2", "web-3"},
+			want:   brakeSharedCause,
 		},
 		"a pod of the workload is new": {
 			change: func(_ *testing.T, w *world, r *replica) {

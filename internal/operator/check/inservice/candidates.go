@@ -73,18 +73,17 @@ func brake(s *state, r *record, w watched, me sibling) (reason, message string) 
 	switch {
 	case b.paused:
 		return reasonPaused, pausedMessage
+	case s.closed(b) != "":
+		return brakeHours, s.closed(b)
 	case !b.dryRun(r.check) && s.forbidden[w.Namespace] != "":
 		return brakeForbidden, s.forbidden[w.Namespace]
 	case s.settled < r.window():
 		return brakeSettling, fmt.Sprintf("the operator started, its replicas changed, or the API server was away %s ago; it watches for %s before it takes pods out", s.settled.Round(1e9), r.window())
 	case !w.ready:
 		return brakeNotReady, "the pod is not ready for another reason, so it gets no traffic anyway"
-	case s.storm != "":
-		return brakeSharedCause, s.storm
 	}
-	_, reds := r.count()
-	if most := mayFail(len(r.pods), b.maxFailingPercent); reds > most {
-		return brakeSharedCause, tooMany(reds, len(r.pods), most, b.maxFailingPercent)
+	if message := sharedCause(s, r, w.uid, me.workload); message != "" {
+		return brakeSharedCause, message
 	}
 	if _, ok := r.control(); !ok {
 		return brakeNoControl, "no other pod of the check answers well, so the fault may lie with the operator or the network"
@@ -96,9 +95,10 @@ func brake(s *state, r *record, w watched, me sibling) (reason, message string) 
 // periods.
 func rollout(s *state, r *record, me sibling) (reason, message string) {
 	var moving []string
-	for _, other := range s.siblings {
+	for _, uid := range s.workloads[me.workload] {
+		other := s.siblings[uid]
 		// One of which nobody knows when it was created is taken for new.
-		if other.workload == me.workload && (other.terminating || other.created.IsZero() || s.now.Sub(other.created) < 2*r.period()) {
+		if other.terminating || other.created.IsZero() || s.now.Sub(other.created) < 2*r.period() {
 			moving = append(moving, other.name)
 		}
 	}
@@ -106,24 +106,6 @@ func rollout(s *state, r *record, me sibling) (reason, message string) {
 		return "", ""
 	}
 	return brakeRollout, fmt.Sprintf("pod %s of the same workload is terminating or new", slices.Min(moving))
-}
-
-// tooMany says that more pods of a check fail than may.
-func tooMany(reds, pods, most, percent int) string {
-	if most == 0 {
-		return fmt.Sprintf("the check has too few pods (%d) to tell a broken pod from a shared cause: the policy's maxFailingPercent is %d", pods, percent)
-	}
-	return fmt.Sprintf("%d of the check's %d pods fail at the same time, and the policy takes pods out while at most %d do: they are likely to share a cause", reds, pods, most)
-}
-
-// mayFail is how many of a check's pods may fail at a time for one to be taken out: so many percent, rounded
-// down, but one of three or more in any case.
-func mayFail(pods, percent int) int {
-	most := pods * percent / 100
-	if pods >= 3 {
-		most = max(most, 1)
-	}
-	return most
 }
 
 // failing are the pods that have failed as often in a row as makes the check unhealthy, the worst first.
@@ -186,36 +168,4 @@ func place(from string) string {
 		return "the operator"
 	}
 	return "node " + from
-}
-
-// storm says that the checks of the cluster have a cause in common: three of them or more, and more than 30
-// percent, are red at a time. It is empty where they are not.
-func storm(checks []v1alpha1.Check, records map[types.UID]*record) string {
-	total, reds := 0, 0
-	for i := range checks {
-		c := &checks[i]
-		var red, known bool
-		for _, condition := range c.Status.Conditions {
-			if condition.Type == v1alpha1.CheckHealthy {
-				known = condition.Status != "Unknown"
-				red = condition.Status == "False"
-			}
-		}
-		// A status is written a little later than a result is known.
-		if r := records[c.UID]; r != nil {
-			known = true
-			red = red || len(r.failing()) > 0
-		}
-		if c.Spec.Suspend || !known {
-			continue
-		}
-		total++
-		if red {
-			reds++
-		}
-	}
-	if reds >= 3 && reds*100 > 30*total {
-		return fmt.Sprintf("%d of the cluster's %d checks fail at the same time, so they are likely to share a cause", reds, total)
-	}
-	return ""
 }

@@ -63,14 +63,21 @@ type state struct {
 	checks      map[types.UID]*v1alpha1.Check
 	// resting tells that a check is suspended or in maintenance.
 	resting func(*v1alpha1.Check) bool
+	// closed says that a policy's hours are over; it is empty where they are not.
+	closed func(bounds) string
 	// dry is the ledger of what was only told of.
 	dry ledger
 	// forbidden are namespaces in which no pod may be patched, with what to do about it.
 	forbidden map[string]string
-	// storm says why the checks of the whole cluster are no guide; empty where they are.
+	// storm says why the checks of the whole cluster are no guide; empty where they are. calm is for how long
+	// they have been again; never where they always were.
 	storm string
-	// siblings are all pods of namespaces that have a pod that fails.
-	siblings map[types.UID]sibling
+	calm  time.Duration
+	// crowds is, for checks of whose pods too many failed at a time, for how long that has been over.
+	crowds map[types.UID]time.Duration
+	// siblings are all pods of namespaces that have a pod that fails, and workloads are they by their workloads.
+	siblings  map[types.UID]sibling
+	workloads map[string][]types.UID
 }
 
 // watched is a pod that names the gate, with what this replica has seen of it.
@@ -171,11 +178,15 @@ func due(s *state, w watched, e entry, entered bool) (reason, message string) {
 	return "", ""
 }
 
+// longestMost is the greatest maxSeconds (api/maek/v1alpha1/checkpolicy_types.go).
+const longestMost = 24 * time.Hour
+
 // longestOf is how long a pod is out at most: what the policies say now or said then, whichever is less, and
 // where nobody knows the default.
 func longestOf(b bounds, e entry) time.Duration {
 	longest := b.longest
-	if e.Longest > 0 && (longest == 0 || e.Longest < longest) {
+	// What no policy can say is none's.
+	if e.Longest > 0 && e.Longest <= longestMost && (longest == 0 || e.Longest < longest) {
 		longest = e.Longest
 	}
 	if longest == 0 {

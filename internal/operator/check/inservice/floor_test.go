@@ -1,6 +1,7 @@
 package inservice
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -74,19 +75,32 @@ func TestFloor(t *testing.T) {
 		"the second Service cannot spare it":       {append([]corev1.Service{service("lead", "web")}, web...), []discoveryv1.EndpointSlice{slice("web", v4, "1", "2"), slice("lead", v4, "1")}, nil, 50, brakeLastEndpoint},
 		"a Service by an external name is no load": {append([]corev1.Service{service("far", "web", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName })}, web...), []discoveryv1.EndpointSlice{slice("web", v4, "1", "2")}, nil, 50, ""},
 	}
-	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "1", Labels: map[string]string{"app": "web"}}}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			absent := map[types.UID]bool{}
+			s := behind(tc.services, tc.slices, webPods(3))
 			for _, uid := range tc.absent {
-				absent[uid] = true
+				s.outs[uid] = true
 			}
-			got, message := floor(p, tc.services, tc.slices, absent, tc.percent)
+			p := webPods(1)[0]
+			got, message := s.floor(&p, tc.percent)
 			if got != tc.want {
 				t.Errorf("got %q (%s), want %q", got, message, tc.want)
 			}
 		})
 	}
+}
+
+// webPods are ready pods with the UIDs 1 and up, on nodes of their own.
+func webPods(n int) []corev1.Pod {
+	var out []corev1.Pod
+	for i := range n {
+		uid := strconv.Itoa(i + 1)
+		out = append(out, corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid), Labels: map[string]string{"app": "web"}}, Spec: corev1.PodSpec{NodeName: "node-" + uid},
+			Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
+		})
+	}
+	return out
 }
 
 func TestMayFail(t *testing.T) {

@@ -34,8 +34,14 @@ func (k *Keeper) gather(ctx context.Context, judging bool) (*state, error) {
 	failing := map[string]bool{}
 	if judging {
 		for _, r := range s.records {
-			if r.check.Spec.TakeOutOfService != nil && len(r.failing()) > 0 {
+			if r.check.Spec.TakeOutOfService == nil {
+				continue
+			}
+			if len(r.failing()) > 0 {
 				failing[r.check.Namespace] = true
+			}
+			if _, reds := r.count(); reds > 0 {
+				namespaces[r.check.Namespace] = true
 			}
 		}
 		maps.Copy(namespaces, failing)
@@ -50,18 +56,19 @@ func (k *Keeper) gather(ctx context.Context, judging bool) (*state, error) {
 	if s.bounds, err = k.boundsFor(ctx, namespaces); err != nil {
 		return s, err
 	}
+	if judging {
+		k.crowd(s)
+	}
 	if err := k.readChecks(ctx, s); err != nil {
 		return s, err
 	}
 	if len(failing) == 0 {
 		return s, nil
 	}
-	s.siblings, err = k.siblings(ctx, failing)
-	if err != nil {
+	if err := k.readSiblings(ctx, s, failing); err != nil {
 		return s, err
 	}
-	s.storm, err = k.weather(ctx, s.records)
-	return s, err
+	return s, k.weather(ctx, s)
 }
 
 // remembered is what this replica knows without asking.
@@ -75,7 +82,8 @@ func (k *Keeper) remembered(judging bool) *state {
 		ledger: k.ledger, ledgerKnown: k.ledgerAt != never && k.age-k.ledgerAt <= 3*ledgerEvery,
 		checks:  map[types.UID]*v1alpha1.Check{},
 		resting: func(c *v1alpha1.Check) bool { return k.o.Resting(c, now) },
-		dry:     k.dry, forbidden: map[string]string{},
+		closed:  func(b bounds) string { return b.closed(k.o.Within, now) },
+		dry:     k.dry, forbidden: map[string]string{}, calm: never, crowds: map[types.UID]time.Duration{},
 	}
 	failing := map[types.UID]bool{}
 	if judging {
@@ -155,39 +163,54 @@ func (k *Keeper) readChecks(ctx context.Context, s *state) error {
 	return nil
 }
 
-// siblings reads the pods of namespaces.
-func (k *Keeper) siblings(ctx context.Context, namespaces map[string]bool) (map[types.UID]sibling, error) {
-	out := map[types.UID]sibling{}
+// readSiblings reads the pods of namespaces.
+func (k *Keeper) readSiblings(ctx context.Context, s *state, namespaces map[string]bool) error {
+	s.siblings, s.workloads = map[types.UID]sibling{}, map[string][]types.UID{}
 	for namespace := range namespaces {
 		var pods corev1.PodList
 		if err := k.o.Reader.List(ctx, &pods, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("listing pods of namespace %s: %w", namespace, err)
+			return fmt.Errorf("listing pods of namespace %s: %w", namespace, err)
 		}
 		for i := range pods.Items {
 			p := &pods.Items[i]
-			out[p.UID] = sibling{
-				name: p.Name, workload: workload(p), created: p.CreationTimestamp.Time, terminating: p.DeletionTimestamp != nil,
+			of := workload(p)
+			s.siblings[p.UID] = sibling{
+				name: p.Name, workload: of, created: p.CreationTimestamp.Time, terminating: p.DeletionTimestamp != nil,
 			}
+			s.workloads[of] = append(s.workloads[of], p.UID)
 		}
 	}
-	return out, nil
+	return nil
+}
+
+// crowd notes of which checks too many pods fail at a time, or did so before.
+func (k *Keeper) crowd(s *state) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for uid, r := range s.records {
+		if _, reds := r.count(); reds > max(1, mayFail(len(r.pods), s.bounds[r.check.Namespace].maxFailingPercent)) {
+			k.crowds[uid] = k.age
+		}
+	}
+	for uid, at := range k.crowds {
+		s.crowds[uid] = k.age - at
+	}
 }
 
 // weather says that checks fail together, or did so a short time ago.
-func (k *Keeper) weather(ctx context.Context, records map[types.UID]*record) (string, error) {
+func (k *Keeper) weather(ctx context.Context, s *state) error {
 	var checks v1alpha1.CheckList
 	if err := k.o.Reader.List(ctx, &checks, client.UnsafeDisableDeepCopy); err != nil {
-		return "", fmt.Errorf("listing Checks: %w", err)
+		return fmt.Errorf("listing Checks: %w", err)
 	}
-	now := storm(checks.Items, records)
+	s.storm = storm(checks.Items, s.records)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	switch {
-	case now != "":
+	if s.storm != "" {
 		k.storm = k.age
-		return now, nil
-	case k.storm != never && k.age-k.storm < stormLasts:
-		return fmt.Sprintf("checks of the cluster failed together %s ago; it is waited for %s", (k.age - k.storm).Round(time.Second), stormLasts), nil
 	}
-	return "", nil
+	if k.storm != never {
+		s.calm = k.age - k.storm
+	}
+	return nil
 }

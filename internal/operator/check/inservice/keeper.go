@@ -31,7 +31,8 @@ const (
 	ledgerEvery = 5 * time.Second
 	// againAfter is when something that the API server or the examination refused is tried again.
 	againAfter = 30 * time.Second
-	// stormLasts is for how long checks that failed together are no guide afterwards.
+	// stormLasts is for how long checks, and pods of a check, that failed together are no guide afterwards. It is
+	// longer for checks that take longer to tell.
 	stormLasts = 5 * time.Minute
 )
 
@@ -56,8 +57,9 @@ type Keeper struct {
 	// ledger as it was last read, at which age; never before the first time.
 	ledger   ledger
 	ledgerAt time.Duration
-	// storm is when checks last failed together.
+	// storm is when checks last failed together, and crowds when too many pods of one did.
 	storm     time.Duration
+	crowds    map[types.UID]time.Duration
 	forbidden map[string]time.Duration
 	refused   map[types.UID]time.Duration
 	// acted is the version of each pod that was last patched, so that it is not patched again before the
@@ -73,6 +75,9 @@ func New(o Options) (*Keeper, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	if o.Within == nil {
+		o.Within = func([]v1alpha1.MaintenanceWindow, time.Time) (bool, error) { return false, nil }
+	}
 	if o.Resting == nil {
 		o.Resting = func(check *v1alpha1.Check, _ time.Time) bool { return check.Spec.Suspend }
 	}
@@ -80,7 +85,7 @@ func New(o Options) (*Keeper, error) {
 		o: o, metrics: newMetrics(),
 		careNow: make(chan struct{}, 1), takeNow: make(chan struct{}, 1),
 		pods: map[types.NamespacedName]pod{}, sightings: map[types.UID]sighting{}, records: map[types.UID]*record{},
-		ledgerAt: never, storm: never,
+		ledgerAt: never, storm: never, crowds: map[types.UID]time.Duration{},
 		forbidden: map[string]time.Duration{}, refused: map[types.UID]time.Duration{},
 		acted: map[types.UID]string{}, told: map[telling]bool{}, complaints: map[string]string{},
 	}
@@ -144,6 +149,7 @@ func (k *Keeper) Observe(check *v1alpha1.Check, at time.Time, results []plan.Res
 	defer k.mu.Unlock()
 	if check.Spec.TakeOutOfService == nil {
 		delete(k.records, check.UID)
+		delete(k.crowds, check.UID)
 		return
 	}
 	k.records[check.UID] = k.records[check.UID].after(check, at, results)
@@ -157,6 +163,7 @@ func (k *Keeper) Forget(uid types.UID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.records, uid)
+	delete(k.crowds, uid)
 	for t := range k.told {
 		if t.check == uid {
 			delete(k.told, t)

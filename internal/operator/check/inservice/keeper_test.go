@@ -159,7 +159,7 @@ func TestPodsOfOneWorkloadGoOutApart(t *testing.T) {
 	var takes []time.Time
 	w.onTake = func(string) { takes = append(takes, r.clock.Now()) }
 	w.pass(3*time.Second, false)
-	w.broken["web-2"], w.broken["web-3"], w.broken["web-4"] = true, true, true
+	w.broken["web-2"], w.broken["web-3"] = true, true
 	w.pass(5*time.Minute, true)
 	if len(takes) < 2 {
 		t.Fatalf("%d were taken out", len(takes))
@@ -177,8 +177,10 @@ func TestNoMoreThanMaxOut(t *testing.T) {
 	w.update(w.policy)
 	r := w.start(true, true)
 	w.pass(3*time.Second, false)
-	w.broken["web-2"], w.broken["web-3"], w.broken["web-4"] = true, true, true
-	w.pass(4*time.Minute, true)
+	w.broken["web-2"], w.broken["web-3"] = true, true
+	w.pass(2*time.Minute, true)
+	w.broken["web-4"] = true
+	w.pass(2*time.Minute, true)
 	if got := len(w.outs()); got != 2 {
 		t.Errorf("%d are out, want 2", got)
 	}

@@ -22,6 +22,9 @@ const (
 	// time, whatever policies say.
 	bucketSize  = 3
 	bucketEvery = 30 * time.Second
+	// namespaceSize is how many of those may be of one namespace, so that whoever rules in one, and has its pods
+	// look as they like, leaves something to the others.
+	namespaceSize = bucketSize - 1
 	// unhelpedMost is after how many times in vain a pod is not taken out any more.
 	unhelpedMost = 2
 )
@@ -39,6 +42,8 @@ type entry struct {
 	Pod       string    `json:"pod"`
 	UID       types.UID `json:"uid"`
 	Workload  string    `json:"workload"`
+	// Node that it runs on; empty in ledgers of operators that did not note it.
+	Node      string    `json:"node,omitempty"`
 	Check     types.UID `json:"check"`
 	CheckName string    `json:"checkName"`
 	// Version of the pod that may be patched: the pod is out, or may yet be, while it has this one.
@@ -54,6 +59,11 @@ type entry struct {
 	// StaleAfter and Longest are how long it stays out without, and with, a check that goes on to fail.
 	StaleAfter time.Duration `json:"staleAfter"`
 	Longest    time.Duration `json:"longest"`
+}
+
+// entryOf is the entry of a pod of which nothing was done.
+func entryOf(p *corev1.Pod) entry {
+	return entry{Namespace: p.Namespace, Pod: p.Name, UID: p.UID, Workload: workload(p), Node: p.Spec.NodeName}
 }
 
 func (e entry) name() types.NamespacedName {
@@ -156,6 +166,7 @@ func (e entry) settle(p *corev1.Pod) entry {
 		e.Out = false
 		return e
 	}
+	e.Node = p.Spec.NodeName
 	seen, _ := podOf(p)
 	if seen.out() || p.ResourceVersion == e.Version {
 		return e
@@ -174,9 +185,10 @@ func (e entry) settle(p *corev1.Pod) entry {
 	return e
 }
 
-// refuse says which brake of the budget keeps a pod in; the reason is empty where none does.
-func (l ledger) refuse(uid types.UID, workload string, b bounds, now time.Time) (reason, message string) {
-	mine, _ := l.find(uid)
+// refuse says which brake of the budget keeps a pod in, which is given as its entry would be if it were new; the
+// reason is empty where none does.
+func (l ledger) refuse(p entry, b bounds, now time.Time) (reason, message string) {
+	mine, _ := l.find(p.UID)
 	outs := l.outs()
 	switch {
 	case mine.Unhelped >= unhelpedMost:
@@ -197,16 +209,37 @@ func (l ledger) refuse(uid types.UID, workload string, b bounds, now time.Time) 
 		}
 	}
 	for _, e := range l.Entries {
-		if e.Workload != workload || e.UID == uid {
-			continue
-		}
-		if wait := b.apart - now.Sub(e.last()); wait > 0 {
+		wait := b.apart - now.Sub(e.last())
+		switch {
+		case e.UID == p.UID || wait <= 0:
+		case e.Workload == p.Workload:
 			return brakeTooSoon, fmt.Sprintf("pod %s of the same workload was taken out a short time ago; the next may be in %s", e.Pod, wait.Round(time.Second))
+		// Pods of one node that fail have the node in common.
+		case e.Node == p.Node && p.Node != "":
+			return brakeTooSoon, fmt.Sprintf("pod %s/%s of the same node %s was taken out a short time ago; the next may be in %s", e.Namespace, e.Pod, e.Node, wait.Round(time.Second))
 		}
 	}
+	return l.empty(p.Namespace, now)
+}
+
+// empty says that the bucket of the cluster is empty, or a namespace's part of it.
+func (l ledger) empty(namespace string, now time.Time) (reason, message string) {
+	const span = bucketSize * bucketEvery
 	if len(l.Takes) >= bucketSize {
-		if wait := bucketSize*bucketEvery - now.Sub(l.Takes[len(l.Takes)-bucketSize]); wait > 0 {
+		if wait := span - now.Sub(l.Takes[len(l.Takes)-bucketSize]); wait > 0 {
 			return brakeTooSoon, fmt.Sprintf("%d pods of the cluster were taken out in a short time; the next may be in %s", bucketSize, wait.Round(time.Second))
+		}
+	}
+	var takes []time.Time
+	for _, e := range l.Entries {
+		if e.Namespace == namespace {
+			takes = append(takes, e.Times...)
+		}
+	}
+	slices.SortFunc(takes, time.Time.Compare)
+	if len(takes) >= namespaceSize {
+		if wait := span - now.Sub(takes[len(takes)-namespaceSize]); wait > 0 {
+			return brakeTooSoon, fmt.Sprintf("%d pods of namespace %s were taken out in a short time; the next may be in %s", namespaceSize, namespace, wait.Round(time.Second))
 		}
 	}
 	return "", ""
@@ -214,8 +247,10 @@ func (l ledger) refuse(uid types.UID, workload string, b bounds, now time.Time) 
 
 // reserve enters that a pod is about to be taken out.
 func (l ledger) reserve(p *corev1.Pod, r *record, b bounds, now time.Time) ledger {
-	e, _ := l.find(p.UID)
-	e.Namespace, e.Pod, e.UID, e.Workload = p.Namespace, p.Name, p.UID, workload(p)
+	e := entryOf(p)
+	if old, known := l.find(p.UID); known {
+		e.Times, e.Back, e.Unhelped = old.Times, old.Back, old.Unhelped
+	}
 	e.Check, e.CheckName = r.check.UID, r.check.Name
 	e.Version, e.Out = p.ResourceVersion, true
 	e.Times = append(slices.Clone(e.Times), now.Truncate(time.Second))

@@ -48,7 +48,7 @@ func TestBudget(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, message := tc.ledger.kept(noon).refuse("me", "w", b, noon)
+			got, message := tc.ledger.kept(noon).refuse(entry{UID: "me", Workload: "w", Namespace: "shop", Node: "n"}, b, noon)
 			if got != tc.want {
 				t.Errorf("got %q (%s), want %q", got, message, tc.want)
 			}

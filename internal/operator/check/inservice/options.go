@@ -22,17 +22,21 @@ type Informers interface {
 	GetInformer(ctx context.Context, obj client.Object, opts ...cache.InformerGetOption) (cache.Informer, error)
 }
 
-// Options of a Keeper. All are needed but Resting.
+// Within tells whether a time lies in one of a policy's windows. The error says what in them cannot be read.
+type Within func(windows []v1alpha1.MaintenanceWindow, at time.Time) (bool, error)
+
+// Options of a Keeper. All are needed but Resting and Within.
 type Options struct {
 	// Reader is a cache of Pods, Namespaces, CheckPolicies and Checks. It may leave out of a pod all but its
-	// metadata, spec.readinessGates, status.phase and the conditions Ready and maek.dev/in-service; of the
-	// metadata it keeps the labels, the controller, and when the pod was created and deleted. Of a namespace it
-	// keeps the labels and PauseAnnotation.
+	// metadata, spec.nodeName, spec.readinessGates, status.phase, its addresses and the conditions Ready and
+	// maek.dev/in-service; of the metadata it keeps the labels, the controller, and when the pod was created and
+	// deleted. Of a namespace it keeps the labels and PauseAnnotation.
 	Reader client.Reader
 	// Informers of that cache.
 	Informers Informers
-	// Client asks the API server itself. It reads pods, Services and EndpointSlices just before a pod is
-	// taken out, reads and writes the Lease of the ledger, and patches pods/status.
+	// Client asks the API server itself. It reads pods, Services, EndpointSlices, Nodes and the Leases of those
+	// who maintain nodes just before a pod is taken out, reads and writes the Lease of the ledger, and patches
+	// pods/status.
 	Client client.Client
 	// ServiceAccount that the operator runs as: its namespace has the ledger, and people are told to bind roles to
 	// it.
@@ -50,6 +54,8 @@ type Options struct {
 	// Resting tells that a check is not to be run at a time: suspended, or in maintenance. Nil knows of the
 	// former alone.
 	Resting func(check *v1alpha1.Check, at time.Time) bool
+	// Within reads the hours of policies. Nil takes any time to be outside of them, where there are some.
+	Within Within
 	// Tell takes what was done to the check's status, oldest first. It must not block. A replica that gives
 	// back another's pod tells of it too; who does not own the check may drop that, the Events have it.
 	Tell func(check types.UID, done []v1alpha1.Consequence)

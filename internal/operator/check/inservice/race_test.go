@@ -45,7 +45,7 @@ func TestAReplicaThatDiesBetweenLedgerAndPatchHoldsTheFloor(t *testing.T) {
 	late := condition{UID: "uid-web-2", Version: outs[0].Version, Status: corev1.ConditionFalse, Reason: reasonFailed, Probe: noon, Turn: noon}
 	// As long as the patch may arrive, the budget is spent.
 	x := ledger{Entries: outs}
-	if reason, _ := x.refuse("uid-web-3", "else", bounds{maxOut: 1, maxTimesADay: 3}, r.clock.Now()); reason != brakeMaxOut {
+	if reason, _ := x.refuse(entry{UID: "uid-web-3", Workload: "else"}, bounds{maxOut: 1, maxTimesADay: 3}, r.clock.Now()); reason != brakeMaxOut {
 		t.Errorf("another may be taken out (%q) while the patch may still arrive", reason)
 	}
 	// Whoever reserves next makes it impossible, and counts it no more after that.

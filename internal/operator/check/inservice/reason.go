@@ -42,6 +42,14 @@ const (
 	brakeSharedCause = "SharedCause"
 	// brakeNoControl: nothing else that the check asks answers well.
 	brakeNoControl = "NoControl"
+	// brakeHours: it is outside of the hours of a policy.
+	brakeHours = "OutsideHours"
+	// brakeCordoned: somebody works on its node, or is about to.
+	brakeCordoned = "NodeCordoned"
+	// brakeNodeNotReady: its node is not ready, or gone.
+	brakeNodeNotReady = "NodeNotReady"
+	// brakeUnread: something that must be known just before cannot be read.
+	brakeUnread = "NotReadable"
 	// brakeRollout: the workload's pods are being replaced.
 	brakeRollout = "RolloutInProgress"
 	// brakeNotConfirmed: asked again from several places, it did not fail from two of them.

@@ -7,10 +7,8 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
@@ -67,15 +65,15 @@ func (k *Keeper) take(ctx context.Context, r *record, a action) {
 	switch {
 	case ctx.Err() != nil:
 		return
-	case apierrors.IsForbidden(err):
-		k.refuse(a, err)
-		a.reason, a.message = brakeForbidden, k.command(a.pod.Namespace)
 	case apierrors.IsNotFound(err):
+		return
+	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
+		// Others were quicker, time and again; it is tried again.
+		k.refuseFor(a.pod.uid)
 		return
 	case err != nil:
 		k.o.Log.Warn("a pod that fails is kept in service", "pod", a.pod.NamespacedName, "error", err)
-		k.refuseFor(a.pod.uid)
-		return
+		a.reason, a.message = brakeUnread, fmt.Sprintf("what must be known or written to take it out could not be: %v", err)
 	case x.reason == "":
 		k.o.Log.Info("a pod is out of service", "pod", a.pod.NamespacedName, "check", a.check.Name, "dryRun", a.dry)
 		k.tell(a, v1alpha1.ActionTakenOut, k.o.Clock.Now())
@@ -140,7 +138,7 @@ func (k *Keeper) examine(ctx context.Context, r *record, a action) (examination,
 	if err := k.settle(ctx, &x, now, a.dry); err != nil {
 		return x, err
 	}
-	if x.reason, x.message = x.ledger.refuse(x.pod.UID, workload(x.pod), a.bounds, now); x.reason != "" {
+	if x.reason, x.message = x.ledger.refuse(entryOf(x.pod), a.bounds, now); x.reason != "" {
 		return x, nil
 	}
 	return x, k.spare(ctx, r, &x)
@@ -191,36 +189,6 @@ func (k *Keeper) wouldBeOut(uid types.UID) bool {
 	return ok && e.Out
 }
 
-// spare judges whether the pod's Services can spare it.
-func (k *Keeper) spare(ctx context.Context, r *record, x *examination) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	here := client.InNamespace(x.pod.Namespace)
-	var services corev1.ServiceList
-	if err := k.o.Client.List(ctx, &services, here); err != nil {
-		return fmt.Errorf("listing Services of namespace %s: %w", x.pod.Namespace, err)
-	}
-	var slices discoveryv1.EndpointSliceList
-	if err := k.o.Client.List(ctx, &slices, here); err != nil {
-		return fmt.Errorf("listing EndpointSlices of namespace %s: %w", x.pod.Namespace, err)
-	}
-	var pods corev1.PodList
-	if err := k.o.Reader.List(ctx, &pods, here, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing pods of namespace %s: %w", x.pod.Namespace, err)
-	}
-	absent := map[types.UID]bool{}
-	for i := range pods.Items {
-		if p, _ := podOf(&pods.Items[i]); p.leaving || !p.ready {
-			absent[p.uid] = true
-		}
-	}
-	for _, e := range x.ledger.outs() {
-		absent[e.UID] = true
-	}
-	x.reason, x.message = floor(x.pod, services.Items, slices.Items, absent, minReadyPercent(r.check))
-	return nil
-}
-
 func (k *Keeper) readPod(ctx context.Context, name types.NamespacedName) (*corev1.Pod, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -268,7 +236,12 @@ func (k *Keeper) takeOut(ctx context.Context, r *record, a action) (examination,
 			return x, nil
 		case changed(err):
 			k.unreserve(ctx, x.lease, before)
-		case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+		case apierrors.IsForbidden(err):
+			k.unreserve(ctx, x.lease, before)
+			k.refuse(a, err)
+			x.reason, x.message = brakeForbidden, k.command(a.pod.Namespace)
+			return x, nil
+		case apierrors.IsNotFound(err):
 			k.unreserve(ctx, x.lease, before)
 			return x, err
 		default:
@@ -311,9 +284,11 @@ func (k *Keeper) stopped(ctx context.Context, r *record, a action) (reason, mess
 	k.mu.Unlock()
 	b := all[a.pod.Namespace]
 	now := &state{now: k.o.Clock.Now()}
-	switch {
+	switch closed := b.closed(k.o.Within, now.now); {
 	case b.paused:
 		return reasonPaused, pausedMessage, nil
+	case closed != "":
+		return brakeHours, closed, nil
 	case newest == nil || newest.pods[a.pod.uid].color != red || !now.fresh(newest) || !k.o.Owns(r.check.UID):
 		return brakeNotConfirmed, "it was about to be taken out, but the newest run does not find that it fails", nil
 	case b.dryRun(newest.check):

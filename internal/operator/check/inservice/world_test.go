@@ -83,7 +83,8 @@ func newWorldOf(t *testing.T, pods, workloads int) *world {
 			TakeOutOfService: &v1alpha1.TakeOutOfService{Mode: v1alpha1.ModeEnforce, MinReadyPercent: 50},
 		},
 	}
-	w.api = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&corev1.Pod{}, &v1alpha1.Check{}).WithInterceptorFuncs(interceptor.Funcs{
+	byName := func(o client.Object) []string { return []string{o.GetName()} }
+	w.api = fake.NewClientBuilder().WithScheme(scheme).WithIndex(&corev1.Node{}, "metadata.name", byName).WithStatusSubresource(&corev1.Pod{}, &v1alpha1.Check{}).WithInterceptorFuncs(interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
 			w.changed()
 			return c.Create(ctx, obj, opts...)
@@ -163,8 +164,12 @@ func (w *world) addPod(created time.Time, gated bool) string {
 			CreationTimestamp: metav1.NewTime(created),
 			OwnerReferences:   []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-5d9c", UID: "rs", Controller: new(true)}},
 		},
+		Spec:   corev1.PodSpec{NodeName: "node-" + name},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning},
 	}
+	w.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: p.Spec.NodeName}, Status: corev1.NodeStatus{
+		Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}},
+	}})
 	if w.workloads > 0 {
 		delete(p.Labels, "pod-template-hash")
 		p.OwnerReferences[0].Name = fmt.Sprintf("web-%d", w.made%w.workloads)
