@@ -50,52 +50,76 @@ type HTTPAnswer struct {
 // String implements [Target].
 func (h HTTP) String() string { return "GET " + h.URL.String() }
 
-func (h HTTP) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outcome {
+func (h HTTP) attempt(ctx context.Context, p *Prober, timeout time.Duration) *Outcome {
 	x, ctx, over := begin(ctx, p.now, h.URL.Hostname())
 	defer over()
-	request := (&http.Request{
+	h.ask(ctx, p, timeout, x)
+	return h.outcome(p, x)
+}
+
+// ask makes the request and reads the answer. It returns nothing, and what is made of an answer is made
+// elsewhere: thousands of these wait for their answers at a time, each on a stack of its own, which is of the next
+// power of two.
+func (h HTTP) ask(ctx context.Context, p *Prober, timeout time.Duration, x *exchange) {
+	client := http.Client{Transport: p.transport, Timeout: timeout, CheckRedirect: sameHost}
+	if h.Authorization != "" {
+		client.CheckRedirect = sameHostAuthorized
+	}
+	if x.response, x.err = client.Do(h.request(ctx)); x.err != nil {
+		return
+	}
+	defer x.response.Body.Close()
+	x.body, x.bodyErr = io.ReadAll(io.LimitReader(x.response.Body, h.limit()))
+}
+
+func (h HTTP) request(ctx context.Context) *http.Request {
+	header := h.Header // which the client leaves as it is
+	if h.Authorization != "" {
+		if header = maps.Clone(header); header == nil {
+			header = http.Header{}
+		}
+		header.Set("Authorization", h.Authorization)
+	}
+	return (&http.Request{
 		Method:     http.MethodGet,
 		URL:        h.URL,
 		Proto:      "HTTP/1.1",
 		ProtoMajor: 1,
 		ProtoMinor: 1,
-		Header:     maps.Clone(h.Header),
+		Header:     header,
 		Host:       h.Host,
 	}).WithContext(ctx)
-	client := http.Client{Transport: p.transport, Timeout: timeout, CheckRedirect: sameHost}
-	if h.Authorization != "" {
-		if request.Header == nil {
-			request.Header = http.Header{}
-		}
-		request.Header.Set("Authorization", h.Authorization)
-		client.CheckRedirect = sameHostAuthorized
-	}
+}
 
-	response, err := client.Do(request)
-	if err != nil {
-		outcome := stopped(err, err.Error())
+// limit is how much of a body is kept, in bytes.
+func (h HTTP) limit() int64 {
+	if h.BodyLimit <= 0 {
+		return KubeletBodyLimit
+	}
+	return h.BodyLimit
+}
+
+// outcome says what an exchange came to.
+func (h HTTP) outcome(p *Prober, x *exchange) *Outcome {
+	if x.err != nil {
+		outcome := stopped(x.err, x.err.Error())
 		outcome.Phases = x.timer.done()
-		return outcome
+		return &outcome
 	}
-	defer response.Body.Close()
-	limit := h.BodyLimit
-	if limit <= 0 {
-		limit = KubeletBodyLimit
-	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, limit))
-	outcome := judge(response, string(body), err)
+	body := string(x.body)
+	outcome := judge(x.response, body, x.bodyErr)
 	outcome.Phases = x.timer.done()
 	outcome.HTTP = &HTTPAnswer{
-		Status: response.StatusCode,
-		Header: response.Header,
-		Body:   string(body),
-		Cut:    int64(len(body)) >= limit,
-		URL:    response.Request.URL,
+		Status: x.response.StatusCode,
+		Header: x.response.Header,
+		Body:   body,
+		Cut:    int64(len(body)) >= h.limit(),
+		URL:    x.response.Request.URL,
 	}
 	if h.Certificates {
-		outcome.withCertificates(response.TLS, p.now())
+		outcome.withCertificates(x.response.TLS, p.now())
 	}
-	return outcome
+	return &outcome
 }
 
 // judge gives the verdicts over an answer. The error is that of reading its body.

@@ -135,12 +135,12 @@ func TestTheOperatorAsksAgents(t *testing.T) {
 			nodes := vantage.NewNodes(vantage.NodesOptions{Reader: readerOf(t, cfg), Token: token, Now: time.Now})
 			defer nodes.Close()
 			out := map[string]string{}
-			for _, a := range nodes.Ask(t.Context(), []plan.Question{named, loopback}, 5*time.Second) {
+			nodes.Each(t.Context(), []plan.Question{named, loopback}, 5*time.Second, func(a plan.Answer) {
 				out[a.Name+" from "+a.From] = a.Outcome.Strict.Message
 				if a.Unasked != nil {
 					out[a.Name+" from "+a.From] = "unasked: " + a.Unasked.Error()
 				}
-			}
+			})
 			return out
 		}
 		got := asks(agents.TokenFrom(tokenFile))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -181,23 +182,43 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
-	refusal, other := plan.Refuse("HostNotAllowed", "no"), errors.New("refused")
-	answer := func(err error) plan.Answer { return plan.Answer{Outcome: probe.Outcome{Err: err}} }
+// TestJudged gives the same for a run in whatever order its answers come.
+func TestJudged(t *testing.T) {
+	refusal, second, other := plan.Refuse("HostNotAllowed", "no"), plan.Refuse("SecretMissing", "no"), errors.New("refused")
+	answer := func(name, from string, unasked, err error) plan.Answer {
+		return plan.Answer{Question: plan.Question{Name: name}, From: from, Unasked: unasked, Outcome: probe.Outcome{Err: err}}
+	}
 	for name, tc := range map[string]struct {
 		answers []plan.Answer
-		want    bool
+		want    *plan.Refusal
 	}{
-		"nobody":          {nil, false},
-		"all":             {[]plan.Answer{answer(refusal), {Unasked: refusal}}, true},
-		"one of two":      {[]plan.Answer{answer(nil), answer(refusal)}, true},
-		"from no node":    {[]plan.Answer{{From: "node-1"}, {Unasked: fmt.Errorf("asking: %w", refusal)}}, true},
-		"another error":   {[]plan.Answer{answer(other)}, false},
-		"nobody listened": {[]plan.Answer{{Unasked: other}}, false},
+		"nobody":          {nil, nil},
+		"all":             {[]plan.Answer{answer("a", "", nil, refusal), answer("b", "", second, nil)}, refusal},
+		"one of two":      {[]plan.Answer{answer("a", "", nil, nil), answer("b", "", nil, refusal)}, refusal},
+		"from no node":    {[]plan.Answer{answer("a", "", fmt.Errorf("asking: %w", second), nil), answer("a", "node-1", nil, nil)}, second},
+		"another error":   {[]plan.Answer{answer("a", "", nil, other)}, nil},
+		"nobody listened": {[]plan.Answer{answer("a", "", other, nil)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := refused(tc.answers); (got != nil) != tc.want {
-				t.Errorf("refused() = %v", got)
+			var first []plan.Result
+			for order := range 2 {
+				slices.Reverse(tc.answers)
+				told := judged{c: &Controller{o: Options{Judge: func(_ *v1alpha1.CheckSpec, a plan.Answer) plan.Result {
+					return plan.Result{Target: a.Name, From: a.From}
+				}}}}
+				for _, a := range tc.answers {
+					told.take(a)
+				}
+				results, got := told.all()
+				if got != tc.want {
+					t.Errorf("the refusal is %v", got)
+				}
+				if order == 0 {
+					first = results
+				}
+				if diff := cmp.Diff(first, results); diff != "" || len(results) != len(tc.answers) {
+					t.Errorf("%d results, and in the other order (-first +second):\n%s", len(results), diff)
+				}
 			}
 		})
 	}
@@ -215,7 +236,7 @@ func TestARefusedDialIsFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			outcome := prober.Probe(t.Context(), target, 100*time.Millisecond)
-			if got := refused([]plan.Answer{{Outcome: outcome}}); got != refusal {
+			if got := refused(plan.Answer{Outcome: outcome}); got != refusal {
 				t.Errorf("refused() = %v of %v", got, outcome.Err)
 			}
 		})

@@ -20,8 +20,9 @@ import (
 // Kind of the objects.
 const Kind = "Check"
 
-// Ask asks questions, each within the timeout, and returns an answer to every one.
-type Ask func(ctx context.Context, questions []plan.Question, timeout time.Duration) []plan.Answer
+// Ask asks questions, each within the timeout, and gives every answer as it comes, one after the other: answers may
+// be large, and are not to be held until all are there.
+type Ask func(ctx context.Context, questions []plan.Question, timeout time.Duration, tell func(plan.Answer))
 
 // Pods makes runs in pods (podrun.Runner).
 type Pods interface {

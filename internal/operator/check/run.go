@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -127,10 +128,11 @@ func (c *Controller) ask(ctx context.Context, check *v1alpha1.Check, slot schedu
 	if check.Spec.From == v1alpha1.FromNodes {
 		ask = c.o.Nodes
 	}
-	answers := ask(ctx, questions, timeout)
-	results := c.judge(check, answers)
+	told := judged{c: c, spec: &check.Spec}
+	ask(ctx, questions, timeout, told.take)
+	results, refusal := told.all()
 	// What may not be asked keeps no failure of the others from being told.
-	if refusal := refused(answers); refusal != nil && !slices.ContainsFunc(results, failed) {
+	if refusal != nil && !slices.ContainsFunc(results, failed) {
 		return nil, refusal
 	}
 	return results, nil
@@ -144,24 +146,47 @@ func (c *Controller) resolve(ctx context.Context, check *v1alpha1.Check, number 
 	return c.o.Resolve(ctx, check, number)
 }
 
-func (c *Controller) judge(check *v1alpha1.Check, answers []plan.Answer) []plan.Result {
-	results := make([]plan.Result, 0, len(answers))
-	for _, answer := range answers {
-		results = append(results, c.o.Judge(&check.Spec, answer))
-	}
-	return results
+// judged is what the answers of a run come to.
+type judged struct {
+	c       *Controller
+	spec    *v1alpha1.CheckSpec
+	answers []judgedAnswer
 }
 
-// refused is why some of the questions may not be asked; nil where all may.
-func refused(answers []plan.Answer) *plan.Refusal {
-	for _, answer := range answers {
-		for _, err := range []error{answer.Unasked, answer.Outcome.Err} {
-			if refusal, ok := errors.AsType[*plan.Refusal](err); ok {
-				return refusal
-			}
+type judgedAnswer struct {
+	plan.Result
+
+	// refusal is why the question may not be asked; nil where it may.
+	refusal *plan.Refusal
+}
+
+// take judges an answer, and keeps nothing else of it.
+func (j *judged) take(answer plan.Answer) {
+	j.answers = append(j.answers, judgedAnswer{j.c.o.Judge(j.spec, answer), refused(answer)})
+}
+
+// refused is why a question may not be asked; nil where it may.
+func refused(answer plan.Answer) *plan.Refusal {
+	for _, err := range []error{answer.Unasked, answer.Outcome.Err} {
+		if refusal, ok := errors.AsType[*plan.Refusal](err); ok {
+			return refusal
 		}
 	}
 	return nil
+}
+
+// all returns the results by place and target, in whatever order the answers came, and why the first of them that
+// may not be asked may not.
+func (j *judged) all() ([]plan.Result, *plan.Refusal) {
+	slices.SortStableFunc(j.answers, func(a, b judgedAnswer) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Target, b.Target))
+	})
+	results := make([]plan.Result, len(j.answers))
+	var refusal *plan.Refusal
+	for i, one := range j.answers {
+		results[i], refusal = one.Result, cmp.Or(refusal, one.refusal)
+	}
+	return results, refusal
 }
 
 // confirmations is from how many places a failure is asked for once more.
@@ -179,8 +204,13 @@ func (c *Controller) Confirm(ctx context.Context, check *v1alpha1.Check, pods []
 		return nil, err
 	}
 	timeout := times.Timeout(c.o.Clock.Now())
-	answers := append(c.o.Here(ctx, questions, timeout), c.o.Confirm(ctx, questions, timeout, confirmations)...)
-	return c.judge(check, answers), nil
+	told := judged{c: c, spec: &check.Spec}
+	c.o.Here(ctx, questions, timeout, told.take)
+	for _, answer := range c.o.Confirm(ctx, questions, timeout, confirmations) {
+		told.take(answer)
+	}
+	results, _ := told.all()
+	return results, nil
 }
 
 // ended takes in what a run came to. It returns whether somebody was asked.

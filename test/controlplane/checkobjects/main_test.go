@@ -193,16 +193,18 @@ func start(t *testing.T, config *rest.Config, namespace, name string, owns func(
 		Exists:   func(_ context.Context, c record.Check) bool { return r.controller.Exists(c) },
 		Replicas: r.replicas,
 	})
-	here := vantage.NewHere(vantage.HereOptions{Now: clock.RealClock{}.Now, Stalled: func() time.Duration { return r.controller.Stalled() }}).Ask
+	here := vantage.NewHere(vantage.HereOptions{Now: clock.RealClock{}.Now, Stalled: func() time.Duration { return r.controller.Stalled() }})
 	r.controller, err = check.New(check.Options{
 		Checks: objects.Resource(v1alpha1.GroupVersion.WithResource("checks")), Namespace: namespace,
 		Served: func() bool { return true }, Prepare: func() bool { return true },
 		Owns:     func(uid types.UID) bool { return r.owned.Load() && mine(uid) },
 		Held:     func(uid types.UID) bool { return r.held.Load() && mine(uid) },
 		Replicas: r.replicas,
-		Resolve:  r.resolve, Here: here, Nodes: here, Judge: expect.Judge, Pods: r,
+		Resolve:  r.resolve, Here: here.Each, Nodes: here.Each, Judge: expect.Judge, Pods: r,
 		Confirm: func(ctx context.Context, questions []plan.Question, timeout time.Duration, _ int) []plan.Answer {
-			return here(ctx, questions, timeout)
+			var answers []plan.Answer
+			here.Each(ctx, questions, timeout, func(a plan.Answer) { answers = append(answers, a) })
+			return answers
 		},
 		Records: records, Events: broadcaster.NewRecorder(scheme, "maek-operator"),
 		Self: name, Clock: clock.RealClock{}, Log: log,

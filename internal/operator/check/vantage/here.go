@@ -2,6 +2,7 @@ package vantage
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
@@ -34,17 +35,21 @@ func NewHere(o HereOptions) *Here {
 	return &Here{o: o, plain: probe.New(probe.Options{Now: o.Now})}
 }
 
-// Ask asks each question once, and returns the answers in their order. Each attempt has the timeout from when
-// it begins. When ctx ends, what is not answered is unasked.
-func (h *Here) Ask(ctx context.Context, questions []plan.Question, timeout time.Duration) []plan.Answer {
-	out := make([]plan.Answer, len(questions))
+// Each asks each question once, and gives the answers one by one as they come. Each attempt has the timeout from
+// when it begins. When ctx ends, what is not answered is unasked.
+func (h *Here) Each(ctx context.Context, questions []plan.Question, timeout time.Duration, tell func(plan.Answer)) {
 	if len(questions) == 1 {
 		// As most runs are: a goroutine more would be a good part of what they hold while they wait.
-		out[0] = h.ask(ctx, questions[0], timeout)
-		return out
+		tell(h.ask(ctx, questions[0], timeout))
+		return
 	}
-	workqueue.ParallelizeUntil(context.WithoutCancel(ctx), atOnce, len(questions), func(i int) { out[i] = h.ask(ctx, questions[i], timeout) })
-	return out
+	var mu sync.Mutex
+	workqueue.ParallelizeUntil(context.WithoutCancel(ctx), atOnce, len(questions), func(i int) {
+		answer := h.ask(ctx, questions[i], timeout)
+		mu.Lock()
+		defer mu.Unlock()
+		tell(answer)
+	})
 }
 
 func (h *Here) ask(ctx context.Context, q plan.Question, timeout time.Duration) plan.Answer {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -51,13 +53,22 @@ func hung(n int, h *hanging) []plan.Question {
 	return out
 }
 
+// askHere returns the answers in the order of the questions, which are named by number.
+func askHere(ctx context.Context, h *Here, questions []plan.Question, timeout time.Duration) []plan.Answer {
+	out := make([]plan.Answer, len(questions))
+	h.Each(ctx, questions, timeout, func(a plan.Answer) {
+		out[slices.IndexFunc(questions, func(q plan.Question) bool { return q.Name == a.Name })] = a
+	})
+	return out
+}
+
 // TestEachAttemptHasItsTime holds that a question that waits for its turn loses none of its time.
 func TestEachAttemptHasItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hanging{}
 		now := clock.RealClock{}.Now // the bubble's
 		began := now()
-		answers := NewHere(HereOptions{Now: now, Stalled: calm}).Ask(t.Context(), hung(40, h), time.Second)
+		answers := askHere(t.Context(), NewHere(HereOptions{Now: now, Stalled: calm}), hung(40, h), time.Second)
 		if took := now().Sub(began); took != 3*time.Second || h.most != atOnce {
 			t.Errorf("40 questions took %s, %d at once", took, h.most)
 		}
@@ -76,7 +87,7 @@ func TestARunThatIsEndedSaysNothing(t *testing.T) {
 		moved := errors.New("another replica runs this check now")
 		time.AfterFunc(1500*time.Millisecond, func() { cancel(moved) })
 		unasked := 0
-		for _, a := range NewHere(HereOptions{Now: clock.RealClock{}.Now, Stalled: calm}).Ask(ctx, hung(40, &hanging{}), time.Second) {
+		for _, a := range askHere(ctx, NewHere(HereOptions{Now: clock.RealClock{}.Now, Stalled: calm}), hung(40, &hanging{}), time.Second) {
 			if errors.Is(a.Unasked, moved) {
 				unasked++
 				if a.Outcome.Strict.Result != "" {
@@ -105,10 +116,10 @@ func TestQuestionsAreAskedInTheirOwnWay(t *testing.T) {
 		return (&net.Dialer{}).DialContext(ctx, network, s.Listener.Addr().String())
 	}
 	trusting := &tls.Config{RootCAs: secure.TLSClientConfig.RootCAs, ServerName: "example.com"}
-	answers := NewHere(HereOptions{Now: clock.RealClock{}.Now, Stalled: calm}).Ask(t.Context(), []plan.Question{
-		{Probe: probe.HTTP{URL: at}, Options: probe.Options{Dial: there, TLS: trusting}},
-		{Probe: probe.HTTP{URL: at}, Options: probe.Options{Dial: there, TLS: &tls.Config{ServerName: "example.com"}}},
-		{Probe: probe.TCP{Address: s.Listener.Addr().String()}},
+	answers := askHere(t.Context(), NewHere(HereOptions{Now: clock.RealClock{}.Now, Stalled: calm}), []plan.Question{
+		{Name: "0", Probe: probe.HTTP{URL: at}, Options: probe.Options{Dial: there, TLS: trusting}},
+		{Name: "1", Probe: probe.HTTP{URL: at}, Options: probe.Options{Dial: there, TLS: &tls.Config{ServerName: "example.com"}}},
+		{Name: "2", Probe: probe.TCP{Address: s.Listener.Addr().String()}},
 	}, 5*time.Second)
 	if a := answers[0]; !a.Outcome.Strict.Passed() || a.Outcome.HTTP.Body != "front.shop.svc" {
 		t.Errorf("by its own way: %+v", a.Outcome)
@@ -129,7 +140,7 @@ func TestTellsHowLongItStoodStill(t *testing.T) {
 		time.AfterFunc(500*time.Millisecond, func() { stalled.Add(int64(300 * time.Millisecond)) })
 		here := NewHere(HereOptions{Now: clock.RealClock{}.Now, Stalled: func() time.Duration { return time.Duration(stalled.Load()) }})
 		began := clock.RealClock{}.Now()
-		for i, a := range here.Ask(t.Context(), hung(atOnce+1, &hanging{}), time.Second) {
+		for i, a := range askHere(t.Context(), here, hung(atOnce+1, &hanging{}), time.Second) {
 			want := 300 * time.Millisecond
 			if a.At.Sub(began) > time.Second { // the one that waited for its turn
 				want = 0
@@ -139,4 +150,41 @@ func TestTellsHowLongItStoodStill(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAnswersAreNotHeld asks many who send as much as they may, as every endpoint of a Service can be made to: what
+// was told of is not held until all have answered.
+func TestAnswersAreNotHeld(t *testing.T) {
+	const body, targets = 1 << 20, 200
+	text := make([]byte, body)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(text) }))
+	t.Cleanup(s.Close)
+	at, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	questions := make([]plan.Question, targets)
+	for i := range questions {
+		questions[i] = plan.Question{Name: strconv.Itoa(i), Probe: probe.HTTP{URL: at, BodyLimit: body}}
+	}
+	held := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc) //nolint:gosec // no heap is that large
+	}
+	before := held()
+	answered, most := 0, int64(0)
+	NewHere(HereOptions{Now: clock.RealClock{}.Now, Stalled: calm}).Each(t.Context(), questions, time.Minute, func(a plan.Answer) {
+		if a.Outcome.HTTP == nil || len(a.Outcome.HTTP.Body) != body {
+			t.Errorf("answer %s: %+v", a.Name, a.Outcome.Strict)
+		}
+		if answered++; answered%50 == 0 {
+			most = max(most, held()-before)
+		}
+	})
+	// Those that are just being asked hold theirs, and what it takes to read them.
+	if answered != targets || most > targets*body/2 {
+		t.Errorf("%d answers, and %d MiB were held", answered, most>>20)
+	}
 }

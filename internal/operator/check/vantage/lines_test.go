@@ -31,7 +31,7 @@ func TestConnectionsAreKept(t *testing.T) {
 	}})
 	t.Cleanup(nodes.Close)
 	ask := func() string {
-		return strings.Join(told(nodes.Ask(t.Context(), []plan.Question{tcp("a", "10.0.0.1:80")}, time.Second)), "; ")
+		return strings.Join(told(askNodes(t.Context(), nodes, []plan.Question{tcp("a", "10.0.0.1:80")}, time.Second)), "; ")
 	}
 	for range 3 {
 		ask()
@@ -60,7 +60,7 @@ func TestManyQuestionsAreAskedInParts(t *testing.T) {
 	for i := range 150 {
 		questions = append(questions, tcp(strconv.Itoa(i), fmt.Sprintf("10.0.0.1:%d", i+1)))
 	}
-	answers := c.newNodes(t).Ask(t.Context(), questions, time.Second)
+	answers := askNodes(t.Context(), c.newNodes(t), questions, time.Second)
 	for i, a := range answers {
 		if want := fmt.Sprintf("%d from w1: well 10.0.0.1:%d", i, i+1); told([]plan.Answer{a})[0] != want {
 			t.Errorf("%q, want %q", told([]plan.Answer{a}), want)
@@ -120,7 +120,7 @@ func TestASilentAgentIsNotWaitedForLongerThanTheRun(t *testing.T) {
 		<-begun
 		cancel(errors.New("the replica ends"))
 	}()
-	answers := c.newNodes(t).Ask(ctx, []plan.Question{tcp("a", "10.0.0.1:80")}, time.Minute)
+	answers := askNodes(ctx, c.newNodes(t), []plan.Question{tcp("a", "10.0.0.1:80")}, time.Minute)
 	if len(answers) != 1 || answers[0].Unasked == nil || !strings.Contains(answers[0].Unasked.Error(), "the replica ends") {
 		t.Errorf("%q", told(answers))
 	}

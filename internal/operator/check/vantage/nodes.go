@@ -36,7 +36,7 @@ const (
 	agentWorkers = 8
 	// grace is what an agent has beyond the time that its probes may take.
 	grace = 10 * time.Second
-	// maxKept is how much of bodies and messages the answers of one Ask hold together, in bytes: 5,000 nodes
+	// maxKept is how much of bodies and messages the answers of one Confirm hold together, in bytes: 5,000 nodes
 	// that each tell 10 KiB.
 	maxKept = 64 << 20
 )
@@ -69,19 +69,9 @@ func NewNodes(o NodesOptions) *Nodes {
 // Close ends the connections to agents.
 func (n *Nodes) Close() { n.roster.end() }
 
-// Ask asks each question from every node that has an agent, and returns an answer for each of both: those of a
-// node together, by its name, and in the order of the questions. Each attempt has the timeout from when it
-// begins. What cannot be asked from nodes at all gives one answer that is from none, whose Unasked is a
-// *plan.Refusal. Answers are bounded together: use Each where they need not be held.
-func (n *Nodes) Ask(ctx context.Context, questions []plan.Question, timeout time.Duration) []plan.Answer {
-	return gather(func(tell func(int, plan.Answer)) {
-		if r := n.prepare(ctx, questions, timeout, tell); r != nil {
-			r.askAll(ctx, r.places)
-		}
-	})
-}
-
-// Each asks as Ask does, and gives the answers one by one as they come.
+// Each asks each question from every node that has an agent, and gives an answer for each of both, one by one as
+// they come. Each attempt has the timeout from when it begins. What cannot be asked from nodes at all gives one
+// answer that is from none, whose Unasked is a *plan.Refusal.
 func (n *Nodes) Each(ctx context.Context, questions []plan.Question, timeout time.Duration, tell func(plan.Answer)) {
 	r := n.prepare(ctx, questions, timeout, func(_ int, a plan.Answer) { tell(a) })
 	if r != nil {
@@ -90,7 +80,8 @@ func (n *Nodes) Each(ctx context.Context, questions []plan.Question, timeout tim
 }
 
 // Confirm asks each question from different nodes until as many as atLeast have an outcome of each, or no node
-// is left, and returns all answers. The nodes are others for other questions.
+// is left, and returns all answers, by node and in the order of the questions. The nodes are others for other
+// questions.
 func (n *Nodes) Confirm(ctx context.Context, questions []plan.Question, timeout time.Duration, atLeast int) []plan.Answer {
 	return gather(func(tell func(int, plan.Answer)) {
 		outcomes := make(map[string]int)
