@@ -38,7 +38,8 @@ const (
 	Alive Liveness = "alive"
 	// Dead: its Lease has run out, or its holder gave it up and nobody took it.
 	Dead Liveness = "dead"
-	// LivenessUnknown: there is no Lease to tell by, or it could not be read.
+	// LivenessUnknown: there is no Lease to tell by, it could not be read, or it ran out while no API server
+	// was there to renew it with.
 	LivenessUnknown Liveness = "unknown"
 )
 
@@ -56,6 +57,9 @@ type Freshness struct {
 	Holder string
 	// Reason why State is LivenessUnknown.
 	Reason string
+	// Awaited tells that the Lease has run out and that State is LivenessUnknown because the API servers
+	// have been back for too short a time for it to be renewed.
+	Awaited bool
 	// Evidence for State.
 	Evidence []v1alpha1.Evidence
 }
@@ -99,8 +103,13 @@ func (s *Snapshot) freshness(w Writer) Freshness {
 		f.State = Dead
 		f.Evidence = []v1alpha1.Evidence{{Source: source, Path: ".spec.holderIdentity", Value: "(given up)", At: at(f.LastSeen)}}
 	default:
-		age := s.Now().Sub(f.LastSeen)
-		if age > duration+leaseGrace {
+		age, served := s.Now().Sub(f.LastSeen), s.ServedSince()
+		switch {
+		case age <= duration+leaseGrace:
+		case s.Now().Sub(served) <= duration+leaseGrace:
+			f.State, f.Awaited = LivenessUnknown, true
+			f.Reason = fmt.Sprintf("%s ran out while there was no API server; one is back since %s", source, served.UTC().Format(time.TimeOnly))
+		default:
 			f.State = Dead
 		}
 		f.Evidence = []v1alpha1.Evidence{{

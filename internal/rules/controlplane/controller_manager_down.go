@@ -56,6 +56,7 @@ func detectControllerManagerDown(p *rule.Pass) {
 		Mechanism: gone.mechanism(),
 		Field:     gone.field(),
 		Since:     gone.LastSeen,
+		Settling:  gone.early,
 		Title:     gone.title(),
 		Why: finding.Join(" ", gone.how(p.Now()), finding.Textf(
 			"Until it is back nobody replaces lost pods, rolls out or scales workloads, updates the endpoints of Services, notices dead nodes or makes ServiceAccounts for new namespaces. "+

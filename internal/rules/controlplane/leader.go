@@ -42,6 +42,26 @@ const (
 // begun, and a process that takes over within the Lease's duration.
 const takeover = time.Minute
 
+// backAfter is how long after an outage of the API server its leaders can take to be back. They end when they
+// cannot renew their Leases, and the kubelet waits for 10, 20 and 40 s before it starts them again
+// (k8s.io/kubernetes/pkg/kubelet/kubelet.go, backOffPeriod).
+const backAfter = 90 * time.Second
+
+// servedSince is since when there has been an API server, as far as the Leases and the static pods of API servers
+// tell. It is zero where they do not.
+func servedSince(p *rule.Pass) time.Time {
+	var pods time.Time
+	for _, pod := range p.ControlPlanePods(apiServerComponent) {
+		for i := range pod.Status.ContainerStatuses {
+			running := pod.Status.ContainerStatuses[i].State.Running
+			if running != nil && (pods.IsZero() || running.StartedAt.Time.Before(pods)) {
+				pods = running.StartedAt.Time
+			}
+		}
+	}
+	return finding.Later(p.ServedSince(), pods)
+}
+
 // lapse is a leader that nobody is.
 type lapse struct {
 	snapshot.Freshness
@@ -54,6 +74,8 @@ type lapse struct {
 	fossils map[string]bool
 	// machines on which it runs, or should.
 	machines []string
+	// early tells that the API server has not been back for long enough for the leader to be back too.
+	early bool
 	// manifestGone tells that other control-plane components run as static pods and this does not.
 	manifestGone bool
 	// without are the nodes that run kube-apiserver as a static pod and not this component, by a
@@ -68,12 +90,16 @@ func (l leader) lapsed(p *rule.Pass) (lapse, bool) {
 	case snapshot.Alive:
 		return lapse{}, false
 	case snapshot.LivenessUnknown:
+		if f.Awaited {
+			p.Skip(finding.Textf("%s: it is too early to tell whether %s runs", "%s: %s 실행 여부를 판단하기에는 아직 이릅니다", f.Reason, l.component))
+			return lapse{}, false
+		}
 		p.Skip(finding.Textf("%s: whether %s runs cannot be told here (a managed control plane, k3s, or leader election is off)",
 			"%s: %s 실행 여부를 알 수 없습니다(관리형 control plane, k3s, 또는 leader election을 끈 경우)", f.Reason, l.component))
 		return lapse{}, false
 	case snapshot.Dead:
 	}
-	out := lapse{Freshness: f, leader: l, fossils: map[string]bool{}}
+	out := lapse{Freshness: f, leader: l, fossils: map[string]bool{}, early: p.Now().Sub(servedSince(p)) < backAfter}
 	var family []*corev1.Pod
 	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
 		if pod.Namespace != metav1.NamespaceSystem || pod.Labels[tierLabel] != controlPlaneTier || !snapshot.StaticPod(pod) {

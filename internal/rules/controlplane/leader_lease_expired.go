@@ -45,7 +45,8 @@ var _ = Catalog.Add(rule.Rule{
 const (
 	// leftover is how long ago a Lease may have run out to be of anybody who is still meant to run.
 	leftover = 7 * 24 * time.Hour
-	// lapseGrace is how long past its duration such a Lease must be: controllers choose short ones.
+	// lapseGrace is how long past its duration such a Lease must be, and for how long there must have been
+	// an API server to renew it with: controllers choose short ones.
 	lapseGrace = time.Minute
 )
 
@@ -57,7 +58,8 @@ func detectLeaderLeaseExpired(p *rule.Pass) {
 		}
 		w := p.Writer(snapshot.Writer{Namespace: l.Namespace, Name: l.Name})
 		age := p.Now().Sub(w.LastSeen)
-		if w.State != snapshot.Dead || w.Holder == "" || age > leftover || age < durationOf(l)+lapseGrace {
+		due := finding.Later(w.LastSeen, servedSince(p)).Add(durationOf(l) + lapseGrace)
+		if w.State != snapshot.Dead || w.Holder == "" || age > leftover || p.Now().Before(due) {
 			continue
 		}
 		if byNamespace == nil {
@@ -73,7 +75,7 @@ func detectLeaderLeaseExpired(p *rule.Pass) {
 // transitions (k8s.io/client-go/tools/leaderelection/resourcelock, LeaderElectionRecordToLeaseSpec),
 // which those of nodes and of API servers do not.
 func elects(l *coordinationv1.Lease) bool {
-	if _, server := l.Labels[identityLabel]; server || l.Spec.LeaseTransitions == nil || l.Namespace == corev1.NamespaceNodeLease {
+	if _, server := l.Labels[snapshot.APIServerLeaseLabel]; server || l.Spec.LeaseTransitions == nil || l.Namespace == corev1.NamespaceNodeLease {
 		return false
 	}
 	w := snapshot.Writer{Namespace: l.Namespace, Name: l.Name}

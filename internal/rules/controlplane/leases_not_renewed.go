@@ -46,12 +46,8 @@ var _ = Catalog.Add(rule.Rule{
 })
 
 const (
-	// identityLabel marks the Lease with which each kube-apiserver says that it lives, and
-	// identityRenewal is how often it renews it
-	// (k8s.io/kubernetes/pkg/controlplane/apiserver/server.go, IdentityLeaseComponentLabelKey and
-	// IdentityLeaseRenewIntervalPeriod).
-	identityLabel   = "apiserver.kubernetes.io/identity"
-	identityValue   = "kube-apiserver"
+	// identityRenewal is how often an API server renews its own Lease
+	// (k8s.io/kubernetes/pkg/controlplane/apiserver/server.go, IdentityLeaseRenewIntervalPeriod).
 	identityRenewal = 10 * time.Second
 	// together is how far apart the last renewals of clients can lie that were cut off at one
 	// moment: the kubelets' renewal period of 10 s, and once more for a retry.
@@ -191,7 +187,7 @@ func cutOff(p *rule.Pass) (since time.Time, count int, ok bool) {
 // ownLease returns the newest renewal among the API servers' own Leases.
 func ownLease(p *rule.Pass) (renewed time.Time, name string) {
 	for _, lease := range snapshot.List[*coordinationv1.Lease](p.Snapshot) {
-		if lease.Labels[identityLabel] != identityValue {
+		if lease.Labels[snapshot.APIServerLeaseLabel] != snapshot.APIServerLeaseValue {
 			continue
 		}
 		f := p.Writer(snapshot.Writer{Namespace: lease.Namespace, Name: lease.Name})

@@ -60,6 +60,7 @@ func detectSchedulerDown(p *rule.Pass) {
 		Mechanism: gone.mechanism(),
 		Field:     gone.field(),
 		Since:     gone.LastSeen,
+		Settling:  gone.early,
 		Title:     gone.title(),
 		Why: finding.Join(" ", gone.how(p.Now()), effect, finding.Text{
 			EN: "Until it is back no new pod gets a node, replacements of lost pods included. Running pods go on.",

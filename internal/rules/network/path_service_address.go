@@ -15,16 +15,18 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Text{EN: "Service addresses lead nowhere on a machine", KO: "머신에서 Service 주소로 연결되지 않습니다"},
 	Doc: finding.Text{
 		EN: "From a machine the addresses of Services (cluster DNS, the API) do not answer, while the servers behind them answer the same machine directly. What turns Service addresses into servers, kube-proxy or what replaces it, does not do so on this machine, " +
-			"and every pod on it that calls a Service fails. Where the servers themselves do not answer, it is another finding.",
+			"and every pod on it that calls a Service fails. Where the servers themselves do not answer, it is another finding, and kube-proxy has a minute after they came back.",
 		KO: "머신에서 Service 주소(클러스터 DNS, API)는 응답하지 않지만 그 뒤의 서버는 같은 머신에서 직접 연결하면 응답합니다. Service 주소를 서버로 연결해 주는 kube-proxy(또는 대체 구현)가 이 머신에서 동작하지 않으며, " +
-			"이 머신에서 Service를 호출하는 모든 Pod가 실패합니다. 서버 자체가 응답하지 않으면 다른 finding입니다.",
+			"이 머신에서 Service를 호출하는 모든 Pod가 실패합니다. 서버 자체가 응답하지 않으면 다른 finding이며, 서버가 돌아온 뒤 1분 동안은 kube-proxy를 기다립니다.",
 	},
 	Link:     "https://kubernetes.io/docs/reference/networking/virtual-ips/",
 	Severity: finding.Critical,
 	Machine:  serverKeys("dns", "service/kubernetes"),
-	For:      30 * time.Second,
-	Causes:   []rule.Cause{{Code: "KubeProxyDown", Via: rule.OnMachine}, {Code: "DefaultRouteMissing", Via: rule.OnMachine}},
-	Detect:   detectServiceAddressUnreachable,
+	// kube-proxy asks an API server again that was away after up to a minute
+	// (k8s.io/client-go/tools/cache/reflector.go, defaultBackoffMax and its jitter).
+	For:    time.Minute,
+	Causes: []rule.Cause{{Code: "KubeProxyDown", Via: rule.OnMachine}, {Code: "DefaultRouteMissing", Via: rule.OnMachine}},
+	Detect: detectServiceAddressUnreachable,
 })
 
 func detectServiceAddressUnreachable(p *rule.Pass) {
@@ -35,11 +37,12 @@ func detectServiceAddressUnreachable(p *rule.Pass) {
 	}
 	byNode := map[string]*view{}
 	for _, all := range [][]asked{readServers(p, "dns"), readServers(p, "service", "kubernetes")} {
-		// An address leads to any of its servers: it is only judged where all of them answer.
-		servers := map[string]bool{}
+		// An address leads to any of its servers: it is only judged where all of them answer, and since they do.
+		servers, since := map[string]bool{}, map[string]time.Time{}
 		for _, a := range all {
 			if so, ok := servers[a.by.Node()]; !a.service {
 				servers[a.by.Node()] = a.answers() && (so || !ok)
+				since[a.by.Node()] = finding.Later(since[a.by.Node()], a.since)
 			}
 		}
 		for _, a := range all {
@@ -56,6 +59,7 @@ func detectServiceAddressUnreachable(p *rule.Pass) {
 			case a.answers():
 				v.alive++
 			case servers[a.by.Node()]:
+				a.since = finding.Later(a.since, since[a.by.Node()])
 				v.dead = append(v.dead, a)
 			}
 		}
