@@ -34,6 +34,8 @@ func CleanAnswer(q snapshot.Question, a snapshot.Answer) snapshot.Answer {
 		text, err = cleanJSON(text, "staticPodURLHeader")
 	case snapshot.KubeletStats:
 		text, err = cleanJSON(text)
+	case snapshot.ContainerMetrics:
+		text, err = ContainerMetrics(strings.NewReader(text), q)
 	case snapshot.CertificateOf:
 		text, err = Certificates([]byte(text))
 	case snapshot.APIServerMetrics:
@@ -118,6 +120,32 @@ func Certificates(data []byte) (string, error) {
 
 // errNoCertificate is the error of data that should hold certificates.
 var errNoCertificate = errors.New("it holds no certificate")
+
+// ContainerMetrics reads metrics in the Prometheus text format and keeps the samples of
+// snapshot.ContainerMetricFamilies that are about the container that a question names. It holds no more than it
+// keeps.
+func ContainerMetrics(r io.Reader, q snapshot.Question) (string, error) {
+	about := []string{`namespace="` + q.Namespace + `"`, `pod="` + q.Name + `"`, `container="` + q.Container + `"`}
+	var out strings.Builder
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 16*metricsLine)
+	for lines.Scan() {
+		line := strings.ToValidUTF8(lines.Text(), "\uFFFD")
+		name, labels, ok := strings.Cut(line, "{")
+		if !ok || !slices.Contains(snapshot.ContainerMetricFamilies, name) || out.Len()+len(line)+1 > AnswerBytes {
+			continue
+		}
+		labels, _, _ = strings.Cut(labels, "}")
+		own := strings.Split(labels, ",")
+		if !slices.ContainsFunc(about, func(label string) bool { return !slices.Contains(own, label) }) {
+			out.WriteString(line + "\n")
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return out.String(), fmt.Errorf("reading metrics of a container: %w", err)
+	}
+	return out.String(), nil
+}
 
 // metricsLine bounds a line of metrics that is kept; an API server's own are some hundred bytes.
 const metricsLine = 4 << 10

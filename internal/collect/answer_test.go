@@ -68,10 +68,31 @@ func TestEndlessLinesAmongMetricsAreSkipped(t *testing.T) {
 	}
 }
 
+func TestMetricsOfAContainerAreItsOwn(t *testing.T) {
+	const own = `prober_probe_total{container="app",namespace="shop",pod="api-0",pod_uid="u",probe_type="Liveness",result="failed"} 7
+prober_probe_duration_seconds_bucket{container="app",namespace="shop",pod="api-0",probe_type="Liveness",le="0.5"} 900
+container_cpu_cfs_throttled_periods_total{container="app",id="/kubepods/pod1",image="shop/api",name="x",namespace="shop",pod="api-0"} 41 1700000000000
+`
+	const others = `# TYPE prober_probe_total counter
+prober_probe_total{container="app",namespace="shop",pod="api-1",pod_uid="v",probe_type="Liveness",result="failed"} 9
+prober_probe_total{container="proxy",namespace="shop",pod="api-0",pod_uid="u",probe_type="Liveness",result="failed"} 9
+container_cpu_cfs_periods_total{container="",id="/kubepods/pod1",image="",name="",namespace="shop",pod="api-0"} 99 1700000000000
+container_memory_usage_bytes{container="app",namespace="shop",pod="api-0"} 5
+process_cpu_seconds_total 3
+`
+	q := snapshot.Question{Kind: snapshot.ContainerMetrics, Namespace: "shop", Name: "api-0", Container: "app"}
+	for _, page := range []string{own + others, others + own, own} {
+		got := CleanAnswer(q, snapshot.Answer{Outcome: snapshot.Answered, Text: page})
+		if diff := cmp.Diff(snapshot.Answer{Outcome: snapshot.Answered, Text: own}, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
 func FuzzCleanAnswer(f *testing.F) {
 	kinds := []snapshot.QuestionKind{
 		snapshot.ContainerLog, snapshot.KubeletConfig, snapshot.KubeletStats, snapshot.CertificateOf,
-		snapshot.APIServerMetrics, snapshot.ConfigMapValue,
+		snapshot.APIServerMetrics, snapshot.ConfigMapValue, snapshot.ContainerMetrics,
 	}
 	for i, seed := range []string{
 		"password=a b\nAuthorization: Basic dXNlcg==", `{"a":[{"token":"x=password=y"}]}`, `{"n":1e999}`,

@@ -26,6 +26,11 @@ const (
 	// memory.workingSetBytes and ephemeral-storage, for the ten of each that have most, and the volumes
 	// of PersistentVolumeClaims, at most the hundred fullest.
 	KubeletStats QuestionKind = "KubeletStats"
+	// ContainerMetrics asks for what the kubelet of a pod's node has counted of one of its containers, as the
+	// API server passes on its /metrics/probes and /metrics/cadvisor: those of ContainerMetricFamilies, in
+	// the Prometheus text format. CPU periods are missing where the container has no limit of CPU, and where
+	// the second page was not read.
+	ContainerMetrics QuestionKind = "ContainerMetrics"
 	// ObjectCount asks how many objects of Group and Resource a LIST returns, in decimal: by
 	// quorum, or from the watch cache where Cached is set. Namespace confines it.
 	ObjectCount QuestionKind = "ObjectCount"

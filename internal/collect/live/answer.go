@@ -70,6 +70,8 @@ func (c *Client) answer(ctx context.Context, q snapshot.Question) snapshot.Answe
 		a = c.kubeletConfig(ctx, q.Name)
 	case snapshot.KubeletStats:
 		a = c.kubeletStats(ctx, q.Name)
+	case snapshot.ContainerMetrics:
+		a = c.containerMetrics(ctx, q)
 	case snapshot.ObjectCount:
 		a = c.objectCount(ctx, q)
 	case snapshot.StoredObject:

@@ -9,8 +9,10 @@ import (
 	"io"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	statsv1alpha1 "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
+	"github.com/maek-dev/maek/internal/collect"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -56,10 +58,42 @@ func (c *Client) kubeletStats(ctx context.Context, node string) snapshot.Answer 
 	return snapshot.Answer{Outcome: snapshot.Answered, Text: string(text)}
 }
 
-// throughNode asks a kubelet through the API server.
+// containerMetrics reads what a kubelet has counted of a container. That the second page cannot be read, which a
+// kubelet gathers anew for each request, leaves what stands in the first.
+func (c *Client) containerMetrics(ctx context.Context, q snapshot.Question) snapshot.Answer {
+	pod, ok := snapshot.Get[*corev1.Pod](c.snapshot.Load(), q.Namespace, q.Name)
+	if !ok || pod.Spec.NodeName == "" {
+		return snapshot.Answer{Outcome: snapshot.Absent, Error: "no node runs pod " + q.Namespace + "/" + q.Name}
+	}
+	probes, err := c.metricsOf(ctx, q, pod.Spec.NodeName, "probes")
+	if err != nil {
+		return kubeletError(err)
+	}
+	periods, err := c.metricsOf(ctx, q, pod.Spec.NodeName, "cadvisor")
+	if err != nil {
+		periods = ""
+	}
+	return snapshot.Answer{Outcome: snapshot.Answered, Text: probes + periods}
+}
+
+// metricsOf reads of one page of a kubelet's metrics what is about a container.
+func (c *Client) metricsOf(ctx context.Context, q snapshot.Question, node, page string) (string, error) {
+	body, err := c.fromNode(ctx, node, "text/plain", "metrics", page)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = body.Close() }()
+	return collect.ContainerMetrics(io.LimitReader(body, maxKubeletBytes), q)
+}
+
+// fromNode asks a kubelet through the API server.
+func (c *Client) fromNode(ctx context.Context, node, accept string, path ...string) (io.ReadCloser, error) {
+	return c.rest.Get().AbsPath(append([]string{"/api/v1/nodes", node, "proxy"}, path...)...).MaxRetries(0).SetHeader("Accept", accept).Stream(ctx)
+}
+
+// throughNode reads a kubelet's whole answer in JSON.
 func (c *Client) throughNode(ctx context.Context, node string, path ...string) ([]byte, error) {
-	body, err := c.rest.Get().AbsPath(append([]string{"/api/v1/nodes", node, "proxy"}, path...)...).MaxRetries(0).
-		SetHeader("Accept", "application/json").Stream(ctx)
+	body, err := c.fromNode(ctx, node, "application/json", path...)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ import (
 var proxied = regexp.MustCompile(`^/api/v1/(?:nodes/[^/]+|namespaces/[^/]+/(?:pods|services)/[^/]+)/proxy(?:/(.*))?$`)
 
 // harmless tells whether a request changes nothing: it reads, asks what somebody may do, or creates on
-// trial. Among what GET reaches, a kubelet's configuration and stats are all that may be asked of it
+// trial. Among what GET reaches, a kubelet's configuration, stats and metrics are all that may be asked of it
 // through a node's proxy, which can run commands too. Every apiServer of these tests refuses the rest.
 func harmless(r *http.Request) bool {
 	through := proxied.FindStringSubmatch(r.URL.Path)
@@ -26,7 +27,7 @@ func harmless(r *http.Request) bool {
 	case r.Header.Get("Upgrade") != "", last == "exec", last == "attach", last == "portforward":
 		return false
 	case r.Method == http.MethodGet:
-		return through == nil || through[1] == "configz" || through[1] == "stats/summary"
+		return through == nil || slices.Contains([]string{"configz", "stats/summary", "metrics/probes", "metrics/cadvisor"}, through[1])
 	case r.Method == http.MethodPost && (r.URL.Path == reviewPath || r.URL.Path == ownReviewPath):
 		return true
 	default:
