@@ -298,7 +298,7 @@ func (c *Controller) schedule(s *subject, now time.Time, fresh bool) {
 	s.heartbeatAt = now.Add(s.heartbeat(now, c.checks()))
 	s.expect(now)
 	c.scheduler.Set(string(s.uid), schedule.Task{
-		Class: classOf(&s.check.Spec), Next: s.times.Next,
+		Class: classOf(&s.check.Spec), Group: s.check.Namespace, Next: s.times.Next,
 		Run: func(ctx context.Context, slot schedule.Slot) { c.run(ctx, s, slot) },
 	})
 	if s.state.refusal != nil {

@@ -24,9 +24,11 @@ type entry struct {
 	// in is the queue that it is in, and index its place there.
 	in    *queue
 	index int
-	// pool whose worker runs it; nil while it does not run.
-	pool   *pool
-	cancel context.CancelFunc
+	// home is the group of its task, and by the one whose run goes on; nil while it does not run.
+	home, by *group
+	cancel   context.CancelFunc
+	// ran is the slot of its newest run.
+	ran time.Time
 	// skipped and overran count for the next run's slot.
 	skipped, overran int
 	// asked tells that RunNow asked for the run that is queued, or for one after that which goes on.
@@ -41,20 +43,36 @@ type entry struct {
 	passedOver bool
 }
 
-func (e *entry) running() bool { return e.pool != nil }
+func (e *entry) running() bool { return e.by != nil }
 
 // queued tells whether it waits for a worker.
-func (e *entry) queued() bool { return e.in != nil && e.in.ready }
+func (e *entry) queued() bool { return e.in != nil && e.in.group != nil }
 
 // leave takes the entry out of its queue.
 func (e *entry) leave() {
-	if e.in != nil {
-		heap.Remove(e.in, e.index)
+	in := e.in
+	if in == nil {
+		return
+	}
+	heap.Remove(in, e.index)
+	if g := in.group; g != nil {
+		g.pool.waiting--
+		g.settle()
 	}
 }
 
-// next is the task's, held to what it promises.
+// next is the first slot after a time but the one that was run last: that does not come again when the clock is put
+// back.
 func (e *entry) next(after time.Time) (time.Time, bool) {
+	at, ok := e.following(after)
+	if ok && at.Equal(e.ran) {
+		return e.following(at)
+	}
+	return at, ok
+}
+
+// following is what the task says comes next, held to what it promises.
+func (e *entry) following(after time.Time) (time.Time, bool) {
 	at, ok := e.task.Next(after)
 	if !ok {
 		return time.Time{}, false
@@ -99,8 +117,8 @@ func (e *entry) passed(slot, now time.Time) (n int, last, next time.Time, ok boo
 // queue is a heap of entries, those first that are due first.
 type queue struct {
 	entries []*entry
-	// ready tells that they wait for a worker, and not for their time.
-	ready bool
+	// group whose tasks wait for a worker; nil where they wait for their time.
+	group *group
 }
 
 // Len implements [heap.Interface].
@@ -138,13 +156,4 @@ func (q *queue) first() *entry {
 		return nil
 	}
 	return q.entries[0]
-}
-
-// pool are the workers of a class and the tasks that wait for one.
-type pool struct {
-	workers int
-	// running is how many workers there are now, and starting how many of them have not looked for a task
-	// yet.
-	running, starting int
-	ready             queue
 }

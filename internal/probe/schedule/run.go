@@ -64,8 +64,14 @@ func (s *Scheduler) dispatch(ctx context.Context, workers *sync.WaitGroup, turn 
 	defer s.mu.Unlock()
 	s.until = time.Time{}
 	now, elapsed := s.wall(), s.clock.Since(s.began)
-	if !s.now.IsZero() && now.Sub(s.now) < elapsed-s.elapsed-tolerance {
+	leapt := false
+	switch moved := now.Sub(s.now) - (elapsed - s.elapsed); {
+	case s.now.IsZero():
+	case moved < -tolerance:
 		s.planAgain(now)
+	case moved > tolerance:
+		leapt = true
+		s.leap(now)
 	}
 	s.now, s.elapsed = now, elapsed
 	s.pace.look(elapsed, turn)
@@ -75,7 +81,7 @@ func (s *Scheduler) dispatch(ctx context.Context, workers *sync.WaitGroup, turn 
 	}
 
 	for e := s.waiting.first(); e != nil && !e.due.After(now); e = s.waiting.first() {
-		s.comeDue(e, now)
+		s.comeDue(e, now, leapt)
 	}
 	wait := look
 	if s.employ(ctx, workers) {
@@ -104,7 +110,7 @@ func (s *Scheduler) employ(ctx context.Context, workers *sync.WaitGroup) (more b
 	for again := true; again; {
 		again = false
 		for _, p := range s.pools {
-			if p.running == p.workers || p.starting >= p.ready.Len() {
+			if p.running == p.workers || p.starting >= p.waiting || p.first() == nil {
 				continue
 			}
 			if starting >= s.pace.left {
@@ -120,24 +126,50 @@ func (s *Scheduler) employ(ctx context.Context, workers *sync.WaitGroup) (more b
 	return false
 }
 
-// planAgain gives all that neither runs nor waits for a worker its next slot by a clock that was put back.
+// planAgain gives all that does not run its next slot by a clock that was put back. What waits for a worker since a
+// time that is yet to come would wait for as long as that is away.
 func (s *Scheduler) planAgain(now time.Time) {
 	for _, e := range s.tasks {
-		if !e.running() && !e.queued() {
+		switch {
+		case e.running():
+		case e.asked:
+			e.leave()
+			s.queueUp(e, now)
+		default:
 			e.leave()
 			s.awaitNext(e, now)
 		}
 	}
 }
 
+// leap leaves out the slots that a clock was put forward over: nobody was late for them.
+func (s *Scheduler) leap(now time.Time) {
+	for _, e := range s.tasks {
+		switch {
+		case e.running():
+			e.replaced = true // finish finds its next slot
+		case e.queued() && !e.asked:
+			if n, last, _, _ := e.passed(e.due, now); n > 0 {
+				e.leave()
+				s.queueUp(e, last)
+			}
+		}
+	}
+}
+
 // comeDue queues a task up whose time has come, unless the whole dispatcher has stood still for so long
-// that very many would be queued up together.
-func (s *Scheduler) comeDue(e *entry, now time.Time) {
+// that very many would be queued up together. The same goes for a clock that leapt, but no slot is missed then.
+func (s *Scheduler) comeDue(e *entry, now time.Time, leapt bool) {
 	e.leave()
+	if leapt {
+		_, e.due, _, _ = e.passed(e.due, now)
+	}
 	if late := now.Sub(e.due); late > tolerance && !e.passedOver {
 		if following, ok := e.next(e.due); ok && late > following.Sub(e.due)/patience {
 			n, _, next, ok := e.passed(e.due, now)
-			e.skipped += n + 1
+			if !leapt {
+				e.skipped += n + 1
+			}
 			e.passedOver = true
 			if ok {
 				s.await(e, next)
@@ -167,9 +199,11 @@ func (s *Scheduler) awaitNext(e *entry, now time.Time) {
 // queueUp has a task wait for a worker of its class.
 func (s *Scheduler) queueUp(e *entry, due time.Time) {
 	e.due = due
-	p := s.pool(e.task.Class)
-	heap.Push(&p.ready, e)
-	if !s.until.IsZero() && p.running < p.workers {
+	p := e.home.pool
+	heap.Push(&e.home.ready, e)
+	p.waiting++
+	e.home.settle()
+	if !s.until.IsZero() && p.running < p.workers && p.first() != nil {
 		s.rouse()
 	}
 }
@@ -188,17 +222,17 @@ func (s *Scheduler) work(ctx context.Context, p *pool) {
 	s.mu.Lock()
 	p.starting--
 	for {
-		if ctx.Err() != nil || p.ready.Len() == 0 || s.pace.left == 0 {
+		e := p.first()
+		if ctx.Err() != nil || e == nil || s.pace.left == 0 {
 			p.running--
-			if p.ready.Len() > 0 && !s.until.IsZero() {
+			if e != nil && !s.until.IsZero() {
 				s.rouse()
 			}
 			s.mu.Unlock()
 			return
 		}
 		s.pace.left--
-		e := p.ready.first()
-		task, runCtx, slot := s.begin(ctx, p, e)
+		task, runCtx, slot := s.begin(ctx, e)
 		s.mu.Unlock()
 		if s.observe != nil {
 			s.observe(Observation{Key: e.key, Class: task.Class, Slot: slot})
@@ -209,19 +243,20 @@ func (s *Scheduler) work(ctx context.Context, p *pool) {
 	}
 }
 
-// begin takes the task that has waited longest.
-func (s *Scheduler) begin(ctx context.Context, p *pool, e *entry) (Task, context.Context, Slot) {
+// begin takes a task that waits.
+func (s *Scheduler) begin(ctx context.Context, e *entry) (Task, context.Context, Slot) {
 	e.leave()
 	now := s.wall()
 	if !e.asked {
 		n, last, _, _ := e.passed(e.due, now)
 		e.skipped += n
-		e.due = last
+		e.due, e.ran = last, last
 	}
 	slot := Slot{Due: e.due, Started: now, Skipped: e.skipped, Overran: e.overran, Asked: e.asked}
 	e.manual = e.asked
 	e.skipped, e.overran, e.asked, e.passedOver, e.replaced = 0, 0, false, false, false
-	e.pool = p
+	e.by = e.home
+	e.by.run(1)
 	ctx, e.cancel = context.WithCancel(ctx)
 	return e.task, ctx, slot
 }
@@ -229,7 +264,8 @@ func (s *Scheduler) begin(ctx context.Context, p *pool, e *entry) (Task, context
 // finish gives a task its next slot, after its run.
 func (s *Scheduler) finish(e *entry) {
 	e.cancel()
-	e.pool, e.cancel = nil, nil
+	e.by.run(-1)
+	e.by, e.cancel = nil, nil
 	now := s.wall()
 	switch {
 	case e.removed:

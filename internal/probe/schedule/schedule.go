@@ -16,6 +16,10 @@ type Class string
 type Task struct {
 	// Class whose workers run it.
 	Class Class
+	// Group that it belongs to. Of those that wait, the group gets the next free worker of which the fewest runs go
+	// on in the class, and of such groups the one that has waited longest. One that is alone in its class uses all
+	// workers; of several none takes the last eighth, so that the others need not wait until its runs end.
+	Group string
 	// Next returns the first time after another at which the task is due; ok is false for never. It must
 	// be quick, give the same for the same time, and not call the scheduler, which is locked meanwhile. A
 	// time that is not later is taken for a second later, so that a mistake does not make the scheduler
@@ -129,6 +133,7 @@ func (s *Scheduler) Set(key string, task Task) {
 	e.task = task
 	if e.running() {
 		e.replaced = true // finish finds its next slot
+		s.assign(e)
 		return
 	}
 	queued := e.queued()
@@ -137,6 +142,7 @@ func (s *Scheduler) Set(key string, task Task) {
 		e.skipped, e.overran, e.passedOver = 0, 0, false
 	}
 	e.leave()
+	s.assign(e)
 	switch {
 	case queued && at.Equal(e.due):
 		s.queueUp(e, at)
@@ -156,6 +162,8 @@ func (s *Scheduler) Remove(key string) {
 	}
 	s.live--
 	e.leave()
+	e.home.admit(-1)
+	e.home = nil
 	if !e.running() {
 		delete(s.tasks, key)
 		return
@@ -196,11 +204,7 @@ func (s *Scheduler) Backlogs() map[Class]Backlog {
 	now := s.wall()
 	backlogs := make(map[Class]Backlog, len(s.pools))
 	for class, p := range s.pools {
-		b := Backlog{Workers: p.workers, Running: p.running - p.starting, Waiting: p.ready.Len()}
-		if e := p.ready.first(); e != nil {
-			b.Lag = max(0, now.Sub(e.due))
-		}
-		backlogs[class] = b
+		backlogs[class] = Backlog{Workers: p.workers, Running: p.busy, Waiting: p.waiting, Lag: p.lag(now)}
 	}
 	return backlogs
 }
@@ -208,11 +212,21 @@ func (s *Scheduler) Backlogs() map[Class]Backlog {
 // wall is the time by the wall clock alone: what tasks are due by may be put forward and back.
 func (s *Scheduler) wall() time.Time { return s.clock.Now().Round(0) }
 
-// pool returns a class's workers and queue.
+// assign has a task that was set belong to its group, and to none before.
+func (s *Scheduler) assign(e *entry) {
+	before := e.home
+	e.home = s.pool(e.task.Class).group(e.task.Group)
+	e.home.admit(1)
+	if before != nil {
+		before.admit(-1)
+	}
+}
+
+// pool returns a class's workers and those who wait for them.
 func (s *Scheduler) pool(class Class) *pool {
 	p, ok := s.pools[class]
 	if !ok {
-		p = &pool{workers: max(1, s.workers[class]), ready: queue{ready: true}}
+		p = &pool{workers: max(1, s.workers[class]), groups: map[string]*group{}}
 		s.pools[class] = p
 	}
 	return p
