@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -97,21 +96,13 @@ func TestContainerLogs(t *testing.T) {
 				Error:   `Get "https://10.0.0.11:10250/containerLogs/shop/api-000/api?limitBytes=1": dial tcp 10.0.0.11:10250: connect: connection refused`,
 			},
 		},
-		"the log never comes": {
-			set: func(s *apiServer) {
-				s.answer(logPath, hang)
-			},
-			want: snapshot.Answer{Outcome: snapshot.TimedOut, Error: "no answer in time"},
-		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newAPIServer(t)
 			tc.set(s)
-			o := options()
-			o.RequestTimeout = time.Second
-			_, client := collected(t, s, o, podKind)
+			_, client := collected(t, s, options(), podKind)
 			tc.want.At = moment
 			got := client.Answer(t.Context(), []snapshot.Question{question})
 			if diff := cmp.Diff(map[snapshot.Question]snapshot.Answer{question: tc.want}, got); diff != "" {
@@ -123,6 +114,21 @@ func TestContainerLogs(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestALogThatNeverComes(t *testing.T) {
+	inTime(t, func(t *testing.T, s *apiServer) {
+		s.answer(logPath, hang)
+		_, client := collected(t, s, options(), podKind)
+		question := snapshot.Question{Kind: snapshot.ContainerLog, Namespace: "shop", Name: "api-000", Container: "api"}
+		want := snapshot.Answer{Outcome: snapshot.TimedOut, Error: "no answer in time", At: moment}
+		if diff := cmp.Diff(map[snapshot.Question]snapshot.Answer{question: want}, client.Answer(t.Context(), []snapshot.Question{question})); diff != "" {
+			t.Errorf("answers (-want +got):\n%s", diff)
+		}
+		if asked := s.requests(logPath); len(asked) != 1 {
+			t.Errorf("asked %v, want once", asked)
+		}
+	})
 }
 
 func TestKubeletConnections(t *testing.T) {

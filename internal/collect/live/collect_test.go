@@ -26,7 +26,7 @@ var (
 )
 
 func options() Options {
-	return Options{Name: "lab", Version: "v0", Now: localClock, RequestTimeout: 5 * time.Second, PageSize: 10}
+	return Options{Name: "lab", Version: "v0", Now: localClock, RequestTimeout: 20 * time.Second, PageSize: 10}
 }
 
 // collected reads the given kinds from a server with the given options.
@@ -129,39 +129,41 @@ func TestChecksThatMayNotBeReadAreUnknown(t *testing.T) {
 }
 
 func TestTheDeadlineKeepsWhatWasRead(t *testing.T) {
-	s := newAPIServer(t)
-	s.hold(podsPath, pods(25)...)
-	s.answer(podsPath, func(w http.ResponseWriter, r *http.Request) bool {
-		return r.URL.Query().Get("continue") != "" && hang(w, r)
+	inTime(t, func(t *testing.T, s *apiServer) {
+		s.hold(podsPath, pods(25)...)
+		s.answer(podsPath, func(w http.ResponseWriter, r *http.Request) bool {
+			return r.URL.Query().Get("continue") != "" && hang(w, r)
+		})
+		o := options()
+		o.Timeout = 10 * time.Second
+		snap, _ := collected(t, s, o, podKind, nodeKind)
+		want := snapshot.Coverage{State: snapshot.Partial, Reason: "after 10 objects: the time for reading the cluster (10s) was over", ReadAt: moment}
+		if diff := cmp.Diff(want, snap.Coverage(podKind)); diff != "" {
+			t.Errorf("coverage of pods (-want +got):\n%s", diff)
+		}
+		if snap.Len(podKind) != 10 {
+			t.Errorf("%d pods, want the first page's 10", snap.Len(podKind))
+		}
 	})
-	o := options()
-	o.Timeout = 300 * time.Millisecond
-	snap, _ := collected(t, s, o, podKind, nodeKind)
-	want := snapshot.Coverage{State: snapshot.Partial, Reason: "after 10 objects: the time for reading the cluster (300ms) was over", ReadAt: moment}
-	if diff := cmp.Diff(want, snap.Coverage(podKind)); diff != "" {
-		t.Errorf("coverage of pods (-want +got):\n%s", diff)
-	}
-	if snap.Len(podKind) != 10 {
-		t.Errorf("%d pods, want the first page's 10", snap.Len(podKind))
-	}
 }
 
 func TestASilentRequestIsGivenUpAlone(t *testing.T) {
-	s := newAPIServer(t)
-	s.answer(podsPath, hang)
-	o := options()
-	o.RequestTimeout = 200 * time.Millisecond
-	snap, _ := collected(t, s, o, podKind, nodeKind)
-	want := snapshot.Coverage{State: snapshot.Failed, Reason: "no answer in time"}
-	if diff := cmp.Diff(want, snap.Coverage(podKind), cmpopts.IgnoreFields(snapshot.Coverage{}, "ReadAt")); diff != "" {
-		t.Errorf("coverage of pods (-want +got):\n%s", diff)
-	}
-	if c := snap.Coverage(nodeKind); c.State != snapshot.Complete {
-		t.Errorf("nodes: %+v, want complete", c)
-	}
-	if f := snap.API().Failure; f != nil {
-		t.Errorf("the API server answers and is said to have failed: %+v", f)
-	}
+	inTime(t, func(t *testing.T, s *apiServer) {
+		s.answer(podsPath, hang)
+		o := options()
+		o.RequestTimeout = 20 * time.Second
+		snap, _ := collected(t, s, o, podKind, nodeKind)
+		want := snapshot.Coverage{State: snapshot.Failed, Reason: "no answer in time"}
+		if diff := cmp.Diff(want, snap.Coverage(podKind), cmpopts.IgnoreFields(snapshot.Coverage{}, "ReadAt")); diff != "" {
+			t.Errorf("coverage of pods (-want +got):\n%s", diff)
+		}
+		if c := snap.Coverage(nodeKind); c.State != snapshot.Complete {
+			t.Errorf("nodes: %+v, want complete", c)
+		}
+		if f := snap.API().Failure; f != nil {
+			t.Errorf("the API server answers and is said to have failed: %+v", f)
+		}
+	})
 }
 
 func TestAnInterruptKeepsWhatWasRead(t *testing.T) {

@@ -74,40 +74,39 @@ func TestAServerThatHangsIsAskedWhetherItLives(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newAPIServer(t)
-			for _, path := range []string{"/version", podsPath, "/livez"} {
-				s.answer(path, hang)
-			}
-			s.answer("/livez", func(w http.ResponseWriter, r *http.Request) bool {
-				if r.Header.Get("Authorization") != "" {
-					t.Error("credentials were sent to a server that may be anybody")
+			inTime(t, func(t *testing.T, s *apiServer) {
+				for _, path := range []string{"/version", podsPath} {
+					s.answer(path, hang)
 				}
-				if tc.livez == 0 {
-					return hang(w, r)
+				s.answer("/livez", func(w http.ResponseWriter, r *http.Request) bool {
+					if r.Header.Get("Authorization") != "" {
+						t.Error("credentials were sent to a server that may be anybody")
+					}
+					if tc.livez == 0 {
+						return hang(w, r)
+					}
+					w.WriteHeader(tc.livez)
+					return true
+				})
+				cfg := s.config()
+				cfg.BearerToken = "hunter2"
+				snap, _, err := Collect(t.Context(), cfg, []snapshot.Kind{podKind}, options())
+				if err != nil {
+					t.Fatal(err)
 				}
-				w.WriteHeader(tc.livez)
-				return true
+				api := snap.API()
+				if api.Failure == nil || api.Failure.Layer != snapshot.LayerRequest || len(api.Addresses) != 1 {
+					t.Fatalf("%+v", api)
+				}
+				a := api.Addresses[0]
+				var layer snapshot.Layer
+				if a.Failure != nil {
+					layer = a.Failure.Layer
+				}
+				if a.LiveStatus != tc.wantStatus || layer != tc.wantLayer || a.CertificateNotAfter.IsZero() {
+					t.Errorf("%+v, want status %d, layer %q and the certificate's dates", a, tc.wantStatus, tc.wantLayer)
+				}
 			})
-			o := options()
-			o.RequestTimeout = 500 * time.Millisecond
-			cfg := s.config()
-			cfg.BearerToken = "hunter2"
-			snap, _, err := Collect(t.Context(), cfg, []snapshot.Kind{podKind}, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			api := snap.API()
-			if api.Failure == nil || api.Failure.Layer != snapshot.LayerRequest || len(api.Addresses) != 1 {
-				t.Fatalf("%+v", api)
-			}
-			a := api.Addresses[0]
-			var layer snapshot.Layer
-			if a.Failure != nil {
-				layer = a.Failure.Layer
-			}
-			if a.LiveStatus != tc.wantStatus || layer != tc.wantLayer || a.CertificateNotAfter.IsZero() {
-				t.Errorf("%+v, want status %d, layer %q and the certificate's dates", a, tc.wantStatus, tc.wantLayer)
-			}
 		})
 	}
 }

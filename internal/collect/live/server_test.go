@@ -1,11 +1,13 @@
 package live
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -13,8 +15,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/test/bufconn"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -51,11 +55,38 @@ type apiServer struct {
 	jsonOnly bool
 	// prefix is a path under which a proxy serves the API, such as /k8s/clusters/c-1.
 	prefix string
+	// dial is nil where the server listens on a port.
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// asked are the requests that came, path and query.
 	asked []string
 }
 
 func newAPIServer(t *testing.T) *apiServer {
+	t.Helper()
+	s := prepared(t)
+	s.StartTLS()
+	return s
+}
+
+// inTime runs a test in a bubble of time, where what hangs is given up at once and what is only slow
+// has all the time it needs. The bubble's connections are in memory.
+func inTime(t *testing.T, test func(t *testing.T, s *apiServer)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { <-time.After(time.Minute) }) // HTTP/2 lingers over connections that it closes
+		s := prepared(t)
+		_ = s.Listener.Close()
+		wire := bufconn.Listen(1 << 20)
+		s.Listener = wire
+		s.dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return wire.DialContext(ctx) }
+		s.StartTLS()
+		s.URL = "https://127.0.0.1:6443"
+		test(t, s)
+	})
+}
+
+// prepared is a server that is not started yet.
+func prepared(t *testing.T) *apiServer {
 	t.Helper()
 	s := &apiServer{t: t, lists: map[string][]runtime.Object{}, instead: map[string]func(http.ResponseWriter, *http.Request) bool{}}
 	s.say("/version", http.StatusOK, `{"major":"1","minor":"36","gitVersion":"v1.36.3"}`)
@@ -63,14 +94,13 @@ func newAPIServer(t *testing.T) *apiServer {
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.EnableHTTP2 = true
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.StartTLS()
 	t.Cleanup(s.CloseClientConnections)
 	t.Cleanup(s.Close)
 	return s
 }
 
 func (s *apiServer) config() *rest.Config {
-	return &rest.Config{Host: s.URL + s.prefix, TLSClientConfig: rest.TLSClientConfig{CAData: certificatePEM(s.TLS)}}
+	return &rest.Config{Host: s.URL + s.prefix, Dial: s.dial, TLSClientConfig: rest.TLSClientConfig{CAData: certificatePEM(s.TLS)}}
 }
 
 func certificatePEM(c *tls.Config) []byte {

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -111,13 +112,6 @@ func TestAnAPIServerThatCannotBeUsedIsLookedIntoLayerByLayer(t *testing.T) {
 			want:   snapshot.APIFailure{Layer: snapshot.LayerConnect, Reason: snapshot.ConnectionRefused, Message: "127.0.0.1:"},
 			dialed: true, wantAddress: "connect: connection refused",
 		},
-		"it takes connections and says nothing": {
-			config: func(t *testing.T) *rest.Config {
-				return &rest.Config{Host: "https://" + listening(t).Addr().String()}
-			},
-			want:   snapshot.APIFailure{Layer: snapshot.LayerTLS, Reason: snapshot.NoAnswer, Message: "no answer in time"},
-			dialed: true,
-		},
 		"its certificate is expired": {
 			config: func(t *testing.T) *rest.Config {
 				return serving(t, certificate(t, "", time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)))
@@ -148,16 +142,6 @@ func TestAnAPIServerThatCannotBeUsedIsLookedIntoLayerByLayer(t *testing.T) {
 			},
 			want:   snapshot.APIFailure{Layer: snapshot.LayerTLS, Reason: snapshot.NotTLS, Message: "tls: first record does not look like a TLS handshake"},
 			dialed: true,
-		},
-		"it answers nothing over TLS": {
-			config: func(t *testing.T) *rest.Config {
-				s := newAPIServer(t)
-				s.answer("/version", hang)
-				s.answer(podsPath, hang)
-				return s.config()
-			},
-			want:   snapshot.APIFailure{Layer: snapshot.LayerRequest, Reason: snapshot.NoAnswer, Message: "context deadline exceeded"},
-			dialed: true, wantNotAfter: time.Date(2084, 1, 29, 16, 0, 0, 0, time.UTC),
 		},
 		"it does not know us": {
 			config: answering(http.StatusUnauthorized, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}`),
@@ -201,9 +185,7 @@ func TestAnAPIServerThatCannotBeUsedIsLookedIntoLayerByLayer(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := options()
-			o.RequestTimeout = 500 * time.Millisecond
-			snap, _, err := Collect(t.Context(), tc.config(t), []snapshot.Kind{podKind}, o)
+			snap, _, err := Collect(t.Context(), tc.config(t), []snapshot.Kind{podKind}, options())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -227,6 +209,64 @@ func TestAnAPIServerThatCannotBeUsedIsLookedIntoLayerByLayer(t *testing.T) {
 			if c := snap.Coverage(podKind); c.State != snapshot.Failed || c.Reason == "" {
 				t.Errorf("pods: %+v, want failed and why", c)
 			}
+		})
+	}
+}
+
+func TestASilentAPIServerIsLookedIntoLayerByLayer(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		config func(t *testing.T, s *apiServer) *rest.Config
+		want   snapshot.APIFailure
+		// wantNotAfter is zero where no certificate was sent.
+		wantNotAfter time.Time
+	}{
+		"it takes connections and says nothing": {
+			config: func(t *testing.T, s *apiServer) *rest.Config {
+				cfg := s.config()
+				cfg.Dial = func(context.Context, string, string) (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					t.Cleanup(func() { _ = theirs.Close() })
+					return ours, nil
+				}
+				return cfg
+			},
+			want: snapshot.APIFailure{Layer: snapshot.LayerTLS, Reason: snapshot.NoAnswer, Message: "no answer in time"},
+		},
+		"it answers nothing over TLS": {
+			config: func(_ *testing.T, s *apiServer) *rest.Config {
+				s.answer("/version", hang)
+				s.answer(podsPath, hang)
+				return s.config()
+			},
+			want:         snapshot.APIFailure{Layer: snapshot.LayerRequest, Reason: snapshot.NoAnswer, Message: "context deadline exceeded"},
+			wantNotAfter: time.Date(2084, 1, 29, 16, 0, 0, 0, time.UTC),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inTime(t, func(t *testing.T, s *apiServer) {
+				snap, _, err := Collect(t.Context(), tc.config(t, s), []snapshot.Kind{podKind}, options())
+				if err != nil {
+					t.Fatal(err)
+				}
+				api := snap.API()
+				if api.Failure == nil {
+					t.Fatalf("no failure; pods %+v", snap.Coverage(podKind))
+				}
+				if diff := cmp.Diff(tc.want, *api.Failure); diff != "" {
+					t.Errorf("failure (-want +got):\n%s", diff)
+				}
+				if len(api.Addresses) != 1 || api.Addresses[0].Error != "" {
+					t.Errorf("addresses %+v, want one that opens", api.Addresses)
+				}
+				if !api.CertificateNotAfter.Equal(tc.wantNotAfter) {
+					t.Errorf("certificate expires at %s, want %s", api.CertificateNotAfter, tc.wantNotAfter)
+				}
+				if c := snap.Coverage(podKind); c.State != snapshot.Failed || c.Reason == "" {
+					t.Errorf("pods: %+v, want failed and why", c)
+				}
+			})
 		})
 	}
 }
@@ -314,22 +354,23 @@ func TestTooLittleTimeIsNoFailureOfTheServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newAPIServer(t)
-			s.answer("/version", hang)
-			if tc.livez {
-				s.say("/livez", http.StatusOK, "ok")
-			} else {
-				s.answer("/livez", hang)
-			}
-			// The request itself might take longer than all of it.
-			options := Options{Name: "test", Now: localClock, Timeout: 100 * time.Millisecond, RequestTimeout: 2 * time.Second}
-			got, _, err := Collect(t.Context(), s.config(), nil, options)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if api := got.API(); api.Asked != tc.wantAsked || api.Failure == nil {
-				t.Errorf("asked %t, failure %+v; want asked %t and a failure", api.Asked, api.Failure, tc.wantAsked)
-			}
+			inTime(t, func(t *testing.T, s *apiServer) {
+				s.answer("/version", hang)
+				if tc.livez {
+					s.say("/livez", http.StatusOK, "ok")
+				} else {
+					s.answer("/livez", hang)
+				}
+				// The request itself might take longer than all of it.
+				options := Options{Name: "test", Now: localClock, Timeout: 3 * time.Second, RequestTimeout: time.Minute}
+				got, _, err := Collect(t.Context(), s.config(), nil, options)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if api := got.API(); api.Asked != tc.wantAsked || api.Failure == nil {
+					t.Errorf("asked %t, failure %+v; want asked %t and a failure", api.Asked, api.Failure, tc.wantAsked)
+				}
+			})
 		})
 	}
 }
