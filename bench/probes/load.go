@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"strconv"
 	"sync"
 	"text/tabwriter"
@@ -29,8 +30,10 @@ type loaded struct {
 	Took50, Took99, TookMax           float64
 	Cores                             float64
 	Resident, Peak, Files             uint64
-	Goroutines, MostAtOnce            int
-	Failure                           string
+	// Heap is what was reachable at the last collection, and Stacks those of goroutines, where they were most together.
+	Heap, Stacks           uint64
+	Goroutines, MostAtOnce int
+	Failure                string
 }
 
 // spread counts durations by tenths of a millisecond.
@@ -99,10 +102,6 @@ func measureLoad(ctx context.Context, in io.Reader, out io.Writer, o options) er
 	prober := probe.New(probe.Options{Now: time.Now})
 	seen := observed{}
 	for i := range o.checks {
-		target := probe.HTTP{
-			URL:    &url.URL{Scheme: "http", Host: where.HTTP[i%len(where.HTTP)], Path: "/healthz"},
-			Header: header(),
-		}
 		phase := time.Duration(xxhash.Sum64String("check-"+strconv.Itoa(i)) % uint64(o.period))
 		s.Set("check-"+strconv.Itoa(i), schedule.Task{
 			Class: class,
@@ -111,6 +110,11 @@ func measureLoad(ctx context.Context, in io.Reader, out io.Writer, o options) er
 				return after.Add(o.period - gone), true
 			},
 			Run: func(ctx context.Context, slot schedule.Slot) {
+				// As the operator does: what is asked is found anew with each run, and not kept.
+				target := probe.HTTP{
+					URL:    &url.URL{Scheme: "http", Host: where.HTTP[i%len(where.HTTP)], Path: "/healthz"},
+					Header: header(),
+				}
 				before := s.Stalled()
 				outcome := prober.Probe(ctx, target, o.timeout)
 				seen.add(slot, outcome, s.Stalled()-before)
@@ -128,6 +132,7 @@ func measureLoad(ctx context.Context, in io.Reader, out io.Writer, o options) er
 	if err != nil {
 		return err
 	}
+	held := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 	began := time.Now()
 	seen.mu.Lock()
 	seen.counting = true
@@ -137,7 +142,12 @@ func measureLoad(ctx context.Context, in io.Reader, out io.Writer, o options) er
 			return err
 		}
 		n, running := runtime.NumGoroutine(), s.Backlogs()[class].Running
+		metrics.Read(held)
+		heap, stacks := held[0].Value.Uint64(), held[1].Value.Uint64()
 		seen.mu.Lock()
+		if heap+stacks > seen.Heap+seen.Stacks {
+			seen.Heap, seen.Stacks = heap, stacks
+		}
 		seen.Goroutines, seen.MostAtOnce = max(seen.Goroutines, n), max(seen.MostAtOnce, running)
 		seen.mu.Unlock()
 	}
@@ -202,7 +212,7 @@ func compareLoads(ctx context.Context, out io.Writer, o options) error {
 	fmt.Fprintf(out, "\n%d HTTP checks every %s, timeout %s, %d workers, one core (the same program doing nothing: %.1f MiB)\n",
 		o.checks, o.period, o.timeout, o.workers, mib(idle.Resident))
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "targets\truns/s\tlag p50\tp99\tmax\tlatency p50\tp99\tmax\tcores\tRSS\tpeak\tat once\tskipped\twithheld\tfalse failures")
+	fmt.Fprintln(table, "targets\truns/s\tlag p50\tp99\tmax\tlatency p50\tp99\tmax\tcores\tRSS\tpeak\theap\tstacks\tat once\tskipped\twithheld\tfalse failures")
 	for _, load := range loads {
 		if o.one != "" && o.one != load.name {
 			continue
@@ -211,9 +221,9 @@ func compareLoads(ctx context.Context, out io.Writer, o options) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(table, "%s\t%.0f\t%.1f ms\t%.1f ms\t%.1f ms\t%.1f ms\t%.1f ms\t%.1f ms\t%.2f\t%.1f MiB\t%.1f MiB\t%d\t%d\t%d\t%d %s\n",
+		fmt.Fprintf(table, "%s\t%.0f\t%.1f ms\t%.1f ms\t%.1f ms\t%.1f ms\t%.1f ms\t%.1f ms\t%.2f\t%.1f MiB\t%.1f MiB\t%.1f MiB\t%.1f MiB\t%d\t%d\t%d\t%d %s\n",
 			load.name, float64(got.Runs)/o.lasts.Seconds(), got.Lag50, got.Lag99, got.LagMax, got.Took50, got.Took99, got.TookMax,
-			got.Cores, mib(got.Resident), mib(got.Peak), got.MostAtOnce, got.Skipped, got.Withheld, got.Failures, got.Failure)
+			got.Cores, mib(got.Resident), mib(got.Peak), mib(got.Heap), mib(got.Stacks), got.MostAtOnce, got.Skipped, got.Withheld, got.Failures, got.Failure)
 	}
 	return table.Flush()
 }

@@ -43,15 +43,15 @@ func (d DNS) recordType() string {
 	return strings.ToUpper(d.Type)
 }
 
-func (d DNS) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outcome {
+func (d DNS) attempt(ctx context.Context, p *Prober, timeout time.Duration) *Outcome {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	kind, known := dns.StringToType[d.recordType()]
 	if !known {
-		return same(Unknown, fmt.Sprintf("there is no type of DNS record %q", d.Type))
+		return new(same(Unknown, fmt.Sprintf("there is no type of DNS record %q", d.Type)))
 	}
 	if _, valid := dns.IsDomainName(d.Name); !valid {
-		return same(Unknown, fmt.Sprintf("%q is no domain name", d.Name))
+		return new(same(Unknown, fmt.Sprintf("%q is no domain name", d.Name)))
 	}
 	question := new(dns.Msg).SetQuestion(dns.Fqdn(d.Name), kind).SetEdns0(dnsUDPSize, false)
 
@@ -70,11 +70,11 @@ func (d DNS) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outc
 	if err != nil {
 		outcome := stopped(err, err.Error())
 		outcome.Phases = phases
-		return outcome
+		return &outcome
 	}
 	outcome := d.judge(answer, kind)
 	outcome.Phases = phases
-	return outcome
+	return &outcome
 }
 
 func (d DNS) exchange(ctx context.Context, p *Prober, question *dns.Msg, network string) (*dns.Msg, Phases, error) {

@@ -32,9 +32,9 @@ type Exec struct {
 // String implements [Target].
 func (e Exec) String() string { return "command " + strings.Join(e.Command, " ") }
 
-func (e Exec) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outcome {
+func (e Exec) attempt(ctx context.Context, p *Prober, timeout time.Duration) *Outcome {
 	if p.run == nil {
-		return discarded(Unknown, errNoRunner, CommandNotRun)
+		return new(discarded(Unknown, errNoRunner, CommandNotRun))
 	}
 	output, exitCode, err := p.run.Run(ctx, e, timeout)
 	text := string(output[:min(len(output), KubeletBodyLimit)])
@@ -43,13 +43,13 @@ func (e Exec) attempt(ctx context.Context, p *Prober, timeout time.Duration) Out
 		// The text of k8s.io/cri-client, which the kubelet passes on.
 		outcome := stopped(err, fmt.Sprintf("%v: %q timed out after %v", ErrCommandTimedOut, strings.Join(e.Command, " "), timeout))
 		outcome.Cause = TimedOut
-		return outcome
+		return &outcome
 	case err != nil:
-		return discarded(Unknown, err, CommandNotRun).because(err)
+		return new(discarded(Unknown, err, CommandNotRun).because(err))
 	case exitCode != 0:
-		return same(Failure, text)
+		return new(same(Failure, text))
 	default:
-		return same(Success, text)
+		return new(same(Success, text))
 	}
 }
 

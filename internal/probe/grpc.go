@@ -38,7 +38,7 @@ func (g GRPC) String() string {
 
 // attempt follows pkg/probe/grpc/grpc.go: one deadline is for the connection and the call together,
 // and until then connecting is tried again, so that even a refused connection takes all of it.
-func (g GRPC) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outcome {
+func (g GRPC) attempt(ctx context.Context, p *Prober, timeout time.Duration) *Outcome {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	dialled := lastError{}
@@ -58,7 +58,7 @@ func (g GRPC) attempt(ctx context.Context, p *Prober, timeout time.Duration) Out
 		}),
 	)
 	if err != nil {
-		return stopped(err, fmt.Sprintf("error: failed to connect service at %q: %v", g.Address, err))
+		return new(stopped(err, fmt.Sprintf("error: failed to connect service at %q: %v", g.Address, err)))
 	}
 	defer conn.Close()
 	if err := connect(ctx, conn); err != nil {
@@ -69,13 +69,13 @@ func (g GRPC) attempt(ctx context.Context, p *Prober, timeout time.Duration) Out
 			outcome.Strict.Message = reason.Error()
 			outcome.Difference = ConnectionErrorHidden
 		}
-		return outcome
+		return &outcome
 	}
 	connected := p.now()
 	answer, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: g.Service})
 	outcome := judgeHealth(answer, err, timeout)
 	outcome.Phases = Phases{Connect: connected.Sub(began), Wait: p.now().Sub(connected)}
-	return outcome
+	return &outcome
 }
 
 // connect waits until a connection is ready, or the time is over.

@@ -65,11 +65,14 @@ func (h HTTP) ask(ctx context.Context, p *Prober, timeout time.Duration, x *exch
 	if h.Authorization != "" {
 		client.CheckRedirect = sameHostAuthorized
 	}
-	if x.response, x.err = client.Do(h.request(ctx)); x.err != nil {
+	response, err := client.Do(h.request(ctx))
+	if err != nil {
+		x.err = err
 		return
 	}
-	defer x.response.Body.Close()
-	x.body, x.bodyErr = io.ReadAll(io.LimitReader(x.response.Body, h.limit()))
+	defer response.Body.Close()
+	x.response = response
+	x.body, x.bodyErr = io.ReadAll(io.LimitReader(response.Body, h.limit()))
 }
 
 func (h HTTP) request(ctx context.Context) *http.Request {

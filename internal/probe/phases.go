@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"net/netip"
 	"sync"
@@ -14,6 +15,13 @@ import (
 type exchange struct {
 	ctx   context.Context //nolint:containedctx // what the transport dials with is not the request's, and this must end it
 	timer phaseTimer
+
+	// response is the last answer, unless err says that there was none.
+	response *http.Response
+	err      error
+	// body is as much of it as was read, until bodyErr.
+	body    []byte
+	bodyErr error
 }
 
 // begin returns an exchange with a host, the context of its requests, and what ends it and all that

@@ -19,7 +19,9 @@ type Target interface {
 	// String is what is asked, for people: "GET http://10.0.0.1:8080/healthz".
 	fmt.Stringer
 
-	attempt(ctx context.Context, p *Prober, timeout time.Duration) Outcome
+	// attempt asks it. What it returns is a pointer because whoever waits for an answer does so on stacks
+	// that would double with a few copies of an Outcome in each frame, and thousands may wait.
+	attempt(ctx context.Context, p *Prober, timeout time.Duration) *Outcome
 }
 
 // Options are what a [Prober] is made of.
@@ -107,7 +109,7 @@ func (p *Prober) Probe(ctx context.Context, target Target, timeout time.Duration
 	began := p.now()
 	outcome := target.attempt(ctx, p, timeout)
 	outcome.Latency = p.now().Sub(began)
-	return outcome
+	return *outcome
 }
 
 // Impossible is what becomes of a probe from which nothing can be asked.
@@ -121,6 +123,6 @@ type Impossible struct {
 // String implements [Target].
 func (i Impossible) String() string { return "nothing: " + i.Err.Error() }
 
-func (i Impossible) attempt(context.Context, *Prober, time.Duration) Outcome {
-	return discarded(Unknown, i.Err, i.Why).because(i.Err)
+func (i Impossible) attempt(context.Context, *Prober, time.Duration) *Outcome {
+	return new(discarded(Unknown, i.Err, i.Why).because(i.Err))
 }

@@ -14,17 +14,17 @@ type TCP struct {
 // String implements [Target].
 func (t TCP) String() string { return "TCP connection to " + t.Address }
 
-func (t TCP) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outcome {
+func (t TCP) attempt(ctx context.Context, p *Prober, timeout time.Duration) *Outcome {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	conn, phases, err := p.connect(ctx, "tcp", t.Address)
 	if err != nil {
 		outcome := stopped(err, err.Error())
 		outcome.Phases = phases
-		return outcome
+		return &outcome
 	}
 	_ = conn.Close() // it was open: that was the question
 	outcome := same(Success, "")
 	outcome.Phases = phases
-	return outcome
+	return &outcome
 }

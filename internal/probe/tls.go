@@ -50,14 +50,14 @@ func (c Certificate) DaysLeft() int {
 // String implements [Target].
 func (t TLS) String() string { return "TLS handshake with " + t.Address }
 
-func (t TLS) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outcome {
+func (t TLS) attempt(ctx context.Context, p *Prober, timeout time.Duration) *Outcome {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	name := t.ServerName
 	if name == "" {
 		host, _, err := net.SplitHostPort(t.Address)
 		if err != nil {
-			return same(Unknown, err.Error())
+			return new(same(Unknown, err.Error()))
 		}
 		name = host
 	}
@@ -66,7 +66,7 @@ func (t TLS) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outc
 	if err != nil {
 		outcome := stopped(err, err.Error())
 		outcome.Phases = phases
-		return outcome
+		return &outcome
 	}
 	defer raw.Close()
 	conn := tls.Client(raw, &tls.Config{
@@ -83,11 +83,11 @@ func (t TLS) attempt(ctx context.Context, p *Prober, timeout time.Duration) Outc
 			outcome.Cause = TLSHandshakeFailed
 		}
 		outcome.Phases = phases
-		return outcome
+		return &outcome
 	}
 	outcome := t.judge(conn.ConnectionState().PeerCertificates, name, shaken)
 	outcome.Phases = phases
-	return outcome
+	return &outcome
 }
 
 func (t TLS) judge(chain []*x509.Certificate, name string, now time.Time) Outcome {
