@@ -58,8 +58,8 @@ func (c *Client) kubeletStats(ctx context.Context, node string) snapshot.Answer 
 	return snapshot.Answer{Outcome: snapshot.Answered, Text: string(text)}
 }
 
-// containerMetrics reads what a kubelet has counted of a container. That the second page cannot be read, which a
-// kubelet gathers anew for each request, leaves what stands in the first.
+// containerMetrics reads what a kubelet has counted of a container. The second page, which a kubelet gathers anew
+// for each request, is asked for where a limit of CPU makes it count; without it stands what the first says.
 func (c *Client) containerMetrics(ctx context.Context, q snapshot.Question) snapshot.Answer {
 	pod, ok := snapshot.Get[*corev1.Pod](c.snapshot.Load(), q.Namespace, q.Name)
 	if !ok || pod.Spec.NodeName == "" {
@@ -68,6 +68,11 @@ func (c *Client) containerMetrics(ctx context.Context, q snapshot.Question) snap
 	probes, err := c.metricsOf(ctx, q, pod.Spec.NodeName, "probes")
 	if err != nil {
 		return kubeletError(err)
+	}
+	if !slices.ContainsFunc(slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers), func(container corev1.Container) bool {
+		return container.Name == q.Container && !container.Resources.Limits.Cpu().IsZero()
+	}) {
+		return snapshot.Answer{Outcome: snapshot.Answered, Text: probes}
 	}
 	periods, err := c.metricsOf(ctx, q, pod.Spec.NodeName, "cadvisor")
 	if err != nil {

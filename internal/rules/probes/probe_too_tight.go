@@ -23,10 +23,12 @@ var _ = Catalog.Add(rule.Rule{
 		"Pods serve, and yet a probe of theirs ran into its timeout several times within the last hour: the answers come, only later than timeoutSeconds allows. Where the liveness probe had containers killed for it twice, the last time within half an hour, that have run well "+
 			"since, users lost their connections: a warning. Where nothing but the attempts failed it is a remark: the next longer pause costs a restart, or the pod its place in its Services. The text says how long a pause the probe bears as it is, "+
 			"and what it would bear with the recommended values. If pods of several workloads on one node are slow together, the node is the matter, and the finding says so. Left alone: containers in a kill loop (LivenessProbeFailing, "+
-			"ProbeKillsStart), failures with another answer than none, pods that began less than ten minutes ago, and fewer than five slow answers.",
+			"ProbeKillsStart), failures with another answer than none, pods that began less than ten minutes ago, and fewer than five slow answers, unless the kubelet has counted that more than one in a hundred of those in time took at least half of it. "+
+			"What the kubelet has counted (get on nodes/proxy) is said with it: how long answers take, and whether the container's limit of CPU held it back, which is then the cause.",
 		"Pod는 서비스하고 있지만 최근 한 시간 동안 probe가 여러 번 timeout에 걸렸습니다. 응답은 오지만 timeoutSeconds보다 늦습니다. liveness probe 때문에 두 번 이상(마지막은 30분 이내) 종료되었다가 이후 문제없이 실행 중인 컨테이너가 있으면 사용자의 연결이 끊긴 것이므로 warning이고, "+
 			"시도만 실패했으면 참고로 알립니다. 조금 더 길게 멈추면 재시작되거나 Service에서 빠지게 됩니다. 지금 설정이 견디는 정지 시간과 권장 값이 견디는 시간을 함께 알립니다. 한 노드에서 여러 워크로드의 Pod가 함께 느리면 노드의 문제일 수 있음을 알립니다. "+
-			"반복해서 종료되는 컨테이너(LivenessProbeFailing, ProbeKillsStart), 응답은 왔으나 실패인 경우, 시작한 지 10분이 되지 않은 Pod, 늦은 응답이 다섯 번 미만인 경우는 제외합니다."),
+			"반복해서 종료되는 컨테이너(LivenessProbeFailing, ProbeKillsStart), 응답은 왔으나 실패인 경우, 시작한 지 10분이 되지 않은 Pod, 늦은 응답이 다섯 번 미만인 경우(제때 온 응답의 1%%가 넘게 timeout의 절반 이상 걸렸다고 kubelet이 집계한 경우는 알립니다)는 제외합니다. "+
+			"kubelet의 집계(nodes/proxy의 get 권한)로 응답에 걸리는 시간과 CPU limit이 컨테이너를 멈추게 했는지도 함께 알리며, 그렇다면 그것이 원인입니다."),
 	Link:     "https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/#configure-probes",
 	Severity: finding.Warning,
 	Needs:    baseNeeds(rule.Any[*corev1.Event]()),
@@ -52,6 +54,9 @@ type tight struct {
 	slow, kills observation
 	// serving pods of the family.
 	serving int
+	// counted is what the kubelet counted of the pod that was slow last; known tells that it said.
+	counted counted
+	known   bool
 }
 
 func probeTooTight(p *rule.Pass) {
@@ -63,6 +68,9 @@ func probeTooTight(p *rule.Pass) {
 			continue
 		}
 		found = append(found, t)
+		if t.slow.count < slowAnswers {
+			continue
+		}
 		for _, pod := range t.slow.pods {
 			if slowOn[pod.Spec.NodeName] == nil {
 				slowOn[pod.Spec.NodeName] = map[finding.Subject]bool{}
@@ -70,9 +78,22 @@ func probeTooTight(p *rule.Pass) {
 			slowOn[pod.Spec.NodeName][f.workload] = true
 		}
 	}
-	for _, t := range found {
-		p.Report(t.finding(p, t.node(slowOn)))
+	// Those whose habit is sure are asked about first.
+	slices.SortStableFunc(found, func(a, b tight) int { return min(b.slow.count, slowAnswers) - min(a.slow.count, slowAnswers) })
+	for i, t := range found {
+		if i < countsAsked {
+			t.counted, t.known = countedOf(p, t.probe, t.slowest())
+		}
+		if t.slow.count >= slowAnswers || t.known && t.counted.often(t.probe) {
+			p.Report(t.finding(p, t.node(slowOn)))
+		}
 	}
+}
+
+// slowest is the pod that was slow last.
+func (t tight) slowest() *corev1.Pod {
+	i := slices.IndexFunc(t.slow.pods, func(pod *corev1.Pod) bool { return pod.Name == t.slow.latest.InvolvedObject.Name })
+	return t.slow.pods[max(i, 0)]
 }
 
 // sharedBy is how many workloads slow on one node point at the node.
@@ -114,7 +135,7 @@ func tooTight(s *snapshot.Snapshot, f *family) (tight, bool) {
 			t.slow = one.observe(s, serving, "Unhealthy", func(e *corev1.Event) bool {
 				return one.failed(e) && kubelet.MeaningOf(one.spec, output(e)) == kubelet.MeansSlow && s.Now().Sub(snapshot.EventTime(e)) < window
 			})
-			if t.slow.count < slowAnswers || !t.begunBefore() {
+			if t.slow.count == 0 || !t.begunBefore() {
 				continue
 			}
 			if one.kind == liveness {
@@ -183,14 +204,36 @@ func (t tight) finding(p *rule.Pass, node string) finding.Finding {
 	out.Why = finding.Join("; ",
 		finding.Format("%s slow answers on %s of %s that serve, between %s and %s", "서비스 중인 Pod %[3]s개 가운데 %[2]s에서 %[4]s부터 %[5]s까지 늦은 응답 %[1]s번",
 			number(t.slow.count), finding.Pods(len(t.slow.pods)), number(t.serving), finding.Verbatim(finding.Clock(p.Now(), t.slow.first)), finding.Verbatim(finding.Clock(p.Now(), t.slow.last))),
-		bears(now), shared,
-		finding.Textf("not seen: how long the answers took in the end (the kubelet's metrics), and whether the CPU was throttled", "응답이 실제로 걸린 시간(kubelet metric)과 CPU throttling 여부는 확인하지 못했습니다"), unread(p.Snapshot))
+		bears(now), shared, t.measured(), unread(p.Snapshot))
 	remedy := t.mend(p.Snapshot, fields{t.name(): fields{"timeoutSeconds": seconds(better.Timeout), "failureThreshold": better.FailureThreshold}},
 		finding.Format("give it time: %s", "여유를 줍니다: %s", bears(better)))
-	out.Remedies = finding.Remedies{Now: []finding.Remedy{remedy}, Later: []finding.Remedy{{
+	if t.known {
+		out.Evidence = append(out.Evidence, t.counted.evidence(t.probe)...)
+	}
+	switch limit := t.container.Resources.Limits.Cpu(); {
+	case t.known && t.counted.starved() && !limit.IsZero():
+		out.Field = t.place.field(".resources.limits.cpu")
+		out.Remedies.Now = []finding.Remedy{t.moreCPU(p.Snapshot)}
+	case t.known && t.counted.limited:
+		out.RuledOut = append(out.RuledOut, finding.Statement{Text: finding.Textf("the limit of CPU: it held the container back in %s of its periods", "CPU limit이 원인이 아닙니다. throttling된 주기는 %s입니다", percent(t.counted.throttled))})
+	}
+	out.Remedies = finding.Remedies{Now: append(out.Remedies.Now, remedy), Later: []finding.Remedy{{
 		Text: finding.Textf("find out what holds the answers up: CPU limits, garbage collection, a disk, or what the probe itself asks of others", "응답이 늦는 이유(CPU limit, GC, 디스크, probe가 다른 것에 의존하는지)를 찾으십시오"),
 	}}}
 	return out
+}
+
+// measured is what the kubelet's counters say of it.
+func (t tight) measured() finding.Text {
+	limit := t.container.Resources.Limits.Cpu()
+	switch {
+	case !t.known:
+		return finding.Textf("not seen: how long the answers took in the end (the kubelet's metrics), and whether the CPU was throttled", "응답이 실제로 걸린 시간(kubelet metric)과 CPU throttling 여부는 확인하지 못했습니다")
+	case t.counted.starved() && !limit.IsZero():
+		return finding.Join("; ", t.counted.saysStarved(limit), t.counted.says())
+	default:
+		return t.counted.says()
+	}
 }
 
 // bears says, with its numbers, how long a pause a probe of this timing bears.
