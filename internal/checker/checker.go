@@ -51,6 +51,9 @@ type Options struct {
 	Stdout io.Writer
 	Log    *slog.Logger
 	Clock  clock.WithTicker
+
+	// dial opens the connections that reports go over; nil opens those of the network.
+	dial dialer
 }
 
 const usage = `usage: %[1]s run NAME          runs a scenario, with options from the environment

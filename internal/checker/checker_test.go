@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,9 +16,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/test/bufconn"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -84,7 +87,21 @@ func unable(_ context.Context, e synthetic.Environment) (synthetic.Result, error
 
 func broken(context.Context, synthetic.Environment) (synthetic.Result, error) { panic("no such thing") }
 
-func in(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) } //nolint:forbidigo // the deadline is one of the real clock
+// in is a deadline by the clock of a bubble of time, which begins with a whole second.
+func in(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) } //nolint:forbidigo // the time of the bubble
+
+// serving has somebody wait for reports, over connections in memory, and returns how they are dialled.
+func serving(t *testing.T, h http.Handler) dialer {
+	t.Helper()
+	wire := bufconn.Listen(1 << 20)
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	go func() { _ = server.Serve(wire) }() // it ends with the test
+	t.Cleanup(func() { _ = server.Close() })
+	return func(ctx context.Context, _, _ string) (net.Conn, error) { return wire.DialContext(ctx) }
+}
+
+// endpoint is where reports go in these tests: a loopback address, which no proxy is asked for.
+const endpoint = "http://127.0.0.1:8080"
 
 func TestRun(t *testing.T) {
 	const v2, v3 = "/externalCheckStatus", "/check"
@@ -140,46 +157,45 @@ func TestRun(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			api := kuberhealthy.V2
-			if tc.path == v3 {
-				api = kuberhealthy.V3
-			}
-			o := &operator{api: api, answers: tc.answers}
-			server := httptest.NewUnstartedServer(o)
-			server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-			server.Start()
-			t.Cleanup(server.Close)
-			environment := map[string]string{}
-			if tc.path != "" {
-				tc.deadline = cmp.Or(tc.deadline, time.Minute)
-				environment = map[string]string{"KH_REPORTING_URL": server.URL + tc.path, "KH_RUN_UUID": runUUID, "KH_CHECK_RUN_DEADLINE": in(tc.deadline)}
-			}
-			w := newWorld(t, environment, catalog(tc.run))
-			if code := Run(t.Context(), w.options); code != tc.wantCode {
-				t.Errorf("ended with %d, want %d", code, tc.wantCode)
-			}
-			if got := w.outcome(t); got.OK != tc.wantOK {
-				t.Errorf("the termination message says %+v", got)
-			}
-			posts := o.got()
-			if tc.wantPosts > 0 && len(posts) != tc.wantPosts {
-				t.Fatalf("%d reports, want %d", len(posts), tc.wantPosts)
-			}
-			if tc.wantBody != "" {
-				last := posts[len(posts)-1]
-				if last.body != tc.wantBody || last.runID != runUUID {
-					t.Errorf("reported\n%s\nof %s, want\n%s", last.body, last.runID, tc.wantBody)
+			synctest.Test(t, func(t *testing.T) {
+				api := kuberhealthy.V2
+				if tc.path == v3 {
+					api = kuberhealthy.V3
 				}
-			}
-			if tc.path != "" && o.greeted != 1 && tc.deadline > 0 {
-				t.Errorf("the endpoint was greeted %d times, want once", o.greeted)
-			}
-			if !strings.Contains(w.log.String(), tc.wantLog) || !strings.Contains(w.out.String(), tc.wantOut) {
-				t.Errorf("log:\n%s\noutput:\n%s", w.log, w.out)
-			}
-			if said := w.log.String() + w.out.String(); strings.Contains(said, "hunter2") || tc.path != "" && strings.Contains(said, runUUID) {
-				t.Errorf("a secret is shown:\n%s", said)
-			}
+				o := &operator{api: api, answers: tc.answers}
+				environment := map[string]string{}
+				if tc.path != "" {
+					tc.deadline = cmp.Or(tc.deadline, time.Minute)
+					environment = map[string]string{"KH_REPORTING_URL": endpoint + tc.path, "KH_RUN_UUID": runUUID, "KH_CHECK_RUN_DEADLINE": in(tc.deadline)}
+				}
+				w := newWorld(t, environment, catalog(tc.run))
+				w.options.dial = serving(t, o)
+				if code := Run(t.Context(), w.options); code != tc.wantCode {
+					t.Errorf("ended with %d, want %d", code, tc.wantCode)
+				}
+				if got := w.outcome(t); got.OK != tc.wantOK {
+					t.Errorf("the termination message says %+v", got)
+				}
+				posts := o.got()
+				if tc.wantPosts > 0 && len(posts) != tc.wantPosts {
+					t.Fatalf("%d reports, want %d", len(posts), tc.wantPosts)
+				}
+				if tc.wantBody != "" {
+					last := posts[len(posts)-1]
+					if last.body != tc.wantBody || last.runID != runUUID {
+						t.Errorf("reported\n%s\nof %s, want\n%s", last.body, last.runID, tc.wantBody)
+					}
+				}
+				if tc.path != "" && o.greeted != 1 && tc.deadline > 0 {
+					t.Errorf("the endpoint was greeted %d times, want once", o.greeted)
+				}
+				if !strings.Contains(w.log.String(), tc.wantLog) || !strings.Contains(w.out.String(), tc.wantOut) {
+					t.Errorf("log:\n%s\noutput:\n%s", w.log, w.out)
+				}
+				if said := w.log.String() + w.out.String(); strings.Contains(said, "hunter2") || tc.path != "" && strings.Contains(said, runUUID) {
+					t.Errorf("a secret is shown:\n%s", said)
+				}
+			})
 		})
 	}
 }
@@ -195,46 +211,47 @@ func TestRunThatDoesNotEndIsReportedInTime(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			o := &operator{api: kuberhealthy.V3}
-			server := httptest.NewServer(o)
-			t.Cleanup(server.Close)
-			ctx, stop := context.WithCancel(t.Context())
-			defer stop()
-			cleaned := false
-			w := newWorld(t, map[string]string{"KH_REPORTING_URL": server.URL + "/check", "KH_RUN_UUID": runUUID, "KH_CHECK_RUN_DEADLINE": in(tc.deadline)},
-				catalog(func(ctx context.Context, _ synthetic.Environment) (synthetic.Result, error) {
-					if tc.stop {
-						stop()
-					}
-					<-ctx.Done()
-					// It cleans up until the report is in: that must not wait for it.
-					for len(o.got()) == 0 {
-						select {
-						case <-t.Context().Done():
-							return synthetic.Result{}, t.Context().Err()
-						case <-time.After(time.Millisecond):
+			synctest.Test(t, func(t *testing.T) {
+				o := &operator{api: kuberhealthy.V3}
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				cleaned := false
+				w := newWorld(t, map[string]string{"KH_REPORTING_URL": endpoint + "/check", "KH_RUN_UUID": runUUID, "KH_CHECK_RUN_DEADLINE": in(tc.deadline)},
+					catalog(func(ctx context.Context, _ synthetic.Environment) (synthetic.Result, error) {
+						if tc.stop {
+							stop()
 						}
-					}
-					cleaned = true
-					return synthetic.Result{Errors: []string{"pods were still there"}}, nil
-				}))
-			if code := Run(ctx, w.options); code != ExitOK {
-				t.Errorf("ended with %d, want %d", code, ExitOK)
-			}
-			if !cleaned {
-				t.Error("it did not wait for the scenario to clean up")
-			}
-			posts := o.got()
-			if len(posts) != 1 {
-				t.Fatalf("%d reports, want 1", len(posts))
-			}
-			want := kuberhealthy.Report{Errors: []string{tc.want}}
-			if diff := gocmp.Diff(want, posts[0].report); diff != "" {
-				t.Error(diff)
-			}
-			if got := w.outcome(t).Errors; len(got) != 2 || got[0] != tc.want || got[1] != "pods were still there" {
-				t.Errorf("the termination message has %q", got)
-			}
+						<-ctx.Done()
+						// It cleans up until the report is in: that must not wait for it.
+						for len(o.got()) == 0 {
+							select {
+							case <-t.Context().Done():
+								return synthetic.Result{}, t.Context().Err()
+							case <-time.After(time.Millisecond):
+							}
+						}
+						cleaned = true
+						return synthetic.Result{Errors: []string{"pods were still there"}}, nil
+					}))
+				w.options.dial = serving(t, o)
+				if code := Run(ctx, w.options); code != ExitOK {
+					t.Errorf("ended with %d, want %d", code, ExitOK)
+				}
+				if !cleaned {
+					t.Error("it did not wait for the scenario to clean up")
+				}
+				posts := o.got()
+				if len(posts) != 1 {
+					t.Fatalf("%d reports, want 1", len(posts))
+				}
+				want := kuberhealthy.Report{Errors: []string{tc.want}}
+				if diff := gocmp.Diff(want, posts[0].report); diff != "" {
+					t.Error(diff)
+				}
+				if got := w.outcome(t).Errors; len(got) != 2 || got[0] != tc.want || got[1] != "pods were still there" {
+					t.Errorf("the termination message has %q", got)
+				}
+			})
 		})
 	}
 }

@@ -65,7 +65,10 @@ func (o Options) newReporter(env synthetic.Environment) *reporter {
 		return r
 	}
 	r.endpoint = endpoint
-	dial := (&net.Dialer{Timeout: 5 * time.Second}).DialContext
+	dial := o.dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
+	}
 	r.client = &http.Client{
 		Transport: &http.Transport{
 			Proxy:             http.ProxyFromEnvironment,

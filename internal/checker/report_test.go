@@ -12,7 +12,9 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/maek-dev/maek/internal/kuberhealthy"
@@ -112,15 +114,16 @@ func TestReportArrivesWhereNamesCannotBeResolved(t *testing.T) {
 }
 
 func TestCheckerThatReachesNobodySaysThatItMayBeAtFault(t *testing.T) {
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
-	w := newWorld(t, map[string]string{"KH_REPORTING_URL": gone.URL + "/check", "KH_RUN_UUID": runUUID, "KH_CHECK_RUN_DEADLINE": in(6 * time.Second)}, catalog(ill))
-	if code := Run(t.Context(), w.options); code != ExitFailed {
-		t.Errorf("ended with %d, want %d", code, ExitFailed)
-	}
-	if got := strings.Join(w.outcome(t).Errors, "\n"); !strings.Contains(got, "the checker pod itself may be at fault: before the check began it could not reach "+strings.TrimPrefix(gone.URL, "http://")) {
-		t.Errorf("it says\n%s", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, map[string]string{"KH_REPORTING_URL": endpoint + "/check", "KH_RUN_UUID": runUUID, "KH_CHECK_RUN_DEADLINE": in(6 * time.Second)}, catalog(ill))
+		w.options.dial = func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
+		if code := Run(t.Context(), w.options); code != ExitFailed {
+			t.Errorf("ended with %d, want %d", code, ExitFailed)
+		}
+		if got := strings.Join(w.outcome(t).Errors, "\n"); !strings.Contains(got, "the checker pod itself may be at fault: before the check began it could not reach "+strings.TrimPrefix(endpoint, "http://")) {
+			t.Errorf("it says\n%s", got)
+		}
+	})
 }
 
 func TestReportsAreAsLargeAsOperatorsTake(t *testing.T) {
