@@ -16,18 +16,26 @@ var _ = Catalog.Add(rule.Rule{
 	Title: finding.Textf("pods leave their Services and come back", "Pod가 Service에서 빠졌다가 돌아오기를 반복합니다"),
 	Doc: finding.Textf(
 		"Pods that had long been running lost their readiness and regained it within the last hour without a restart, at least two of them, or one whose readiness probe goes on failing: clients' connections move about, and with every change the endpoints are "+
-			"written and programmed anew on all nodes. A remark: the pods serve at this moment. What the probe said tells whether the program is slow (then see its timeout) or says that it is ill. Left alone: pods that began or restarted lately, "+
+			"written and programmed anew on all nodes. Where no event is left of it, a pod that came back within a day is told if the kubelet has counted (get on nodes/proxy) that at least one in twenty attempts of hours failed. A remark: the pods serve at this moment. What the probe said tells whether the program is slow (then see its timeout) or says that it is ill. Left alone: pods that began or restarted lately, "+
 			"a single change of a single pod, and probes that failed less often than it takes to lose readiness.",
-		"오래 실행 중이던 Pod가 최근 한 시간 안에 재시작 없이 Ready에서 벗어났다가 돌아왔습니다. 그런 Pod가 둘 이상이거나, 하나이지만 readiness probe가 계속 실패하는 경우입니다. 클라이언트의 연결이 옮겨 다니고 바뀔 때마다 모든 노드에서 endpoint를 다시 설정합니다. "+
+		"오래 실행 중이던 Pod가 최근 한 시간 안에 재시작 없이 Ready에서 벗어났다가 돌아왔습니다. 그런 Pod가 둘 이상이거나, 하나이지만 readiness probe가 계속 실패하는 경우입니다. 클라이언트의 연결이 옮겨 다니고 바뀔 때마다 모든 노드에서 endpoint를 다시 설정합니다. 남은 Event가 없으면, 하루 안에 돌아온 Pod 가운데 kubelet의 집계(nodes/proxy의 get 권한)에서 여러 시간 동안 시도의 20분의 1 이상이 실패한 것을 알립니다. "+
 			"지금은 서비스하고 있으므로 참고로 알립니다. probe 메시지로 프로그램이 느린지(timeout 확인), 스스로 비정상이라고 하는지 알 수 있습니다. 최근에 시작했거나 재시작한 Pod, 한 Pod가 한 번 바뀐 경우, Ready에서 벗어날 만큼 실패하지 않은 probe는 제외합니다."),
 	Link:     probeConcepts + "#readiness-probe",
 	Severity: finding.Info,
 	Needs:    baseNeeds(rule.Any[*corev1.Event]()),
 	Causes:   []rule.Cause{{Code: "ProbeTooTight", Via: rule.Itself}},
 	Detect: func(p *rule.Pass) {
+		told := map[*family]bool{}
 		for f := range familiesOf(p.Snapshot).newest() {
 			if one, fl, ok := flaps(p.Snapshot, f); ok {
 				p.Report(flappingFinding(p, one, fl))
+				told[f] = true
+			}
+		}
+		asked := 0
+		for f := range familiesOf(p.Snapshot).newest() {
+			if !told[f] && asked < countsAsked {
+				asked += flappedBefore(p, f)
 			}
 		}
 	},
@@ -45,7 +53,7 @@ type flapping struct {
 func flaps(s *snapshot.Snapshot, f *family) (probe, flapping, bool) {
 	var back []*corev1.Pod
 	for _, pod := range f.pods {
-		if returned(s, pod) {
+		if returned(s, pod, window) {
 			back = append(back, pod)
 		}
 	}
@@ -72,10 +80,10 @@ func flaps(s *snapshot.Snapshot, f *family) (probe, flapping, bool) {
 	return probe{}, flapping{}, false
 }
 
-// returned tells whether a pod that had long been running became ready again lately, without a restart.
-func returned(s *snapshot.Snapshot, pod *corev1.Pod) bool {
+// returned tells whether a pod that had long been running became ready again within a time, without a restart.
+func returned(s *snapshot.Snapshot, pod *corev1.Pod, within time.Duration) bool {
 	c := snapshot.PodCondition(pod, corev1.PodReady)
-	if c == nil || c.Status != corev1.ConditionTrue || s.Now().Sub(c.LastTransitionTime.Time) > window || c.LastTransitionTime.Sub(pod.CreationTimestamp.Time) < window {
+	if c == nil || c.Status != corev1.ConditionTrue || s.Now().Sub(c.LastTransitionTime.Time) > within || c.LastTransitionTime.Sub(pod.CreationTimestamp.Time) < window {
 		return false
 	}
 	for i := range pod.Status.ContainerStatuses {
