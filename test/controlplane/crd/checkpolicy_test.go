@@ -24,11 +24,13 @@ var goodPolicies = map[string]string{
 	"networks":                  `{namespaceSelector: {}, hosts: [10.20.0.0/16, 0.0.0.0/0, "2001:db8::/32", "::/0"]}`,
 	"nodes":                     `{namespaceSelector: {matchExpressions: [{key: a, operator: Exists}]}, nodes: true}`,
 	"a consequence":             `{namespaceSelector: {}, takeOutOfService: {mode: Enforce, maxFailingPercent: 100, maxOut: 1000, secondsApart: 1, maxSeconds: 30, maxTimesADay: 100}}`,
+	"a consequence by day":      `{namespaceSelector: {}, takeOutOfService: {windows: [{days: [Mon, Fri], start: "09:00", durationMinutes: 540, timeZone: Asia/Seoul}, {start: "00:00", durationMinutes: 60}]}}`,
 	"a consequence, by default": `{namespaceSelector: {}, takeOutOfService: {}}`,
 }
 
 const (
 	notAHost      = "write a name (api.example.com), a wildcard (*.example.com), an address or a network (10.20.0.0/16)"
+	notATime      = "write start as HH:MM of the 24-hour clock, such as 02:00"
 	endsInANumber = "what ends in a number is an address to some and a name to others; write all four numbers of an IPv4 address, in decimals"
 )
 
@@ -64,6 +66,8 @@ var badPolicies = map[string]struct {
 	"out for a moment":              {`{namespaceSelector: {}, takeOutOfService: {maxSeconds: 29}}`, "maxSeconds in body should be greater than or equal to 30"},
 	"out for more than a day":       {`{namespaceSelector: {}, takeOutOfService: {maxSeconds: 86401}}`, "maxSeconds in body should be less than or equal to 86400"},
 	"none out at a time":            {`{namespaceSelector: {}, takeOutOfService: {maxOut: 0}}`, "maxOut in body should be greater than or equal to 1"},
+	"hours that begin at no time":   {`{namespaceSelector: {}, takeOutOfService: {windows: [{start: "9:00", durationMinutes: 60}]}}`, notATime},
+	"hours without an end":          {`{namespaceSelector: {}, takeOutOfService: {windows: [{start: "09:00"}]}}`, "durationMinutes: Required value"},
 	"a misspelt field":              {`{namespaceSelector: {}, node: true}`, `unknown field "spec.node"`},
 	"an address that is but a part": {`{namespaceSelector: {}, hosts: [10.0.0.0/16/8]}`, notAHost},
 }
@@ -94,13 +98,13 @@ func TestEveryRuleOfTheCheckPolicyHasACaseThatItRefuses(t *testing.T) {
 	if err := yaml.UnmarshalStrict(data, &crd); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{endsInANumber, notAHost}, ruleMessages(*crd.Spec.Versions[0].Schema.OpenAPIV3Schema)); diff != "" {
+	if diff := cmp.Diff([]string{endsInANumber, notAHost, notATime}, ruleMessages(*crd.Spec.Versions[0].Schema.OpenAPIV3Schema)); diff != "" {
 		t.Errorf("rules of the definition, of which each needs a case (-want +got):\n%s", diff)
 	}
 }
 
 func TestDefaultsOfTheCheckPolicyAreTheCautiousOnes(t *testing.T) {
-	ctx, c := server(t)
+	ctx, c := t.Context(), cluster
 	created := newPolicy(t, goodPolicies["a consequence, by default"])
 	if err := c.Create(ctx, created, client.DryRunAll); err != nil {
 		t.Fatal(err)

@@ -12,21 +12,17 @@ import (
 )
 
 // candidates says which pods are to be taken out as far as this replica can tell by itself, and why others
-// that fail are kept in. It takes one pod of a check at a time.
+// that fail are kept in, check by check.
 func candidates(s *state) []action {
 	var out []action
 	for _, r := range s.sortedRecords() {
 		if r.check.Spec.TakeOutOfService == nil || !s.fresh(r) || s.resting(r.check) {
 			continue
 		}
-		taken := false
 		for _, v := range r.failing() {
-			a, ok := candidate(s, r, v)
-			if !ok || taken && a.kind == take {
-				continue
+			if a, ok := candidate(s, r, v); ok {
+				out = append(out, a)
 			}
-			taken = taken || a.kind == take
-			out = append(out, a)
 		}
 	}
 	return out

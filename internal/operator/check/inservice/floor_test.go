@@ -103,6 +103,82 @@ func webPods(n int) []corev1.Pod {
 	return out
 }
 
+// TestFloorBelievesNoSliceMoreThanItsPods has pods 1 to 4, of which 1 is to be taken out.
+func TestFloorBelievesNoSliceMoreThanItsPods(t *testing.T) {
+	const v4 = discoveryv1.AddressTypeIPv4
+	web, hand := []corev1.Service{service("web", "web")}, []corev1.Service{service("hand", "")}
+	endpoint := func(change func(*discoveryv1.Endpoint)) discoveryv1.EndpointSlice {
+		s := slice("web", v4, "9")
+		s.Endpoints[0].TargetRef = nil
+		change(&s.Endpoints[0])
+		return s
+	}
+	of := func(service string, s discoveryv1.EndpointSlice) discoveryv1.EndpointSlice {
+		s.Labels = map[string]string{discoveryv1.LabelServiceName: service}
+		return s
+	}
+	addressed := func(pods []corev1.Pod) {
+		for i := range pods {
+			pods[i].Status.PodIP = "10.0.0." + string(pods[i].UID)
+		}
+	}
+	cases := map[string]struct {
+		services []corev1.Service
+		slices   []discoveryv1.EndpointSlice
+		pods     func([]corev1.Pod)
+		trouble  string
+		percent  int
+		want     string
+	}{
+		"all as it should be":     {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2", "3", "4")}, addressed, "", 75, ""},
+		"a pod that nobody knows": {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "7")}, nil, "", 1, brakeLastEndpoint},
+		"a pod that is not ready, whatever the slice says": {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2")}, func(pods []corev1.Pod) {
+			pods[1].Status.Conditions[0].Status = corev1.ConditionFalse
+		}, "", 1, brakeLastEndpoint},
+		"a pod that terminates, whatever the slice says": {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2")}, func(pods []corev1.Pod) {
+			pods[1].DeletionTimestamp = new(metav1.NewTime(noon))
+		}, "", 1, brakeLastEndpoint},
+		"the selector has changed, and the slices still have the pods of before": {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2", "3", "4")}, func(pods []corev1.Pod) {
+			for i := range pods[1:] {
+				pods[i+1].Labels = map[string]string{"app": "blue"}
+			}
+		}, "", 1, brakeLastEndpoint},
+		"the selector has changed, and the slices lack the pods of now": {web, []discoveryv1.EndpointSlice{slice("web", v4, "1", "2")}, addressed, "", 50, brakeLastEndpoint},
+		"an address by hand beside the selected":                        {web, []discoveryv1.EndpointSlice{slice("web", v4, "1"), endpoint(func(*discoveryv1.Endpoint) {})}, nil, "", 1, brakeLastEndpoint},
+		"its own address by hand": {web, []discoveryv1.EndpointSlice{slice("web", v4, "1"), endpoint(func(e *discoveryv1.Endpoint) { e.Addresses = []string{"10.0.0.1"} })}, func(pods []corev1.Pod) {
+			pods[0].Status.PodIPs = []corev1.PodIP{{IP: "10.0.0.1"}, {IP: "fd00::1"}}
+		}, "", 1, brakeLastEndpoint},
+		"its own address by hand where no pods are selected": {hand, []discoveryv1.EndpointSlice{
+			slice("hand", v4, "1"), of("hand", endpoint(func(e *discoveryv1.Endpoint) { e.Addresses = []string{"10.0.0.1"} })),
+		}, addressed, "", 1, brakeLastEndpoint},
+		"an address from outside where no pods are selected": {hand, []discoveryv1.EndpointSlice{slice("hand", v4, "1"), of("hand", endpoint(func(*discoveryv1.Endpoint) {}))}, nil, "", 1, ""},
+		"such an address on a node that is cordoned": {hand, []discoveryv1.EndpointSlice{
+			slice("hand", v4, "1"), of("hand", endpoint(func(e *discoveryv1.Endpoint) { e.NodeName = new("node-9") })),
+		}, nil, "node-9", 1, brakeLastEndpoint},
+		"something that is no pod": {web, []discoveryv1.EndpointSlice{slice("web", v4, "1"), endpoint(func(e *discoveryv1.Endpoint) {
+			e.TargetRef = &corev1.ObjectReference{Kind: "Node", UID: "2"}
+		})}, nil, "", 1, brakeLastEndpoint},
+		"the slice names another node than the pod": {web, []discoveryv1.EndpointSlice{slice("web", v4, "1"), endpoint(func(e *discoveryv1.Endpoint) {
+			e.TargetRef, e.NodeName = &corev1.ObjectReference{Kind: "Pod", UID: "2"}, new("node-3")
+		})}, nil, "node-2", 1, brakeLastEndpoint},
+		"somebody's slice names it beside a Service that can spare it": {append(hand, web...), []discoveryv1.EndpointSlice{slice("web", v4, "1", "2"), slice("hand", v4, "1", "2-")}, nil, "", 50, brakeLastEndpoint},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			pods := webPods(4)
+			if tc.pods != nil {
+				tc.pods(pods)
+			}
+			s := behind(tc.services, tc.slices, pods)
+			s.troubles = map[string]trouble{tc.trouble: {brakeCordoned, "cordoned"}}
+			delete(s.troubles, "")
+			if got, message := s.floor(&pods[0], tc.percent); got != tc.want {
+				t.Errorf("got %q (%s), want %q", got, message, tc.want)
+			}
+		})
+	}
+}
+
 func TestMayFail(t *testing.T) {
 	cases := map[string]struct{ pods, percent, want int }{
 		"one pod":                    {1, 30, 0},

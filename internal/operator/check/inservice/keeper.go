@@ -57,6 +57,9 @@ type Keeper struct {
 	// ledger as it was last read, at which age; never before the first time.
 	ledger   ledger
 	ledgerAt time.Duration
+	// takes are those of the ledger, with the age at which this replica first saw them; never for those that were
+	// there when it first looked.
+	takes map[taking]time.Duration
 	// storm is when checks last failed together, and crowds when too many pods of one did.
 	storm     time.Duration
 	crowds    map[types.UID]time.Duration

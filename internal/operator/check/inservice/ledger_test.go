@@ -27,21 +27,35 @@ func TestBudget(t *testing.T) {
 		ledger ledger
 		want   string
 	}{
-		"nothing was done":                     {ledger{}, ""},
-		"two are out":                          {ledger{Entries: []entry{{UID: "a", Out: true}, {UID: "b", Out: true}}}, brakeMaxOut},
-		"one is out, one was":                  {ledger{Entries: []entry{{UID: "a", Out: true}, {UID: "b"}}}, ""},
-		"one of the workload, half a minute":   {ledger{Entries: []entry{{UID: "a", Workload: "w", Times: ago(30 * time.Second)}}}, brakeTooSoon},
-		"one of the workload, a minute":        {ledger{Entries: []entry{{UID: "a", Workload: "w", Times: ago(time.Minute)}}}, ""},
-		"one of another workload":              {ledger{Entries: []entry{{UID: "a", Workload: "x", Times: ago(time.Second)}}}, ""},
-		"itself, once, 119 s ago":              {ledger{Entries: []entry{{UID: "me", Workload: "w", Times: ago(119 * time.Second)}}}, brakeTooSoon},
-		"itself, once, 120 s ago":              {ledger{Entries: []entry{{UID: "me", Workload: "w", Times: ago(120 * time.Second)}}}, ""},
-		"itself, long ago, back just now":      {ledger{Entries: []entry{{UID: "me", Workload: "w", Times: ago(time.Hour), Back: noon.Add(-time.Second)}}}, brakeTooSoon},
-		"itself, twice, 239 s ago":             {ledger{Entries: []entry{{UID: "me", Workload: "w", Times: ago(time.Hour, 239*time.Second)}}}, brakeTooSoon},
-		"itself, twice, 240 s ago":             {ledger{Entries: []entry{{UID: "me", Workload: "w", Times: ago(time.Hour, 240*time.Second)}}}, ""},
-		"itself, three times":                  {ledger{Entries: []entry{{UID: "me", Times: ago(3*time.Hour, 2*time.Hour, time.Hour)}}}, brakeExhausted},
-		"itself, twice in vain":                {ledger{Entries: []entry{{UID: "me", Unhelped: 2, Times: ago(2*time.Hour, time.Hour)}}}, brakeNoEffect},
-		"three in the cluster in 89 s":         {ledger{Takes: ago(89*time.Second, 50*time.Second, 10*time.Second)}, brakeTooSoon},
-		"three in the cluster in 90 s":         {ledger{Takes: ago(90*time.Second, 50*time.Second, 10*time.Second)}, ""},
+		"nothing was done":                   {ledger{}, ""},
+		"two are out":                        {ledger{Entries: []entry{{UID: "a", Out: true}, {UID: "b", Out: true}}}, brakeMaxOut},
+		"one is out, one was":                {ledger{Entries: []entry{{UID: "a", Out: true}, {UID: "b"}}}, ""},
+		"one of the workload, half a minute": {ledger{Entries: []entry{{UID: "a", Workload: "w", Times: ago(30 * time.Second)}}}, brakeTooSoon},
+		"one of the workload, a minute":      {ledger{Entries: []entry{{UID: "a", Workload: "w", Times: ago(time.Minute)}}}, ""},
+		"one of another workload":            {ledger{Entries: []entry{{UID: "a", Workload: "x", Times: ago(time.Second)}}}, ""},
+		"itself, once, 119 s ago":            {ledger{Entries: []entry{{UID: "me", Workload: "w", Times: ago(119 * time.Second)}}}, brakeTooSoon},
+		"itself, once, 120 s ago":            {ledger{Entries: []entry{{UID: "me", Workload: "w", Times: ago(120 * time.Second)}}}, ""},
+		"itself, long ago, back just now":    {ledger{Entries: []entry{{UID: "me", Workload: "w", Times: ago(time.Hour), Back: noon.Add(-time.Second)}}}, brakeTooSoon},
+		"itself, twice, 239 s ago":           {ledger{Entries: []entry{{UID: "me", Workload: "w", Times: ago(time.Hour, 239*time.Second)}}}, brakeTooSoon},
+		"itself, twice, 240 s ago":           {ledger{Entries: []entry{{UID: "me", Workload: "w", Times: ago(time.Hour, 240*time.Second)}}}, ""},
+		"itself, three times":                {ledger{Entries: []entry{{UID: "me", Times: ago(3*time.Hour, 2*time.Hour, time.Hour)}}}, brakeExhausted},
+		"itself, twice in vain":              {ledger{Entries: []entry{{UID: "me", Unhelped: 2, Times: ago(2*time.Hour, time.Hour)}}}, brakeNoEffect},
+		"three in the cluster in 89 s":       {ledger{Takes: ago(89*time.Second, 50*time.Second, 10*time.Second)}, brakeTooSoon},
+		"three in the cluster in 90 s":       {ledger{Takes: ago(90*time.Second, 50*time.Second, 10*time.Second)}, ""},
+		"one of the node, half a minute":     {ledger{Entries: []entry{{UID: "a", Namespace: "else", Workload: "x", Node: "n", Times: ago(30 * time.Second)}}}, brakeTooSoon},
+		"one of the node, a minute":          {ledger{Entries: []entry{{UID: "a", Namespace: "else", Workload: "x", Node: "n", Times: ago(time.Minute)}}}, ""},
+		"one of another node":                {ledger{Entries: []entry{{UID: "a", Namespace: "else", Workload: "x", Node: "m", Times: ago(time.Second)}}}, ""},
+		"one of nobody knows which node":     {ledger{Entries: []entry{{UID: "a", Namespace: "else", Workload: "x", Times: ago(time.Second)}}}, ""},
+		"two of the namespace in 89 s": {ledger{Entries: []entry{
+			{UID: "a", Namespace: "shop", Workload: "x", Times: ago(89 * time.Second)}, {UID: "b", Namespace: "shop", Workload: "y", Times: ago(61 * time.Second)},
+		}}, brakeTooSoon},
+		"one of them twice": {ledger{Entries: []entry{{UID: "a", Namespace: "shop", Workload: "x", Times: ago(89*time.Second, 61*time.Second)}}}, brakeTooSoon},
+		"two of the namespace in 90 s": {ledger{Entries: []entry{
+			{UID: "a", Namespace: "shop", Workload: "x", Times: ago(90 * time.Second)}, {UID: "b", Namespace: "shop", Workload: "y", Times: ago(61 * time.Second)},
+		}}, ""},
+		"two of other namespaces": {ledger{Entries: []entry{
+			{UID: "a", Namespace: "bank", Workload: "x", Times: ago(80 * time.Second)}, {UID: "b", Namespace: "post", Workload: "y", Times: ago(70 * time.Second)},
+		}}, ""},
 		"another's clock is an hour ahead":     {ledger{Entries: []entry{{UID: "a", Workload: "w", Times: ago(-time.Hour)}}}, brakeTooSoon},
 		"yesterday does not count":             {ledger{Entries: []entry{{UID: "me", Unhelped: 2, Times: ago(27*time.Hour, 26*time.Hour, 25*time.Hour)}}}, ""},
 		"yesterday does not count, but is out": {ledger{Entries: []entry{{UID: "a", Out: true, Times: ago(25 * time.Hour)}, {UID: "b", Out: true}}}, brakeMaxOut},
@@ -121,6 +135,32 @@ func TestLedgerIsReadAsItWasWritten(t *testing.T) {
 	}
 	if e := got.Entries[0]; e.StaleAfter != 3*time.Minute || e.Longest != time.Hour || !e.Out || e.Version != "5" {
 		t.Errorf("entered as %+v", e)
+	}
+}
+
+// TestLedgerOfAnOlderOperatorIsRead has an entry without its node, which is filled in from the pod.
+func TestLedgerOfAnOlderOperatorIsRead(t *testing.T) {
+	const text = `{"entries":[{"namespace":"shop","pod":"web-1","uid":"u","workload":"shop/Deployment/web","check":"c","checkName":"web","version":"5","out":true,` +
+		`"times":["2026-03-02T11:59:00Z"],"staleAfter":90000000000,"longest":1800000000000}],"takes":["2026-03-02T11:59:00Z"]}`
+	l, err := decode(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := entry{
+		Namespace: "shop", Pod: "web-1", UID: "u", Workload: "shop/Deployment/web", Check: "c", CheckName: "web", Version: "5", Out: true,
+		Times: []time.Time{noon.Add(-time.Minute)}, StaleAfter: 90 * time.Second, Longest: 30 * time.Minute,
+	}
+	if diff := cmp.Diff([]entry{want}, l.Entries); diff != "" {
+		t.Fatalf("read (-want +got):\n%s", diff)
+	}
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-1", UID: "u", ResourceVersion: "5"}, Spec: corev1.PodSpec{NodeName: "n"}}
+	l.Entries[0] = l.Entries[0].settle(p)
+	if e := l.Entries[0]; e.Node != "n" || !e.Out {
+		t.Errorf("settled as %+v, want it out on node n", e)
+	}
+	b := bounds{maxOut: 5, maxTimesADay: 3, apart: 5 * time.Minute}
+	if reason, message := l.refuse(entry{UID: "me", Namespace: "bank", Workload: "bank/Pod/me", Node: "n"}, b, noon); reason != brakeTooSoon || !strings.Contains(message, "same node n") {
+		t.Errorf("a pod of the same node: %q (%s), want %s", reason, message, brakeTooSoon)
 	}
 }
 

@@ -2,6 +2,7 @@ package inservice
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -32,6 +33,8 @@ type replica struct {
 	answers func(from string, p plan.Pod) v1alpha1.CheckResult
 	// blind is why nothing but pods can be read; nil where all can.
 	blind error
+	// open are the windows that are, by their start; one that starts at no time cannot be read.
+	open map[string]bool
 	// since is when it began to look on.
 	since time.Time
 }
@@ -52,6 +55,17 @@ func (w *world) start(owner, settled bool) *replica {
 		Reader: reader{w.api, &r.blind}, Informers: &informertest.FakeInformers{}, Client: w.api, ServiceAccount: account, Self: "operator",
 		Owns:    func(types.UID) bool { return r.owner },
 		Settled: func() time.Time { return r.since },
+		Within: func(windows []v1alpha1.MaintenanceWindow, _ time.Time) (bool, error) {
+			for _, window := range windows {
+				if window.Start == "" {
+					return false, errors.New("windows[0] begins at no time")
+				}
+				if r.open[window.Start] {
+					return true, nil
+				}
+			}
+			return false, nil
+		},
 		Confirm: func(_ context.Context, check *v1alpha1.Check, pods []plan.Pod) ([]plan.Result, error) {
 			return w.results(check, pods, r.places, r.answers), nil
 		},

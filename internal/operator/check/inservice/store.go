@@ -31,6 +31,9 @@ func (k *Keeper) readLedger(ctx context.Context, create bool) (*coordinationv1.L
 			return nil, ledger{}, fmt.Errorf("creating Lease %s/%s: %w", k.o.ServiceAccount.Namespace, LeaseName, err)
 		}
 	case apierrors.IsNotFound(err):
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.note(ledger{})
 		return nil, ledger{}, nil
 	case err != nil:
 		return nil, ledger{}, fmt.Errorf("reading Lease %s/%s: %w", k.o.ServiceAccount.Namespace, LeaseName, err)
@@ -39,6 +42,9 @@ func (k *Keeper) readLedger(ctx context.Context, create bool) (*coordinationv1.L
 	if err != nil {
 		return nil, ledger{}, fmt.Errorf("annotation %s of Lease %s/%s, which may be deleted: %w", LedgerAnnotation, k.o.ServiceAccount.Namespace, LeaseName, err)
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.note(l)
 	return lease, l, nil
 }
 
@@ -65,6 +71,7 @@ func (k *Keeper) writeLedger(ctx context.Context, lease *coordinationv1.Lease, l
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.ledger, k.ledgerAt = l, k.age
+	k.note(l)
 	return nil
 }
 
@@ -76,6 +83,8 @@ func (k *Keeper) refreshLedger(ctx context.Context) {
 	for _, p := range k.pods {
 		needed = needed || p.out()
 	}
+	// What there is when it begins to look on is told from what comes later.
+	needed = needed || k.takes == nil && len(k.records) > 0
 	needed = needed && (k.ledgerAt == never || k.age-k.ledgerAt >= ledgerEvery)
 	k.mu.Unlock()
 	if !needed {

@@ -31,6 +31,8 @@ func (k *Keeper) consider(ctx context.Context) {
 		return
 	}
 	k.forgetTold(s)
+	// One pod of a check at a time; what keeps one in for long keeps no other from being judged.
+	done := map[types.UID]bool{}
 	for _, a := range candidates(s) {
 		if ctx.Err() != nil {
 			return
@@ -43,14 +45,15 @@ func (k *Keeper) consider(ctx context.Context) {
 		at, refused := k.refused[a.pod.uid]
 		refused = refused && k.age-at < againAfter
 		k.mu.Unlock()
-		if !refused {
-			k.take(ctx, s.records[a.check.UID], a)
+		if !refused && !done[a.check.UID] {
+			done[a.check.UID] = k.take(ctx, s.records[a.check.UID], a)
 		}
 	}
 }
 
-// take takes a pod out of service, if the examination and those who are asked once more let it.
-func (k *Keeper) take(ctx context.Context, r *record, a action) {
+// take takes a pod out of service, if the examination and those who are asked once more let it, and tells whether
+// they did.
+func (k *Keeper) take(ctx context.Context, r *record, a action) bool {
 	x, err := k.examine(ctx, r, a)
 	if err == nil && x.reason == "" {
 		x.reason, x.message, err = k.confirm(ctx, a)
@@ -64,25 +67,26 @@ func (k *Keeper) take(ctx context.Context, r *record, a action) {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return
+		return false
 	case apierrors.IsNotFound(err):
-		return
+		return false
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		// Others were quicker, time and again; it is tried again.
 		k.refuseFor(a.pod.uid)
-		return
+		return false
 	case err != nil:
 		k.o.Log.Warn("a pod that fails is kept in service", "pod", a.pod.NamespacedName, "error", err)
 		a.reason, a.message = brakeUnread, fmt.Sprintf("what must be known or written to take it out could not be: %v", err)
 	case x.reason == "":
 		k.o.Log.Info("a pod is out of service", "pod", a.pod.NamespacedName, "check", a.check.Name, "dryRun", a.dry)
 		k.tell(a, v1alpha1.ActionTakenOut, k.o.Clock.Now())
-		return
+		return true
 	default:
 		a.reason, a.message = x.reason, x.message
 	}
 	k.refuseFor(a.pod.uid)
 	k.tell(a, v1alpha1.ActionWithheld, k.o.Clock.Now())
+	return false
 }
 
 func (k *Keeper) refuseFor(uid types.UID) {
@@ -138,7 +142,7 @@ func (k *Keeper) examine(ctx context.Context, r *record, a action) (examination,
 	if err := k.settle(ctx, &x, now, a.dry); err != nil {
 		return x, err
 	}
-	if x.reason, x.message = x.ledger.refuse(entryOf(x.pod), a.bounds, now); x.reason != "" {
+	if x.reason, x.message = k.aged(x.ledger, now).refuse(entryOf(x.pod), a.bounds, now); x.reason != "" {
 		return x, nil
 	}
 	return x, k.spare(ctx, r, &x)

@@ -39,10 +39,11 @@ type world struct {
 	// broken are pods that fail the check, and unready those whose containers are not ready.
 	broken, unready map[string]bool
 	// onLedger is called before a replica writes the ledger, and onTake after a pod's condition has become
-	// False; onPatch may refuse a patch.
+	// False; onPatch may refuse a patch, and onList a list that the API server is asked for.
 	onLedger func()
 	onTake   func(name string)
 	onPatch  func() error
+	onList   func(client.ObjectList) error
 	made     int
 	// workloads that new pods belong to in turn; none stands for one Deployment.
 	workloads int
@@ -85,6 +86,14 @@ func newWorldOf(t *testing.T, pods, workloads int) *world {
 	}
 	byName := func(o client.Object) []string { return []string{o.GetName()} }
 	w.api = fake.NewClientBuilder().WithScheme(scheme).WithIndex(&corev1.Node{}, "metadata.name", byName).WithStatusSubresource(&corev1.Pod{}, &v1alpha1.Check{}).WithInterceptorFuncs(interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if w.onList != nil {
+				if err := w.onList(list); err != nil {
+					return err
+				}
+			}
+			return c.List(ctx, list, opts...)
+		},
 		Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
 			w.changed()
 			return c.Create(ctx, obj, opts...)
