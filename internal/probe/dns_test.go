@@ -130,15 +130,15 @@ func TestDNSServers(t *testing.T) {
 			},
 		},
 		"no answer": {
-			ask: probe.DNS{Name: "api.shop.svc"}, timeout: 200 * time.Millisecond, handle: func(dns.ResponseWriter, *dns.Msg) {},
+			ask: probe.DNS{Name: "api.shop.svc"}, timeout: 2 * time.Second, handle: func(dns.ResponseWriter, *dns.Msg) {},
 			want: probe.Verdict{Result: probe.Failure, Message: "asking over UDP: context deadline exceeded"},
 		},
 		"no answer over TCP": {
-			ask: probe.DNS{Name: "api.shop.svc", OverTCP: true}, timeout: 200 * time.Millisecond, handle: func(dns.ResponseWriter, *dns.Msg) {},
+			ask: probe.DNS{Name: "api.shop.svc", OverTCP: true}, timeout: 2 * time.Second, handle: func(dns.ResponseWriter, *dns.Msg) {},
 			want: probe.Verdict{Result: probe.Failure, Message: "asking over TCP: context deadline exceeded"},
 		},
 		"answers to other questions without end": {
-			ask: probe.DNS{Name: "api.shop.svc"}, timeout: 200 * time.Millisecond, handle: func(w dns.ResponseWriter, question *dns.Msg) {
+			ask: probe.DNS{Name: "api.shop.svc"}, timeout: 2 * time.Second, handle: func(w dns.ResponseWriter, question *dns.Msg) {
 				other := question.Copy()
 				other.Id++
 				for range 5000 {

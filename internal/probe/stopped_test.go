@@ -105,7 +105,11 @@ func TestWhatStoppedAnAttempt(t *testing.T) {
 			if tc.verify {
 				options.TLS = &tls.Config{RootCAs: x509.NewCertPool(), Time: clock}
 			}
-			got := probe.New(options).Probe(t.Context(), tc.ask(t, port), time.Second)
+			timeout := 20 * time.Second
+			if tc.want == probe.TimedOut {
+				timeout = time.Second
+			}
+			got := probe.New(options).Probe(t.Context(), tc.ask(t, port), timeout)
 			if got.Cause != tc.want {
 				t.Errorf("cause %q, want %q: %+v (%v)", got.Cause, tc.want, got.Strict, got.Err)
 			}
@@ -146,7 +150,7 @@ func TestTheErrorOfADiallerIsKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := prober.Probe(t.Context(), ask, 200*time.Millisecond)
+			got := prober.Probe(t.Context(), ask, 20*time.Second)
 			if !errors.Is(got.Err, errGuard) || got.Cause != "" || got.Strict.Passed() {
 				t.Errorf("%+v", got)
 			}

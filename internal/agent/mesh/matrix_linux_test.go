@@ -168,9 +168,9 @@ func (w *wires) settle(t *testing.T) {
 // until waits for what reports say, and what rules say about them.
 func (w *wires) until(t *testing.T, what string, silent []string, holds func([]string, []snapshot.MachineReport) bool) {
 	t.Helper()
-	every := time.NewTicker(50 * time.Millisecond)
+	every := time.NewTicker(200 * time.Millisecond)
 	defer every.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(3 * time.Minute)
 	for {
 		var reports []snapshot.MachineReport
 		for _, m := range w.machines {

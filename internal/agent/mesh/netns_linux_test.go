@@ -236,7 +236,7 @@ func (m *machine) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from := m.wires.machine(r.Header.Get(caller)).Self()
 		m.mesh.Handler().ServeHTTP(w, r.WithContext(peer.WithCaller(r.Context(), from)))
 	})}

@@ -9,8 +9,8 @@ import (
 
 func TestWhereProbesMayGo(t *testing.T) {
 	g := guard{
-		own: func() ([]netip.Addr, error) {
-			return []netip.Addr{netip.MustParseAddr("10.99.0.21"), netip.MustParseAddr("fd99::21")}, nil
+		own: func(ip netip.Addr) (bool, error) {
+			return ip == netip.MustParseAddr("10.99.0.21") || ip == netip.MustParseAddr("fd99::21"), nil
 		},
 		others: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("10.99.0.22")} },
 	}
@@ -60,7 +60,7 @@ func TestWhereProbesMayGo(t *testing.T) {
 			}
 		})
 	}
-	blind := guard{own: func() ([]netip.Addr, error) { return nil, errors.New("no netlink") }, others: g.others}
+	blind := guard{own: func(netip.Addr) (bool, error) { return false, errors.New("no netlink") }, others: g.others}
 	if err := blind.check(netip.MustParseAddrPort("10.244.1.7:80"), false, true); !errors.Is(err, errRefused) {
 		t.Errorf("an agent that does not know its own addresses says %v", err)
 	}
@@ -70,5 +70,15 @@ func TestItsOwnAddressesAreThoseOfItsInterfaces(t *testing.T) {
 	own, err := interfaces()
 	if err != nil || !slices.Contains(own, netip.MustParseAddr("127.0.0.1")) {
 		t.Errorf("%v, %v", own, err)
+	}
+	for _, ip := range own {
+		if is, err := ownAddress(ip); !is || err != nil {
+			t.Errorf("%s is an interface's, and its own: %v, %v", ip, is, err)
+		}
+	}
+	for _, name := range []string{"192.0.2.1", "2001:db8::1"} { // of documentation: RFC 5737, RFC 3849
+		if is, err := ownAddress(netip.MustParseAddr(name)); is || err != nil {
+			t.Errorf("%s is nobody's, and its own: %v, %v", name, is, err)
+		}
 	}
 }

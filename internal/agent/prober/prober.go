@@ -68,7 +68,7 @@ type Prober struct {
 // New makes a prober.
 func New(o Options) *Prober {
 	return &Prober{
-		now: o.Now, guard: guard{own: interfaces, others: o.Others}, roots: authorities{system: x509.SystemCertPool, host: o.Host},
+		now: o.Now, guard: guard{own: ownAddress, others: o.Others}, roots: authorities{system: x509.SystemCertPool, host: o.Host},
 		requests: make(chan struct{}, requests), slots: make(chan struct{}, atOnce), large: make(chan struct{}, 1),
 		rates: lru.New(callers),
 	}

@@ -40,7 +40,7 @@ func elsewhere(t *testing.T) netip.Addr {
 // newProber makes a prober to which this machine's addresses are others'.
 func newProber() *Prober {
 	p := New(Options{Others: func() []netip.Addr { return nil }, Now: clock.RealClock{}.Now})
-	p.guard.own = func() ([]netip.Addr, error) { return nil, nil }
+	p.guard.own = func(netip.Addr) (bool, error) { return false, nil }
 	return p
 }
 
@@ -131,7 +131,7 @@ func TestEachKindIsAsked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := ask(t, newProber(), 5*time.Second,
+	got := ask(t, newProber(), time.Minute,
 		// The name is not looked up.
 		remote.Probe{Addresses: []string{at(plain)}, HTTP: &remote.HTTP{URL: "http://front.shop.svc:" + port + "/", Authorization: "Bearer x"}},
 		remote.Probe{Addresses: []string{at(secure)}, HTTP: &remote.HTTP{URL: secure.URL}},
@@ -147,7 +147,7 @@ func TestEachKindIsAsked(t *testing.T) {
 		"failure: Get \"" + secure.URL + "\": tls: failed to verify certificate: x509: certificate is valid for example.com, *.example.com, not other.example",
 		"success: ", "success: service healthy", "success: 10.96.0.1", "success: the chain is valid",
 	}
-	got = append(got, ask(t, newProber(), 5*time.Second,
+	got = append(got, ask(t, newProber(), time.Minute,
 		remote.Probe{Addresses: []string{names.Addr().String()}, DNS: &remote.DNS{Server: names.Addr().String(), Name: "kubernetes.default.svc.cluster.local"}})...)
 	want = append(want, "success: 10.96.0.1")
 	for i, a := range got {
@@ -219,7 +219,7 @@ func TestNothingElseIsReached(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			reached.Store(0)
-			got := words(ask(t, newProber(), 5*time.Second, tc.probe)[0])
+			got := words(ask(t, newProber(), time.Minute, tc.probe)[0])
 			if !strings.Contains(got, tc.want) {
 				t.Errorf("%s, want %s", got, tc.want)
 			}
@@ -231,15 +231,15 @@ func TestNothingElseIsReached(t *testing.T) {
 
 	// With its own eyes, the agent sees that the address is its own.
 	sober := New(Options{Others: func() []netip.Addr { return nil }, Now: clock.RealClock{}.Now})
-	if got := words(ask(t, sober, time.Second, httpAt(front, "/"))[0]); !strings.Contains(got, "is a node's") {
+	if got := words(ask(t, sober, time.Minute, httpAt(front, "/"))[0]); !strings.Contains(got, "is a node's") {
 		t.Errorf("its own machine: %s", got)
 	}
-	if got := words(ask(t, sober, time.Second, toNode)[0]); !strings.Contains(got, "is a node's") {
+	if got := words(ask(t, sober, time.Minute, toNode)[0]); !strings.Contains(got, "is a node's") {
 		t.Errorf("its own machine at whatever port: %s", got)
 	}
 	named := httpAt(front, "/")
 	named.Nodes = true
-	if got := words(ask(t, sober, time.Second, named)[0]); got != "success: " {
+	if got := words(ask(t, sober, time.Minute, named)[0]); got != "success: " {
 		t.Errorf("its own machine at a port that may be asked: %s", got)
 	}
 }

@@ -121,7 +121,7 @@ func TestAnAgentProbes(t *testing.T) {
 	d := openDoor(t)
 	good := target(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "well") })
 	loopback := remote.Probe{Addresses: []string{"127.0.0.1:22"}, Nodes: true, TCP: &remote.TCP{Address: "127.0.0.1:22"}}
-	response, err := d.post(t.Context(), t, "prober", written(t, time.Second, good, loopback))
+	response, err := d.post(t.Context(), t, "prober", written(t, time.Minute, good, loopback))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestWhoMayHaveAnAgentProbe(t *testing.T) {
 	d := openDoor(t)
 	known := d.join(t, "w2", http.NotFoundHandler())
 	body := func() io.Reader {
-		return written(t, time.Second, remote.Probe{Addresses: []string{"127.0.0.1:22"}, TCP: &remote.TCP{Address: "127.0.0.1:22"}})
+		return written(t, time.Minute, remote.Probe{Addresses: []string{"127.0.0.1:22"}, TCP: &remote.TCP{Address: "127.0.0.1:22"}})
 	}
 	for name, tc := range map[string]struct {
 		token string
@@ -202,7 +202,7 @@ func TestRequestsThatNobodyMeansWell(t *testing.T) {
 		"10 MB":                 {strings.NewReader(head + `[{"addresses":["` + strings.Repeat("x", 10<<20) + `"]}]}`), http.StatusRequestEntityTooLarge, "too large"},
 		"10 MB of nothing":      {strings.NewReader(strings.Repeat(" ", 10<<20)), http.StatusRequestEntityTooLarge, "too large"},
 		"100,000 empty probes":  {strings.NewReader(head + "[" + strings.Repeat("{},", 100_000) + "{}]}"), http.StatusBadRequest, "more than 64"},
-		"65 probes":             {written(t, time.Second, slices.Repeat([]remote.Probe{one}, 65)...), http.StatusBadRequest, "more than 64"},
+		"65 probes":             {written(t, time.Minute, slices.Repeat([]remote.Probe{one}, 65)...), http.StatusBadRequest, "more than 64"},
 		"depth":                 {strings.NewReader(head + strings.Repeat("[", 200_000)), http.StatusBadRequest, "max depth"},
 		"nothing":               {http.NoBody, http.StatusBadRequest, "unexpected end"},
 		"a command":             {strings.NewReader(head + `[{"addresses":["10.0.0.1:1"],"exec":{"command":["true"]}}]}`), http.StatusBadRequest, "unknown field"},
@@ -244,7 +244,7 @@ func TestMemoryOfAProbingAgentIsBounded(t *testing.T) {
 	results := make(chan error, 4)
 	for range cap(results) {
 		go func() {
-			response, err := d.post(t.Context(), t, "prober", written(t, 20*time.Second, slices.Repeat([]remote.Probe{one}, 4)...))
+			response, err := d.post(t.Context(), t, "prober", written(t, time.Minute, slices.Repeat([]remote.Probe{one}, 4)...))
 			if err == nil {
 				defer func() { _ = response.Body.Close() }()
 				err = remote.ReadAnswers(response.Body, "self", 4, func(a remote.Answer) bool { return a.Outcome != nil })
@@ -275,7 +275,7 @@ func TestSlowTargets(t *testing.T) {
 		left <- struct{}{}
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	response, err := d.post(ctx, t, "prober", written(t, 30*time.Second, slow))
+	response, err := d.post(ctx, t, "prober", written(t, time.Minute, slow))
 	if err != nil {
 		t.Fatal(err) // It begins to answer before anybody else did.
 	}

@@ -51,7 +51,7 @@ func startEtcd(t *testing.T, program, otherwise string, flags ...string) string 
 			t.Log(log.String())
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if _, err := pb.NewKVClient(connect(t, endpoint).ClientConn).Range(ctx, &pb.RangeRequest{Key: []byte("ready")}, grpc.WaitForReady(true)); err != nil {
 		t.Fatalf("%v\n%s", err, log.String())

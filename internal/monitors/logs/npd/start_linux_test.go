@@ -13,7 +13,7 @@ func TestPluginsAreRunWhenTheirTimeComesAndNeverBesideThemselves(t *testing.T) {
 	at := noon
 	now := func() time.Time { return at }
 	settled := func(name string) bool {
-		deadline := time.NewTimer(10 * time.Second)
+		deadline := time.NewTimer(time.Minute)
 		defer deadline.Stop()
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
