@@ -1,9 +1,11 @@
 package limits_test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +130,46 @@ func TestObserve(t *testing.T) {
 				t.Errorf("evidence (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestObserveLeft has a container in which a probe's command leaves what it ran, beside programs whose processes
+// look like that.
+func TestObserveLeft(t *testing.T) {
+	const leaks, forks, host = "9f1c", "77aa", "ab12"
+	id := func(short string) string { return strings.Repeat(short, 16) }
+	files := maps.Clone(base)
+	first := func(pid, comm, namespaces, group string) {
+		files["proc/"+pid+"/stat"] = pid + " (" + comm + ") S 41 " + pid + " " + pid + "\n"
+		files["proc/"+pid+"/status"] = "Name:\t" + comm + "\nNSpid:\t" + namespaces + "\n"
+		files["proc/"+pid+"/cgroup"] = group + "\n"
+	}
+	first("1000", "server", "1000\t1", "0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-"+id(leaks)+".scope")
+	first("2000", "postgres", "2000\t1", "0::/kubepods.slice/kubepods-pod2.slice/cri-containerd-"+id(forks)+".scope")
+	first("3000", "agent", "3000", "0::/system.slice/"+id(host))
+	for i := range 30 {
+		state := map[bool]string{true: "Z", false: "S"}[i < 25]
+		put := func(pid int, name, parent, session string) {
+			files[fmt.Sprintf("proc/%d/stat", pid)] = fmt.Sprintf("%d (%s) %s %s %s %s\n", pid, name, state, parent, session, session)
+		}
+		put(10000+i, "timeout", "1000", strconv.Itoa(20000+i)) // of commands that are gone
+		put(11000+i, "postgres", "2000", "2000")               // the program's own children
+		put(12000+i, "postgres", "2000", strconv.Itoa(12000+i))
+		put(13000+i, "sh", "3000", strconv.Itoa(30000+i)) // not in a container
+	}
+	evidence, err := limits.New(monitor.Host{Root: machine(t, files), Now: now}).Observe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, e := range evidence {
+		if strings.HasPrefix(string(e.Key), "limit/left/") {
+			got[string(e.Key)] = e.Value
+		}
+	}
+	at := "limit/left/" + id(leaks)
+	if diff := cmp.Diff(map[string]string{at + "/ended": "25", at + "/running": "5", at + "/name": "timeout", at + "/to": "server"}, got); diff != "" {
+		t.Errorf("evidence (-want +got):\n%s", diff)
 	}
 }
 

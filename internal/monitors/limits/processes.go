@@ -36,35 +36,55 @@ func (w *watch) processes() ([]snapshot.MachineEvidence, error) {
 		most[0] = min(most[0], threads[0])
 	}
 	out := []snapshot.MachineEvidence{monitor.Int("limit/processes/used", used), monitor.Int("limit/processes/max", most[0])}
-	zombies, parent := w.zombies()
+	table := w.table()
+	zombies, parent := w.zombies(table)
 	out = append(out, monitor.Int("limit/processes/zombies", zombies))
 	if parent != "" {
 		out = append(out, monitor.Value("limit/processes/zombies-of", parent))
 	}
-	return out, nil
+	return append(out, w.left(table)...), nil
 }
 
-// zombies counts the processes that have ended and are still listed, and names the parent of most.
-func (w *watch) zombies() (count int, parent string) {
+// process is a line of the machine's table of processes.
+type process struct {
+	id, name, parent, session string
+	// state as the kernel writes it: Z has ended and is not collected (proc_pid_stat(5)).
+	state byte
+}
+
+// table reads all processes once.
+func (w *watch) table() map[string]process {
 	proc, err := w.host.Path("/proc")
 	if err != nil {
-		return 0, ""
+		return nil
 	}
 	folder, err := os.Open(proc)
 	if err != nil {
-		return 0, ""
+		return nil
 	}
 	defer func() { _ = folder.Close() }()
 	names, _ := folder.Readdirnames(-1)
-	parents := map[string]int{}
+	out := make(map[string]process, len(names)/2)
 	line := make([]byte, 512)
 	for _, name := range names {
 		if name[0] < '0' || name[0] > '9' {
 			continue
 		}
-		if state, of := stat(filepath.Join(proc, name, "stat"), line); state == 'Z' {
+		if p, ok := stat(filepath.Join(proc, name, "stat"), line); ok {
+			p.id = name
+			out[name] = p
+		}
+	}
+	return out
+}
+
+// zombies counts the processes that have ended and are still listed, and names the parent of most.
+func (w *watch) zombies(table map[string]process) (count int, parent string) {
+	parents := map[string]int{}
+	for _, p := range table {
+		if p.state == 'Z' {
 			count++
-			parents[of]++
+			parents[p.parent]++
 		}
 	}
 	for id, n := range parents {
@@ -81,25 +101,23 @@ func (w *watch) zombies() (count int, parent string) {
 	return count, parent
 }
 
-// stat reads a process's state and parent from its stat file into a buffer that is used again: a node
-// has hundreds of them. The name in parentheses may hold spaces and parentheses of its own.
-func stat(path string, line []byte) (state byte, parent string) {
+// stat reads a process from its stat file into a buffer that is used again: a node has hundreds of them. The
+// name in parentheses may hold spaces and parentheses of its own.
+func stat(path string, line []byte) (process, bool) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, ""
+		return process{}, false
 	}
 	defer func() { _ = f.Close() }()
 	n, _ := f.Read(line)
-	_, rest, found := bytes.Cut(line[:n], []byte(") "))
-	for found {
-		var more []byte
-		if _, more, found = bytes.Cut(rest, []byte(") ")); found {
-			rest = more
-		}
+	begin, end := bytes.IndexByte(line[:n], '('), bytes.LastIndexByte(line[:n], ')')
+	if begin < 0 || end < begin {
+		return process{}, false
 	}
-	fields := bytes.Fields(rest)
-	if len(fields) < 2 || len(fields[0]) != 1 {
-		return 0, ""
+	// State, parent, process group, session.
+	fields := bytes.Fields(line[end+1 : n])
+	if len(fields) < 4 || len(fields[0]) != 1 {
+		return process{}, false
 	}
-	return fields[0][0], string(fields[1])
+	return process{name: string(line[begin+1 : end]), state: fields[0][0], parent: string(fields[1]), session: string(fields[3])}, true
 }
