@@ -42,6 +42,9 @@ func (d *describer) document() document {
 		out.Pods = append(out.Pods, p)
 		out.loops = out.loops || slices.ContainsFunc(d.evidence.probesOfPod(pod, d.container), func(o one) bool { return !d.loops(o).IsZero() })
 	}
+	if len(out.Pods) == 0 {
+		out.Verdict = unknown
+	}
 	out.Missing = d.texts(d.evidence.missing)
 	return out
 }
@@ -244,8 +247,8 @@ func age(span time.Duration) finding.Text {
 }
 
 // eventsRead and servicesRead tell whether their absence means anything.
-func (d *describer) eventsRead() bool   { return !d.evidence.lacks("Events ") }
-func (d *describer) servicesRead() bool { return !d.evidence.lacks("EndpointSlices ") }
+func (d *describer) eventsRead() bool   { return !d.evidence.lacks(eventsMissing) }
+func (d *describer) servicesRead() bool { return !d.evidence.lacks(slicesMissing) }
 
 func (e *evidence) lacks(what string) bool {
 	for _, t := range e.missing {

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -23,11 +24,16 @@ const followAgain = 2 * time.Second
 type change struct {
 	// list is all there is of a kind, when its watch begins, and when it begins anew.
 	list client.ObjectList
-	// object that is new or another; of one that is gone, the last that was known.
-	object client.Object
-	gone   bool
-	// missing is what cannot be watched.
+	// object that is new or another; of one that is gone, the last that was known. Altered tells that it was there
+	// before, whether or not it was told of.
+	object        client.Object
+	gone, altered bool
+	// missing is what cannot be watched at all.
 	missing finding.Text
+	// interrupted is what was watched and cannot be now. A list of the same kind ends that.
+	interrupted finding.Text
+	// kind of what is listed, missing or interrupted: that of its lists.
+	kind reflect.Type
 }
 
 // kindsFollowed is how many kinds are: pods, Events and EndpointSlices.
@@ -66,24 +72,27 @@ type unreadableKind struct {
 	right string
 }
 
-// followKind lists a kind and watches what changes, again and again.
+// followKind lists a kind and watches what changes, again and again. A refusal is final only if nothing was ever
+// watched: an API server that has just started refuses what it allows a moment later.
 func (r *reader) followKind(
 	ctx context.Context, changes chan<- change, after func(time.Duration) <-chan time.Time, kind unreadableKind, empty func() client.ObjectList, options []client.ListOption,
 ) {
+	ever, told := false, false
+	is := reflect.TypeOf(empty())
 	for {
-		list := empty()
-		err := r.client.List(ctx, list, append(slices.Clone(options), client.Limit(objectsFollowed))...)
-		if err == nil && tell(ctx, changes, change{list: list}) {
-			var w watch.Interface
-			from := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}}
-			if w, err = r.client.Watch(ctx, empty(), append(slices.Clone(options), from)...); err == nil {
-				relay(ctx, w, changes)
-				w.Stop()
-			}
-		}
-		if apierrors.IsForbidden(err) {
-			tell(ctx, changes, change{missing: unreadable(kind.what, kind.right, err)})
+		listed, watched, err := r.followOnce(ctx, changes, empty, options)
+		ever = ever || watched
+		switch {
+		case ctx.Err() != nil:
 			return
+		case apierrors.IsForbidden(err) && !ever:
+			tell(ctx, changes, change{kind: is, missing: unreadable(kind.what, kind.right, err)})
+			return
+		case listed:
+			// Watches end now and then, and begin anew with a list.
+			told = false
+		case !told:
+			told = tell(ctx, changes, change{kind: is, interrupted: unreadable(kind.what, kind.right, err)})
 		}
 		select {
 		case <-ctx.Done():
@@ -91,6 +100,25 @@ func (r *reader) followKind(
 		case <-after(followAgain):
 		}
 	}
+}
+
+// followOnce lists a kind and watches it until the watch ends, and tells whether it could be listed and watched.
+func (r *reader) followOnce(ctx context.Context, changes chan<- change, empty func() client.ObjectList, options []client.ListOption) (listed, watched bool, err error) {
+	list := empty()
+	if err := r.client.List(ctx, list, append(slices.Clone(options), client.Limit(objectsFollowed))...); err != nil {
+		return false, false, err
+	}
+	if !tell(ctx, changes, change{list: list, kind: reflect.TypeOf(list)}) {
+		return true, false, ctx.Err()
+	}
+	from := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}}
+	w, err := r.client.Watch(ctx, empty(), append(slices.Clone(options), from)...)
+	if err != nil {
+		return true, false, err
+	}
+	defer w.Stop()
+	relay(ctx, w, changes)
+	return true, true, nil
 }
 
 // objectsFollowed bounds what is listed of a kind before it is watched.
@@ -103,7 +131,9 @@ func relay(ctx context.Context, w watch.Interface, changes chan<- change) {
 		if !ok || event.Type == watch.Bookmark || event.Type == watch.Error {
 			continue
 		}
-		if !tell(ctx, changes, change{object: object, gone: event.Type == watch.Deleted}) {
+		// Nothing here reads who wrote what, and it is much of what is kept.
+		object.SetManagedFields(nil)
+		if !tell(ctx, changes, change{object: object, gone: event.Type == watch.Deleted, altered: event.Type == watch.Modified}) {
 			return
 		}
 	}
@@ -140,6 +170,20 @@ func (v view) with(c change) view {
 	return v
 }
 
+// has tells whether an object is in the view.
+func (v view) has(object client.Object) bool {
+	ok := false
+	switch object.(type) {
+	case *corev1.Pod:
+		_, ok = v.pods[object.GetName()]
+	case *corev1.Event:
+		_, ok = v.events[object.GetName()]
+	case *discoveryv1.EndpointSlice:
+		_, ok = v.slices[object.GetName()]
+	}
+	return ok
+}
+
 // put returns a copy of a map with an object, or without it.
 func put[T client.Object](in map[string]T, object T, gone bool) map[string]T {
 	out := maps.Clone(in)
@@ -158,6 +202,7 @@ func byName[T any, P interface {
 	out := make(map[string]P, len(items))
 	for i := range items {
 		object := P(&items[i])
+		object.SetManagedFields(nil)
 		out[object.GetName()] = object
 	}
 	return out

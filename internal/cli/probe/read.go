@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -93,12 +94,45 @@ func (r *reader) read(ctx context.Context, t target) (*evidence, error) {
 	e := &evidence{target: t, pods: found, more: more, nodes: map[string]*corev1.Node{}, metrics: map[string]snapshot.Metrics{}}
 	r.readEvents(ctx, e)
 	r.readServices(ctx, e)
-	for _, pod := range found {
+	r.readNodes(ctx, e)
+	return e, nil
+}
+
+// around reads anew what bears on the probes of pods that are watched and is not watched itself. What cannot be read
+// now stays as it was.
+func (r *reader) around(ctx context.Context, old *evidence) *evidence {
+	e := &evidence{target: old.target, pods: old.pods, events: old.events, nodes: map[string]*corev1.Node{}, metrics: map[string]snapshot.Metrics{}}
+	for _, text := range old.missing {
+		if strings.HasPrefix(text.EN, eventsMissing) {
+			e.missing = append(e.missing, text)
+		}
+	}
+	r.readServices(ctx, e)
+	if e.lacks(servicesMissing) {
+		e.services = old.services
+	}
+	r.readNodes(ctx, e)
+	for name, node := range old.nodes {
+		if _, read := e.nodes[name]; !read {
+			e.nodes[name] = node
+		}
+	}
+	return e
+}
+
+// What texts about things that could not be read begin with.
+const (
+	eventsMissing   = "Events "
+	slicesMissing   = "EndpointSlices "
+	servicesMissing = "Services "
+)
+
+func (r *reader) readNodes(ctx context.Context, e *evidence) {
+	for _, pod := range e.pods {
 		if name := pod.Spec.NodeName; name != "" && e.nodes[name] == nil {
 			r.readNode(ctx, e, name)
 		}
 	}
-	return e, nil
 }
 
 func (r *reader) readEvents(ctx context.Context, e *evidence) {

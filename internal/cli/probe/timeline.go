@@ -56,15 +56,58 @@ func (l *timeline) add(before, after view, services []*corev1.Service, now time.
 		fresh = append(fresh, l.told(before.events[name], after.events[name], after.pods)...)
 	}
 	slices.SortStableFunc(fresh, func(a, b entry) int { return a.at.Compare(b.at) })
+	moved := movedIn(before, after)
 	for _, name := range slices.Sorted(maps.Keys(mergedKeys(before.pods, after.pods))) {
 		fresh = append(fresh, l.podChanged(before.pods[name], after.pods[name], now)...)
-		if !maps.Equal(before.slices, after.slices) {
+		if moved[name] {
 			fresh = append(fresh, served(before, after, name, services, now)...)
 		}
 	}
-	l.entries = append(l.entries, fresh...)
-	l.entries = slices.Delete(l.entries, 0, max(0, len(l.entries)-entriesKept))
+	for _, e := range fresh {
+		l.note(e)
+	}
 	return fresh
+}
+
+// note keeps what happened, and forgets the oldest of too much.
+func (l *timeline) note(e entry) entry {
+	l.entries = append(l.entries, e)
+	l.entries = slices.Delete(l.entries, 0, max(0, len(l.entries)-entriesKept))
+	return e
+}
+
+// movedIn are the pods whose place in a Service is another in a later view, by name: most changes of a large namespace
+// are about a few.
+func movedIn(before, after view) map[string]bool {
+	out := map[string]bool{}
+	if maps.Equal(before.slices, after.slices) {
+		return out
+	}
+	type place struct{ service, pod string }
+	in := func(v view) map[place]bool {
+		ready := map[place]bool{}
+		for _, slice := range v.slices {
+			for i := range slice.Endpoints {
+				if e := &slice.Endpoints[i]; e.TargetRef != nil {
+					at := place{slice.Labels[discoveryv1.LabelServiceName], e.TargetRef.Name}
+					ready[at] = ready[at] || e.Conditions.Ready == nil || *e.Conditions.Ready
+				}
+			}
+		}
+		return ready
+	}
+	was, is := in(before), in(after)
+	for at, ready := range is {
+		if old, listed := was[at]; !listed || old != ready {
+			out[at.pod] = true
+		}
+	}
+	for at := range was {
+		if _, listed := is[at]; !listed {
+			out[at.pod] = true
+		}
+	}
+	return out
 }
 
 func mergedKeys[T any](a, b map[string]T) map[string]bool {
@@ -158,7 +201,11 @@ func (l *timeline) podChanged(before, after *corev1.Pod, now time.Time) []entry 
 	case before == nil:
 		return []entry{{at: now, pod: after.Name, text: finding.Textf("the pod appeared", "Pod가 생성되었습니다")}}
 	case after == nil:
+		l.forget(before.Name)
 		return []entry{{at: now, pod: before.Name, text: finding.Textf("the pod is gone", "Pod가 사라졌습니다")}}
+	case before.UID != after.UID:
+		l.forget(before.Name)
+		return []entry{{at: now, pod: after.Name, text: finding.Textf("the pod is another one of the same name", "같은 이름의 새 Pod로 바뀌었습니다")}}
 	}
 	var out []entry
 	add := func(good, bad bool, text finding.Text) {
@@ -192,6 +239,11 @@ func (l *timeline) podChanged(before, after *corev1.Pod, now time.Time) []entry 
 		}
 	}
 	return out
+}
+
+// forget forgets the failures of a pod that is gone.
+func (l *timeline) forget(pod string) {
+	maps.DeleteFunc(l.runs, func(of key, _ run) bool { return of.pod == pod })
 }
 
 // containerChanged is what happened to a container.

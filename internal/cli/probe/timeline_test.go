@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/maek-dev/maek/internal/finding"
 	"github.com/maek-dev/maek/internal/probe"
 )
 
@@ -170,5 +172,61 @@ func TestADualStackPodIsOneEndpoint(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"out of Service web; ready endpoints left: 1 (other)", "back in Service web"}, got); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
+// A StatefulSet's pod comes back under its name: what its predecessor did is not its own.
+func TestAnotherPodOfTheSameNameBeginsAnew(t *testing.T) {
+	l := timeline{runs: map[key]run{}}
+	was := view{pods: map[string]*corev1.Pod{"web": watchedPod(nil)}, events: map[string]*corev1.Event{"e": failure(1, 0)}}
+	l.add(view{pods: was.pods}, was, nil, moment)
+	is := was
+	is.pods = map[string]*corev1.Pod{"web": watchedPod(func(p *corev1.Pod) {
+		p.UID = "u2"
+		p.Status.ContainerStatuses[0].Ready = false
+	})}
+	var got []string
+	for _, e := range l.add(was, is, nil, moment) {
+		got = append(got, e.text.EN)
+	}
+	if diff := cmp.Diff([]string{"the pod is another one of the same name"}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if len(l.runs) != 0 {
+		t.Errorf("failures of the one before are kept: %v", l.runs)
+	}
+}
+
+func TestNothingIsKeptOfPodsThatAreGone(t *testing.T) {
+	l := timeline{runs: map[key]run{}}
+	v := view{pods: map[string]*corev1.Pod{"web": watchedPod(nil)}, events: map[string]*corev1.Event{"e": failure(1, 0)}}
+	l.add(view{pods: v.pods}, v, nil, moment)
+	if len(l.runs) != 1 {
+		t.Fatalf("a failure is not counted: %v", l.runs)
+	}
+	l.add(v, view{}, nil, moment)
+	if len(l.runs) != 0 {
+		t.Errorf("kept: %v", l.runs)
+	}
+	for range 2 * entriesKept {
+		l.add(view{}, v, nil, moment)
+	}
+	if len(l.entries) != entriesKept {
+		t.Errorf("%d entries are kept", len(l.entries))
+	}
+}
+
+// An object that was altered and had not been listed was there all the time.
+func TestWhatWasNotListedIsNoNews(t *testing.T) {
+	w := &watching{listed: map[reflect.Type]bool{}, refused: map[reflect.Type]finding.Text{}, interrupted: map[reflect.Type]finding.Text{}, timeline: timeline{runs: map[key]run{}}}
+	list := &corev1.PodList{}
+	before := w.take(w.view, change{list: list, kind: reflect.TypeOf(list)})
+	before = w.take(before, change{object: watchedPod(nil), altered: true})
+	if got := w.timeline.add(before, w.view, nil, moment); len(got) != 0 {
+		t.Errorf("told: %v", got)
+	}
+	other := watchedPod(func(p *corev1.Pod) { p.Name = "db" })
+	if got := w.timeline.add(w.take(w.view, change{object: other}), w.view, nil, moment); len(got) != 1 {
+		t.Errorf("of a new pod is told: %v", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -39,9 +40,18 @@ type watching struct {
 	view     view
 	timeline timeline
 	verdict  verdict
-	// listed are the kinds of which a first list has come, and refused how many cannot be watched.
-	listed  map[reflect.Type]bool
-	refused int
+	// listed are the kinds of which a first list has come; refused those that cannot be watched, and interrupted those
+	// that could be and cannot be now, with what to say of them.
+	listed               map[reflect.Type]bool
+	refused, interrupted map[reflect.Type]finding.Text
+	// blind tells that people were told of an interruption.
+	blind bool
+}
+
+// asking is what a round of asking came to, and what was read around the pods meanwhile.
+type asking struct {
+	answers map[key][]asked
+	around  *evidence
 }
 
 // watch shows what happens, as it happens, until it is interrupted: a terminal shows the newest state and the last
@@ -49,7 +59,10 @@ type watching struct {
 func (l *looking) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := &watching{looking: l, timeline: timeline{runs: map[key]run{}}, listed: map[reflect.Type]bool{}}
+	w := &watching{
+		looking: l, timeline: timeline{runs: map[key]run{}},
+		listed: map[reflect.Type]bool{}, refused: map[reflect.Type]finding.Text{}, interrupted: map[reflect.Type]finding.Text{},
+	}
 	changes, err := l.reader.follow(ctx, l.target, l.inv.After)
 	if err != nil {
 		return plainly(err)
@@ -63,24 +76,27 @@ func (l *looking) watch(ctx context.Context) error {
 	if err := l.known(w.evidence); err != nil {
 		return err
 	}
-	answers := make(chan map[key][]asked, 1)
-	ask := func() {
+	answers := make(chan asking, 1)
+	// One round at a time: the next begins some time after the last has ended.
+	ask := func(around func(context.Context, *evidence) *evidence) {
 		e := w.evidence
 		go func() {
 			bounded, done := context.WithTimeout(ctx, l.timeout)
 			defer done()
-			answers <- l.ask(bounded, e)
+			e = around(bounded, e)
+			answers <- asking{l.ask(bounded, e), e}
 		}()
 	}
-	ask()
+	ask(func(_ context.Context, e *evidence) *evidence { return e })
+	var again <-chan time.Time
 	if !w.onTerminal() {
 		// There the first state is the only one, and whatever happens after it is told.
-		w.answers = <-answers
+		w.answers = (<-answers).answers
+		again = l.inv.After(askEvery)
 		if err := w.takeLists(ctx, changes); err != nil {
 			return err
 		}
 	}
-	again := l.inv.After(askEvery)
 	for first := true; ; first = false {
 		if err := w.draw(first); err != nil {
 			return err
@@ -88,10 +104,11 @@ func (l *looking) watch(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return exit.With(code(w.verdict))
-		case w.answers = <-answers:
+		case got := <-answers:
+			w.answers, w.evidence = got.answers, w.evidence.within(got.around)
 			again = l.inv.After(askEvery)
 		case <-again:
-			ask()
+			ask(l.reader.around)
 		case c := <-changes:
 			if err := w.takeAll(ctx, c, changes); err != nil {
 				return err
@@ -103,7 +120,7 @@ func (l *looking) watch(ctx context.Context) error {
 // takeLists waits until all that is watched has been listed once, or cannot be: what the rest is held against.
 func (w *watching) takeLists(ctx context.Context, changes <-chan change) error {
 	before, late := w.view, w.inv.After(w.timeout)
-	for len(w.listed)+w.refused < kindsFollowed {
+	for !w.complete() {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -114,6 +131,17 @@ func (w *watching) takeLists(ctx context.Context, changes <-chan change) error {
 		}
 	}
 	return w.news(before)
+}
+
+// complete tells whether of every kind is known what there is, or that it cannot be watched.
+func (w *watching) complete() bool {
+	known := len(w.refused)
+	for kind := range w.listed {
+		if w.refused[kind].IsZero() {
+			known++
+		}
+	}
+	return known == kindsFollowed
 }
 
 // takeAll takes in a change, and those that come with it.
@@ -132,16 +160,23 @@ func (w *watching) takeAll(ctx context.Context, c change, more <-chan change) er
 }
 
 // take takes a change in, and returns what it is held against. The first list of a kind is no news: it is what the rest
-// is held against.
+// is held against. Nor is it news that something exists which was not listed, for there is more than is listed.
 func (w *watching) take(before view, c change) view {
-	if !c.missing.IsZero() {
-		w.evidence.missing = append(slices.Clone(w.evidence.missing), c.missing)
-		w.refused++
+	switch {
+	case !c.missing.IsZero():
+		w.refused[c.kind] = c.missing
 		return before
-	}
-	if kind := reflect.TypeOf(c.list); c.list != nil && !w.listed[kind] {
-		w.listed[kind] = true
+	case !c.interrupted.IsZero():
+		w.interrupted[c.kind] = c.interrupted
+		return before
+	case c.list != nil && !w.listed[c.kind]:
+		w.listed[c.kind] = true
 		before = before.with(c)
+	case c.altered && !w.view.has(c.object):
+		before = before.with(c)
+	}
+	if c.list != nil {
+		delete(w.interrupted, c.kind)
 	}
 	w.view = w.view.with(c)
 	return before
@@ -149,9 +184,39 @@ func (w *watching) take(before view, c change) view {
 
 // news tells what happened since an earlier view.
 func (w *watching) news(before view) error {
-	fresh := w.timeline.add(before, w.view, w.evidence.services, w.inv.Now())
+	now := w.inv.Now()
+	fresh := w.timeline.add(before, w.view, w.evidence.services, now)
+	for _, why := range w.interrupted {
+		if !w.blind {
+			w.blind = true
+			fresh = append(fresh, w.timeline.note(entry{at: now, bad: true, text: finding.Join(": ", finding.Textf("what happens now is not seen; could not read", "지금 일어나는 일은 볼 수 없습니다. 읽지 못함"), why)}))
+		}
+	}
+	if w.blind && len(w.interrupted) == 0 {
+		w.blind = false
+		fresh = append(fresh, w.timeline.note(entry{at: now, good: true, text: finding.Textf("what happens is seen again", "다시 볼 수 있습니다")}))
+	}
 	w.evidence = w.evidence.with(w.view)
 	return w.tell(fresh)
+}
+
+// within is the evidence with what was read around its pods since.
+func (e *evidence) within(around *evidence) *evidence {
+	next := *e
+	next.services, next.nodes, next.metrics, next.missing = around.services, around.nodes, around.metrics, around.missing
+	return &next
+}
+
+// seen is the evidence with what of it is not watched, or is not now.
+func (w *watching) seen() *evidence {
+	e := *w.evidence
+	var blind []finding.Text
+	for _, of := range []map[reflect.Type]finding.Text{w.refused, w.interrupted} {
+		blind = slices.AppendSeq(blind, maps.Values(of))
+	}
+	slices.SortFunc(blind, func(a, b finding.Text) int { return strings.Compare(a.EN, b.EN) })
+	e.missing = slices.Concat(e.missing, blind)
+	return &e
 }
 
 // with is the evidence with what is watched now. What has not been listed yet stays as it was read.
@@ -179,7 +244,7 @@ func (w *watching) onTerminal() bool { return w.inv.OutTerminal && w.output == t
 
 // draw shows the state: on a terminal always, elsewhere the first.
 func (w *watching) draw(first bool) error {
-	doc := w.describe(w.evidence, w.answers).document()
+	doc := w.describe(w.seen(), w.answers).document()
 	w.verdict = doc.Verdict
 	if !first && !w.onTerminal() {
 		return nil
@@ -218,7 +283,11 @@ func (w *watching) put(page *report.Page, e entry, l finding.Language) {
 		tone = report.Good
 	}
 	at := e.at.In(w.inv.Report(*w.display).Location).Format(time.TimeOnly)
-	page.Labelled(0, len(at)+1, at, report.Faint, e.pod+": "+e.text.In(l), tone)
+	text := e.text.In(l)
+	if e.pod != "" {
+		text = e.pod + ": " + text
+	}
+	page.Labelled(0, len(at)+1, at, report.Faint, text, tone)
 }
 
 // tell tells what happened to those who see no terminal.
