@@ -22,6 +22,9 @@ func adopt(check *v1alpha1.Check, now time.Time) (s *state, written essence, str
 	if status.ObservedAt != nil {
 		s.observedAt = status.ObservedAt.Time
 	}
+	if s.observedAt.After(now) {
+		s.observedAt = now // the clock of whoever wrote that is ahead
+	}
 	s.transitions, s.recent = slices.Clone(status.Transitions), slices.Clone(status.RecentFailures)
 	s.consequences = slices.Clone(status.Consequences)
 	healthy := meta.FindStatusCondition(status.Conditions, v1alpha1.CheckHealthy)
@@ -32,7 +35,7 @@ func adopt(check *v1alpha1.Check, now time.Time) (s *state, written essence, str
 	if status.ObservedGeneration == check.Generation {
 		streakMatters = s.adoptVerdict(status, healthy)
 	}
-	written = writtenIn(status, s)
+	written = writtenIn(status)
 	if healthy == nil {
 		s.note(now)
 	}
@@ -75,17 +78,16 @@ func (s *state) adoptStreak(streak int32) {
 }
 
 // writtenIn is the essence of a status as it was read.
-func writtenIn(status *v1alpha1.CheckStatus, s *state) essence {
+func writtenIn(status *v1alpha1.CheckStatus) essence {
 	read := state{generation: status.ObservedGeneration, failing: status.Failing, consequences: status.Consequences}
 	e := read.essence()
-	e.shownGeneration = s.shownGeneration
 	e.healthy, e.ready, e.stalled, e.reasons = "", "", "", ""
 	reason := map[string]string{}
 	for _, c := range status.Conditions {
 		reason[c.Type] = c.Reason
 		switch c.Type {
 		case v1alpha1.CheckHealthy:
-			e.healthy = c.Status
+			e.healthy, e.shownGeneration = c.Status, c.ObservedGeneration
 		case v1alpha1.CheckReady:
 			e.ready = c.Status
 		case v1alpha1.CheckStalled:

@@ -216,6 +216,7 @@ func (c *Controller) take(check decoded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.check = check
+	s.read()
 	c.follow(s)
 }
 
@@ -267,7 +268,7 @@ func (c *Controller) follow(s *subject) {
 	}
 	now := c.o.Clock.Now()
 	fresh := s.state == nil
-	if !fresh && s.overtaken(c.o.Self) {
+	if !fresh && s.overtaken(c.o.Self, now) {
 		c.release(s)
 		fresh = true
 	}
@@ -278,7 +279,7 @@ func (c *Controller) follow(s *subject) {
 	if s.state.follow(s.check.Check, now) || fresh {
 		c.schedule(s, now, fresh)
 	}
-	if at := s.wish(); at.After(s.asked) && at.Sub(now) < maxRequestSkew {
+	if at := s.wish(); at.After(s.asked) && at.Sub(now) < maxSkew {
 		s.asked = at
 		c.scheduler.RunNow(string(s.uid))
 	}

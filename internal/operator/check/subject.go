@@ -14,8 +14,8 @@ import (
 	"github.com/maek-dev/maek/internal/operator/record"
 )
 
-// maxRequestSkew is how far in the future the time of a wish may lie: the clocks of people differ.
-const maxRequestSkew = time.Minute
+// maxSkew is how far in the future the time of a wish may lie, or that of another replica's run: clocks differ.
+const maxSkew = time.Minute
 
 // subject is one Check that this replica knows of.
 type subject struct {
@@ -46,7 +46,9 @@ type subject struct {
 	// heartbeatAt is when the status is written though nothing has changed.
 	written     essence
 	heartbeatAt time.Time
-	toldOf      condition
+	// writing tells that a request goes on that writes it.
+	writing bool
+	toldOf  condition
 	// allowance of writes, and when it was last added to.
 	allowance   float64
 	allowanceAt time.Time
@@ -90,10 +92,24 @@ func (s *subject) begin(now time.Time) {
 	s.resume, s.clear = inPod(&s.check.Spec) && !s.state.observedAt.IsZero(), false
 }
 
-// overtaken tells that another replica has run the check since this one last did.
-func (s *subject) overtaken(self string) bool {
+// overtaken tells that another replica has run the check since this one last did. A run that is yet to come is
+// nobody's.
+func (s *subject) overtaken(self string, now time.Time) bool {
 	status := &s.check.Status
-	return status.Observer != self && status.ObservedAt != nil && status.ObservedAt.Unix() > s.state.observedAt.Unix()
+	return status.Observer != self && status.ObservedAt != nil && status.ObservedAt.Unix() > s.state.observedAt.Unix() &&
+		status.ObservedAt.Sub(now) < maxSkew
+}
+
+// read takes note of the status as it is. Where that is not what was written, somebody else wrote it.
+func (s *subject) read() {
+	if s.state != nil && !s.writing {
+		s.written = writtenIn(&s.check.Status)
+	}
+}
+
+// isWritten tells that there is nothing to write after all.
+func (s *subject) isWritten(now time.Time) bool {
+	return s.state.essence() == s.written && now.Before(s.heartbeatAt)
 }
 
 // setTimes reads when the check is to be run. One that was run in time by somebody else is not run sooner for

@@ -182,6 +182,9 @@ func (c *Controller) writeOne(ctx context.Context, uid types.UID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
 	defer cancel()
 	done, err := c.store(ctx, s)
+	s.mu.Lock()
+	s.writing = false
+	s.mu.Unlock()
 	if !done && err == nil {
 		return
 	}
@@ -241,7 +244,7 @@ func (c *Controller) store(ctx context.Context, s *subject) (done bool, err erro
 	var live *decoded
 	for range attempts {
 		s.mu.Lock()
-		if s.state == nil || !c.o.Owns(s.uid) {
+		if s.state == nil || !c.o.Owns(s.uid) || live == nil && s.isWritten(c.o.Clock.Now()) {
 			s.mu.Unlock()
 			return false, nil
 		}
@@ -251,7 +254,7 @@ func (c *Controller) store(ctx context.Context, s *subject) (done bool, err erro
 		}
 		content := s.state.essence()
 		// The watch brings what is written before the answer comes: it is no news.
-		s.written = content
+		s.written, s.writing = content, true
 		object, err := encode(base.Check, s.state.render(&base.Status, c.o.Self, s.staleAfter(c.o.Clock.Now(), c.checks())))
 		turned := s.state.shown
 		s.mu.Unlock()
