@@ -255,7 +255,7 @@ func TestDeadlineReportsWhatWasRead(t *testing.T) {
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	}
-	got := run(t, t.Context(), "--kubeconfig", serve(t, s), "--timeout", "300ms")
+	got := run(t, t.Context(), "--kubeconfig", serve(t, s), "--timeout", "5s")
 	if got.code != exit.Unknown {
 		t.Errorf("exit code %d, want %d", got.code, exit.Unknown)
 	}

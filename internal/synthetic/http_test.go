@@ -152,7 +152,7 @@ func TestHTTPContent(t *testing.T) {
 		"a text in a long page":           {options: map[string]string{"TARGET_URL": server.URL + "/long", "TARGET_STRING": "xneedley"}},
 		"a text that a long page has not": {options: map[string]string{"TARGET_URL": server.URL + "/long", "TARGET_STRING": "xneedlex"}, want: expectation{errors: []string{"could not find string"}}},
 		"an error page with the text":     {options: map[string]string{"TARGET_URL": server.URL + "/error", "TARGET_STRING": "is well"}, want: expectation{notes: []string{"status 500"}}},
-		"a page that hangs":               {options: map[string]string{"TARGET_URL": server.URL + "/hangs", "TARGET_STRING": "is well", "TIMEOUT_DURATION": "200ms"}, want: expectation{errors: []string{"failed after 9 bytes"}}},
+		"a page that hangs":               {options: map[string]string{"TARGET_URL": server.URL + "/hangs", "TARGET_STRING": "is well", "TIMEOUT_DURATION": "3s"}, want: expectation{errors: []string{"failed after 9 bytes"}}},
 		"a timeout that is none":          {options: map[string]string{"TARGET_URL": server.URL, "TARGET_STRING": "x", "TIMEOUT_DURATION": "30"}, want: expectation{refused: []string{`TIMEOUT_DURATION is "30"`}}},
 		"nothing is set":                  {want: expectation{refused: []string{"TARGET_URL is not set", "TARGET_STRING is not set"}}},
 	}

@@ -147,10 +147,10 @@ func dial(t *testing.T, address string) *net.TCPConn {
 
 func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
 		return condition(), nil
 	})
 	if err != nil {
-		t.Fatalf("the forwarder is not %s after 10 s", what)
+		t.Fatalf("the forwarder is not %s after a minute", what)
 	}
 }

@@ -31,7 +31,7 @@ func TestConnectionsAreKept(t *testing.T) {
 	}})
 	t.Cleanup(nodes.Close)
 	ask := func() string {
-		return strings.Join(told(askNodes(t.Context(), nodes, []plan.Question{tcp("a", "10.0.0.1:80")}, time.Second)), "; ")
+		return strings.Join(told(askNodes(t.Context(), nodes, []plan.Question{tcp("a", "10.0.0.1:80")}, time.Minute)), "; ")
 	}
 	for range 3 {
 		ask()
@@ -60,7 +60,7 @@ func TestManyQuestionsAreAskedInParts(t *testing.T) {
 	for i := range 150 {
 		questions = append(questions, tcp(strconv.Itoa(i), fmt.Sprintf("10.0.0.1:%d", i+1)))
 	}
-	answers := askNodes(t.Context(), c.newNodes(t), questions, time.Second)
+	answers := askNodes(t.Context(), c.newNodes(t), questions, time.Minute)
 	for i, a := range answers {
 		if want := fmt.Sprintf("%d from w1: well 10.0.0.1:%d", i, i+1); told([]plan.Answer{a})[0] != want {
 			t.Errorf("%q, want %q", told([]plan.Answer{a}), want)
@@ -84,7 +84,7 @@ func TestConfirmAsksAsManyNodesAsItTakes(t *testing.T) {
 	nodes := c.newNodes(t)
 	first := map[string]bool{}
 	for i := range 10 {
-		answers := nodes.Confirm(t.Context(), []plan.Question{tcp(fmt.Sprint("pod-", i), "10.0.0.1:80")}, time.Second, 2)
+		answers := nodes.Confirm(t.Context(), []plan.Question{tcp(fmt.Sprint("pod-", i), "10.0.0.1:80")}, time.Minute, 2)
 		var confirmed []string
 		for _, a := range answers {
 			if a.Unasked == nil {
@@ -99,7 +99,7 @@ func TestConfirmAsksAsManyNodesAsItTakes(t *testing.T) {
 	if len(first) < 2 {
 		t.Errorf("all pods are confirmed from %v", first)
 	}
-	more := nodes.Confirm(t.Context(), []plan.Question{tcp("a", "10.0.0.1:80")}, time.Second, 5)
+	more := nodes.Confirm(t.Context(), []plan.Question{tcp("a", "10.0.0.1:80")}, time.Minute, 5)
 	if len(more) != 6 {
 		t.Errorf("of six nodes, three of which work, five were to confirm: %q", told(more))
 	}

@@ -200,7 +200,7 @@ func TestEveryNodeWithAnAgentIsAsked(t *testing.T) {
 	// Somebody labels a pod of his as an agent's.
 	c.add("posing", "127.0.0.201", "", corev1.ConditionTrue)
 	c.pods = append(c.pods, corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: agents.Labels()}, Spec: corev1.PodSpec{NodeName: "posing"}})
-	got := told(askNodes(t.Context(), c.newNodes(t), []plan.Question{tcp("b", "10.0.0.2:80"), tcp("a", "10.0.0.1:80")}, time.Second))
+	got := told(askNodes(t.Context(), c.newNodes(t), []plan.Question{tcp("b", "10.0.0.2:80"), tcp("a", "10.0.0.1:80")}, time.Minute))
 	want := []string{
 		"b from w1: well 10.0.0.2:80", "a from w1: well 10.0.0.1:80", "b from w3: well 10.0.0.2:80", "a from w3: well 10.0.0.1:80",
 	}
@@ -249,7 +249,7 @@ func TestWhatIsWrongWithAgentsIsNoFailure(t *testing.T) {
 			if tc.change != nil {
 				tc.change(&c.nodes[0])
 			}
-			answers := askNodes(t.Context(), c.newNodes(t), []plan.Question{tcp("a", "10.0.0.1:80"), tcp("b", "10.0.0.1:80")}, time.Second)
+			answers := askNodes(t.Context(), c.newNodes(t), []plan.Question{tcp("a", "10.0.0.1:80"), tcp("b", "10.0.0.1:80")}, time.Minute)
 			if len(answers) != 2 {
 				t.Fatalf("%q", told(answers))
 			}
@@ -272,7 +272,7 @@ func TestWhatNobodyCanAskFromNodesIsRefused(t *testing.T) {
 	own := plan.Question{Name: "own", Probe: probe.HTTP{URL: at}, Addresses: []string{"10.0.0.1:443"}, Options: probe.Options{TLS: &tls.Config{Certificates: []tls.Certificate{{}}}}}
 	outside := plan.Question{Name: "outside", Probe: probe.TCP{Address: "api.example.com:443"}}
 	command := plan.Question{Name: "command", Probe: probe.Exec{}}
-	answers := askNodes(t.Context(), c.newNodes(t), []plan.Question{own, tcp("a", "10.0.0.1:80"), outside, command}, time.Second)
+	answers := askNodes(t.Context(), c.newNodes(t), []plan.Question{own, tcp("a", "10.0.0.1:80"), outside, command}, time.Minute)
 	want := []string{
 		"own from : unasked: own cannot be asked from nodes: tls.clientCertificate stays with the operator, for its key is not given to other machines; write from: operator",
 		"outside from : unasked: outside cannot be asked from nodes: agents look up no names outside the cluster; write from: operator",
@@ -289,13 +289,13 @@ func TestWhatNobodyCanAskFromNodesIsRefused(t *testing.T) {
 	}
 	empty := newCluster()
 	empty.add("bare", "127.0.0.2", "", corev1.ConditionTrue)
-	for _, a := range askNodes(t.Context(), empty.newNodes(t), []plan.Question{own, command}, time.Second) {
+	for _, a := range askNodes(t.Context(), empty.newNodes(t), []plan.Question{own, command}, time.Minute) {
 		if refusal, ok := errors.AsType[*plan.Refusal](a.Unasked); !ok || refusal.Reason != ReasonNoAgents || !strings.Contains(refusal.Message, "kubectl maek install --agent") {
 			t.Errorf("without agents: %v", a.Unasked)
 		}
 	}
 	empty.failing = errors.New("the cache is closed")
-	blind := askNodes(t.Context(), empty.newNodes(t), []plan.Question{command}, time.Second)
+	blind := askNodes(t.Context(), empty.newNodes(t), []plan.Question{command}, time.Minute)
 	if _, refusal := errors.AsType[*plan.Refusal](blind[0].Unasked); refusal || !strings.Contains(blind[0].Unasked.Error(), "the cache is closed") {
 		t.Errorf("where nobody can tell: %v", blind[0].Unasked)
 	}
