@@ -26,7 +26,7 @@ var (
 )
 
 func options() Options {
-	return Options{Name: "lab", Version: "v0", Now: localClock, RequestTimeout: 20 * time.Second, PageSize: 10}
+	return Options{Name: "lab", Version: "v0", Now: localClock, Timeout: 10 * time.Minute, RequestTimeout: time.Minute, PageSize: 10}
 }
 
 // collected reads the given kinds from a server with the given options.

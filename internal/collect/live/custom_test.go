@@ -197,7 +197,7 @@ func TestHowFarACustomKindWasRead(t *testing.T) {
 			s.hold(crdsPath, definition("Widget", stored))
 			tc.set(s)
 			o := options()
-			o.CustomResources, o.Namespace = true, tc.namespace
+			o.CustomResources, o.Namespace, o.PageSize = true, tc.namespace, 500
 			snap, _ := collected(t, s, o, crdKind)
 			tc.want.ReadAt = moment
 			if diff := cmp.Diff(tc.want, snap.CustomCoverage(widgetKind)); diff != "" {
