@@ -53,6 +53,8 @@ type Controller struct {
 	subjects map[types.UID]*subject
 	// running is how many of them this replica runs.
 	running atomic.Int64
+	// steps of the wall clock, as the goroutine sees them that looks at all.
+	steps steps
 }
 
 // New returns a Controller that does nothing before Run; its error names an option that is missing.
@@ -60,7 +62,7 @@ func New(o Options) (*Controller, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	c := &Controller{o: o, writes: newWrites(), woken: make(chan struct{}, 1), subjects: map[types.UID]*subject{}}
+	c := &Controller{o: o, writes: newWrites(), woken: make(chan struct{}, 1), subjects: map[types.UID]*subject{}, steps: steps{began: o.Clock.Now()}}
 	c.metrics = newMetrics(c)
 	c.scheduler = schedule.New(schedule.Options{Clock: o.Clock, Classes: classes, Observe: c.metrics.begun})
 	return c, nil
@@ -251,9 +253,14 @@ func (c *Controller) release(s *subject) {
 
 // lookAtAll lets time, and a change of the replicas, have their consequences.
 func (c *Controller) lookAtAll() {
+	now := c.o.Clock.Now()
+	by := c.steps.look(now, c.o.Clock.Since(c.steps.began))
 	for _, s := range c.all() {
 		s.mu.Lock()
 		if !s.gone {
+			if by != 0 {
+				c.stepped(s, now, by)
+			}
 			c.look(s)
 		}
 		s.mu.Unlock()
@@ -279,10 +286,7 @@ func (c *Controller) follow(s *subject) {
 	if s.state.follow(s.check.Check, now) || fresh {
 		c.schedule(s, now, fresh)
 	}
-	if at := s.wish(); at.After(s.asked) && at.Sub(now) < maxSkew {
-		s.asked = at
-		c.scheduler.RunNow(string(s.uid))
-	}
+	c.grant(s, now)
 	c.mark(s)
 }
 
@@ -298,17 +302,20 @@ func (c *Controller) schedule(s *subject, now time.Time, fresh bool) {
 	s.state.enter(s.phase(now), now)
 	s.heartbeatAt = now.Add(s.heartbeat(now, c.checks()))
 	s.expect(now)
-	c.scheduler.Set(string(s.uid), schedule.Task{
-		Class: classOf(&s.check.Spec), Group: s.check.Namespace, Next: s.times.Next,
-		Run: func(ctx context.Context, slot schedule.Slot) { c.run(ctx, s, slot) },
-	})
+	c.set(s)
 	if s.state.refusal != nil {
 		s.retryAt = now.Add(min(retryEvery, s.times.Interval(now)))
 	}
 	// Whoever changes a check waits for what comes of it, and a pod that somebody else began for its end.
-	if (!fresh || s.resume) && s.state.phase == running {
-		c.scheduler.RunNow(string(s.uid))
-	}
+	s.changed = (!fresh || s.resume) && s.state.phase == running
+}
+
+// set has a check run in its rhythm.
+func (c *Controller) set(s *subject) {
+	c.scheduler.Set(string(s.uid), schedule.Task{
+		Class: classOf(&s.check.Spec), Group: s.check.Namespace, Next: s.times.Next,
+		Run: func(ctx context.Context, slot schedule.Slot) { c.run(ctx, s, slot) },
+	})
 }
 
 func classOf(spec *v1alpha1.CheckSpec) schedule.Class {
@@ -339,6 +346,7 @@ func (c *Controller) look(s *subject) {
 			s.retryAt = time.Time{}
 			c.scheduler.RunNow(string(s.uid))
 		}
+		c.grant(s, now)
 	}
 	c.mark(s)
 }

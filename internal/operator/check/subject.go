@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
@@ -36,9 +37,14 @@ type subject struct {
 	// resume tells that a run of a pod may go on that somebody else began, and clear that pods are to be removed
 	// once their results are written.
 	resume, clear bool
-	// runs counts the runs that were begun, and asked is the newest wish for one that was granted.
-	runs  uint64
-	asked time.Time
+	// runs counts the runs that were begun.
+	runs uint64
+	// asked is the wish for a run that was granted last; those up to wishedBefore were before this replica's time.
+	// changed tells that a run is to show what a change of the spec comes to, and grantAt is from when on runs are made
+	// out of turn.
+	asked, wishedBefore time.Time
+	changed             bool
+	grantAt             time.Time
 	// retryAt is when a run is tried again that could not be made; zero where there is none.
 	retryAt time.Time
 
@@ -46,6 +52,9 @@ type subject struct {
 	// heartbeatAt is when the status is written though nothing has changed.
 	written     essence
 	heartbeatAt time.Time
+	// refreshAt is after how many runs the status is written because the clock was put forward or back; zero where it
+	// was not.
+	refreshAt uint64
 	// writing tells that a request goes on that writes it.
 	writing bool
 	toldOf  condition
@@ -75,19 +84,11 @@ func (s *subject) reference() record.Check {
 	}
 }
 
-// wish is when somebody wished for a run; what cannot be read is no wish.
-func (s *subject) wish() time.Time {
-	at, err := time.Parse(time.RFC3339, s.check.Annotations[v1alpha1.AnnotationRunNow])
-	if err != nil {
-		return time.Time{}
-	}
-	return at
-}
-
 // begin takes up what is written of a check that this replica runs from now on.
 func (s *subject) begin(now time.Time) {
 	s.state, s.written, s.streakMatters = adopt(s.check.Check, now)
-	s.toldOf, s.asked, s.runs = s.state.shown, s.state.observedAt, 0
+	s.toldOf, s.runs = s.state.shown, 0
+	s.asked, s.wishedBefore, s.changed, s.refreshAt = time.Time{}, s.state.observedAt, false, 0
 	s.times, s.retryAt, s.allowanceAt = nil, time.Time{}, time.Time{}
 	s.resume, s.clear = inPod(&s.check.Spec) && !s.state.observedAt.IsZero(), false
 }
@@ -164,6 +165,7 @@ func (s *subject) expect(now time.Time) {
 	if s.state.begunAt.After(newest) {
 		newest = s.state.begunAt
 	}
+	newest = earlier(newest, now) // the clock may have been ahead
 	s.lateAt, s.staleAt = time.Time{}, time.Time{}
 	at, timeout := newest, s.times.Timeout(now)
 	for i := range staleSlots {
@@ -208,6 +210,12 @@ const (
 	allowanceMost  = 6
 	allowanceEvery = 10 * time.Second
 )
+
+// verdictless tells that the status, as the API server has it, says nothing yet of what the check comes to.
+func (s *subject) verdictless() bool {
+	healthy := meta.FindStatusCondition(s.check.Status.Conditions, v1alpha1.CheckHealthy)
+	return healthy == nil || healthy.Reason == v1alpha1.ReasonPending
+}
 
 // mayWrite tells when the status may be written next.
 func (s *subject) mayWrite(now time.Time) time.Time {

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -19,9 +18,12 @@ import (
 const (
 	// writesPerSecond bounds the writes of statuses of all replicas together, with an Event for each that turns,
 	// and writeBurst is how many one replica makes at once. With those of histories (internal/operator/record)
-	// they stay at 20 a second, whatever happens in the cluster.
+	// they stay at 20 a second, whatever happens in the cluster, but for new Checks.
 	writesPerSecond = 7
 	writeBurst      = 14
+	// firstsPerSecond bounds those of Checks whose status says nothing yet of what they come to: somebody has just made
+	// them, one by one, and waits. A server that has too much to do answers 429, which client-go waits upon.
+	firstsPerSecond = 50
 	// writers is how many go on at a time.
 	writers = 8
 	// writeWithin bounds one write with the reads that it needs, and flushWithin the last ones.
@@ -39,11 +41,15 @@ const (
 
 // writes are the statuses that are to be written.
 type writes struct {
-	pace *rate.Limiter
-	wake chan struct{}
+	// pace of all but the first ones.
+	pace, firsts *rate.Limiter
+	wake         chan struct{}
 
 	mu     sync.Mutex
 	wanted map[types.UID]want
+	// spent is how many more writes a namespace has had than its share, and looked when that was reckoned.
+	spent  map[string]float64
+	looked time.Time
 	// failing tells that the newest write failed, and was told of; done and failed count them.
 	failing      bool
 	done, failed uint64
@@ -54,10 +60,16 @@ type want struct {
 	urgency urgency
 	// from when on.
 	from time.Time
+	// namespace of the check, and whether nothing was written yet of what it comes to.
+	namespace string
+	first     bool
 }
 
 func newWrites() *writes {
-	return &writes{pace: rate.NewLimiter(writesPerSecond, writeBurst), wake: make(chan struct{}, 1), wanted: map[types.UID]want{}}
+	return &writes{
+		pace: rate.NewLimiter(writesPerSecond, writeBurst), firsts: rate.NewLimiter(firstsPerSecond, firstsPerSecond),
+		wake: make(chan struct{}, 1), wanted: map[types.UID]want{}, spent: map[string]float64{},
+	}
 }
 
 func (w *writes) want(uid types.UID, wanted want) {
@@ -79,32 +91,6 @@ func (w *writes) drop(uid types.UID) {
 	delete(w.wanted, uid)
 }
 
-// next takes out what is to be written now, the most urgent first, and no more than this replica's part of the
-// pace allows.
-func (w *writes) next(now time.Time, replicas int) []types.UID {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if limit := rate.Limit(writesPerSecond) / rate.Limit(replicas); limit != w.pace.Limit() {
-		w.pace.SetLimitAt(now, limit)
-	}
-	var ready []types.UID
-	for uid, wanted := range w.wanted {
-		if !wanted.from.After(now) {
-			ready = append(ready, uid)
-		}
-	}
-	slices.SortFunc(ready, func(a, b types.UID) int {
-		return cmp.Or(cmp.Compare(w.wanted[b].urgency, w.wanted[a].urgency), w.wanted[a].from.Compare(w.wanted[b].from))
-	})
-	for i, uid := range ready {
-		if !w.pace.AllowN(now, 1) {
-			return ready[:i]
-		}
-		delete(w.wanted, uid)
-	}
-	return ready
-}
-
 // mark has a status written if that is worth it. The subject is locked.
 func (c *Controller) mark(s *subject) {
 	if s.state == nil || !c.o.Owns(s.uid) {
@@ -113,12 +99,15 @@ func (c *Controller) mark(s *subject) {
 	now := c.o.Clock.Now()
 	u := s.state.essence().urgency(s.written)
 	if u == notAtAll {
+		if s.refreshAt > 0 && s.counts.ended >= s.refreshAt {
+			s.heartbeatAt, s.refreshAt = now, 0
+		}
 		if s.state.observedAt.IsZero() || now.Before(s.heartbeatAt) {
 			return
 		}
 		u = heartbeat
 	}
-	c.writes.want(s.uid, want{urgency: u, from: s.mayWrite(now)})
+	c.writes.want(s.uid, want{urgency: u, from: s.mayWrite(now), namespace: s.check.Namespace, first: s.verdictless()})
 }
 
 // write writes statuses until ctx ends.
@@ -208,7 +197,7 @@ func (c *Controller) writeOne(ctx context.Context, uid types.UID) {
 		c.writes.tell(func() {
 			c.o.Log.Warn("the status of a Check cannot be written; it is kept and written later", "check", s.check.Namespace+"/"+s.check.Name, "error", err)
 		})
-		c.writes.want(uid, want{urgency: alarm, from: now.Add(writeAgain)})
+		c.writes.want(uid, want{urgency: alarm, from: now.Add(writeAgain), namespace: s.check.Namespace, first: s.verdictless()})
 		return
 	}
 	s.heartbeatAt = now.Add(s.heartbeat(now, c.checks()))
@@ -255,7 +244,7 @@ func (c *Controller) store(ctx context.Context, s *subject) (done bool, err erro
 		content := s.state.essence()
 		// The watch brings what is written before the answer comes: it is no news.
 		s.written, s.writing = content, true
-		object, err := encode(base.Check, s.state.render(&base.Status, c.o.Self, s.staleAfter(c.o.Clock.Now(), c.checks())))
+		object, err := encode(base.Check, s.state.render(past(&base.Status, c.o.Clock.Now()), c.o.Self, s.staleAfter(c.o.Clock.Now(), c.checks())))
 		turned := s.state.shown
 		s.mu.Unlock()
 		if err != nil {
@@ -271,6 +260,12 @@ func (c *Controller) store(ctx context.Context, s *subject) (done bool, err erro
 		case !apierrors.IsConflict(err):
 			return false, fmt.Errorf("writing the status of Check %s/%s: %w", base.Namespace, base.Name, err)
 		}
+		// Whoever writes the object all the time makes his own statuses late with that, not those of others.
+		now := c.o.Clock.Now()
+		c.writes.again(now, base.Namespace)
+		s.mu.Lock()
+		s.spend(now)
+		s.mu.Unlock()
 		found, err := checks.Get(ctx, base.Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) || err == nil && found.GetUID() != s.uid {
 			return false, nil

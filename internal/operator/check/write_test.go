@@ -3,7 +3,9 @@ package check
 import (
 	"context"
 	"strconv"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -70,4 +72,91 @@ func TestPodsOutliveWhatWasNotWritten(t *testing.T) {
 	if pods.cleared != 0 || !s.clear || c.writes.done != 0 {
 		t.Errorf("cleared %d times, to be cleared later %t, %d writes", pods.cleared, s.clear, c.writes.done)
 	}
+}
+
+// TestFirstVerdictsAreQuick holds that who makes many Checks sees what they come to soon, while what is written
+// already changes at its own pace.
+func TestFirstVerdictsAreQuick(t *testing.T) {
+	for _, replicas := range []int{1, 3} {
+		t.Run(strconv.Itoa(replicas), func(t *testing.T) {
+			w, now := newWrites(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+			for i := range 3000 {
+				w.want(types.UID("new-"+strconv.Itoa(i)), want{urgency: turn, from: now, namespace: "a", first: true})
+				w.want(types.UID("old-"+strconv.Itoa(i)), want{urgency: alarm, from: now, namespace: "b"})
+			}
+			w.next(now, replicas) // what goes at once
+			firsts, others := 0, 0
+			for range 200 {
+				now = now.Add(100 * time.Millisecond)
+				for _, uid := range w.next(now, replicas) {
+					if strings.HasPrefix(string(uid), "new-") {
+						firsts++
+					} else {
+						others++
+					}
+				}
+			}
+			if most, least := firstsPerSecond*20, firstsPerSecond*20-60; firsts*replicas > most || firsts*replicas < least {
+				t.Errorf("%d first statuses in 20 seconds, want %d to %d", firsts*replicas, least, most)
+			}
+			if most, least := writesPerSecond*20, writesPerSecond*20-20; others*replicas > most || others*replicas < least {
+				t.Errorf("%d others in 20 seconds, want %d to %d", others*replicas, least, most)
+			}
+		})
+	}
+}
+
+// TestNamespacesShareThePace has all Checks of one namespace fail and recover all the time.
+func TestNamespacesShareThePace(t *testing.T) {
+	w, now := newWrites(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	written := map[string]int{}
+	for second := range 300 {
+		for i := range 5000 {
+			w.want(types.UID("hog-"+strconv.Itoa(i)), want{urgency: alarm, from: now, namespace: "hog"})
+		}
+		// As many heartbeats as fit beside it.
+		for i := range 3 {
+			w.want(types.UID("beat-"+strconv.Itoa(3*second+i)), want{urgency: heartbeat, from: now, namespace: "shop"})
+		}
+		now = now.Add(time.Second)
+		for _, uid := range w.next(now, 1) {
+			written[string(uid[:3])]++
+		}
+	}
+	if n := written["bea"]; n < 850 {
+		t.Errorf("%d heartbeats of 900 are written", n)
+	}
+	if n := written["hog"]; n < 1000 {
+		t.Errorf("%d writes of the others, want what is left", n)
+	}
+}
+
+// TestAThousandChecksAtOnce has somebody make a thousand Checks that run every ten seconds.
+func TestAThousandChecksAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.operate(t)
+		const checks = 1000
+		for i := range checks {
+			b.make("shop", "web-"+strconv.Itoa(i), v1alpha1.CheckSpec{PeriodSeconds: 10})
+		}
+		pass(time.Minute)
+		seen := 0
+		for name := range b.checks {
+			if b.healthy(name) == "Ready=True/Running Healthy=True/Succeeded " {
+				seen++
+			}
+		}
+		if seen != checks {
+			t.Errorf("after a minute %d of %d say what they come to", seen, checks)
+		}
+		if b.updates > 2*checks {
+			t.Errorf("%d writes for %d Checks", b.updates, checks)
+		}
+		before := b.updates
+		pass(2 * time.Minute)
+		if n := b.updates - before; n > 0 {
+			t.Errorf("%d writes though nothing has changed", n)
+		}
+	})
 }
