@@ -102,7 +102,7 @@ func TestHostileAnswersCostLittle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now() //nolint:forbidigo // what is measured is the real time
 			expect.Judge(spec(t, `{httpGet: {port: 80}, expect: {`+tc.expect+`}}`), plan.Answer{Outcome: answered(200, tc.body)})
-			if took := time.Since(began); took > time.Minute { //nolint:forbidigo // as above
+			if took := time.Since(began); took > 5*time.Minute { //nolint:forbidigo // as above
 				t.Errorf("it took %v", took)
 			} else {
 				t.Logf("%v", took)
