@@ -17,7 +17,7 @@ import (
 // forge writes the status of a check as somebody does who may.
 func forge(t *testing.T, c client.Client, name types.NamespacedName, how func(*v1alpha1.CheckStatus)) {
 	t.Helper()
-	waitFor(t, "the status is forged", 20*time.Second, func() bool {
+	waitFor(t, "the status is forged", soon, func() bool {
 		var check v1alpha1.Check
 		if err := c.Get(t.Context(), name, &check); err != nil {
 			t.Fatal(err)
@@ -41,7 +41,7 @@ func TestForgedStatus(t *testing.T) {
 	server.ill.Store(true)
 	r := start(t, admin, namespace, "a", nil)
 	name := create(t, c, server.newCheck(namespace, "web"))
-	honest := waitForConditions(t, c, name, red, 20*time.Second)
+	honest := waitForConditions(t, c, name, red, soon)
 	for what, how := range map[string]func(*v1alpha1.CheckStatus){
 		"a good verdict": func(s *v1alpha1.CheckStatus) { setHealthy(s, metav1.ConditionTrue, v1alpha1.ReasonSucceeded) },
 		"in years, by somebody else": func(s *v1alpha1.CheckStatus) {
@@ -58,7 +58,7 @@ func TestForgedStatus(t *testing.T) {
 		},
 	} {
 		forge(t, c, name, how)
-		status := waitForConditions(t, c, name, red, 40*time.Second)
+		status := waitForConditions(t, c, name, red, soon)
 		if status.Observer != "a" || len(status.Failing) != 1 || time.Until(status.ObservedAt.Time) > time.Minute {
 			t.Errorf("after %s was written by hand: %+v", what, status)
 		}
@@ -89,10 +89,10 @@ func TestForgedRecords(t *testing.T) {
 	}
 	r := start(t, admin, namespace, "a", nil)
 	name := create(t, c, server.newCheck(namespace, "web"))
-	waitForConditions(t, c, name, red, 20*time.Second)
+	waitForConditions(t, c, name, red, soon)
 	// A name too long for one of a record with the kind before it.
 	long := create(t, c, server.newCheck(namespace, strings.Repeat("l", 253)))
-	waitForConditions(t, c, long, red, 20*time.Second)
+	waitForConditions(t, c, long, red, soon)
 	r.stop()
 	<-r.ended
 	var records v1alpha1.CheckRecordList

@@ -73,19 +73,19 @@ func TestRefusal(t *testing.T) {
 	var refusal error = plan.Refuse("SecretMissing", "there is no Secret %s/login; make it", namespace)
 	r.refusal.Store(&refusal)
 	name := create(t, c, server.newCheck(namespace, "web"))
-	status := waitForConditions(t, c, name, "Ready=False/Stalled Healthy=Unknown/Stalled Stalled=True/SecretMissing", 20*time.Second)
+	status := waitForConditions(t, c, name, "Ready=False/Stalled Healthy=Unknown/Stalled Stalled=True/SecretMissing", soon)
 	if message := status.Conditions[2].Message; !strings.Contains(message, "/login; make it") {
 		t.Errorf("Stalled says %q", message)
 	}
 	r.refusal.Store(nil)
-	waitForConditions(t, c, name, green, 20*time.Second)
+	waitForConditions(t, c, name, green, soon)
 	// What passes is no refusal: nobody could ask, and nobody has to change anything.
 	var passing error = errors.New("reading Service web: the cache is not filled")
 	r.refusal.Store(&passing)
-	waitForConditions(t, c, name, "Ready=True/Running Healthy=Unknown/NotAsked Stalled=False/Accepted", 20*time.Second)
+	waitForConditions(t, c, name, "Ready=True/Running Healthy=Unknown/NotAsked Stalled=False/Accepted", soon)
 	var empty error = &plan.Empty{Reason: "NoEndpoints", Message: "the Service has no endpoint that is ready", Failure: true}
 	r.refusal.Store(&empty)
-	waitForConditions(t, c, name, "Ready=True/Running Healthy=False/NoEndpoints Stalled=False/Accepted", 20*time.Second)
+	waitForConditions(t, c, name, "Ready=True/Running Healthy=False/NoEndpoints Stalled=False/Accepted", soon)
 }
 
 // TestHostileChecks makes Checks that no schema keeps out, beside one that must not notice.
@@ -108,15 +108,15 @@ func TestHostileChecks(t *testing.T) {
 		}
 	}
 	r := start(t, admin, namespace, "a", nil)
-	waitForConditions(t, c, create(t, c, server.newCheck(namespace, "web")), green, 20*time.Second)
-	status := waitForConditions(t, c, create(t, c, noisy.newCheck(namespace, "noisy")), red, 20*time.Second)
+	waitForConditions(t, c, create(t, c, server.newCheck(namespace, "web")), green, soon)
+	status := waitForConditions(t, c, create(t, c, noisy.newCheck(namespace, "noisy")), red, soon)
 	for _, f := range append(status.Failing, status.RecentFailures...) {
 		if len(f.Message) > 512 || !utf8.ValidString(f.Message) {
 			t.Errorf("a message of %d bytes: %q", len(f.Message), f.Message)
 		}
 	}
 	for _, name := range []string{"number", "list"} {
-		waitFor(t, "the check "+name+" is stalled", 10*time.Second, func() bool {
+		waitFor(t, "the check "+name+" is stalled", soon, func() bool {
 			object := &unstructured.Unstructured{}
 			object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Check"))
 			if err := c.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, object); err != nil {
@@ -148,26 +148,26 @@ func TestTakeOver(t *testing.T) {
 	check := wavering.newCheck(namespace, "wavering")
 	check.Spec.FailureThreshold = 100
 	waits := create(t, c, check)
-	waitForConditions(t, c, fails, red, 20*time.Second)
-	waitForConditions(t, c, waits, green, 20*time.Second)
+	waitForConditions(t, c, fails, red, soon)
+	waitForConditions(t, c, waits, green, soon)
 	wavering.ill.Store(true)
-	waitForConditions(t, c, waits, retrying, 20*time.Second)
+	waitForConditions(t, c, waits, retrying, soon)
 	before := statusOf(t, c, fails)
 	// The wire is cut first: nothing of it is told to anybody.
 	a.requests.cut.Store(true)
 	a.owned.Store(false)
 	asked := ill.asked.Load()
-	waitFor(t, "the replica that is cut off goes on asking", 10*time.Second, func() bool { return ill.asked.Load() >= asked+2 })
+	waitFor(t, "the replica that is cut off goes on asking", soon, func() bool { return ill.asked.Load() >= asked+2 })
 	if value, found := a.healthy(t, "ill"); !found || value != 0 {
 		t.Errorf("the replica that is cut off says %v, %t of a check that fails", value, found)
 	}
 	b.owned.Store(true)
 	b.held.Store(true)
 	b.controller.Wake()
-	waitFor(t, "the other says so too", 10*time.Second, func() bool { value, found := b.healthy(t, "ill"); return found && value == 0 })
+	waitFor(t, "the other says so too", soon, func() bool { value, found := b.healthy(t, "ill"); return found && value == 0 })
 	a.held.Store(false)
 	a.controller.Wake()
-	waitFor(t, "the replica that is cut off lets go", 10*time.Second, func() bool { _, found := a.healthy(t, "ill"); return !found })
+	waitFor(t, "the replica that is cut off lets go", soon, func() bool { _, found := a.healthy(t, "ill"); return !found })
 	if n := a.series(t, "ill") + a.series(t, "wavering"); n != 0 {
 		t.Errorf("%d series are left with the replica that has let go", n)
 	}
@@ -182,7 +182,7 @@ func TestTakeOver(t *testing.T) {
 		t.Errorf("a check that changed hands has the transitions %+v, had %+v", after.Transitions, before.Transitions)
 	}
 	ill.ill.Store(false)
-	status := waitForConditions(t, c, fails, green, 20*time.Second)
+	status := waitForConditions(t, c, fails, green, soon)
 	if status.Observer != "b" || len(status.Transitions) != len(before.Transitions)+1 {
 		t.Errorf("after it got well: observer %s, transitions %+v", status.Observer, status.Transitions)
 	}
@@ -200,13 +200,13 @@ func TestOutage(t *testing.T) {
 	pod.Spec.PeriodSeconds = 1
 	pod.Spec.Synthetic = &v1alpha1.SyntheticAction{Scenario: "dns"}
 	create(t, c, pod)
-	waitForConditions(t, c, name, green, 20*time.Second)
-	waitFor(t, "a run of a pod", 20*time.Second, func() bool { return r.pods.Load() > 0 })
+	waitForConditions(t, c, name, green, soon)
+	waitFor(t, "a run of a pod", soon, func() bool { return r.pods.Load() > 0 })
 	r.requests.cut.Store(true)
 	r.owned.Store(false)
 	writes, pods := r.requests.writes(), r.pods.Load()
 	server.ill.Store(true)
-	waitFor(t, "the verdict changes all the same", 20*time.Second, func() bool { value, found := r.healthy(t, "web"); return found && value == 0 })
+	waitFor(t, "the verdict changes all the same", soon, func() bool { value, found := r.healthy(t, "web"); return found && value == 0 })
 	if n := r.requests.writes(); n != writes {
 		t.Errorf("%d writes went through a wire that is cut", n-writes)
 	}
@@ -216,7 +216,7 @@ func TestOutage(t *testing.T) {
 	r.requests.cut.Store(false)
 	r.owned.Store(true)
 	r.controller.Wake()
-	status := waitForConditions(t, c, name, red, 30*time.Second)
+	status := waitForConditions(t, c, name, red, soon)
 	if len(status.Transitions) != 2 {
 		t.Errorf("transitions = %+v", status.Transitions)
 	}
@@ -251,7 +251,7 @@ func TestManyChecksAtOnce(t *testing.T) {
 	if err := c.DeleteAllOf(t.Context(), &v1alpha1.Check{}, client.InNamespace(namespace)); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "their metrics go with them", 20*time.Second, func() bool { _, found := r.healthy(t, "check-000"); return !found })
+	waitFor(t, "their metrics go with them", soon, func() bool { _, found := r.healthy(t, "check-000"); return !found })
 }
 
 // TestRunNow wishes for a run of a check that is due in hours.
@@ -263,11 +263,11 @@ func TestRunNow(t *testing.T) {
 	check := server.newCheck(namespace, "web")
 	check.Spec.PeriodSeconds, check.Spec.Schedule = 0, "0 0 1 1 *"
 	name := create(t, c, check)
-	waitForConditions(t, c, name, waiting, 20*time.Second)
+	waitForConditions(t, c, name, waiting, soon)
 	change(t, c, name, func(check *v1alpha1.Check) {
 		metav1.SetMetaDataAnnotation(&check.ObjectMeta, "maek.dev/run-now", time.Now().UTC().Format(time.RFC3339))
 	})
-	waitForConditions(t, c, name, green, 20*time.Second)
+	waitForConditions(t, c, name, green, soon)
 	asked := server.asked.Load()
 	change(t, c, name, func(check *v1alpha1.Check) { metav1.SetMetaDataLabel(&check.ObjectMeta, "touched", "true") })
 	if asked != 1 || server.asked.Load() != asked {
@@ -289,7 +289,7 @@ func TestStoppingWritesWhatIsKnown(t *testing.T) {
 		check.Spec.FailureThreshold = 1
 		names = append(names, create(t, c, check))
 	}
-	waitFor(t, "all verdicts are known", 30*time.Second, func() bool {
+	waitFor(t, "all verdicts are known", soon, func() bool {
 		for _, name := range names {
 			if value, found := r.healthy(t, name.Name); !found || value != 0 {
 				return false
@@ -316,7 +316,7 @@ func TestRunningTwice(t *testing.T) {
 	server := serve(t)
 	r := start(t, admin, namespace, "a", nil)
 	name := create(t, c, server.newCheck(namespace, "web"))
-	waitForConditions(t, c, name, green, 20*time.Second)
+	waitForConditions(t, c, name, green, soon)
 	if err := r.controller.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "running Checks") {
 		t.Errorf("a second run ended with %v", err)
 	}

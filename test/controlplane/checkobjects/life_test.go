@@ -34,7 +34,7 @@ func TestLife(t *testing.T) {
 	check.Spec.PeriodSeconds, check.Spec.SuccessThreshold = 2, 2
 	seen := follow(t, c, namespace)
 	name := create(t, c, check)
-	status := waitForConditions(t, c, name, green, 20*time.Second)
+	status := waitForConditions(t, c, name, green, soon)
 	if status.ObservedGeneration != 1 || status.Observer != "a" || status.ObservedAt == nil || status.StaleAfterSeconds < 600 {
 		t.Errorf("status of a healthy check = %+v", status)
 	}
@@ -42,17 +42,17 @@ func TestLife(t *testing.T) {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
 	server.ill.Store(true)
-	status = waitForConditions(t, c, name, retrying, 10*time.Second)
+	status = waitForConditions(t, c, name, retrying, soon)
 	if message := meta.FindStatusCondition(status.Conditions, v1alpha1.CheckHealthy).Message; !strings.Contains(message, "1 of 3") || !strings.Contains(message, "503") {
 		t.Errorf("message of a check that is retried = %q", message)
 	}
-	status = waitForConditions(t, c, name, red, 10*time.Second)
+	status = waitForConditions(t, c, name, red, soon)
 	if len(status.Failing) != 1 || status.Failing[0].Reason != "UnexpectedStatus" || len(status.RecentFailures) != 3 || status.Targets.Unhealthy != 1 {
 		t.Errorf("status of a failed check = %+v", status)
 	}
 	server.ill.Store(false)
-	waitForConditions(t, c, name, recovering, 20*time.Second)
-	status = waitForConditions(t, c, name, green, 20*time.Second)
+	waitForConditions(t, c, name, recovering, soon)
+	status = waitForConditions(t, c, name, green, soon)
 	var verdicts []metav1.ConditionStatus
 	for _, transition := range status.Transitions {
 		verdicts = append(verdicts, transition.Healthy)
@@ -79,7 +79,7 @@ func TestLife(t *testing.T) {
 func toldOf(t *testing.T, c client.Client, namespace string) {
 	t.Helper()
 	var told eventsv1.EventList
-	waitFor(t, "Events of both transitions", 10*time.Second, func() bool {
+	waitFor(t, "Events of both transitions", soon, func() bool {
 		return c.List(t.Context(), &told, client.InNamespace(namespace)) == nil && len(told.Items) == 2
 	})
 	for _, e := range told.Items {
@@ -137,11 +137,11 @@ func TestSteadyStateIsNotWritten(t *testing.T) {
 	r := start(t, admin, namespace, "a", nil)
 	first := create(t, c, well.newCheck(namespace, "well"))
 	second := create(t, c, ill.newCheck(namespace, "ill"))
-	waitForConditions(t, c, first, green, 20*time.Second)
-	waitForConditions(t, c, second, red, 20*time.Second)
-	waitFor(t, "the records and the Event are written", 20*time.Second, func() bool { return r.requests.count("POST event") >= 1 })
+	waitForConditions(t, c, first, green, soon)
+	waitForConditions(t, c, second, red, soon)
+	waitFor(t, "the records and the Event are written", soon, func() bool { return r.requests.count("POST event") >= 1 })
 	before, asked := r.requests.writes(), well.asked.Load()+ill.asked.Load()
-	waitFor(t, "20 runs", 30*time.Second, func() bool { return well.asked.Load()+ill.asked.Load() >= asked+20 })
+	waitFor(t, "20 runs", soon, func() bool { return well.asked.Load()+ill.asked.Load() >= asked+20 })
 	if after := r.requests.writes(); after != before {
 		t.Errorf("20 runs that ended as those before made %d writes, want none: %v", after-before, r.requests.counts)
 	}
@@ -154,9 +154,9 @@ func TestSuspend(t *testing.T) {
 	server := serve(t)
 	start(t, admin, namespace, "a", nil)
 	name := create(t, c, server.newCheck(namespace, "web"))
-	waitForConditions(t, c, name, green, 20*time.Second)
+	waitForConditions(t, c, name, green, soon)
 	change(t, c, name, func(check *v1alpha1.Check) { check.Spec.Suspend = true })
-	status := waitForConditions(t, c, name, "Ready=False/Suspended Healthy=Unknown/Suspended Stalled=Unknown/Pending", 10*time.Second)
+	status := waitForConditions(t, c, name, "Ready=False/Suspended Healthy=Unknown/Suspended Stalled=Unknown/Pending", soon)
 	if status.ObservedGeneration != 2 {
 		t.Errorf("observedGeneration = %d", status.ObservedGeneration)
 	}
@@ -164,7 +164,7 @@ func TestSuspend(t *testing.T) {
 	server.ill.Store(true)
 	change(t, c, name, func(check *v1alpha1.Check) { check.Spec.Suspend = false })
 	// What was known before says nothing about now: the first answer decides.
-	waitForConditions(t, c, name, red, 10*time.Second)
+	waitForConditions(t, c, name, red, soon)
 	if server.asked.Load() == asked {
 		t.Error("a verdict without a question")
 	}

@@ -298,6 +298,9 @@ func conditions(status v1alpha1.CheckStatus) string {
 	return strings.Join(all, " ")
 }
 
+// soon bounds what the operator does within seconds: only one that hangs takes so long, however busy the machine is.
+const soon = 2 * time.Minute
+
 // waitFor waits until something is so.
 func waitFor(t *testing.T, what string, within time.Duration, so func() bool) {
 	t.Helper()

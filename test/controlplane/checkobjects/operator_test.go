@@ -101,8 +101,8 @@ func TestOperatorRunsChecks(t *testing.T) {
 	empty.Spec.HTTPGet.Host = ""
 	empty.Spec.HTTPGet.Port = intstr.FromString("http")
 	empty.Spec.Target = &v1alpha1.CheckTarget{Service: &v1alpha1.ServiceTarget{Name: "web", Mode: v1alpha1.TargetEach}}
-	waitForConditions(t, c, create(t, c, empty), "Ready=True/Running Healthy=False/NoEndpoints Stalled=False/Accepted", 40*time.Second)
-	waitFor(t, "the loopback is refused", 20*time.Second, func() bool {
+	waitForConditions(t, c, create(t, c, empty), "Ready=True/Running Healthy=False/NoEndpoints Stalled=False/Accepted", soon)
+	waitFor(t, "the loopback is refused", soon, func() bool {
 		return strings.HasPrefix(conditions(statusOf(t, c, loopback)), "Ready=False/Stalled Healthy=Unknown/Stalled Stalled=True/")
 	})
 	if n := server.asked.Load(); n != 0 {
@@ -113,7 +113,7 @@ func TestOperatorRunsChecks(t *testing.T) {
 	agents.Spec.Target = empty.Spec.Target.DeepCopy()
 	agents.Spec.From = v1alpha1.FromNodes
 	create(t, c, agents)
-	waitFor(t, "the metrics tell of them", 20*time.Second, func() bool {
+	waitFor(t, "the metrics tell of them", soon, func() bool {
 		text := metricsOf(t, address)
 		return strings.Contains(text, `maek_check_healthy{check="empty",namespace="`+namespace+`"} 0`) &&
 			strings.Contains(text, `maek_check_unknown{check="loopback",namespace="`+namespace+`"} 1`) &&
@@ -147,8 +147,8 @@ func TestWithoutPolicies(t *testing.T) {
 	far.Spec.PeriodSeconds, far.Spec.FailureThreshold = 2, 1
 	far.Spec.TCPSocket = &corev1.TCPSocketAction{Port: intstr.FromInt32(80), Host: "192.0.2.1"}
 	ownName, farName := create(t, c, own), create(t, c, far)
-	waitForConditions(t, c, ownName, "Ready=True/Running Healthy=False/NoEndpoints Stalled=False/Accepted", 40*time.Second)
-	waitForConditions(t, c, farName, "Ready=False/Stalled Healthy=Unknown/Stalled Stalled=True/NotAllowed", 20*time.Second)
+	waitForConditions(t, c, ownName, "Ready=True/Running Healthy=False/NoEndpoints Stalled=False/Accepted", soon)
+	waitForConditions(t, c, farName, "Ready=False/Stalled Healthy=Unknown/Stalled Stalled=True/NotAllowed", soon)
 	restore()
 	policy := &v1alpha1.CheckPolicy{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
 	policy.Spec.NamespaceSelector.MatchLabels = map[string]string{corev1.LabelMetadataName: namespace}
@@ -201,7 +201,7 @@ func TestOperatorThroughAnOutage(t *testing.T) {
 	const none = "Ready=True/Running Healthy=False/NoEndpoints Stalled=False/Accepted"
 	observers := map[string]bool{}
 	for _, name := range names {
-		observers[waitForConditions(t, c, name, none, 40*time.Second).Observer] = true
+		observers[waitForConditions(t, c, name, none, soon).Observer] = true
 	}
 	t.Logf("observers: %v", observers)
 	line.Cut()
@@ -209,7 +209,7 @@ func TestOperatorThroughAnOutage(t *testing.T) {
 	<-clock.RealClock{}.After(12 * time.Second)
 	line.Mend()
 	for _, name := range names {
-		status := waitForConditions(t, c, name, none, 40*time.Second)
+		status := waitForConditions(t, c, name, none, soon)
 		if len(status.Transitions) != 1 {
 			t.Errorf("%s: an outage of the API server made transitions: %+v", name.Name, status.Transitions)
 		}
