@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
 )
 
 // V2 asks a member by etcd's second API, which servers before 3.6 have and etcd 2 has alone: what
-// etcdctl cluster-health and etcdctl ls -r used (https://etcd.io/docs/v2.3/api/).
+// etcdctl cluster-health used (https://etcd.io/docs/v2.3/api/).
 type V2 struct {
 	// URL of the member's clients.
 	URL string
@@ -31,22 +29,6 @@ type V2Member struct {
 	ClientURLs []string `json:"clientURLs"`
 }
 
-// V2Node is a key or a folder of keys.
-type V2Node struct {
-	// Key with all that leads to it.
-	Key string `json:"key"`
-	// Value of a key; empty for a folder.
-	Value string `json:"value"`
-	// Dir tells a folder.
-	Dir bool `json:"dir"`
-	// Expiration is when it goes by itself; nil where it stays.
-	Expiration *time.Time `json:"expiration"`
-	// TTL is how many seconds are left until then.
-	TTL int64 `json:"ttl"`
-	// Nodes in a folder.
-	Nodes []V2Node `json:"nodes"`
-}
-
 // answerLimit bounds what is read of an answer.
 const answerLimit = 4 << 20
 
@@ -59,12 +41,6 @@ func (v V2) Members(ctx context.Context) ([]V2Member, error) {
 		return nil, err
 	}
 	return out.Members, nil
-}
-
-// Leader is the ID of the member that leads, in hexadecimal digits; empty while there is none.
-func (v V2) Leader(ctx context.Context) (string, error) {
-	leader, _, err := v.self(ctx)
-	return leader, err
 }
 
 // self returns the IDs of the leader and of the member itself.
@@ -96,18 +72,6 @@ func (v V2) Version(ctx context.Context) (string, error) {
 func (v V2) Healthy(ctx context.Context) (bool, error) {
 	h, err := checkHealth(ctx, v.HTTP, v.URL)
 	return h.Health == "true", err
-}
-
-// Keys returns a key, or a folder with all that is in it.
-func (v V2) Keys(ctx context.Context, key string) (V2Node, error) {
-	var out struct {
-		Node V2Node `json:"node"`
-	}
-	escaped := (&url.URL{Path: "/v2/keys/" + strings.TrimPrefix(key, "/")}).EscapedPath()
-	if err := v.get(ctx, escaped+"?recursive=true", &out); err != nil {
-		return V2Node{}, err
-	}
-	return out.Node, nil
 }
 
 func (v V2) get(ctx context.Context, path string, into any) error {
