@@ -50,6 +50,25 @@ func Of(host monitor.Host, controller string) (Tree, bool) {
 // cgroup_manager_linux.go). UIDs of static pods are hashes without dashes.
 var podGroup = regexp.MustCompile(`pod([0-9a-f]{32}|[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?$`)
 
+// podNamed is the UID of the pod whose group has a name; empty where it is none.
+func podNamed(group string) string {
+	found := podGroup.FindStringSubmatch(group)
+	if found == nil {
+		return ""
+	}
+	return strings.ReplaceAll(found[1], "_", "-")
+}
+
+// PodOf is the UID of the pod in whose group, or below it, a path leads; empty where it leads through none.
+func PodOf(group string) string {
+	for name := range strings.SplitSeq(group, "/") {
+		if pod := podNamed(name); pod != "" {
+			return pod
+		}
+	}
+	return ""
+}
+
 // Groups are the machine's own group, those directly below it, the services below system.slice, the
 // groups in which the kubelet gathers pods, and those of pods. Groups that vanish meanwhile are left out.
 func (t Tree) Groups() []Group {
@@ -66,10 +85,7 @@ func (t Tree) below(parent string) []Group {
 		if !e.IsDir() {
 			continue
 		}
-		g := Group{Path: path.Join(parent, e.Name())}
-		if found := podGroup.FindStringSubmatch(e.Name()); found != nil {
-			g.Pod = strings.ReplaceAll(found[1], "_", "-")
-		}
+		g := Group{Path: path.Join(parent, e.Name()), Pod: podNamed(e.Name())}
 		out = append(out, g)
 		if g.Pod == "" && descend(g.Path) {
 			out = append(out, t.below(g.Path)...)

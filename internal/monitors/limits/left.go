@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/internal/monitors/cgroups"
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
@@ -59,7 +60,7 @@ func (w *watch) left(table map[string]process) []snapshot.MachineEvidence {
 		if l.ended+l.running < leftTold || told == containersTold {
 			break
 		}
-		container := w.container(l.to)
+		container, pod := w.container(l.to)
 		if container == "" {
 			continue
 		}
@@ -67,6 +68,9 @@ func (w *watch) left(table map[string]process) []snapshot.MachineEvidence {
 		key := func(word string) snapshot.EvidenceKey { return snapshot.KeyOf("limit", "left", container, word) }
 		out = append(out, monitor.Int(key("ended"), l.ended), monitor.Int(key("running"), l.running),
 			monitor.Value(key("name"), l.name()), monitor.Value(key("to"), l.to.name))
+		if pod != "" {
+			out = append(out, monitor.Value(key("pod"), pod))
+		}
 	}
 	return out
 }
@@ -82,12 +86,12 @@ func (l *leavings) name() string {
 // cri-containerd-ID.scope, crio-ID.scope, docker-ID.scope, or the id alone.
 var containerGroup = regexp.MustCompile(`(?:^|[/-])([0-9a-f]{64})(?:\.scope)?$`)
 
-// container whose first process it is; empty where it is none. The first process of a container has the number 1
-// in its own namespace (NSpid of proc_pid_status(5)).
-func (w *watch) container(p process) string {
+// container whose first process it is, by its id, and the UID of its pod; empty where it is none. The first process
+// of a container has the number 1 in its own namespace (NSpid of proc_pid_status(5)).
+func (w *watch) container(p process) (id, pod string) {
 	status, err := w.host.ReadFile("/proc/"+p.id+"/status", fileLimit)
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	first := false
 	for line := range strings.Lines(string(status)) {
@@ -98,12 +102,13 @@ func (w *watch) container(p process) string {
 	}
 	groups, err := w.host.ReadFile("/proc/"+p.id+"/cgroup", fileLimit)
 	if err != nil || !first {
-		return ""
+		return "", ""
 	}
 	for line := range strings.Lines(string(groups)) {
-		if m := containerGroup.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
-			return m[1]
+		group := strings.TrimSpace(line)
+		if m := containerGroup.FindStringSubmatch(group); m != nil {
+			return m[1], cgroups.PodOf(group)
 		}
 	}
-	return ""
+	return "", ""
 }

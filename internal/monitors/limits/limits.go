@@ -32,6 +32,7 @@ func New(host monitor.Host) monitor.Monitor {
 			{Pattern: "limit/left/*/running", Doc: "Those of them that still run."},
 			{Pattern: "limit/left/*/name", Doc: "Name of most of them."},
 			{Pattern: "limit/left/*/to", Doc: "Name of the container's first process."},
+			{Pattern: "limit/left/*/pod", Doc: "UID of the container's pod."},
 			{Pattern: "limit/descriptors/used", Doc: "Number of open files on the machine."},
 			{Pattern: "limit/descriptors/max", Doc: "How many there can be (fs.file-max)."},
 			{Pattern: "limit/inotify/*", Doc: "How many inotify instances and watches one user may have: instances-max, watches-max."},

@@ -144,7 +144,7 @@ func TestObserveLeft(t *testing.T) {
 		files["proc/"+pid+"/status"] = "Name:\t" + comm + "\nNSpid:\t" + namespaces + "\n"
 		files["proc/"+pid+"/cgroup"] = group + "\n"
 	}
-	first("1000", "server", "1000\t1", "0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-"+id(leaks)+".scope")
+	first("1000", "server", "1000\t1", "0::/../../kubepods.slice/kubepods-pod1af3eb2e_7318_4465_94e1_9a6b821eb128.slice/cri-containerd-"+id(leaks)+".scope")
 	first("2000", "postgres", "2000\t1", "0::/kubepods.slice/kubepods-pod2.slice/cri-containerd-"+id(forks)+".scope")
 	first("3000", "agent", "3000", "0::/system.slice/"+id(host))
 	for i := range 30 {
@@ -168,7 +168,7 @@ func TestObserveLeft(t *testing.T) {
 		}
 	}
 	at := "limit/left/" + id(leaks)
-	if diff := cmp.Diff(map[string]string{at + "/ended": "25", at + "/running": "5", at + "/name": "timeout", at + "/to": "server"}, got); diff != "" {
+	if diff := cmp.Diff(map[string]string{at + "/ended": "25", at + "/running": "5", at + "/name": "timeout", at + "/to": "server", at + "/pod": uid}, got); diff != "" {
 		t.Errorf("evidence (-want +got):\n%s", diff)
 	}
 }
