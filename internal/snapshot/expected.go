@@ -14,12 +14,8 @@ type ExpectedNode struct {
 // they were given, each name once.
 func (s *Snapshot) ExpectedNodes() []ExpectedNode { return s.expected }
 
-// ExpectNode records a node that should exist. The first source of a name is kept.
-func (b *Builder) ExpectNode(n ExpectedNode) {
-	b.state.expected = expect(b.state.expected, n)
-}
-
-// WithExpected returns a snapshot in which the given nodes are expected too. The rest is shared.
+// WithExpected returns a snapshot in which the given nodes are expected too; the first source of a name is
+// kept. The rest is shared.
 func (s *Snapshot) WithExpected(nodes []ExpectedNode) *Snapshot {
 	next := *s.state
 	next.expected = expect(s.expected, nodes...)

@@ -8,9 +8,8 @@ import (
 )
 
 func TestWithExpectedKeepsTheFirstSourceAndTheOldSnapshot(t *testing.T) {
-	b := NewBuilder(time.Date(2026, 3, 2, 2, 20, 0, 0, time.UTC), Source{Name: "test"})
-	b.ExpectNode(ExpectedNode{"w1", "inventory hosts.txt"})
-	before := b.Build()
+	before := NewBuilder(time.Date(2026, 3, 2, 2, 20, 0, 0, time.UTC), Source{Name: "test"}).Build().
+		WithExpected([]ExpectedNode{{"w1", "inventory hosts.txt"}})
 	after := before.WithExpected([]ExpectedNode{{"w1", "snapshot of yesterday"}, {"w2", "snapshot of yesterday"}, {"w2", "again"}})
 	if diff := cmp.Diff([]ExpectedNode{{"w1", "inventory hosts.txt"}, {"w2", "snapshot of yesterday"}}, after.ExpectedNodes()); diff != "" {
 		t.Errorf("after (-want +got):\n%s", diff)

@@ -181,9 +181,6 @@ func (b *Builder) Add(obj runtime.Object) bool {
 // SetCoverage records how far a kind was read.
 func (b *Builder) SetCoverage(k Kind, c Coverage) { b.tableOf(k).coverage = c }
 
-// AddAnswer takes in the answer to a question.
-func (b *Builder) AddAnswer(q Question, a Answer) { b.state.answers[q] = a }
-
 func (b *Builder) tableOf(k Kind) *table {
 	t, ok := b.state.tables[k]
 	if !ok {

@@ -73,15 +73,6 @@ var kinds = []kind{
 	},
 }
 
-// Types of the conditions that an agent writes.
-func Types() []string {
-	out := make([]string, 0, len(kinds))
-	for _, k := range kinds {
-		out = append(out, string(k.Type))
-	}
-	return out
-}
-
 // shows tells whether a condition stands for a finding on a machine.
 type shows func(snapshot.Machine, finding.Finding) bool
 

@@ -51,7 +51,6 @@ func everything() *snapshot.Snapshot {
 	second := metav1.NewTime(moment.Truncate(time.Second).Add(-time.Minute))
 	micro := metav1.NewMicroTime(moment.Truncate(time.Microsecond).Add(-time.Second))
 	b := snapshot.NewBuilder(moment, snapshot.Source{Name: "lab", Live: true})
-	b.ExpectNode(snapshot.ExpectedNode{Name: "w9", Source: "inventory hosts.txt"})
 	b.SetAPI(snapshot.API{
 		Asked: true, Server: "10.0.0.1:6443", Version: "v1.36.3", CertificateNotAfter: moment.AddDate(1, 0, 0),
 		Addresses: []snapshot.Address{{Address: "10.0.0.1:6443"}},
@@ -93,13 +92,6 @@ func everything() *snapshot.Snapshot {
 		Evidence: []snapshot.MachineEvidence{{Key: "unit/kubelet.service/active-state", Value: "failed", At: &second}},
 	})
 	b.AddUnreported("w2", "no agent runs there")
-	b.AddAnswer(logQuestion, snapshot.Answer{Outcome: snapshot.Answered, Text: "starting\n\npanic: no database \u2028", At: moment})
-	b.AddAnswer(emptyLogQuestion, snapshot.Answer{Outcome: snapshot.Answered, At: moment})
-	b.AddAnswer(deniedQuestion, snapshot.Answer{Outcome: snapshot.Denied, Error: "forbidden", At: moment})
-	b.AddAnswer(kubeletQuestion, snapshot.Answer{Outcome: snapshot.Refused, Error: "dial tcp: connection refused", At: moment})
-	b.AddAnswer(metricsQuestion, snapshot.Answer{Outcome: snapshot.Answered, Text: "# TYPE etcd_requests_total counter\netcd_requests_total 7\n", At: moment})
-	b.AddAnswer(configQuestion, snapshot.Answer{Outcome: snapshot.Answered, Text: `{"maxPods":110}`, At: moment})
-	b.AddAnswer(rejectedQuestion, snapshot.Answer{Outcome: snapshot.Rejected, Error: "exceeded quota", At: moment})
 	b.AddCustom(&snapshot.CustomResource{
 		Kind: gatewayKind, Phase: "Pending", PhasePath: ".status.phase", ObservedGeneration: new(int64(2)),
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Generation: 3, CreationTimestamp: second, Labels: map[string]string{"app": "web"}},
@@ -116,7 +108,15 @@ func everything() *snapshot.Snapshot {
 	b.SetCustomCoverage(monitorKind, snapshot.Coverage{State: snapshot.Partial, Reason: "only the first 1 objects are read", ReadAt: moment})
 	b.SetCustomCoverage(gatewayKind, snapshot.Coverage{State: snapshot.Complete, ReadAt: moment})
 	b.SetCustomCoverage(widgetKind, snapshot.Coverage{State: snapshot.Failed, Reason: "conversion webhook for example.com/v1, Kind=Widget failed: x", ReadAt: moment})
-	return b.Build()
+	return b.Build().WithExpected([]snapshot.ExpectedNode{{Name: "w9", Source: "inventory hosts.txt"}}).With(map[snapshot.Question]snapshot.Answer{
+		logQuestion:      {Outcome: snapshot.Answered, Text: "starting\n\npanic: no database \u2028", At: moment},
+		emptyLogQuestion: {Outcome: snapshot.Answered, At: moment},
+		deniedQuestion:   {Outcome: snapshot.Denied, Error: "forbidden", At: moment},
+		kubeletQuestion:  {Outcome: snapshot.Refused, Error: "dial tcp: connection refused", At: moment},
+		metricsQuestion:  {Outcome: snapshot.Answered, Text: "# TYPE etcd_requests_total counter\netcd_requests_total 7\n", At: moment},
+		configQuestion:   {Outcome: snapshot.Answered, Text: `{"maxPods":110}`, At: moment},
+		rejectedQuestion: {Outcome: snapshot.Rejected, Error: "exceeded quota", At: moment},
+	})
 }
 
 // The plural of one is not what its kind suggests.

@@ -35,9 +35,6 @@ type target struct {
 	port int32
 }
 
-// String is the target as programs write it.
-func (t target) String() string { return t.host + ":" + strconv.Itoa(int(t.port)) }
-
 var (
 	// unanswered are the words in which programs say that nothing came back: Go, the C library
 	// (strerror(3)), Node.js, Java, Python, libpq.

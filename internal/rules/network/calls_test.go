@@ -1,6 +1,7 @@
 package network
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -57,7 +58,7 @@ func TestFailedCallsAreReadFromLogs(t *testing.T) {
 			for _, c := range failedCalls(tc.log) {
 				g := call{Names: c.names, Refused: c.refused}
 				for _, target := range c.targets {
-					g.Targets = append(g.Targets, target.String())
+					g.Targets = append(g.Targets, fmt.Sprintf("%s:%d", target.host, target.port))
 				}
 				got = append(got, g)
 			}

@@ -69,21 +69,19 @@ func load(state, around []byte) (*snapshot.Snapshot, error) {
 	if sur.API != nil {
 		b.SetAPI(*sur.API)
 	}
+	answers := map[snapshot.Question]snapshot.Answer{}
 	for _, a := range sur.Answers {
-		b.AddAnswer(a.Question, a.Answer)
+		answers[a.Question] = a.Answer
 	}
 	for _, m := range sur.Machines {
 		b.AddMachine(m)
-	}
-	for _, n := range sur.ExpectedNodes {
-		b.ExpectNode(n)
 	}
 	decoder := serializer.NewCodecFactory(snapshot.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(state)))
 	for n := 1; ; n++ {
 		doc, err := reader.Read()
 		if errors.Is(err, io.EOF) {
-			return b.Build(), nil
+			return b.Build().WithExpected(sur.ExpectedNodes).With(answers), nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: document %d: %w", stateFile, n, err)
