@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/cli/exit"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
 
 // verification is what -o json prints.
@@ -43,7 +44,7 @@ func TestChecksRunAsPodsAndLeaveNothing(t *testing.T) {
 		}
 	})
 	code, out, errOut := kubectlMaek(t.Context(), "check", "resource-quota", "daemonset", "deployment", "dns", "-o", "json",
-		"--image", "registry.example.com/checker:1", "--kubeconfig", kubeconfig(t, "root", "system:masters"))
+		"--image", "registry.example.com/checker:1", "--kubeconfig", apiserver.Kubeconfig(t, environment, "root", "system:masters"))
 	stop()
 	if code != exit.Incidents || errOut != "" {
 		t.Errorf("exit code %d, want %d; said %q", code, exit.Incidents, errOut)
@@ -105,7 +106,7 @@ func TestAnInterruptedRunCleansUp(t *testing.T) {
 		pod.Status.Phase = corev1.PodRunning
 		return c.Status().Update(ctx, pod)
 	})
-	code, out, errOut := kubectlMaek(ctx, "check", "resource-quota", "--kubeconfig", kubeconfig(t, "root", "system:masters"))
+	code, out, errOut := kubectlMaek(ctx, "check", "resource-quota", "--kubeconfig", apiserver.Kubeconfig(t, environment, "root", "system:masters"))
 	stop()
 	if code != exit.Unknown || !strings.Contains(errOut, "interrupted") || !strings.Contains(out, "unknown  resource-quota\n         interrupted\n") {
 		t.Errorf("exit code %d, want %d; printed:\n%s\nand said %q", code, exit.Unknown, out, errOut)
@@ -138,7 +139,7 @@ func TestWhoMayNotIsToldSo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			world, stop := play(t, func(context.Context, client.Client, string, *corev1.Pod) error { return nil })
 			allow(t, world.client, tc.user, tc.verbs)
-			code, out, errOut := kubectlMaek(t.Context(), "check", "resource-quota", "--kubeconfig", kubeconfig(t, tc.user))
+			code, out, errOut := kubectlMaek(t.Context(), "check", "resource-quota", "--kubeconfig", apiserver.Kubeconfig(t, environment, tc.user))
 			if code != exit.Unknown || errOut != tc.wantErr || !strings.Contains(out, tc.wantOut) {
 				t.Errorf("exit code %d, want %d; printed:\n%s\nand said %q", code, exit.Unknown, out, errOut)
 			}
@@ -224,7 +225,7 @@ func TestLeftoversOfKilledRunsAreRemoved(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	code, out, errOut := kubectlMaek(t.Context(), "check", "resource-quota", "--kubeconfig", kubeconfig(t, "root", "system:masters"))
+	code, out, errOut := kubectlMaek(t.Context(), "check", "resource-quota", "--kubeconfig", apiserver.Kubeconfig(t, environment, "root", "system:masters"))
 	if code != exit.OK || !strings.HasPrefix(out, "passed   resource-quota") {
 		t.Errorf("exit code %d; printed:\n%s\nand said %q", code, out, errOut)
 	}

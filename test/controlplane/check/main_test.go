@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -120,35 +118,11 @@ func (w *cluster) round(ctx context.Context, kubelet func(context.Context, clien
 
 func newClient(t *testing.T) client.Client {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, rbacv1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c, err := client.New(admin, client.Options{Scheme: scheme})
+	c, err := apiserver.Client(admin, corev1.AddToScheme, rbacv1.AddToScheme)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
-}
-
-// kubeconfig writes one for a user of these groups.
-func kubeconfig(t *testing.T, user string, groups ...string) string {
-	t.Helper()
-	added, err := environment.AddUser(envtest.User{Name: user, Groups: groups}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := added.KubeConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // kubectlMaek runs the command line.

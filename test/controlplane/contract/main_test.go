@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -31,15 +30,8 @@ func run(m *testing.M) int {
 		ErrorIfCRDPathMissing: true,
 	}
 	return apiserver.Run(m, "test/controlplane/contract", env, func(config *rest.Config) error {
-		scheme := runtime.NewScheme()
-		for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme} {
-			if err := add(scheme); err != nil {
-				return err
-			}
-		}
-		config.QPS = -1
 		var err error
-		cluster, err = client.New(config, client.Options{Scheme: scheme})
+		cluster, err = apiserver.Client(config, corev1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme)
 		return err
 	})
 }

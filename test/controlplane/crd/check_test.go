@@ -134,7 +134,7 @@ func newObject(t *testing.T, kind, spec string) *unstructured.Unstructured {
 // accepted holds that the API server takes an object.
 func accepted(t *testing.T, object *unstructured.Unstructured) {
 	t.Helper()
-	ctx, c := server(t)
+	ctx, c := t.Context(), cluster
 	if err := client.WithFieldValidation(c, metav1.FieldValidationStrict).Create(ctx, object, client.DryRunAll); err != nil {
 		t.Errorf("create: %v", err)
 	}
@@ -143,7 +143,7 @@ func accepted(t *testing.T, object *unstructured.Unstructured) {
 // refused holds that it refuses one, and says what is wanted.
 func refused(t *testing.T, object *unstructured.Unstructured, want string) {
 	t.Helper()
-	ctx, c := server(t)
+	ctx, c := t.Context(), cluster
 	err := client.WithFieldValidation(c, metav1.FieldValidationStrict).Create(ctx, object, client.DryRunAll)
 	if err == nil {
 		t.Fatal("the API server accepted it")
@@ -209,7 +209,7 @@ func ruleMessages(schema apiextensionsv1.JSONSchemaProps) []string {
 }
 
 func TestDefaultsAreFilledInAndAPodTemplateIsKeptWhole(t *testing.T) {
-	ctx, c := server(t)
+	ctx, c := t.Context(), cluster
 	created := newCheck(t, goodChecks["a pod, whose fields are not ours"])
 	if err := c.Create(ctx, created, client.DryRunAll); err != nil {
 		t.Fatal(err)

@@ -47,7 +47,7 @@ func fullRecord(name string) *v1alpha1.CheckRecord {
 }
 
 func TestAFullRecordIsStoredWholeAndSmall(t *testing.T) {
-	ctx, c := server(t)
+	ctx, c := t.Context(), cluster
 	want := fullRecord("full")
 	if err := c.Create(ctx, want.DeepCopy()); err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestAFullRecordIsStoredWholeAndSmall(t *testing.T) {
 }
 
 func TestARecordBeyondItsBoundsIsRefused(t *testing.T) {
-	ctx, c := server(t)
+	ctx, c := t.Context(), cluster
 	for name, tc := range map[string]struct {
 		grow func(*v1alpha1.CheckRecord)
 		want string
@@ -96,7 +96,7 @@ func TestARecordBeyondItsBoundsIsRefused(t *testing.T) {
 }
 
 func TestARecordStaysWithItsCheck(t *testing.T) {
-	ctx, c := server(t)
+	ctx, c := t.Context(), cluster
 	record := fullRecord("moved")
 	if err := c.Create(ctx, record); err != nil {
 		t.Fatal(err)

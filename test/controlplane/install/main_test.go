@@ -9,14 +9,12 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
@@ -58,15 +56,7 @@ func run(m *testing.M) int {
 
 func newClient(t *testing.T) client.Client {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{
-		corev1.AddToScheme, appsv1.AddToScheme, rbacv1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme, v1alpha1.AddToScheme,
-	} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c, err := client.New(admin, client.Options{Scheme: scheme})
+	c, err := apiserver.Client(admin, corev1.AddToScheme, appsv1.AddToScheme, rbacv1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme, v1alpha1.AddToScheme)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,18 +66,7 @@ func newClient(t *testing.T) client.Client {
 // kubectlMaek runs the command line as an administrator.
 func kubectlMaek(t *testing.T, args ...string) (code exit.Code, out, errOut string) {
 	t.Helper()
-	user, err := environment.AddUser(envtest.User{Name: "root", Groups: []string{"system:masters"}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := user.KubeConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(kubeconfig, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kubeconfig := apiserver.Kubeconfig(t, environment, "root", "system:masters")
 	var stdout, stderr bytes.Buffer
 	inv := &invocation.Invocation{
 		Out: &stdout, ErrOut: &stderr, Program: "kubectl maek", Version: "test",

@@ -38,7 +38,7 @@ type process struct {
 // newCluster starts members of a real etcd; extra flags are for all.
 func newCluster(t *testing.T, n int, extra ...string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, program: filepath.Join(os.Getenv(assetsVariable), "etcd"), dir: t.TempDir()}
+	c := &cluster{t: t, program: filepath.Join(programs, "etcd"), dir: t.TempDir()}
 	var pairs []string
 	for i := range n {
 		p := &process{name: fmt.Sprintf("m%d", i+1), client: freeAddress(t), peer: freeAddress(t), metrics: freeAddress(t)}

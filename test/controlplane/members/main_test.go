@@ -6,18 +6,20 @@
 package members
 
 import (
-	"fmt"
 	"os"
 	"testing"
+
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
 
-const assetsVariable = "KUBEBUILDER_ASSETS"
+// programs is the folder with etcd.
+var programs string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv(assetsVariable) == "" {
-		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/members needs etcd; make test-controlplane builds it and sets %s\n", assetsVariable)
+	var ok bool
+	if programs, ok = apiserver.Programs("test/controlplane/members"); !ok {
 		return 0
 	}
 	return m.Run()

@@ -2,89 +2,53 @@ package podrun
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/synthetic"
+	"github.com/maek-dev/maek/test/controlplane/kubelet"
 )
 
 // worker is the node of all pods.
 const worker = "worker-1"
 
-// kubelet plays scheduler and kubelet. What a pod does is its first container's image: "ok" ends well, "fail" and
+// player plays scheduler and kubelet. What a pod does is its first container's image: "ok" ends well, "fail" and
 // "oom" do not, "slow" ends when it is released, "hang" never does, "pull" and "pending" do not start, and those that
 // begin with "checker:" leave what a checker does.
-type kubelet struct {
+type player struct {
+	*kubelet.Kubelet
+
 	released chan struct{}
 
 	mu sync.Mutex
-	// pods by name, all that there ever were.
-	pods map[string][]types.UID
 	// atWork counts pods that are, and most is how many were at once.
 	atWork, most int
 }
 
-// play starts a kubelet for a namespace.
-func play(t *testing.T, namespace string) *kubelet {
+// play starts a player for a namespace.
+func play(t *testing.T, namespace string) *player {
 	t.Helper()
-	k := &kubelet{pods: map[string][]types.UID{}, released: make(chan struct{})}
-	ctx, cancel := context.WithCancel(t.Context())
-	w, err := cluster.Watch(ctx, &corev1.PodList{}, client.InNamespace(namespace))
-	if err != nil {
-		t.Fatalf("watching pods: %v", err)
-	}
-	var tasks sync.WaitGroup
-	tasks.Go(func() {
-		for event := range w.ResultChan() {
-			pod, ok := event.Object.(*corev1.Pod)
-			switch {
-			case !ok:
-			case event.Type == watch.Added:
-				k.mu.Lock()
-				k.pods[pod.Name] = append(k.pods[pod.Name], pod.UID)
-				k.mu.Unlock()
-				tasks.Go(func() { k.run(ctx, t, pod) })
-			case event.Type == watch.Modified && pod.DeletionTimestamp != nil:
-				_ = cluster.Delete(ctx, pod, client.GracePeriodSeconds(0))
-			}
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		w.Stop()
-		tasks.Wait()
-	})
+	k := &player{released: make(chan struct{})}
+	k.Kubelet = kubelet.Play(t, cluster, namespace, k.live)
 	return k
 }
 
-func (k *kubelet) run(ctx context.Context, t *testing.T, pod *corev1.Pod) {
-	image := pod.Spec.Containers[0].Image
+func (k *player) live(ctx context.Context, pod *kubelet.Pod) {
+	image := pod.Container.Image
 	if image == "pending" {
-		k.status(ctx, t, pod, corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
-			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes are available: 3 Insufficient cpu.",
-		}}})
+		pod.Unschedulable()
 		return
 	}
-	_ = cluster.SubResource("binding").Create(ctx, pod, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: worker}})
-	began := metav1.Now()
-	container := corev1.ContainerStatus{Name: pod.Spec.Containers[0].Name, Image: image}
+	pod.Bind(worker)
 	if image == "pull" {
-		// It has tried for a while.
-		began = metav1.NewTime(began.Add(-time.Minute))
-		container.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: `Back-off pulling image "pull"`}
-		k.status(ctx, t, pod, corev1.PodStatus{Phase: corev1.PodPending, StartTime: &began, ContainerStatuses: []corev1.ContainerStatus{container}})
+		pod.Wait(time.Minute, "ImagePullBackOff", `Back-off pulling image "pull"`)
 		return
 	}
-	container.State.Running = &corev1.ContainerStateRunning{StartedAt: began}
-	k.status(ctx, t, pod, corev1.PodStatus{Phase: corev1.PodRunning, StartTime: &began, ContainerStatuses: []corev1.ContainerStatus{container}})
+	pod.Start()
 	k.count(1)
 	defer k.count(-1)
 	switch image {
@@ -97,14 +61,7 @@ func (k *kubelet) run(ctx context.Context, t *testing.T, pod *corev1.Pod) {
 			return
 		}
 	}
-	end := ending(image)
-	phase := corev1.PodSucceeded
-	if end.ExitCode != 0 {
-		phase = corev1.PodFailed
-	}
-	end.StartedAt, end.FinishedAt = began, metav1.Now()
-	container.State = corev1.ContainerState{Terminated: &end}
-	k.status(ctx, t, pod, corev1.PodStatus{Phase: phase, StartTime: &began, ContainerStatuses: []corev1.ContainerStatus{container}})
+	pod.End(ending(image))
 }
 
 // ending is how the container of an image ends.
@@ -130,17 +87,7 @@ func ending(image string) corev1.ContainerStateTerminated {
 	return corev1.ContainerStateTerminated{Reason: "Completed"}
 }
 
-// status writes a pod's status; one that is gone has none.
-func (k *kubelet) status(ctx context.Context, t *testing.T, pod *corev1.Pod, status corev1.PodStatus) {
-	patched := pod.DeepCopy()
-	patched.Status = status
-	err := cluster.Status().Patch(ctx, patched, client.MergeFrom(pod))
-	if client.IgnoreNotFound(err) != nil && ctx.Err() == nil && !strings.Contains(err.Error(), "not found") {
-		t.Errorf("the kubelet writes the status of %s: %v", pod.Name, err)
-	}
-}
-
-func (k *kubelet) count(by int) {
+func (k *player) count(by int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.atWork += by
@@ -148,12 +95,10 @@ func (k *kubelet) count(by int) {
 }
 
 // made is how many pods there ever were, and how many of them had the name of another.
-func (k *kubelet) made() (pods, doubled int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, uids := range k.pods {
-		pods += len(uids)
-		doubled += len(uids) - 1
+func (k *player) made() (pods, doubled int) {
+	for _, n := range k.Seen(metav1.Object.GetName) {
+		pods += n
+		doubled += n - 1
 	}
 	return pods, doubled
 }

@@ -104,12 +104,12 @@ func start(t *testing.T, namespace, image string, dieAt int32, before bool) *rep
 		self.wire.next = next
 		return self.wire
 	})
-	writer, err := client.New(config, client.Options{Scheme: scheme, Mapper: cluster.RESTMapper()})
+	writer, err := client.New(config, client.Options{Scheme: cluster.Scheme(), Mapper: cluster.RESTMapper()})
 	if err != nil {
 		t.Fatalf("making a client: %v", err)
 	}
 	caches, err := cache.New(config, cache.Options{
-		Scheme: scheme, Mapper: cluster.RESTMapper(), ByObject: runengine.ByObject(), DefaultNamespaces: map[string]cache.Config{namespace: {}},
+		Scheme: cluster.Scheme(), Mapper: cluster.RESTMapper(), ByObject: runengine.ByObject(), DefaultNamespaces: map[string]cache.Config{namespace: {}},
 	})
 	if err != nil {
 		t.Fatalf("making a cache: %v", err)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -25,9 +24,7 @@ import (
 var (
 	// admin is allowed everything on the API server that all tests of the package share.
 	admin *rest.Config
-	// scheme has all kinds that the engine works with.
-	scheme = runtime.NewScheme()
-	// cluster is the tests' own client.
+	// cluster is the tests' own client, of all kinds that the engine works with.
 	cluster client.WithWatch
 )
 
@@ -40,15 +37,9 @@ func run(m *testing.M) int {
 		ErrorIfCRDPathMissing: true,
 	}
 	return apiserver.Run(m, "test/controlplane/runs", env, func(cfg *rest.Config) error {
-		for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme} {
-			if err := add(scheme); err != nil {
-				return err
-			}
-		}
 		admin = cfg
-		admin.QPS = -1
 		var err error
-		cluster, err = client.NewWithWatch(admin, client.Options{Scheme: scheme})
+		cluster, err = apiserver.Client(cfg, corev1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme)
 		return err
 	})
 }

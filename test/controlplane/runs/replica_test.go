@@ -79,12 +79,12 @@ func start(t *testing.T, namespace string, r *ring) *replica {
 		self.wire.next = next
 		return self.wire
 	})
-	writer, err := client.New(config, client.Options{Scheme: scheme})
+	writer, err := client.New(config, client.Options{Scheme: cluster.Scheme()})
 	if err != nil {
 		t.Fatalf("making a client: %v", err)
 	}
 	caches, err := cache.New(config, cache.Options{
-		Scheme: scheme, ByObject: runengine.ByObject(),
+		Scheme: cluster.Scheme(), ByObject: runengine.ByObject(),
 		DefaultNamespaces: map[string]cache.Config{namespace: {}},
 	})
 	if err != nil {
