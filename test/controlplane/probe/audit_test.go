@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/cli/exit"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
 
 // TestAudit finds a probe that asks a port by a name which is not there, of one workload and of its namespace, and holds
@@ -44,7 +45,7 @@ func TestAudit(t *testing.T) {
 	began := metav1.NewTime(time.Now().Add(-time.Hour).Truncate(time.Second))
 	p.Status.StartTime, p.Status.Conditions[0].LastTransitionTime = &began, began
 	updateStatus(t, p)
-	config := kubeconfig(t, "auditor", "system:masters")
+	config := apiserver.Kubeconfig(t, environment, "auditor", "system:masters")
 
 	audit := func(want exit.Code, args ...string) string {
 		t.Helper()

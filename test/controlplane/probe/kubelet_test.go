@@ -2,7 +2,6 @@ package probe
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,16 +12,14 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilexec "k8s.io/client-go/util/exec"
-	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
-	"k8s.io/cri-streaming/pkg/streaming"
-	remotecommandserver "k8s.io/cri-streaming/pkg/streaming/remotecommand"
+
+	"github.com/maek-dev/maek/internal/collect/pods/podstest"
 )
 
 // kubelet has the doors through which an API server reaches pods: a node's, with a container runtime's streaming
@@ -30,23 +27,18 @@ import (
 type kubelet struct {
 	// ports of the pods lead to these addresses; nothing listens on others.
 	ports map[int32]string
-	// healthy is the file that the command "cat /tmp/healthy" reads.
+	// healthy is the only file that the program cat finds, as /tmp/healthy.
 	healthy string
 	// metrics is the page of the probes.
 	metrics string
 
-	streams streaming.Server
+	runtime *podstest.Runtime
 }
 
 // start makes a node whose kubelet this is.
 func (k *kubelet) start(t *testing.T, node string) {
 	t.Helper()
-	config := streaming.DefaultConfig
-	config.Addr = "localhost:12345" // only the path of what it makes of this is used
-	var err error
-	if k.streams, err = streaming.NewServer(config, k); err != nil {
-		t.Fatal(err)
-	}
+	k.runtime = podstest.New(t, podstest.Options{Programs: map[string]podstest.Program{"cat": k.cat}, Ports: k.ports})
 	listener, err := net.Listen("tcp", net.JoinHostPort(ownAddress(t), "0"))
 	if err != nil {
 		t.Fatal(err)
@@ -97,92 +89,28 @@ const loopback = "127.0.0.1"
 // ServeHTTP plays the kubelet's server (k8s.io/kubernetes/pkg/kubelet/server), which passes streams on.
 func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	var at string
-	var err error
 	switch parts[0] {
 	case "exec":
-		var answer *runtimeapi.ExecResponse
-		if answer, err = k.streams.GetExec(&runtimeapi.ExecRequest{ContainerId: parts[3], Cmd: r.URL.Query()["command"], Stdout: true, Stderr: true}); err == nil {
-			at = answer.Url
-		}
+		k.runtime.Exec(w, r, parts[3])
 	case "portForward":
-		var answer *runtimeapi.PortForwardResponse
-		if answer, err = k.streams.GetPortForward(&runtimeapi.PortForwardRequest{PodSandboxId: parts[2]}); err == nil {
-			at = answer.Url
-		}
+		k.runtime.PortForward(w, r, parts[2])
 	case "metrics":
 		_, _ = io.WriteString(w, k.metrics)
-		return
 	default:
 		http.NotFound(w, r)
-		return
 	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	to, err := url.Parse(at)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	r.URL.Path = to.Path
-	k.streams.ServeHTTP(w, r)
 }
 
-// Exec runs the commands that the tests' containers have.
-func (k *kubelet) Exec(ctx context.Context, _ string, command []string, _ io.Reader, out, errOut io.WriteCloser, _ bool, _ <-chan remotecommandserver.TerminalSize) error {
-	switch strings.Join(command, " ") {
-	case "cat /tmp/healthy":
-		data, err := os.ReadFile(k.healthy)
-		if err != nil {
-			_, _ = io.WriteString(errOut, "cat: can't open '/tmp/healthy': No such file or directory\n")
-			return utilexec.CodeExitError{Err: errors.New("exit status 1"), Code: 1}
+// cat is busybox's.
+func (k *kubelet) cat(_ string, args []string, out, errOut io.Writer) error {
+	if len(args) == 1 && args[0] == "/tmp/healthy" {
+		if data, err := os.ReadFile(k.healthy); err == nil {
+			_, err := out.Write(data)
+			return err
 		}
-		_, _ = out.Write(data)
-		return nil
-	case "flood":
-		block := bytes.Repeat([]byte("no"), 64<<10)
-		for range 80 {
-			if _, err := out.Write(block); err != nil {
-				return err
-			}
-		}
-		return utilexec.CodeExitError{Err: errors.New("exit status 3"), Code: 3}
-	case "hang":
-		<-ctx.Done()
-		return ctx.Err()
-	default:
-		return fmt.Errorf("OCI runtime exec failed: exec failed: unable to start container process: exec: %q: executable file not found in $PATH: unknown", command[0])
 	}
-}
-
-// Attach is never asked for.
-func (k *kubelet) Attach(context.Context, string, io.Reader, io.WriteCloser, io.WriteCloser, bool, <-chan remotecommandserver.TerminalSize) error {
-	return errors.New("nothing to attach to")
-}
-
-// PortForward connects to a program, as container runtimes do in a pod's network namespace.
-func (k *kubelet) PortForward(ctx context.Context, _ string, port int32, stream io.ReadWriteCloser) error {
-	address, ok := k.ports[port]
-	if !ok {
-		return fmt.Errorf("failed to execute portforward in network namespace %q: failed to connect to localhost:%d inside namespace %q, IPv4: dial tcp4 127.0.0.1:%d: connect: connection refused",
-			"/var/run/netns/cni-1", port, "id", port)
-	}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-	if err != nil {
-		return err
-	}
-	var copies sync.WaitGroup
-	copies.Go(func() {
-		_, _ = io.Copy(conn, stream)
-		_ = conn.Close()
-	})
-	_, _ = io.Copy(stream, conn)
-	_ = stream.Close()
-	_ = conn.Close()
-	copies.Wait()
-	return nil
+	_, _ = fmt.Fprintf(errOut, "cat: can't open '%s': No such file or directory\n", strings.Join(args, " "))
+	return utilexec.CodeExitError{Err: errors.New("exit status 1"), Code: 1}
 }
 
 // web is an HTTP server in which every path is a way to answer.

@@ -5,15 +5,12 @@ package probe
 
 import (
 	"os"
-	"path/filepath"
-	"sync"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -32,38 +29,8 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 func run(m *testing.M) int {
 	environment = &envtest.Environment{}
 	return apiserver.Run(m, "test/controlplane/probe", environment, func(admin *rest.Config) error {
-		scheme := runtime.NewScheme()
-		for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, discoveryv1.AddToScheme, rbacv1.AddToScheme} {
-			if err := add(scheme); err != nil {
-				return err
-			}
-		}
-		admin.QPS = -1
 		var err error
-		cluster, err = client.NewWithWatch(admin, client.Options{Scheme: scheme})
+		cluster, err = apiserver.Client(admin, corev1.AddToScheme, appsv1.AddToScheme, discoveryv1.AddToScheme, rbacv1.AddToScheme)
 		return err
 	})
-}
-
-// adding is held while the environment makes a user: its authority counts serial numbers for one caller at a time.
-var adding sync.Mutex
-
-// kubeconfig of a user, in a file.
-func kubeconfig(t *testing.T, user string, groups ...string) string {
-	t.Helper()
-	adding.Lock()
-	u, err := environment.AddUser(envtest.User{Name: user, Groups: groups}, nil)
-	adding.Unlock()
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := u.KubeConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/collect/agents"
 	"github.com/maek-dev/maek/internal/monitor"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
 
 // listenHere answers at an address, and gives its port.
@@ -153,7 +154,7 @@ func TestProbesAreAskedFromTheNode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hostPod(t, "probed", name, "probed", own, nil, readiness("web", get("/", int(tc.port))))
 			var out, errOut output
-			args := append([]string{"probe", name, "-n", "probed", "-o", "json", "--kubeconfig", kubeconfig(t, "admin-"+name, "system:masters")}, tc.args...)
+			args := append([]string{"probe", name, "-n", "probed", "-o", "json", "--kubeconfig", apiserver.Kubeconfig(t, environment, "admin-"+name, "system:masters")}, tc.args...)
 			code := maek(t.Context(), &out, &errOut, args...)
 			var doc struct {
 				Pods []struct {
@@ -185,7 +186,7 @@ func TestProbesAreAskedFromTheNode(t *testing.T) {
 		hostPod(t, "probed", "plain", "probed", own, nil, readiness("web", get("/", int(everywhere))))
 		mayForward(t, "sees-pods")
 		var out, errOut output
-		maek(t.Context(), &out, &errOut, "probe", "plain", "-n", "probed", "--kubeconfig", kubeconfig(t, "sees-pods"))
+		maek(t.Context(), &out, &errOut, "probe", "plain", "-n", "probed", "--kubeconfig", apiserver.Kubeconfig(t, environment, "sees-pods"))
 		if text := strings.Join(strings.Fields(out.String()), " "); !strings.Contains(text, "port-forward: a success") || !strings.Contains(text, "needs the right to post the non-resource URL "+monitor.ProbePath) {
 			t.Errorf("%s%s", out.String(), errOut.String())
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/maek-dev/maek/internal/cli/exit"
 	"github.com/maek-dev/maek/internal/cli/invocation"
 	"github.com/maek-dev/maek/internal/rules"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
 
 // output may be read while it is written.
@@ -138,11 +139,13 @@ func TestWhatProbesAnswerNow(t *testing.T) {
 		difference string
 		// either tells that the kubelet's complaint may come before the attempt is over, or after.
 		either bool
+		// hangs tells that the probe's timeout ends it, which is long for all others.
+		hangs bool
 	}{
 		"http-ok":        {handler: get("/200", 8080), from: "port-forward", want: "success"},
 		"http-500":       {handler: get("/500", 8080), from: "port-forward", want: "failure", says: "HTTP probe failed with statuscode: 500"},
-		"http-hang":      {handler: get("/hang", 8080), from: "port-forward", want: "failure", says: "awaiting headers"},
-		"http-body":      {handler: get("/body", 8080), from: "port-forward", want: "failure", says: "while reading body", discarded: true, difference: "BodyLost"},
+		"http-hang":      {handler: get("/hang", 8080), from: "port-forward", want: "failure", says: "awaiting headers", hangs: true},
+		"http-body":      {handler: get("/body", 8080), from: "port-forward", want: "failure", says: "while reading body", discarded: true, difference: "BodyLost", hangs: true},
 		"http-endless":   {handler: get("/endless", 8080), from: "port-forward", want: "success"},
 		"http-away":      {handler: get("/away", 8080), from: "port-forward", want: "warning", says: "Probe terminated redirects", difference: "RedirectedAway"},
 		"http-agent":     {handler: get("/agent", 8080), from: "port-forward", want: "success"},
@@ -151,17 +154,21 @@ func TestWhatProbesAnswerNow(t *testing.T) {
 		"tcp-refused":    {handler: tcp(1112), from: "port-forward", want: "failure", says: "connection refused"},
 		"grpc-ok":        {handler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: 9090}}, from: "port-forward", want: "success"},
 		"grpc-ill":       {handler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: 9090, Service: new("ill")}}, from: "port-forward", want: "failure", says: "NOT_SERVING"},
-		"grpc-refused":   {handler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: 1113}}, from: "port-forward", want: "failure", says: "failed to connect service", difference: "ConnectionErrorHidden", either: true},
+		"grpc-refused":   {handler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: 1113}}, from: "port-forward", want: "failure", says: "failed to connect service", difference: "ConnectionErrorHidden", either: true, hangs: true},
 		"exec-ok":        {handler: run("cat", "/tmp/healthy"), from: "exec", want: "success"},
 		"exec-flood":     {handler: run("flood"), from: "exec", want: "failure", says: "nononono"},
-		"exec-hang":      {handler: run("hang"), from: "exec", want: "failure", says: "timed out after 1s"},
+		"exec-hang":      {handler: run("hang"), from: "exec", want: "failure", says: "timed out after 1s", hangs: true},
 		"exec-no-binary": {handler: run("curl", "localhost"), from: "exec", want: "unknown", says: "executable file not found", discarded: true, difference: "CommandNotRun"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pod(t, "answers", name, "w1", nil, readiness("app", tc.handler))
+			app := readiness("app", tc.handler)
+			if !tc.hangs {
+				app.ReadinessProbe.TimeoutSeconds = 60
+			}
+			pod(t, "answers", name, "w1", nil, app)
 			var out, errOut output
-			code := maek(t.Context(), &out, &errOut, "probe", name, "-n", "answers", "-o", "json", "--kubeconfig", kubeconfig(t, "admin", "system:masters"))
+			code := maek(t.Context(), &out, &errOut, "probe", name, "-n", "answers", "-o", "json", "--kubeconfig", apiserver.Kubeconfig(t, environment, "admin", "system:masters"))
 			var doc document
 			if err := json.Unmarshal([]byte(out.String()), &doc); err != nil {
 				t.Fatalf("%v of %q, %s", err, out.String(), errOut.String())

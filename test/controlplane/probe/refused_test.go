@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/cli/exit"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
 
 // TestWhoMayOnlyRead holds that a user without further rights is told in one line each what could not be done, and
@@ -37,7 +38,7 @@ func TestWhoMayOnlyRead(t *testing.T) {
 	c := readiness("app", get("/", 8080))
 	c.LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"true"}}}}
 	pod(t, "reading", "app", "w3", nil, c)
-	config := kubeconfig(t, "kim")
+	config := apiserver.Kubeconfig(t, environment, "kim")
 	var out, errOut output
 	maek(t.Context(), &out, &errOut, "probe", "app", "-n", "reading", "--kubeconfig", config)
 	for _, want := range []string{
@@ -78,7 +79,7 @@ func TestWhatCannotBeProbed(t *testing.T) {
 	}
 	pod(t, "odd", "asking", "w4", nil, readiness("app", get("/", 8080)))
 	pod(t, "odd", "bare", "w4", nil, corev1.Container{Name: "app"})
-	config := kubeconfig(t, "prober", "system:masters")
+	config := apiserver.Kubeconfig(t, environment, "prober", "system:masters")
 	for name, tc := range map[string]struct {
 		args []string
 		code exit.Code
@@ -119,7 +120,7 @@ func TestTheKubeletsCounters(t *testing.T) {
 		`prober_probe_total{container="app",namespace="counted",pod="app",pod_uid="` + string(p.UID) + `",probe_type="Readiness",result="failed"} 7` + "\n" +
 		`prober_probe_total{container="app",namespace="counted",pod="app",pod_uid="earlier",probe_type="Readiness",result="failed"} 90` + "\n"
 	var out, errOut output
-	maek(t.Context(), &out, &errOut, "probe", "app", "-n", "counted", "--no-ask", "-o", "json", "--kubeconfig", kubeconfig(t, "counter", "system:masters"))
+	maek(t.Context(), &out, &errOut, "probe", "app", "-n", "counted", "--no-ask", "-o", "json", "--kubeconfig", apiserver.Kubeconfig(t, environment, "counter", "system:masters"))
 	var doc document
 	if err := json.Unmarshal([]byte(out.String()), &doc); err != nil {
 		t.Fatalf("%v: %s%s", err, out.String(), errOut.String())

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/internal/cli/exit"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
 
 // TestWatch plays what a kubelet and the endpoints controller write while a web server loses its file, and while a
@@ -58,7 +59,7 @@ func TestWatch(t *testing.T) {
 	var out, errOut output
 	code := make(chan exit.Code, 1)
 	go func() {
-		code <- maek(ctx, &out, &errOut, "probe", "rc/web", "-n", "shop", "--watch", "--no-ask", "--kubeconfig", kubeconfig(t, "watcher", "system:masters"))
+		code <- maek(ctx, &out, &errOut, "probe", "rc/web", "-n", "shop", "--watch", "--no-ask", "--kubeconfig", apiserver.Kubeconfig(t, environment, "watcher", "system:masters"))
 	}()
 	lines := 0
 	step := func(want string, does func()) {
