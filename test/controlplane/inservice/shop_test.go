@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/internal/operator/check/due"
 	"github.com/maek-dev/maek/internal/operator/check/inservice"
 	"github.com/maek-dev/maek/internal/operator/check/plan"
 )
@@ -50,6 +52,16 @@ func rights(t *testing.T) {
 		{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: []string{"get", "list", "watch"}},
 		{APIGroups: []string{"maek.dev"}, Resources: []string{"checks", "checkpolicies"}, Verbs: []string{"get", "list", "watch"}},
 	}})
+	// What it may of nodes, and of the Leases of those who maintain them, is to list and watch them.
+	for name, group := range map[string]string{"nodes": "", "leases": "coordination.k8s.io"} {
+		make1(t, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: operatorAccount + "-" + name}, Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{group}, Resources: []string{name}, Verbs: []string{"list", "watch"}},
+		}})
+		make1(t, &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: operatorAccount + "-" + name}, Subjects: subject,
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: operatorAccount + "-" + name},
+		})
+	}
 	make1(t, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: operatorAccount}, Subjects: subject,
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: operatorAccount},
@@ -83,6 +95,11 @@ func newShop(t *testing.T, pods int, bound bool) *shop {
 	t.Helper()
 	rights(t)
 	s := &shop{t: t, broken: map[string]bool{}}
+	// The budget is the cluster's, and what another test took out is none of this one's.
+	ledger := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: inservice.LeaseName}}
+	if err := cluster.Delete(t.Context(), ledger); client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "shop-"}}
 	make1(t, namespace)
 	s.namespace = namespace.Name
@@ -112,9 +129,16 @@ func newShop(t *testing.T, pods int, bound bool) *shop {
 		AddressType: discoveryv1.AddressTypeIPv4,
 	})
 	for i := range pods {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: s.node(i + 1)}}
+		make1(t, node)
+		node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+		if err := cluster.Status().Update(t.Context(), node); err != nil {
+			t.Fatal(err)
+		}
 		make1(t, &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: fmt.Sprintf("web-%d", i+1), Labels: map[string]string{"app": "web"}},
 			Spec: corev1.PodSpec{
+				NodeName:       s.node(i + 1),
 				Containers:     []corev1.Container{{Name: "web", Image: "example.com/web"}},
 				ReadinessGates: []corev1.PodReadinessGate{{ConditionType: v1alpha1.ReadinessGateInService}},
 			},
@@ -123,6 +147,9 @@ func newShop(t *testing.T, pods int, bound bool) *shop {
 	s.kubelet()
 	return s
 }
+
+// node is the name of that of a pod: each has its own.
+func (s *shop) node(pod int) string { return fmt.Sprintf("%s-node-%d", s.namespace, pod) }
 
 // bind does what the message tells people to do.
 func (s *shop) bind() {
@@ -267,6 +294,9 @@ func (s *shop) start(name string, check *v1alpha1.Check, owns bool, broken map[s
 		Reader: read, Informers: read, Client: own, ServiceAccount: types.NamespacedName{Namespace: operatorNamespace, Name: operatorAccount}, Self: name,
 		Owns:    func(types.UID) bool { return owns },
 		Settled: func() time.Time { return time.Time{} },
+		Within: func(windows []v1alpha1.MaintenanceWindow, at time.Time) (bool, error) {
+			return due.Within("spec.takeOutOfService.windows", windows, at)
+		},
 		Confirm: func(_ context.Context, _ *v1alpha1.Check, pods []plan.Pod) ([]plan.Result, error) {
 			var out []plan.Result
 			for _, from := range []string{"node-a", "node-b"} {
@@ -313,6 +343,9 @@ func (s *shop) until(what string, ok func() bool) time.Duration {
 		}
 		<-tick.C
 		s.second(i)
+	}
+	for _, k := range s.keepers {
+		s.t.Logf("a replica tells: %+v", k.consequences())
 	}
 	s.t.Fatalf("%s: not within %d s of the replicas' time", what, most)
 	return 0

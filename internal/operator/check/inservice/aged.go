@@ -35,7 +35,7 @@ func (k *Keeper) note(l ledger) {
 		at, known := k.takes[t]
 		switch {
 		case known:
-		case first:
+		case first && t.at <= k.counted.Unix():
 			at = never
 		default:
 			at = k.age
@@ -49,20 +49,31 @@ func (k *Keeper) note(l ledger) {
 // it first saw that. So no clock that is set forward, and none of another replica that is behind, makes a pause
 // shorter.
 func (k *Keeper) aged(l ledger, now time.Time) ledger {
+	return k.corrected(l, now, func(at time.Time, seen time.Duration) bool { return now.Sub(at) > seen })
+}
+
+// present is the ledger with nothing of a time to come, which is taken for the time at which this replica first saw
+// it: a clock that was ahead for a while is not waited for.
+func (k *Keeper) present(l ledger, now time.Time) ledger {
+	return k.corrected(l, now, func(at time.Time, _ time.Duration) bool { return at.After(now) })
+}
+
+// corrected is the ledger with the times of takes that are wrong set to when this replica saw them first.
+func (k *Keeper) corrected(l ledger, now time.Time, wrong func(at time.Time, seen time.Duration) bool) ledger {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	later := func(uid types.UID, times []time.Time) []time.Time {
+	times := func(uid types.UID, times []time.Time) []time.Time {
 		out := slices.Clone(times)
 		for i, t := range out {
-			if at, known := k.takes[taking{uid, t.Unix()}]; known && at != never && now.Sub(t) > k.age-at {
+			if at, known := k.takes[taking{uid, t.Unix()}]; known && at != never && wrong(t, k.age-at) {
 				out[i] = now.Add(at - k.age)
 			}
 		}
 		return out
 	}
-	out := ledger{Entries: slices.Clone(l.Entries), Takes: later("", l.Takes)}
+	out := ledger{Entries: slices.Clone(l.Entries), Takes: times("", l.Takes)}
 	for i := range out.Entries {
-		out.Entries[i].Times = later(out.Entries[i].UID, out.Entries[i].Times)
+		out.Entries[i].Times = times(out.Entries[i].UID, out.Entries[i].Times)
 	}
 	return out
 }

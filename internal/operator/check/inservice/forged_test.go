@@ -2,6 +2,7 @@ package inservice
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -239,6 +240,32 @@ func TestNoClockMakesAPauseShorter(t *testing.T) {
 		r.owner = false
 		apart(t, w, func() { r.owner, other.owner = true, false })
 	})
+}
+
+// TestClockThatWasAheadHoldsTheBucketNoLongerThanItself has a ledger that was written by a clock a year ahead.
+func TestClockThatWasAheadHoldsTheBucketNoLongerThanItself(t *testing.T) {
+	w := newWorld(t, 10)
+	r := w.start(true, true)
+	w.pass(3*time.Second, false)
+	lease, l, err := r.readLedger(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range bucketSize {
+		l.Takes = append(l.Takes, noon.Add(365*24*time.Hour))
+	}
+	if err := r.writeLedger(t.Context(), lease, l); err != nil {
+		t.Fatal(err)
+	}
+	w.broken["web-2"] = true
+	w.pass(60*time.Second, true)
+	if outs := w.outs(); len(outs) != 0 || !slices.Contains(r.reasons(v1alpha1.ActionWithheld), brakeTooSoon) {
+		t.Errorf("%v are out, withheld for %v, want %s", outs, r.reasons(v1alpha1.ActionWithheld), brakeTooSoon)
+	}
+	w.pass(70*time.Second, true)
+	if diff := cmp.Diff([]string{"web-2"}, w.outs()); diff != "" {
+		t.Errorf("when the bucket has filled again, out (-want +got):\n%s", diff)
+	}
 }
 
 // TestPodThatIsKeptInForLongKeepsNoOtherIn has the worst pod of a check be one that cannot be taken out.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -146,7 +147,11 @@ func (k *Keeper) boundsFor(ctx context.Context, namespaces map[string]bool) (map
 
 // readChecks reads the checks for which pods are out.
 func (k *Keeper) readChecks(ctx context.Context, s *state) error {
-	for _, e := range append(s.ledger.outs(), s.dry.outs()...) {
+	held := slices.DeleteFunc(s.ledger.outs(), func(e entry) bool {
+		w, seen := s.pods[e.UID]
+		return !seen || !w.out()
+	})
+	for _, e := range append(held, s.dry.outs()...) {
 		var check v1alpha1.Check
 		err := k.o.Reader.Get(ctx, client.ObjectKey{Namespace: e.Namespace, Name: e.CheckName}, &check)
 		switch {

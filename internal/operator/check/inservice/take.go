@@ -124,7 +124,7 @@ func (k *Keeper) examine(ctx context.Context, r *record, a action) (examination,
 		return x, err
 	}
 	now := k.o.Clock.Now()
-	x.ledger = x.ledger.kept(now)
+	x.ledger = k.present(x.ledger, now).kept(now)
 	if a.dry {
 		k.mu.Lock()
 		k.dry = k.dry.kept(now)
