@@ -1,13 +1,13 @@
 // Probes measures probes and their scheduler: what a probe costs beside a bare GET and beside a bare client
 // of the same protocol, what it holds while it waits, how late 10,000 checks every 10 s begin on one core, with
-// quick targets, with slow ones, and with a process that is short of processor time, and what probes from a node
-// add to its agent. It prints what it saw and judges nothing.
+// quick targets, with slow ones, and with a process that is short of processor time. It prints what it saw and
+// judges nothing.
 //
 //	go run ./bench/probes
 //	go run ./bench/probes -only load -checks 20000
 //
 // It starts itself again as the programs that are measured, each pinned to a core by taskset where the machine
-// has more than one: servers on the last core, probes on the first. All traffic stays on this machine.
+// has more than one: servers on the last core, probes on the first. All traffic is on the loopback interface.
 package main
 
 import (
@@ -39,8 +39,8 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.as, "as", "", "run as one of the measured programs: server, pairs, waiting, load, agent, hog or nothing")
-	flag.StringVar(&o.only, "only", "", "measure only the costs of a probe (pairs), what it holds while it waits (waiting), the scheduler (load) or an agent (agent)")
+	flag.StringVar(&o.as, "as", "", "run as one of the measured programs: server, pairs, waiting, load, hog or nothing")
+	flag.StringVar(&o.only, "only", "", "measure only the costs of a probe (pairs), what it holds while it waits (waiting), or the scheduler (load)")
 	flag.IntVar(&o.checks, "checks", 10_000, "number of checks")
 	flag.DurationVar(&o.period, "period", 10*time.Second, "period of each check")
 	flag.DurationVar(&o.timeout, "timeout", time.Second, "timeout of a probe")
@@ -65,7 +65,7 @@ func main() {
 func run(ctx context.Context, in io.Reader, out io.Writer, o options) error {
 	switch o.as {
 	case "":
-		return errors.Join(comparePairs(ctx, out, o), compareWaiting(ctx, out, o), compareLoads(ctx, out, o), compareAgent(ctx, out, o))
+		return errors.Join(comparePairs(ctx, out, o), compareWaiting(ctx, out, o), compareLoads(ctx, out, o))
 	case "server":
 		return serve(ctx, in, out, o)
 	case "pairs":
@@ -74,14 +74,12 @@ func run(ctx context.Context, in io.Reader, out io.Writer, o options) error {
 		return profiled(o, func() error { return measureLoad(ctx, in, out, o) })
 	case "waiting":
 		return measureWaiting(ctx, in, out, o)
-	case "agent":
-		return profiled(o, func() error { return measureAgent(ctx, in, out, o) })
 	case "hog":
 		return hog(in)
 	case "nothing":
 		return measureNothing(out)
 	default:
-		return fmt.Errorf("-as %s: there are server, pairs, waiting, load, agent, hog and nothing", o.as)
+		return fmt.Errorf("-as %s: there are server, pairs, waiting, load, hog and nothing", o.as)
 	}
 }
 
@@ -109,11 +107,7 @@ func start(ctx context.Context, core int, as string, args ...string) (*program, 
 	}
 	p := &program{cmd: exec.CommandContext(ctx, args[0], args[1:]...)}
 	p.cmd.Stderr = os.Stderr
-	percent := gogc
-	if as == "agent" {
-		percent = agentGOGC
-	}
-	p.cmd.Env = append(os.Environ(), "GOGC="+percent)
+	p.cmd.Env = append(os.Environ(), "GOGC="+gogc)
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", as, err)
 	}

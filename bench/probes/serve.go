@@ -27,8 +27,6 @@ type servers struct {
 	// HTTP are host:port of one server, HTTPS and GRPC each of another.
 	HTTP        []string
 	HTTPS, GRPC string
-	// Node is one that listens at an address of this machine that is not loopback; "" where it has none.
-	Node string
 	// Certificate of the HTTPS server, in DER.
 	Certificate []byte
 }
@@ -49,29 +47,17 @@ func serve(ctx context.Context, in io.Reader, out io.Writer, o options) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	defer server.Close()
 	for range ports {
-		listener, err := listen(ctx, "127.0.0.1")
+		listener, err := listen(ctx)
 		if err != nil {
 			return err
 		}
 		s.HTTP = append(s.HTTP, listener.Addr().String())
 		go func() { _ = server.Serve(listener) }()
 	}
-	host, err := nodeAddress()
-	if err != nil {
-		return err
-	}
-	if host != "" {
-		listener, err := listen(ctx, host)
-		if err != nil {
-			return err
-		}
-		s.Node = listener.Addr().String()
-		go func() { _ = server.Serve(listener) }()
-	}
 	secure := httptest.NewTLSServer(handler)
 	defer secure.Close()
 	s.HTTPS, s.Certificate = secure.Listener.Addr().String(), secure.Certificate().Raw
-	listener, err := listen(ctx, "127.0.0.1")
+	listener, err := listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -87,8 +73,8 @@ func serve(ctx context.Context, in io.Reader, out io.Writer, o options) error {
 	return err
 }
 
-func listen(ctx context.Context, host string) (net.Listener, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
+func listen(ctx context.Context) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
