@@ -16,10 +16,19 @@
 // # When a pod is taken out
 //
 // Two pure functions decide by a state that was gathered before: care, which looks after the conditions that
-// there are or are missing, and candidates, which says who is to be taken out. candidates judges what this replica knows: the checks that it owns with their newest results. A pod that
-// has failed failureThreshold runs in a row is taken out, unless one of the brakes holds: see the reasons in
-// reason.go. What is left is examined against the API server itself, not the cache, asked once more from two
-// places or more together with a pod of the same check that answers well, and examined again.
+// there are or are missing, and candidates, which says who is to be taken out. candidates judges what this
+// replica knows: the checks that it owns with their newest results. A pod that has failed failureThreshold runs
+// in a row is taken out, unless one of the brakes holds: see the reasons in reason.go. What is left is examined
+// against the API server itself, not the cache, asked once more from two places or more together with a pod of
+// the same check that answers well, and examined again.
+//
+// # What is believed
+//
+// Who may patch the status of pods, write EndpointSlices or make pods may lie. So a condition that no entry of the
+// ledger stands behind ends like one that nobody confirms; a slice makes no endpoint ready whose pod is not,
+// which the Service does not select, or whose node is about to go; and pods that look like workloads of their
+// own are bounded by their namespace's part of the bucket and by their node. Pauses are counted by the
+// replica's own count of time as well as by the clocks that the ledger was written by.
 //
 // # Several replicas
 //
@@ -27,7 +36,7 @@
 // take-outs therefore pass through one object: the Lease maek-in-service in the operator's namespace, which
 // holds a ledger of them in an annotation. Whoever takes a pod out
 //
-//  1. reads the ledger, the pod, its Services and their EndpointSlices;
+//  1. reads the ledger, the pod, its Services, their EndpointSlices and the nodes of these;
 //  2. counts every pod that the ledger has out as not ready, wherever it is, and judges floor and budget;
 //  3. writes its own entry into the ledger, on the condition that nobody has written it since 1;
 //  4. makes the pod's condition False, on the condition that the pod is the very version that it read in 1,
