@@ -20,7 +20,9 @@ type describer struct {
 	// container is the only one to tell of; "" for all.
 	container string
 	// answers are nil where nothing was asked on request.
-	answers  map[key][]asked
+	answers map[key][]asked
+	// rows of failures that were watched; nil where nobody watched.
+	rows     map[key]run
 	now      time.Time
 	language finding.Language
 	location *time.Location

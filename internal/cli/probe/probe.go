@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,7 +176,16 @@ func (l *looking) once(parent context.Context) (document, error) {
 // plainly says of a target without pods what to do.
 func plainly(err error) error {
 	if none, ok := errors.AsType[noPodsError](err); ok {
-		return exit.Misused("%w; scale it up, or name another", none)
+		hint := "scale it up, or name another"
+		switch none.of.kind {
+		case "Job", "CronJob":
+			hint = "none has begun, or those that ended are cleaned up; name another"
+		case "DaemonSet":
+			hint = "no node fits it; name another"
+		case "Service":
+			hint = "nothing that runs fits its selector; name another"
+		}
+		return exit.Misused("%w; %s", none, hint)
 	}
 	return err
 }
@@ -186,11 +196,15 @@ func (l *looking) known(e *evidence) error {
 		return nil
 	}
 	var names []string
-	for _, c := range containersOf(e.pods[0]) {
-		if c.spec.Name == l.container {
-			return nil
+	for _, pod := range e.pods {
+		for _, c := range containersOf(pod) {
+			if c.spec.Name == l.container {
+				return nil
+			}
+			if !slices.Contains(names, c.spec.Name) {
+				names = append(names, c.spec.Name)
+			}
 		}
-		names = append(names, c.spec.Name)
 	}
 	return exit.Misused("%s has no container %q that may have probes; write one of: %s", l.target, l.container, strings.Join(names, ", "))
 }

@@ -50,6 +50,7 @@ func TestParseTarget(t *testing.T) {
 	for args, want := range map[string]string{
 		"web": "Pod shop/web", "pod/web": "Pod shop/web", "deploy/web": "Deployment shop/web", "deployments.apps web": "Deployment shop/web",
 		"svc/web": "Service shop/web", "STS/db": "StatefulSet shop/db", "rc web": "ReplicationController shop/web",
+		"job/copy": "Job shop/copy", "cj/nightly": "CronJob shop/nightly",
 		"node/w1": "", "deploy/": "", "a/b/c": "", "deploy/a/b": "",
 	} {
 		got, err := parseTarget("shop", strings.Fields(args))

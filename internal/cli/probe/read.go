@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,7 +56,7 @@ type reader struct {
 
 func newReader(cfg *rest.Config) (*reader, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, discoveryv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, discoveryv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("preparing to read the cluster: %w", err)
 		}
@@ -73,6 +74,7 @@ func mapper() meta.RESTMapper {
 	for gv, kinds := range map[schema.GroupVersion][]string{
 		corev1.SchemeGroupVersion:      {"Pod", "Event", "Service", "ReplicationController"},
 		appsv1.SchemeGroupVersion:      {"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"},
+		batchv1.SchemeGroupVersion:     {"Job", "CronJob"},
 		discoveryv1.SchemeGroupVersion: {"EndpointSlice"},
 	} {
 		for _, kind := range kinds {

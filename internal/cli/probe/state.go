@@ -100,6 +100,9 @@ func (d *describer) probe(o one) probeReport {
 		Consequence: d.texts(d.consequence(o)),
 	}
 	answers := d.answers[o.key()]
+	if text := d.outlook(o, h, weightiest(answers)); !text.IsZero() {
+		out.Seen = append(out.Seen, text.In(d.language))
+	}
 	d.addAnswers(&out, o, answers)
 	out.Verdict = d.verdict(o, h, weightiest(answers))
 	return out

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,6 +36,7 @@ var kinds = map[string]string{
 	"sts": "StatefulSet", "statefulset": "StatefulSet", "statefulsets": "StatefulSet",
 	"ds": "DaemonSet", "daemonset": "DaemonSet", "daemonsets": "DaemonSet",
 	"rc": "ReplicationController", "replicationcontroller": "ReplicationController", "replicationcontrollers": "ReplicationController",
+	"job": "Job", "jobs": "Job", "cj": "CronJob", "cronjob": "CronJob", "cronjobs": "CronJob",
 	"svc": "Service", "service": "Service", "services": "Service",
 }
 
@@ -51,7 +53,7 @@ func parseTarget(namespace string, args []string) (target, error) {
 	known, ok := kinds[short]
 	switch {
 	case !ok:
-		return target{}, exit.Misused("%q has no pods to probe; write POD, or deploy/NAME, rs/NAME, sts/NAME, ds/NAME, rc/NAME or svc/NAME", kind)
+		return target{}, exit.Misused("%q has no pods to probe; write POD, or deploy/NAME, rs/NAME, sts/NAME, ds/NAME, rc/NAME, job/NAME, cronjob/NAME or svc/NAME", kind)
 	case name == "" || strings.Contains(name, "/"):
 		return target{}, exit.Misused("%q names no object; write POD or KIND/NAME, such as deploy/front", strings.Join(args, " "))
 	}
@@ -126,6 +128,11 @@ func (r *reader) selector(ctx context.Context, key client.ObjectKey, t target) (
 	case "DaemonSet":
 		d := &appsv1.DaemonSet{}
 		o, selector = d, func() *metav1.LabelSelector { return d.Spec.Selector }
+	case "Job":
+		d := &batchv1.Job{}
+		o, selector = d, func() *metav1.LabelSelector { return d.Spec.Selector }
+	case "CronJob":
+		return r.latestJob(ctx, key, t)
 	case "ReplicationController":
 		d := &corev1.ReplicationController{}
 		o, selector = d, func() *metav1.LabelSelector { return equal(d.Spec.Selector) }
@@ -144,6 +151,33 @@ func (r *reader) selector(ctx context.Context, key client.ObjectKey, t target) (
 		return nil, fmt.Errorf("reading the selector of %s: %w", t, err)
 	}
 	return out, nil
+}
+
+// latestJob selects the pods of the Job that a CronJob made last: those before it have ended, or soon will.
+func (r *reader) latestJob(ctx context.Context, key client.ObjectKey, t target) (labels.Selector, error) {
+	owner := &batchv1.CronJob{}
+	if err := r.client.Get(ctx, key, owner); err != nil {
+		return nil, notRead(t, err)
+	}
+	list := &batchv1.JobList{}
+	if err := r.client.List(ctx, list, client.InNamespace(t.namespace), client.Limit(podsRead)); err != nil {
+		return nil, notRead(target{"Jobs of " + t.kind, t.namespace, t.name}, err)
+	}
+	var latest *batchv1.Job
+	for i := range list.Items {
+		job := &list.Items[i]
+		if metav1.IsControlledBy(job, owner) && job.Spec.Selector != nil && (latest == nil || latest.CreationTimestamp.Before(&job.CreationTimestamp)) {
+			latest = job
+		}
+	}
+	if latest == nil {
+		return nil, noPodsError{t}
+	}
+	selector, err := metav1.LabelSelectorAsSelector(latest.Spec.Selector)
+	if err != nil {
+		return nil, fmt.Errorf("reading the selector of Job %s/%s: %w", latest.Namespace, latest.Name, err)
+	}
+	return selector, nil
 }
 
 // notRead says why an object could not be read.

@@ -244,7 +244,9 @@ func (w *watching) onTerminal() bool { return w.inv.OutTerminal && w.output == t
 
 // draw shows the state: on a terminal always, elsewhere the first.
 func (w *watching) draw(first bool) error {
-	doc := w.describe(w.seen(), w.answers).document()
+	d := w.describe(w.seen(), w.answers)
+	d.rows = w.timeline.runs
+	doc := d.document()
 	w.verdict = doc.Verdict
 	if !first && !w.onTerminal() {
 		return nil
