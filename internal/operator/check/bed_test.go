@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -146,7 +148,7 @@ func (b *bed) change(name string, how func(*v1alpha1.Check)) {
 	}
 	how(check)
 	b.version++
-	check.ResourceVersion = fmt.Sprint(b.version)
+	check.ResourceVersion = strconv.Itoa(b.version)
 	b.checks[name] = check
 	seen := check.DeepCopy()
 	b.mu.Unlock()
@@ -168,13 +170,13 @@ func (b *bed) healthy(name string) string {
 }
 
 func says(status *v1alpha1.CheckStatus) string {
-	text := ""
+	var text strings.Builder
 	for _, c := range status.Conditions {
 		if c.Type == v1alpha1.CheckHealthy || c.Type == v1alpha1.CheckReady {
-			text += fmt.Sprintf("%s=%s/%s ", c.Type, c.Status, c.Reason)
+			fmt.Fprintf(&text, "%s=%s/%s ", c.Type, c.Status, c.Reason)
 		}
 	}
-	return text
+	return text.String()
 }
 
 func (b *bed) runsOf(name string) []time.Time {
@@ -207,10 +209,10 @@ func (b *bed) UpdateStatus(_ context.Context, object *unstructured.Unstructured,
 	check := b.checks[written.Name]
 	b.version++
 	if b.busy || check.ResourceVersion != written.ResourceVersion {
-		check.ResourceVersion = fmt.Sprint(b.version)
+		check.ResourceVersion = strconv.Itoa(b.version)
 		return nil, apierrors.NewConflict(schema.GroupResource{Resource: "checks"}, written.Name, nil)
 	}
-	check.Status, check.ResourceVersion = written.Status, fmt.Sprint(b.version)
+	check.Status, check.ResourceVersion = written.Status, strconv.Itoa(b.version)
 	b.told[check.Name] = append(b.told[check.Name], says(&check.Status))
 	return objectOf(check)
 }

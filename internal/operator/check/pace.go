@@ -16,35 +16,37 @@ func (w *writes) next(now time.Time, replicas int) []types.UID {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.share(now, replicas)
-	if w.pace.TokensAt(now) < 1 && w.firsts.TokensAt(now) < 1 {
-		return nil
+	may := map[bool]bool{false: w.pace.TokensAt(now) >= 1, true: w.firsts.TokensAt(now) >= 1}
+	type wanting struct {
+		want
+
+		uid types.UID
+		// over is how much more than its share the namespace has had, beyond what may be written at once.
+		over float64
 	}
-	var ready []types.UID
+	var ready []wanting
 	for uid, wanted := range w.wanted {
-		if !wanted.from.After(now) {
-			ready = append(ready, uid)
+		if may[wanted.first] && !wanted.from.After(now) {
+			ready = append(ready, wanting{wanted, uid, max(0, w.spent[wanted.namespace]-writeBurst)})
 		}
 	}
-	slices.SortFunc(ready, func(a, b types.UID) int {
-		this, that := w.wanted[a], w.wanted[b]
-		return cmp.Or(
-			cmp.Compare(max(0, w.spent[this.namespace]-writeBurst), max(0, w.spent[that.namespace]-writeBurst)),
-			cmp.Compare(that.urgency, this.urgency), this.from.Compare(that.from),
-		)
+	slices.SortFunc(ready, func(a, b wanting) int {
+		return cmp.Or(cmp.Compare(a.over, b.over), cmp.Compare(b.urgency, a.urgency), a.from.Compare(b.from))
 	})
-	return slices.DeleteFunc(ready, func(uid types.UID) bool {
-		wanted := w.wanted[uid]
+	var taken []types.UID
+	for _, wanted := range ready {
 		pace, cost := w.pace, 1.0
 		if wanted.first {
 			pace, cost = w.firsts, writesPerSecond/float64(firstsPerSecond)
 		}
 		if !pace.AllowN(now, 1) {
-			return true
+			continue
 		}
 		w.spent[wanted.namespace] += cost
-		delete(w.wanted, uid)
-		return false
-	})
+		delete(w.wanted, wanted.uid)
+		taken = append(taken, wanted.uid)
+	}
+	return taken
 }
 
 // share sets this replica's part of the paces, and takes from what namespaces have spent their share of the time since

@@ -131,7 +131,7 @@ func TestNoFutureStandsBeforeThePresent(t *testing.T) {
 	l.check.Status = *l.render(&l.check.Status, "a", 600)
 	l.now = l.now.Add(-5 * time.Hour)
 	for name, take := range map[string]func() *state{
-		"in this replica":  func() *state { l.state.stepped(l.now); return l.state },
+		"in this replica":  func() *state { l.stepped(l.now); return l.state },
 		"in another's":     func() *state { s, _, _ := adopt(l.check, l.now); s.stepped(l.now); return s },
 		"only what it was": func() *state { return &state{} },
 	} {
