@@ -1,9 +1,10 @@
-// Package operator runs the checks of both of Kuberhealthy's APIs, and diagnoses the cluster as it
-// changes.
+// Package operator runs Checks and the checks of both of Kuberhealthy's APIs, and diagnoses the cluster as
+// it changes.
 //
-// It puts together what does the work: run begins, ends and records runs; shard says which replica owns
-// which check; served follows which kinds there are; takeover holds back beside a living Kuberhealthy;
-// record keeps histories; incident diagnoses, in the one replica that leads. Each part goes on through an
+// It puts together what does the work: check runs Checks; run begins, ends and records the runs of
+// Kuberhealthy's; checkerpod tells both what became of a pod; shard says which replica owns which check; served
+// follows which kinds there are; takeover holds back beside a living Kuberhealthy; record keeps histories;
+// incident diagnoses, in the one replica that leads. Each part goes on through an
 // outage of the API server with what it knows, and none of them ends the process for one.
 //
 // controller-runtime gives the cache and the client, but not the manager: a manager starts what it
