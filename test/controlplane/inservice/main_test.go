@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -28,9 +27,7 @@ import (
 var (
 	// admin is allowed everything on the API server that all tests of the package share.
 	admin *rest.Config
-	// scheme has all kinds that are worked with.
-	scheme = runtime.NewScheme()
-	// cluster is the tests' own client.
+	// cluster is the tests' own client, of all kinds that are worked with.
 	cluster client.WithWatch
 )
 
@@ -43,17 +40,10 @@ func run(m *testing.M) int {
 		ErrorIfCRDPathMissing: true,
 	}
 	return apiserver.Run(m, "test/controlplane/inservice", env, func(cfg *rest.Config) error {
-		for _, add := range []func(*runtime.Scheme) error{
-			corev1.AddToScheme, discoveryv1.AddToScheme, coordinationv1.AddToScheme, rbacv1.AddToScheme, v1alpha1.AddToScheme,
-		} {
-			if err := add(scheme); err != nil {
-				return err
-			}
-		}
 		admin = cfg
 		admin.QPS = -1
 		var err error
-		cluster, err = client.NewWithWatch(admin, client.Options{Scheme: scheme})
+		cluster, err = apiserver.Client(cfg, corev1.AddToScheme, discoveryv1.AddToScheme, coordinationv1.AddToScheme, rbacv1.AddToScheme, v1alpha1.AddToScheme)
 		return err
 	})
 }

@@ -274,11 +274,11 @@ func (s *shop) start(name string, check *v1alpha1.Check, owns bool, broken map[s
 	s.t.Helper()
 	config := rest.CopyConfig(admin)
 	config.Impersonate.UserName = "system:serviceaccount:" + operatorNamespace + ":" + operatorAccount
-	own, err := client.New(config, client.Options{Scheme: scheme})
+	own, err := client.New(config, client.Options{Scheme: cluster.Scheme()})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	read, err := cache.New(config, cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{s.namespace: {}}})
+	read, err := cache.New(config, cache.Options{Scheme: cluster.Scheme(), DefaultNamespaces: map[string]cache.Config{s.namespace: {}}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
