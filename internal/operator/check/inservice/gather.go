@@ -41,7 +41,7 @@ func (k *Keeper) gather(ctx context.Context, judging bool) (*state, error) {
 			if len(r.failing()) > 0 {
 				failing[r.check.Namespace] = true
 			}
-			if _, reds := r.count(); reds > 0 {
+			if r.reds() > 0 {
 				namespaces[r.check.Namespace] = true
 			}
 		}
@@ -193,7 +193,7 @@ func (k *Keeper) crowd(s *state) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for uid, r := range s.records {
-		if _, reds := r.count(); reds > max(1, mayFail(len(r.pods), s.bounds[r.check.Namespace].maxFailingPercent)) {
+		if reds := r.reds(); reds > max(1, mayFail(len(r.pods), s.bounds[r.check.Namespace].maxFailingPercent)) {
 			k.crowds[uid] = k.age
 		}
 	}

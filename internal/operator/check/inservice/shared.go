@@ -24,7 +24,7 @@ func sharedCause(s *state, r *record, uid types.UID, workload string) string {
 		return fmt.Sprintf("checks of the cluster failed together %s ago; it is waited for %s", s.calm.Round(time.Second), wait)
 	}
 	percent := s.bounds[r.check.Namespace].maxFailingPercent
-	_, reds := r.count()
+	reds := r.reds()
 	if most := mayFail(len(r.pods), percent); reds > most {
 		return tooMany(reds, len(r.pods), most, percent)
 	}
