@@ -310,7 +310,7 @@ func TestConditionsThatAreNotWantedAnyMoreAreTakenBack(t *testing.T) {
 	m.restart(t)
 	m.api.down = false
 	m.pass(t, time.Hour)
-	if len(m.api.removed) != 1 || len(m.api.removed[0]) != len(kinds) || len(m.api.patches) != patches || len(m.api.events) != events {
+	if len(m.api.removed) != 1 || len(m.api.removed[0]) != len(Types()) || len(m.api.patches) != patches || len(m.api.events) != events {
 		t.Errorf("%v was taken back, and %d patches and %d events written; want all once, and none", m.api.removed, len(m.api.patches)-patches, len(m.api.events)-events)
 	}
 	m.withdraw = false

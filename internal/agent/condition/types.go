@@ -73,6 +73,16 @@ var kinds = []kind{
 	},
 }
 
+// Types of the conditions that an agent writes. The policy that install brings lets it write no others: a test
+// holds the two together, for the command line does not know the agent.
+func Types() []string {
+	out := make([]string, 0, len(kinds))
+	for _, k := range kinds {
+		out = append(out, string(k.Type))
+	}
+	return out
+}
+
 // shows tells whether a condition stands for a finding on a machine.
 type shows func(snapshot.Machine, finding.Finding) bool
 
