@@ -18,19 +18,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
 
 func TestAnIncidentWhoseKindBecomesForbiddenStaysOpen(t *testing.T) {
 	environment := newEnvironment()
-	if _, err := environment.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := environment.Stop(); err != nil {
-			t.Errorf("stopping the control plane: %v", err)
-		}
-	})
-	c := clientOf(t, environment.Config)
+	c := clientOf(t, apiserver.Start(t, environment))
 	user, err := environment.AddUser(envtest.User{Name: "operator"}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -166,16 +159,7 @@ func latest(t *testing.T, c client.Client, n *corev1.Node) *corev1.Node {
 }
 
 func TestWithoutTheKindThereAreMetricsAlone(t *testing.T) {
-	environment := &envtest.Environment{}
-	cfg, err := environment.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := environment.Stop(); err != nil {
-			t.Errorf("stopping the control plane: %v", err)
-		}
-	})
+	cfg := apiserver.Start(t, &envtest.Environment{})
 	c := clientOf(t, cfg)
 	d := diagnose(t, cfg)
 	sickNode(t, c, "untold", "kubelet has disk pressure")

@@ -21,7 +21,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -61,17 +60,7 @@ const definitions = "../../../config/crd"
 
 func newClient(t *testing.T, config *rest.Config) client.WithWatch {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{
-		corev1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme, v1alpha1.AddToScheme, apiextensionsv1.AddToScheme, coordination,
-	} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	config = rest.CopyConfig(config)
-	config.QPS = -1
-	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+	c, err := apiserver.Client(config, corev1.AddToScheme, khv1.AddToScheme, khv2.AddToScheme, v1alpha1.AddToScheme, apiextensionsv1.AddToScheme, coordination)
 	if err != nil {
 		t.Fatal(err)
 	}
