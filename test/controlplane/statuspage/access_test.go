@@ -88,7 +88,7 @@ var (
 // Each try is seconds later by the clock of the cache, so that none is answered from it.
 func eventually(t *testing.T, clock *clocktesting.FakePassiveClock, access statuspage.Access, token string, deed statuspage.Deed, want error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		err := access.Allow(ctx, token, deed)
@@ -205,7 +205,7 @@ func TestCluster(t *testing.T) {
 // listed lists until the rights are there.
 func listed(t *testing.T, cluster statuspage.Cluster) []corev1.Event {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	check := kuberhealthy.Check{API: kuberhealthy.V3, Kind: "HealthCheck", NamespacedName: types.NamespacedName{Namespace: namespace, Name: "dns"}}
 	for {
