@@ -90,7 +90,7 @@ func (s *subject) begin(now time.Time) {
 	s.toldOf, s.runs = s.state.shown, 0
 	s.asked, s.wishedBefore, s.changed, s.refreshAt = time.Time{}, s.state.observedAt, false, 0
 	s.times, s.retryAt, s.allowanceAt = nil, time.Time{}, time.Time{}
-	s.resume, s.clear = inPod(&s.check.Spec) && !s.state.observedAt.IsZero(), false
+	s.resume, s.clear = inPod(&s.check.Spec), false
 }
 
 // overtaken tells that another replica has run the check since this one last did. A run that is yet to come is

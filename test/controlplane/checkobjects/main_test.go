@@ -29,6 +29,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	eventsv1client "k8s.io/client-go/kubernetes/typed/events/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -65,6 +66,14 @@ func runAll(m *testing.M) int {
 		if err := add(scheme); err != nil {
 			panic(err) // the types do not fit together
 		}
+	}
+	if file := os.Getenv(envKubeconfig); file != "" {
+		config, err := clientcmd.BuildConfigFromFlags("", file)
+		if err != nil {
+			panic(err) // TestKill wrote it
+		}
+		admin = config
+		return m.Run()
 	}
 	env := &envtest.Environment{CRDDirectoryPaths: []string{definitions}, ErrorIfCRDPathMissing: true}
 	return apiserver.Run(m, "test/controlplane/checkobjects", env, func(cfg *rest.Config) error {
