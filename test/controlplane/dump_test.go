@@ -23,10 +23,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/cli/exit"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
 )
 
 // canary is a secret that must not be in a dump, nor its base64.
@@ -207,17 +207,5 @@ func diagnosisOf(t *testing.T, args ...string) v1alpha1.Diagnosis {
 // adminKubeconfig is the path of a kubeconfig that may do everything.
 func adminKubeconfig(t *testing.T) string {
 	t.Helper()
-	user, err := environment.AddUser(envtest.User{Name: "root", Groups: []string{"system:masters"}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := user.KubeConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return apiserver.Kubeconfig(t, environment, "root", "system:masters")
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +17,6 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/restmapper"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 	"github.com/maek-dev/maek/internal/cli"
@@ -31,18 +28,7 @@ import (
 // TestWhatInstallPrintsIsAllThatADiagnosisNeeds applies what install prints, and diagnoses as the
 // ServiceAccount in it: with its role every kind is read, and without it nothing is.
 func TestWhatInstallPrintsIsAllThatADiagnosisNeeds(t *testing.T) {
-	user, err := environment.AddUser(envtest.User{Name: "root", Groups: []string{"system:masters"}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := user.KubeConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(kubeconfig, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kubeconfig := adminKubeconfig(t)
 	// Other tests install into the default namespace.
 	const namespace = "maek-alone"
 	diagnose := []string{"--kubeconfig", kubeconfig, "--as", "system:serviceaccount:" + namespace + ":maek", "-o", "json"}

@@ -19,9 +19,9 @@ import (
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-)
 
-const assetsVariable = "KUBEBUILDER_ASSETS"
+	"github.com/maek-dev/maek/test/controlplane/apiserver"
+)
 
 var (
 	// admin is allowed everything.
@@ -33,9 +33,8 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	assets := os.Getenv(assetsVariable)
-	if assets == "" {
-		fmt.Fprintf(os.Stderr, "NOT RUN: test/controlplane/scenarios needs a control plane; make test-controlplane builds it and sets %s\n", assetsVariable)
+	programs, ok := apiserver.Programs("test/controlplane/scenarios")
+	if !ok {
 		return 0
 	}
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // no test has begun
@@ -43,7 +42,7 @@ func run(m *testing.M) int {
 	environment = &envtest.Environment{}
 	var err error
 	if admin, err = environment.Start(); err != nil {
-		fmt.Fprintf(os.Stderr, "starting etcd and kube-apiserver from %s: %v\n", assets, err)
+		fmt.Fprintf(os.Stderr, "starting etcd and kube-apiserver from %s: %v\n", programs, err)
 		return 1
 	}
 	defer func() {
@@ -51,7 +50,7 @@ func run(m *testing.M) int {
 			fmt.Fprintf(os.Stderr, "stopping etcd and kube-apiserver: %v\n", err)
 		}
 	}()
-	stop, err := startControllers(context.WithoutCancel(ctx), assets)
+	stop, err := startControllers(context.WithoutCancel(ctx), programs)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "starting the controller manager and the scheduler: %v\n", err)
 		return 1
@@ -68,7 +67,7 @@ func run(m *testing.M) int {
 }
 
 // startControllers runs kube-controller-manager and kube-scheduler until stop is called.
-func startControllers(ctx context.Context, assets string) (stop func(), err error) {
+func startControllers(ctx context.Context, programs string) (stop func(), err error) {
 	user, err := environment.AddUser(envtest.User{Name: "controllers", Groups: []string{"system:masters"}}, nil)
 	if err != nil {
 		return nil, err
@@ -85,7 +84,7 @@ func startControllers(ctx context.Context, assets string) (stop func(), err erro
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		return nil, err
 	}
-	programs := [][]string{
+	commands := [][]string{
 		{"kube-controller-manager", "--use-service-account-credentials=false", "--node-monitor-grace-period=1h"},
 		{"kube-scheduler"},
 	}
@@ -103,10 +102,10 @@ func startControllers(ctx context.Context, assets string) (stop func(), err erro
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}
-	for _, arguments := range programs {
+	for _, arguments := range commands {
 		flags := append(slices.Clone(arguments[1:]), "--kubeconfig="+file, "--authentication-kubeconfig="+file, "--authorization-kubeconfig="+file,
 			"--leader-elect=false", "--secure-port=0")
-		p := exec.CommandContext(ctx, filepath.Join(assets, arguments[0]), flags...)
+		p := exec.CommandContext(ctx, filepath.Join(programs, arguments[0]), flags...)
 		p.Stdout, p.Stderr = io.Discard, io.Discard
 		if err := p.Start(); err != nil {
 			stop()
