@@ -59,6 +59,9 @@ func write(t *testing.T, root, name string, mode os.FileMode, text string) {
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask took of it
+		t.Fatal(err)
+	}
 	if err := os.Chtimes(path, begin, begin); err != nil {
 		t.Fatal(err)
 	}
