@@ -214,7 +214,10 @@ func unreadable(what finding.Text, right string, err error) finding.Text {
 }
 
 // said is what somebody else wrote, on one line and without what looks like a credential.
-func said(text string) string { return finding.Quote(secret.Redact(text)) }
+func said(text string) string { return finding.Quote(secret.Redact(text[:min(saidRead, len(text))])) }
+
+// saidRead is how many bytes of what somebody else wrote are looked at: far more than a quote has.
+const saidRead = 16 << 10
 
 // lost tells whether a node's kubelet has ceased to report.
 func lost(node *corev1.Node) bool {
