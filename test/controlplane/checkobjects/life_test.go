@@ -1,7 +1,6 @@
 package checkobjects
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -33,8 +32,14 @@ func TestLife(t *testing.T) {
 	check := server.newCheck(namespace, "web")
 	check.Spec.PeriodSeconds, check.Spec.SuccessThreshold = 2, 2
 	seen := follow(t, c, namespace)
-	name := create(t, c, check)
-	status := waitForConditions(t, c, name, green, soon)
+	create(t, c, check)
+	status := seen.next(t)
+	if first := conditions(status); first != green {
+		if first != waiting {
+			t.Errorf("the first status has the conditions %s, want all three", first)
+		}
+		status = seen.until(t, green)
+	}
 	if status.ObservedGeneration != 1 || status.Observer != "a" || status.ObservedAt == nil || status.StaleAfterSeconds < 600 {
 		t.Errorf("status of a healthy check = %+v", status)
 	}
@@ -42,17 +47,17 @@ func TestLife(t *testing.T) {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
 	server.ill.Store(true)
-	status = waitForConditions(t, c, name, retrying, soon)
+	status = seen.until(t, retrying)
 	if message := meta.FindStatusCondition(status.Conditions, v1alpha1.CheckHealthy).Message; !strings.Contains(message, "1 of 3") || !strings.Contains(message, "503") {
 		t.Errorf("message of a check that is retried = %q", message)
 	}
-	status = waitForConditions(t, c, name, red, soon)
+	status = seen.until(t, red)
 	if len(status.Failing) != 1 || status.Failing[0].Reason != "UnexpectedStatus" || len(status.RecentFailures) != 3 || status.Targets.Unhealthy != 1 {
 		t.Errorf("status of a failed check = %+v", status)
 	}
 	server.ill.Store(false)
-	waitForConditions(t, c, name, recovering, soon)
-	status = waitForConditions(t, c, name, green, soon)
+	seen.until(t, recovering)
+	status = seen.until(t, green)
 	var verdicts []metav1.ConditionStatus
 	for _, transition := range status.Transitions {
 		verdicts = append(verdicts, transition.Healthy)
@@ -64,9 +69,6 @@ func TestLife(t *testing.T) {
 		if condition.ObservedGeneration != 1 {
 			t.Errorf("condition %s is of generation %d", condition.Type, condition.ObservedGeneration)
 		}
-	}
-	if first := (<-seen)[0]; first != waiting && first != green {
-		t.Errorf("the first status has the conditions %s, want all three", first)
 	}
 	toldOf(t, c, namespace)
 	// The record is written at its own pace, and when the replica stops.
@@ -104,28 +106,61 @@ func recorded(t *testing.T, c client.Client, namespace string) {
 	}
 }
 
-// follow gives the conditions of all states that a namespace's Checks were seen in, in their order, once the
-// first was.
-func follow(t *testing.T, c client.WithWatch, namespace string) <-chan []string {
+// states are those that Checks were seen in, in their order.
+type states <-chan v1alpha1.CheckStatus
+
+// follow gives the states of a namespace's Checks from now on, also such as are over before anybody asks.
+func follow(t *testing.T, c client.WithWatch, namespace string) states {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
-	w, err := c.Watch(ctx, &v1alpha1.CheckList{}, client.InNamespace(namespace))
+	w, err := c.Watch(t.Context(), &v1alpha1.CheckList{}, client.InNamespace(namespace))
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := make(chan []string, 1)
+	t.Cleanup(w.Stop)
+	out := make(chan v1alpha1.CheckStatus, 1000)
 	go func() {
-		defer w.Stop()
+		defer close(out)
 		for event := range w.ResultChan() {
 			if check, ok := event.Object.(*v1alpha1.Check); ok && len(check.Status.Conditions) > 0 {
-				out <- []string{conditions(check.Status)}
-				return
+				select {
+				case out <- check.Status:
+				case <-t.Context().Done():
+					return
+				}
 			}
 		}
-		close(out)
 	}()
 	return out
+}
+
+// next is the next state.
+func (s states) next(t *testing.T) v1alpha1.CheckStatus {
+	t.Helper()
+	select {
+	case status, ok := <-s:
+		if !ok {
+			t.Fatal("the watch ended")
+		}
+		return status
+	case <-time.After(soon):
+		t.Fatalf("no other state within %v", soon)
+	}
+	return v1alpha1.CheckStatus{}
+}
+
+// until is the next state with these conditions.
+func (s states) until(t *testing.T, want string) v1alpha1.CheckStatus {
+	t.Helper()
+	var passed []string
+	for deadline := time.Now().Add(soon); time.Now().Before(deadline); {
+		status := s.next(t)
+		if conditions(status) == want {
+			return status
+		}
+		passed = append(passed, conditions(status))
+	}
+	t.Fatalf("after %v the states were\n%s\nwant\n%s", soon, strings.Join(passed, "\n"), want)
+	return v1alpha1.CheckStatus{}
 }
 
 // TestSteadyStateIsNotWritten runs healthy, and failing, checks every second and counts what is written.
