@@ -72,6 +72,9 @@ func TestWrongUsage(t *testing.T) {
 		"a unit that a restart would harm": {
 			[]string{"machine", "--repair", "etcd.service", "--yes"}, "--repair does not restart etcd: while another member is down that costs the quorum, and space, time or a peer, which it may lack, do not come of it; see machine --show etcd",
 		},
+		"hashes of etcd while logs are followed": {
+			[]string{"machine", "--etcd-hash", "--follow"}, "--etcd-hash is for the diagnosis and for --show etcd; leave out --follow and --repair",
+		},
 		"consent to nothing": {
 			[]string{"machine", "--yes"}, "--yes and --force are for --repair; write --repair UNIT, or leave them out",
 		},

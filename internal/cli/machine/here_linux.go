@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/maek-dev/maek/internal/monitor"
 	"github.com/maek-dev/maek/internal/monitors"
+	"github.com/maek-dev/maek/internal/monitors/etcd"
 )
 
 // here is the machine on which this runs.
@@ -84,7 +86,13 @@ func nodeName(root, host string) string {
 	return strings.ToLower(host)
 }
 
-// watched are the monitors of the machine.
-func (h here) watched(root string, now func() time.Time) []monitor.Monitor {
-	return monitors.All(monitor.Host{Root: root, Node: h.id.Node, Now: now})
+// watched are the monitors of the machine; with hash, the one of etcd compares the members' keys.
+func (h here) watched(root string, now func() time.Time, hash bool) []monitor.Monitor {
+	host := monitor.Host{Root: root, Node: h.id.Node, Now: now}
+	all := monitors.All(host)
+	if hash {
+		hashing := etcd.New(host, etcd.WithHash())
+		all[slices.IndexFunc(all, func(m monitor.Monitor) bool { return m.Name == hashing.Name })] = hashing
+	}
+	return all
 }

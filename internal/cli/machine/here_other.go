@@ -21,4 +21,4 @@ func lookHere(string) (here, error) {
 	return here{}, exit.Misused("machine looks at the host on which it runs, and that must be Linux; run it on a node")
 }
 
-func (here) watched(string, func() time.Time) []monitor.Monitor { return nil }
+func (here) watched(string, func() time.Time, bool) []monitor.Monitor { return nil }

@@ -39,13 +39,17 @@ type looked struct {
 // look reads the machine with its monitors, and meanwhile asks the agent; of other machines only where
 // others is true.
 func (o *Options) look(ctx context.Context, inv *invocation.Invocation, others bool) (looked, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTime)
-	defer cancel()
 	l := looked{began: inv.Now()}
 	var err error
 	if l.here, err = lookHere(o.Root); err != nil {
 		return l, err
 	}
+	watched, longest := l.watched(o.Root, inv.Now, o.EtcdHash), lookTime
+	for _, m := range watched {
+		longest = max(longest, m.Timeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
 	if !l.root {
 		l.skips = append(l.skips, finding.Skip{Reason: finding.Text{
 			EN: "this program does not run as root, and much of a machine is for root alone: run it with sudo",
@@ -60,7 +64,6 @@ func (o *Options) look(ctx context.Context, inv *invocation.Invocation, others b
 		l.skips = append(l.skips, finding.Skip{Reason: finding.Verbatim(err.Error())})
 	}
 	var wg sync.WaitGroup
-	watched := l.watched(o.Root, inv.Now)
 	wg.Go(func() { l.report = monitor.NewRunner(l.id, watched, inv.Now, nil).Once(ctx) })
 	var failed error
 	if l.agent && others {

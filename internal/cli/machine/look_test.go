@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -200,5 +201,16 @@ func TestAskAPIServer(t *testing.T) {
 	}
 	if got := ask(t.Context(), &rest.Config{Host: down.URL}); got.Answers || got.Message != "connection refused" {
 		t.Errorf("one that is down: %+v", got)
+	}
+}
+
+func TestHashesOfEtcdAreMadeForWhoAsks(t *testing.T) {
+	etcdOf := func(hash bool) monitor.Monitor {
+		watched := here{}.watched(t.TempDir(), func() time.Time { return moment }, hash)
+		i := slices.IndexFunc(watched, func(m monitor.Monitor) bool { return m.Name == "etcd" })
+		return watched[i]
+	}
+	if usual, asked := etcdOf(false).Timeout, etcdOf(true).Timeout; usual > lookTime || asked < time.Minute {
+		t.Errorf("etcd is given %s, and %s for hashes; want less than %s, and time for databases of GiB", usual, asked, lookTime)
 	}
 }

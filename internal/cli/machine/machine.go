@@ -29,7 +29,10 @@ also asks the agents of all other machines through it, and so sees the cluster a
                   and all
   --follow        prints new lines of all logs as they come, until Ctrl-C; sources can be named after it
   --repair UNIT   restarts a unit, if that can help: one of %s;
-                  it only says what it would do, unless --yes is there`
+                  it only says what it would do, unless --yes is there
+
+With --etcd-hash every member of etcd also hashes all its keys, and the hashes are compared. Each member reads its whole
+database for that, which slows it down: use it when members seem to differ, and not in passing.`
 
 // Options of the command.
 type Options struct {
@@ -43,6 +46,8 @@ type Options struct {
 	Repair string
 	// Yes restarts it, and Force does so again within the time in which it would be refused.
 	Yes, Force bool
+	// EtcdHash has the members of etcd compare all their keys.
+	EtcdHash bool
 	// Root is where the file system of the host is.
 	Root string
 	// Rules to run.
@@ -81,6 +86,7 @@ func New(inv *invocation.Invocation, display *invocation.Display, rules []rule.R
 	set.StringVar(&o.Repair, "repair", "", "restart this unit, if that can help")
 	set.BoolVar(&o.Yes, "yes", false, "with --repair: do it")
 	set.BoolVar(&o.Force, "force", false, "with --repair: also where that was done a moment ago")
+	set.BoolVar(&o.EtcdHash, "etcd-hash", false, "have every member of etcd read its whole database, and compare them")
 	set.StringVar(&o.Root, "root", "/", "where the host's file system is")
 	// The flags are registered just above, so completing them cannot fail.
 	_ = cmd.RegisterFlagCompletionFunc("show", cobra.FixedCompletions(append(show.Parts(), show.All), cobra.ShellCompDirectiveNoFileComp))
@@ -107,6 +113,9 @@ func (o *Options) validate() error {
 	}
 	if asked > 1 {
 		return exit.Misused("--show, --follow and --repair do different things; write one of them")
+	}
+	if o.EtcdHash && (o.Follow || o.Repair != "") {
+		return exit.Misused("--etcd-hash is for the diagnosis and for --show etcd; leave out --follow and --repair")
 	}
 	if (o.Yes || o.Force) && o.Repair == "" {
 		return exit.Misused("--yes and --force are for --repair; write --repair UNIT, or leave them out")
@@ -157,5 +166,6 @@ func (o *Options) run(ctx context.Context, inv *invocation.Invocation, args []st
 	}
 }
 
-// lookTime bounds looking at this machine, its agent and the others together.
+// lookTime bounds looking at this machine, its agent and the others together, unless a monitor was asked for what
+// takes longer.
 const lookTime = 20 * time.Second

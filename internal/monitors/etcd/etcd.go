@@ -23,6 +23,8 @@ const (
 	interval = 15 * time.Second
 	// timeout leaves a member that hangs its three questions, one after another.
 	timeout = 8 * time.Second
+	// hashTimeout leaves members time to read databases of several GiB, one member after another.
+	hashTimeout = 3 * time.Minute
 	// searchEvery is how often processes are looked through while files name no etcd.
 	searchEvery = 5 * time.Minute
 )
@@ -31,7 +33,7 @@ const (
 type Option func(*watcher)
 
 // WithHash makes every look compare all keys of all members. Each member reads its whole database for
-// it: it is for a person who asks once.
+// it, which may take minutes: it is for a person who asks once.
 func WithHash() Option { return func(w *watcher) { w.hash = true } }
 
 // New makes the monitor.
@@ -40,12 +42,16 @@ func New(host monitor.Host, options ...Option) monitor.Monitor {
 	for _, o := range options {
 		o(w)
 	}
+	longest := timeout
+	if w.hash {
+		longest += hashTimeout
+	}
 	return monitor.Monitor{
 		Name:     "etcd",
 		Doc:      "asks every member of etcd by its client API, and the one on this machine for its metrics",
 		Keys:     keys,
 		Requires: []monitor.Privilege{monitor.HostFiles, monitor.EtcdClient},
-		Interval: interval, Timeout: timeout,
+		Interval: interval, Timeout: longest,
 		Observe: w.observe,
 	}
 }

@@ -47,7 +47,7 @@ var keys = []monitor.Key{
 	{Pattern: "etcd/member/*/raft-term", Doc: "its term"},
 	{Pattern: "etcd/member/*/raft-index", Doc: "index up to which it knows entries to be committed"},
 	{Pattern: "etcd/member/*/raft-applied", Doc: "index up to which it applied them"},
-	{Pattern: "etcd/member/*/hash", Doc: "hash of its keys, on request only"},
+	{Pattern: "etcd/member/*/hash", Doc: "hash of its keys, with machine --etcd-hash only"},
 	{Pattern: "etcd/member/*/hash-revision", Doc: "revision up to which the hash was made"},
 	{Pattern: "etcd/member/*/hash-compact-revision", Doc: "revision from which the hash was made"},
 	{Pattern: "etcd/alarm/*/*", Doc: "true for an alarm that is raised: member's ID, then NOSPACE or CORRUPT; At is since when, where that was seen to change"},

@@ -9,9 +9,9 @@ var _ = Catalog.Add(rule.Rule{
 	Code:  "EtcdCorrupt",
 	Title: finding.Text{EN: "etcd's members do not hold the same data", KO: "etcd member의 데이터가 서로 다릅니다"},
 	Doc: finding.Text{
-		EN: "The hashes of all keys, made by the members at one revision, differ: a member lost or changed data that the others have, and answers depend on who is asked. Hashes are made on request only, " +
+		EN: "The hashes of all keys, made by the members at one revision, differ: a member lost or changed data that the others have, and answers depend on who is asked. Hashes are made only by machine --etcd-hash, " +
 			"for each member reads its whole database for it. Hashes from different revisions or compactions are not compared.",
-		KO: "같은 revision에서 member들이 계산한 전체 키의 hash가 다릅니다. 어느 member가 데이터를 잃었거나 바꾼 것이며, 어느 member에 묻느냐에 따라 응답이 달라집니다. member마다 데이터베이스 전체를 읽으므로 요청할 때만 계산합니다. " +
+		KO: "같은 revision에서 member들이 계산한 전체 키의 hash가 다릅니다. 어느 member가 데이터를 잃었거나 바꾼 것이며, 어느 member에 묻느냐에 따라 응답이 달라집니다. member마다 데이터베이스 전체를 읽으므로 machine --etcd-hash에서만 계산합니다. " +
 			"revision이나 compaction이 다른 hash는 비교하지 않습니다.",
 	},
 	Link:     "https://etcd.io/docs/v3.6/op-guide/data_corruption/",
