@@ -60,7 +60,7 @@ func TestRehearsalsAreTold(t *testing.T) {
 			"played with pauses: as it is, one of more than 21 s can take it out of its Services; patched, only one of more than 51 s",
 		}},
 		"a liveness probe where there was none": {"HangsWithoutLivenessProbe.txtar", []string{
-			"no start was seen to its end: as it is, no start is too long; patched, one of more than 60 s can be killed",
+			"no start was seen to its end: as it is, no start is too long; patched, one of more than 5 min can be killed",
 		}},
 		"a patch that changes no numbers": {"ProbePortNotFound.txtar", nil},
 	}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/maek-dev/maek/internal/monitor"
 	"github.com/maek-dev/maek/internal/monitors/cgroups"
@@ -17,6 +18,9 @@ const (
 	leftTold = 20
 	// containersTold is of how many containers they are told, those with most.
 	containersTold = 10
+	// settled is how long after a container's start the servers that it is made of start. They may have forked twice
+	// (daemon(7)), and their sessions have lost their first process, too.
+	settled = 5 * time.Minute
 )
 
 // leavings are the processes of one container whose session has lost its first process, which left them to the
@@ -32,16 +36,22 @@ type leavings struct {
 // (https://github.com/opencontainers/runc/blob/main/libcontainer/nsenter/nsexec.c), and is its parent. What the
 // command leaves behind when it ends, or is killed for its timeout, which reaches nothing else
 // (https://github.com/containerd/containerd/issues/4594), goes to the container's first process: a session whose
-// first process is gone. Children of a program's own are in its session, and servers that leave it lead theirs.
+// first process is gone. Children of a program's own are in its session, and servers that leave it lead theirs, but
+// for those that forked twice, and what a child with a session of its own left when it was killed, such as a browser's
+// helpers: who reads this must hold the name against the commands.
 func (w *watch) left(table map[string]process) []snapshot.MachineEvidence {
 	by := map[string]*leavings{}
 	for _, p := range table {
 		if _, leads := table[p.session]; leads || p.session == "0" || p.parent == "0" || p.parent == "1" {
 			continue
 		}
+		first := table[p.parent]
+		if p.state != 'Z' && p.begun-first.begun < settled {
+			continue
+		}
 		l := by[p.parent]
 		if l == nil {
-			l = &leavings{to: table[p.parent], names: map[string]int{}}
+			l = &leavings{to: first, names: map[string]int{}}
 			by[p.parent] = l
 		}
 		if p.state == 'Z' {
@@ -87,7 +97,8 @@ func (l *leavings) name() string {
 var containerGroup = regexp.MustCompile(`(?:^|[/-])([0-9a-f]{64})(?:\.scope)?$`)
 
 // container whose first process it is, by its id, and the UID of its pod; empty where it is none. The first process
-// of a container has the number 1 in its own namespace (NSpid of proc_pid_status(5)).
+// of a container has the number 1 in its own namespace, which is the machine's next (NSpid of proc_pid_status(5)):
+// what runs containers within its own has a third.
 func (w *watch) container(p process) (id, pod string) {
 	status, err := w.host.ReadFile("/proc/"+p.id+"/status", fileLimit)
 	if err != nil {
@@ -97,7 +108,7 @@ func (w *watch) container(p process) (id, pod string) {
 	for line := range strings.Lines(string(status)) {
 		if ids, ok := strings.CutPrefix(line, "NSpid:"); ok {
 			numbers := strings.Fields(ids)
-			first = len(numbers) > 1 && numbers[len(numbers)-1] == "1"
+			first = len(numbers) == 2 && numbers[1] == "1"
 		}
 	}
 	groups, err := w.host.ReadFile("/proc/"+p.id+"/cgroup", fileLimit)

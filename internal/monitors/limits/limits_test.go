@@ -139,23 +139,31 @@ func TestObserveLeft(t *testing.T) {
 	const leaks, forks, host = "9f1c", "77aa", "ab12"
 	id := func(short string) string { return strings.Repeat(short, 16) }
 	files := maps.Clone(base)
+	// line is one of /proc/PID/stat, with the fields up to the start, in hundredths of a second.
+	line := func(pid, comm, state, parent, session string, begun int) string {
+		return fmt.Sprintf("%s (%s) %s %s %s %s%s %d\n", pid, comm, state, parent, session, session, strings.Repeat(" 0", 15), begun)
+	}
 	first := func(pid, comm, namespaces, group string) {
-		files["proc/"+pid+"/stat"] = pid + " (" + comm + ") S 41 " + pid + " " + pid + "\n"
+		files["proc/"+pid+"/stat"] = line(pid, comm, "S", "41", pid, 50000)
 		files["proc/"+pid+"/status"] = "Name:\t" + comm + "\nNSpid:\t" + namespaces + "\n"
 		files["proc/"+pid+"/cgroup"] = group + "\n"
 	}
 	first("1000", "server", "1000\t1", "0::/../../kubepods.slice/kubepods-pod1af3eb2e_7318_4465_94e1_9a6b821eb128.slice/cri-containerd-"+id(leaks)+".scope")
 	first("2000", "postgres", "2000\t1", "0::/kubepods.slice/kubepods-pod2.slice/cri-containerd-"+id(forks)+".scope")
 	first("3000", "agent", "3000", "0::/system.slice/"+id(host))
+	first("4000", "supervisor", "4000\t1", "0::/kubepods.slice/kubepods-pod4.slice/cri-containerd-"+id("cd34")+".scope")
+	first("5000", "inner", "5000\t60\t1", "0::/kubepods.slice/kubepods-pod5.slice/cri-containerd-"+id("ef56")+".scope/docker/"+id("ef57"))
 	for i := range 30 {
 		state := map[bool]string{true: "Z", false: "S"}[i < 25]
-		put := func(pid int, name, parent, session string) {
-			files[fmt.Sprintf("proc/%d/stat", pid)] = fmt.Sprintf("%d (%s) %s %s %s %s\n", pid, name, state, parent, session, session)
+		put := func(pid int, name, parent, state string, session, begun int) {
+			files[fmt.Sprintf("proc/%d/stat", pid)] = line(strconv.Itoa(pid), name, state, parent, strconv.Itoa(session), begun)
 		}
-		put(10000+i, "timeout", "1000", strconv.Itoa(20000+i)) // of commands that are gone
-		put(11000+i, "postgres", "2000", "2000")               // the program's own children
-		put(12000+i, "postgres", "2000", strconv.Itoa(12000+i))
-		put(13000+i, "sh", "3000", strconv.Itoa(30000+i)) // not in a container
+		put(10000+i, "timeout", "1000", state, 20000+i, 80000+i) // of commands that are gone
+		put(11000+i, "postgres", "2000", state, 2000, 80000)     // the program's own children
+		put(12000+i, "postgres", "2000", state, 12000+i, 80000)
+		put(13000+i, "sh", "3000", state, 30000+i, 80000)   // not in a container
+		put(14000+i, "worker", "4000", "S", 40000+i, 50100) // servers that forked twice when the container started
+		put(15000+i, "sh", "5000", state, 50000+i, 80000)   // in a container within a container
 	}
 	evidence, err := limits.New(monitor.Host{Root: machine(t, files), Now: now}).Observe(t.Context())
 	if err != nil {

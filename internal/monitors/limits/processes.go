@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/maek-dev/maek/internal/monitor"
 	"github.com/maek-dev/maek/internal/snapshot"
@@ -50,7 +51,12 @@ type process struct {
 	id, name, parent, session string
 	// state as the kernel writes it: Z has ended and is not collected (proc_pid_stat(5)).
 	state byte
+	// begun is when it started, after the machine did; zero where the kernel does not say.
+	begun time.Duration
 }
+
+// tick is the unit in which the kernel tells times of processes (USER_HZ of linux/param.h, for all that Kubernetes runs on).
+const tick = 10 * time.Millisecond
 
 // table reads all processes once.
 func (w *watch) table() map[string]process {
@@ -101,6 +107,9 @@ func (w *watch) zombies(table map[string]process) (count int, parent string) {
 	return count, parent
 }
 
+// startTime is the place of the start time behind the name: it is the 22nd field of all (proc_pid_stat(5)).
+const startTime = 22 - 3
+
 // stat reads a process from its stat file into a buffer that is used again: a node has hundreds of them. The
 // name in parentheses may hold spaces and parentheses of its own.
 func stat(path string, line []byte) (process, bool) {
@@ -119,5 +128,10 @@ func stat(path string, line []byte) (process, bool) {
 	if len(fields) < 4 || len(fields[0]) != 1 {
 		return process{}, false
 	}
-	return process{name: string(line[begin+1 : end]), state: fields[0][0], parent: string(fields[1]), session: string(fields[3])}, true
+	p := process{name: string(line[begin+1 : end]), state: fields[0][0], parent: string(fields[1]), session: string(fields[3])}
+	if len(fields) > startTime {
+		ticks, _ := strconv.ParseInt(string(fields[startTime]), 10, 64)
+		p.begun = time.Duration(ticks) * tick
+	}
+	return p, true
 }

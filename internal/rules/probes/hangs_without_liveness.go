@@ -76,6 +76,16 @@ func hangsFinding(p *rule.Pass, one probe, seen observation) finding.Finding {
 	better.Timeout = max(better.Timeout, min(patientTimeout, better.Period))
 	handler := one.handler()
 	handler["periodSeconds"], handler["timeoutSeconds"], handler["failureThreshold"] = seconds(better.Period), seconds(better.Timeout), better.FailureThreshold
+	change := fields{"livenessProbe": handler}
+	text := finding.Textf("have it restarted after %s s without an answer, if what it asks lies within the replica", "확인하는 것이 replica 안에 있다면 %s초 동안 응답이 없을 때 재시작하게 합니다", noticing(better))
+	if one.container.StartupProbe == nil {
+		// A liveness probe alone would kill starts that nothing kills today.
+		spares := forStart(t, max(generous, 2*t.InitialDelay), 0)
+		begins := one.handler()
+		begins["periodSeconds"], begins["timeoutSeconds"], begins["failureThreshold"] = seconds(spares.Period), seconds(better.Timeout), spares.FailureThreshold
+		change["startupProbe"] = begins
+		text = finding.Format("%s; the startup probe spares starts of up to %s s", "%s. startup probe가 %s초까지의 시작을 기다립니다", text, finding.Verbatim(sparing(spares)))
+	}
 	return finding.Finding{
 		Subject: one.of.workload, Mechanism: v1alpha1.MechanismHung, Since: since, Field: one.place.field(".livenessProbe"),
 		Title: finding.Textf("%s: container %s of pod %s hangs since %s, and nothing restarts it", "%s: Pod %[3]s의 %[2]s 컨테이너가 %[4]s부터 멈춰 있으나 재시작하는 것이 없습니다",
@@ -88,8 +98,7 @@ func hangsFinding(p *rule.Pass, one probe, seen observation) finding.Finding {
 				Text:    finding.Textf("keep what it is doing for those who want to know, then let it be made anew", "원인 분석에 필요한 것을 남긴 뒤 Pod를 새로 만들게 합니다"),
 				Command: fmt.Sprintf("kubectl -n %s delete pod %s", one.pod.Namespace, one.pod.Name),
 			}},
-			Later: []finding.Remedy{one.mend(p.Snapshot, fields{"livenessProbe": handler}, finding.Textf(
-				"have it restarted after %s s without an answer, if what it asks lies within the replica", "확인하는 것이 replica 안에 있다면 %s초 동안 응답이 없을 때 재시작하게 합니다", noticing(better)))},
+			Later: []finding.Remedy{one.mend(p.Snapshot, change, text)},
 		},
 	}
 }

@@ -25,7 +25,7 @@ var _ = Catalog.Add(rule.Rule{
 		for one := range eachFirst(p.Snapshot, notAwaited) {
 			t := one.timing()
 			t.Period = max(time.Second, t.Timeout)
-			better := forStart(t, sidecarStart, 0)
+			better := forStart(t, generous, 0)
 			handler := one.handler()
 			handler["periodSeconds"], handler["timeoutSeconds"], handler["failureThreshold"] = seconds(better.Period), seconds(better.Timeout), better.FailureThreshold
 			p.Report(finding.Finding{
@@ -37,14 +37,11 @@ var _ = Catalog.Add(rule.Rule{
 					{Source: finding.Named(one.of.workload), Path: one.place.field(".startupProbe"), Value: "(none)"},
 				},
 				Remedies: finding.Remedies{Later: []finding.Remedy{one.mend(p.Snapshot, fields{"startupProbe": handler}, finding.Textf(
-					"have the others wait until the sidecar answers, for up to %s s", "sidecar가 응답할 때까지 최대 %s초 동안 다른 컨테이너가 기다리게 합니다", sparing(better)))}},
+					"have the others wait until the sidecar answers, if it can answer before they run; one that does not within %s s is restarted, so raise failureThreshold if it may take longer", "다른 컨테이너 없이도 sidecar가 응답할 수 있다면 그때까지 다른 컨테이너가 기다리게 합니다. %s초 안에 응답하지 않으면 sidecar가 재시작되므로 더 걸릴 수 있으면 failureThreshold를 늘리십시오", sparing(better)))}},
 			})
 		}
 	},
 })
-
-// sidecarStart is what the remedy lets a sidecar take to come up.
-const sidecarStart = time.Minute
 
 // notAwaited tells of the readiness probe of a sidecar for which nothing waits.
 func notAwaited(p probe) bool {
