@@ -58,6 +58,8 @@ type subject struct {
 	// writing tells that a request goes on that writes it.
 	writing bool
 	toldOf  condition
+	// warned tells that Events told last that the check is not healthy, or that nobody knows.
+	warned bool
 	// allowance of writes, and when it was last added to.
 	allowance   float64
 	allowanceAt time.Time
@@ -87,7 +89,7 @@ func (s *subject) reference() record.Check {
 // begin takes up what is written of a check that this replica runs from now on.
 func (s *subject) begin(now time.Time) {
 	s.state, s.written, s.streakMatters = adopt(s.check.Check, now)
-	s.toldOf, s.runs = s.state.shown, 0
+	s.toldOf, s.warned, s.runs = s.state.shown, s.state.warned(), 0
 	s.asked, s.wishedBefore, s.changed, s.refreshAt = time.Time{}, s.state.observedAt, false, 0
 	s.times, s.retryAt, s.allowanceAt = nil, time.Time{}, time.Time{}
 	s.resume, s.clear = inPod(&s.check.Spec), false

@@ -35,13 +35,13 @@ func (c *Controller) tell(s *subject, shown condition) {
 	kind, note := corev1.EventTypeWarning, shown.message
 	switch {
 	case stalled:
-		reason = eventStalled
+		reason, s.warned = eventStalled, true
 	case shown.status == metav1.ConditionFalse:
-		reason, note = eventUnhealthy, shown.reason+": "+shown.message
-	case shown.status == metav1.ConditionTrue && s.failedBefore(before):
-		kind, reason, note = corev1.EventTypeNormal, eventRecovered, "the check is healthy again"
+		reason, note, s.warned = eventUnhealthy, shown.reason+": "+shown.message, true
+	case shown.status == metav1.ConditionTrue && s.warned:
+		kind, reason, note, s.warned = corev1.EventTypeNormal, eventRecovered, "the check is healthy again", false
 	case shown.status == metav1.ConditionUnknown && !meant(shown.reason):
-		reason, note = eventUnknown, shown.reason+": "+shown.message
+		reason, note, s.warned = eventUnknown, shown.reason+": "+shown.message, true
 	default:
 		return
 	}
@@ -50,9 +50,16 @@ func (c *Controller) tell(s *subject, shown condition) {
 	c.o.Events.Eventf(object, nil, kind, reason, action, "%s", history.Cut(note, maxNote))
 }
 
-// failedBefore tells that the verdict before was no good one, and not only none yet.
-func (s *subject) failedBefore(before condition) bool {
-	return before.status == metav1.ConditionFalse || before.status == metav1.ConditionUnknown && !meant(before.reason)
+// warned tells whether the newest Event about a verdict that was taken over is a warning. A check whose first failures
+// wait for their threshold is Unknown from the beginning: it never turned so, and no Event tells of it.
+func (s *state) warned() bool {
+	switch {
+	case s.shown.status == metav1.ConditionFalse, s.shown.reason == v1alpha1.ReasonStalled:
+		return true
+	case s.shown.status == metav1.ConditionTrue:
+		return false
+	}
+	return len(s.transitions) > 0 && s.transitions[0].Healthy == metav1.ConditionUnknown && !meant(s.transitions[0].Reason)
 }
 
 // meant tells that somebody wanted the verdict to be unknown, or that nobody could expect another yet.
