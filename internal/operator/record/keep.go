@@ -55,9 +55,38 @@ func (k *Keeper) write(ctx context.Context, choose func(now time.Time) ([]types.
 	if !k.o.Served() {
 		return longestPause
 	}
-	uids, pause := choose(k.o.Clock.Now())
+	now := k.o.Clock.Now()
+	k.letGo(ctx, now)
+	uids, pause := choose(now)
 	workqueue.ParallelizeUntil(context.WithoutCancel(ctx), writers, len(uids), func(i int) { k.writeOne(ctx, uids[i]) })
 	return pause
+}
+
+// letGo forgets checks that are due and are no more: their records go with them. Thousands may be deleted at once, and
+// none of them is to take the turn of one that has something to write.
+func (k *Keeper) letGo(ctx context.Context, now time.Time) {
+	k.mu.Lock()
+	due := map[types.UID]Check{}
+	for uid, e := range k.entries {
+		if !e.busy && len(e.unwritten) > 0 && k.isDue(uid, e, now) {
+			due[uid] = e.check
+		}
+	}
+	k.mu.Unlock()
+	for uid, check := range due {
+		if k.o.Exists(ctx, check) {
+			continue
+		}
+		k.mu.Lock()
+		delete(k.entries, uid)
+		k.mu.Unlock()
+	}
+}
+
+// isDue tells whether what is not written of a check is to be written now. What another replica goes on with is handed
+// over at once.
+func (k *Keeper) isDue(uid types.UID, e *entry, now time.Time) bool {
+	return !e.due.After(now) || !k.o.Owns(uid) && !e.writtenAt.Add(Apart).After(now)
 }
 
 // due chooses what is due, forgets what needs no remembering, and says when something is due next.
@@ -69,15 +98,13 @@ func (k *Keeper) due(now time.Time) (uids []types.UID, pause time.Duration) {
 		k.pace.SetLimitAt(now, limit)
 	}
 	for uid, e := range k.entries {
-		owned := k.o.Owns(uid)
 		switch {
 		case e.busy:
 		case len(e.unwritten) == 0:
-			if !owned || now.Sub(e.toldAt) >= forgetAfter {
+			if !k.o.Owns(uid) || now.Sub(e.toldAt) >= forgetAfter {
 				delete(k.entries, uid)
 			}
-		// What another replica goes on with is handed over at once.
-		case !e.due.After(now), !owned && !e.writtenAt.Add(Apart).After(now):
+		case k.isDue(uid, e, now):
 			if !k.pace.AllowN(now, 1) {
 				pause = shortestPause
 				continue
