@@ -128,6 +128,10 @@ var (
 	}
 )
 
+// mostWords is how many bytes of words are read: more than the kubelet quotes, which is 10 KiB of a body or of
+// what a command printed. Anybody who may write Events can write longer ones.
+const mostWords = 16 << 10
+
 // MeaningOf says what became of a probe's question by the words that the kubelet quotes of it: what stands in
 // an event behind "probe failed: ", "probe errored and resulted in … state: " or "probe warning: ".
 func MeaningOf(spec *corev1.Probe, words string) Meaning {
@@ -138,6 +142,7 @@ func MeaningOf(spec *corev1.Probe, words string) Meaning {
 	case spec.GRPC != nil:
 		sayings = grpcWords
 	}
+	words = words[:min(mostWords, len(words))]
 	for _, s := range sayings {
 		if s.words.MatchString(words) {
 			return s.means

@@ -19,6 +19,16 @@ var (
 )
 
 // The texts that the kubelet's own packages gave for servers of every odd kind.
+func TestMeaningOfLongWords(t *testing.T) {
+	refused := "connection refused" + strings.Repeat(" and again", 1<<20)
+	if got := probe.MeaningOf(asksHTTP, refused); got != probe.MeansRefused {
+		t.Errorf("words that begin with a meaning mean %q, want %q", got, probe.MeansRefused)
+	}
+	if got := probe.MeaningOf(asksHTTP, strings.Repeat("and again ", 1<<20)+"connection refused"); got != probe.MeansNothing {
+		t.Errorf("words that no kubelet would quote mean %q, want nothing", got)
+	}
+}
+
 func TestMeaningOf(t *testing.T) {
 	for name, tc := range map[string]struct {
 		spec *corev1.Probe
