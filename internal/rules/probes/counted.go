@@ -23,6 +23,9 @@ const (
 	// heldBack is the share of its periods in which a limit of CPU makes a container slow
 	// (https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/#how-pods-with-resource-limits-are-run).
 	heldBack = 0.25
+	// seldomHeldBack is a share of its periods that is too small to be the cause. What lies between the two proves
+	// nothing: it is counted since the container's start, and answers are late in the hours in which most of it falls.
+	seldomHeldBack = 0.001
 )
 
 // counted is what the kubelet of a pod's node has counted of a probe, and of the CPU of its container.
@@ -111,10 +114,16 @@ func span(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + " s"
 }
 
-// moreCPU doubles the limit of CPU of a container that it holds back.
+// moreCPU doubles the limit of CPU of a container that it holds back. The request is written down as it is: where it is
+// left out it is the limit's value (SetDefaults_Pod of k8s.io/kubernetes/pkg/apis/core/v1/defaults.go), and would grow
+// with it until no node has room.
 func (at place) moreCPU(s *snapshot.Snapshot) finding.Remedy {
 	more := at.container.Resources.Limits.Cpu().DeepCopy()
 	more.Add(more)
-	return at.mend(s, fields{"resources": fields{"limits": fields{"cpu": more.String()}}},
+	resources := fields{"limits": fields{"cpu": more.String()}}
+	if request := at.container.Resources.Requests.Cpu(); !request.IsZero() {
+		resources["requests"] = fields{"cpu": request.String()}
+	}
+	return at.mend(s, fields{"resources": resources},
 		finding.Textf("give it CPU: a limit of %s in place of %s, or none", "CPU limit을 %[2]s에서 %[1]s로 올리거나 없앱니다", more.String(), at.container.Resources.Limits.Cpu().String()))
 }

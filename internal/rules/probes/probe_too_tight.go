@@ -214,8 +214,8 @@ func (t tight) finding(p *rule.Pass, node string) finding.Finding {
 	case t.known && t.counted.starved() && !limit.IsZero():
 		out.Field = t.place.field(".resources.limits.cpu")
 		out.Remedies.Now = []finding.Remedy{t.moreCPU(p.Snapshot)}
-	case t.known && t.counted.limited:
-		out.RuledOut = append(out.RuledOut, finding.Statement{Text: finding.Textf("the limit of CPU: it held the container back in %s of its periods", "CPU limit이 원인이 아닙니다. throttling된 주기는 %s입니다", percent(t.counted.throttled))})
+	case t.known && t.counted.limited && t.counted.throttled < seldomHeldBack:
+		out.RuledOut = append(out.RuledOut, finding.Statement{Text: finding.Textf("the limit of CPU: it held the container back in fewer than 1 in 1000 of its periods", "CPU limit은 원인이 아닙니다. throttling된 주기가 1000개 중 1개도 되지 않습니다")})
 	}
 	out.Remedies = finding.Remedies{Now: append(out.Remedies.Now, remedy), Later: []finding.Remedy{{
 		Text: finding.Textf("find out what holds the answers up: CPU limits, garbage collection, a disk, or what the probe itself asks of others", "응답이 늦는 이유(CPU limit, GC, 디스크, probe가 다른 것에 의존하는지)를 찾으십시오"),
@@ -228,7 +228,7 @@ func (t tight) measured() finding.Text {
 	limit := t.container.Resources.Limits.Cpu()
 	switch {
 	case !t.known:
-		return finding.Textf("not seen: how long the answers took in the end (the kubelet's metrics), and whether the CPU was throttled", "응답이 실제로 걸린 시간(kubelet metric)과 CPU throttling 여부는 확인하지 못했습니다")
+		return finding.Textf("not seen: how long the answers took in the end (the kubelet's metrics; get on nodes/proxy), and whether the CPU was throttled", "응답이 실제로 걸린 시간(kubelet metric, nodes/proxy의 get 권한)과 CPU throttling 여부는 확인하지 못했습니다")
 	case t.counted.starved() && !limit.IsZero():
 		return finding.Join("; ", t.counted.saysStarved(limit), t.counted.says())
 	default:
@@ -241,6 +241,10 @@ func bears(t kubelet.Timing) finding.Text {
 	end := finding.Textf("the container is killed", "컨테이너가 종료됩니다")
 	if t.Kind == kubelet.Readiness {
 		end = finding.Textf("the pod is out of its Services", "Pod가 Service에서 빠집니다")
+	}
+	if t.FailureThreshold == 1 {
+		return finding.Format("after one answer that takes longer than %s s, %s: a pause of %s s at most", "%s초보다 늦은 응답이 한 번이면 %s: 견디는 정지 시간은 최대 %s초",
+			number(seconds(t.Timeout)), end, finding.Verbatim(noticing(t)))
 	}
 	return finding.Format("after %s failures %s s apart, each of an answer that takes longer than %s s, %s: a pause of %s s at most",
 		"%[3]s초보다 늦은 응답이 %[2]s초 간격으로 %[1]s번 이어지면 %[4]s: 견디는 정지 시간은 최대 %[5]s초",
