@@ -71,7 +71,8 @@ type Options struct {
 	Owns func(types.UID) bool
 	// Replicas is how many of them share the checks, this one among them: they share what may be written.
 	Replicas func() int
-	// Exists tells whether there is still such a check, from memory: it is called for each that is to be written.
+	// Exists tells whether there is still such a check; where nobody can tell, there is. It is called for each that is to
+	// be written, and is to answer from memory.
 	Exists func(context.Context, Check) bool
 	// Self is the name of this replica.
 	Self  string

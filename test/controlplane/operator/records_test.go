@@ -39,7 +39,8 @@ func keep(t *testing.T, c client.Client, self string) *keeper {
 		Served: func() bool { return true }, Owns: func(types.UID) bool { return k.owned }, Replicas: func() int { return 1 },
 		Exists: func(ctx context.Context, check record.Check) bool {
 			var object khv1.KuberhealthyCheck
-			return !apierrors.IsNotFound(c.Get(ctx, check.NamespacedName, &object)) && object.UID == check.UID
+			err := c.Get(ctx, check.NamespacedName, &object)
+			return err != nil && !apierrors.IsNotFound(err) || object.UID == check.UID
 		},
 	})
 	ctx, cancel := context.WithCancel(t.Context())
