@@ -38,7 +38,7 @@ var _ = Catalog.Add(rule.Rule{
 		}
 		for f := range familiesOf(p.Snapshot).newest() {
 			if l, ok := f.leaks(p.Snapshot, left); ok {
-				p.Report(l.finding(p))
+				p.Report(l.finding())
 			}
 		}
 	},
@@ -149,7 +149,7 @@ func (p probe) timedOut(s *snapshot.Snapshot, pod *corev1.Pod) bool {
 const commBytes = 15
 
 // lookers are programs that look for others by their names, which their commands then name without running them.
-var lookers = []string{"pgrep", "pidof", "pkill", "killall", "ps", "grep", "supervisorctl", "service", "systemctl"}
+var lookers = []string{"pgrep", "pidof", "pkill", "killall", "ps", "supervisorctl", "service", "systemctl"}
 
 // runs tells whether the command of a probe names a program that it runs.
 func (p probe) runs(program string) bool {
@@ -162,7 +162,7 @@ func (p probe) runs(program string) bool {
 	return slices.Contains(words, program) && (!looks || slices.Contains(lookers, program))
 }
 
-func (l leak) finding(p *rule.Pass) finding.Finding {
+func (l leak) finding() finding.Finding {
 	f, t := l.of, l.timing()
 	out := finding.Finding{
 		Subject: f.workload, Mechanism: v1alpha1.MechanismMisconfigured, Field: l.field(".exec.command"),
