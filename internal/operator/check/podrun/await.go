@@ -20,6 +20,8 @@ const (
 	// vanishGrace is for how long after its grace period a deleted pod is waited for: the kubelet of a node that
 	// is lost never lets it go.
 	vanishGrace = 10 * time.Second
+	// defaultGrace is how long a pod that is deleted may take to end where it does not say otherwise.
+	defaultGrace = corev1.DefaultTerminationGracePeriodSeconds * time.Second
 )
 
 // await waits for the end of the slot's pod, and judges it.
@@ -116,17 +118,21 @@ func (s *slotRun) giveUp(ctx context.Context, pod *corev1.Pod, seen checkerpod.F
 	return result, nil
 }
 
-// awaitOthers waits for pods of other slots that are still at work. One whose own time is over is deleted.
+// awaitOthers waits for pods of other slots that are still at work. One whose own time is over is deleted. Who may make
+// pods can make some that look like the check's: however long those may run, and take to end, they keep a worker that
+// all checks share no longer than pods of the check could.
 func (s *slotRun) awaitOthers(ctx context.Context, pods []*corev1.Pod) error {
+	last := s.o.Clock.Now().Add(s.timeout + max(s.timeout, defaultGrace))
 	for _, pod := range pods {
-		if err := s.awaitOther(ctx, pod); err != nil {
+		if err := s.awaitOther(ctx, pod, last); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *slotRun) awaitOther(ctx context.Context, pod *corev1.Pod) error {
+// awaitOther waits for one pod, and for its deletion until a time at most.
+func (s *slotRun) awaitOther(ctx context.Context, pod *corev1.Pod, last time.Time) error {
 	deleted := time.Time{}
 	for {
 		now := s.o.Clock.Now()
@@ -142,7 +148,7 @@ func (s *slotRun) awaitOther(ctx context.Context, pod *corev1.Pod) error {
 		}
 		switch {
 		case !leaving.IsZero():
-			until = leaving.Add(vanishGrace)
+			until = earlier(leaving, last).Add(vanishGrace)
 			if !now.Before(until) {
 				return nil
 			}
@@ -159,9 +165,9 @@ func (s *slotRun) awaitOther(ctx context.Context, pod *corev1.Pod) error {
 	}
 }
 
-// limit is how long a pod may run.
+// limit is how long a pod may run: a shorter time of its own counts, and no longer one, which the check's pods have not.
 func (s *slotRun) limit(pod *corev1.Pod) time.Duration {
-	if own := pod.Spec.ActiveDeadlineSeconds; own != nil {
+	if own := pod.Spec.ActiveDeadlineSeconds; own != nil && *own < int64(s.timeout/time.Second) {
 		return time.Duration(*own) * time.Second
 	}
 	return s.timeout
@@ -172,7 +178,7 @@ func grace(pod *corev1.Pod) time.Duration {
 	if own := pod.Spec.TerminationGracePeriodSeconds; own != nil {
 		return time.Duration(*own) * time.Second
 	}
-	return corev1.DefaultTerminationGracePeriodSeconds * time.Second
+	return defaultGrace
 }
 
 // delete deletes a pod, and no other that was made in its place.

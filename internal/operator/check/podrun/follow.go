@@ -158,8 +158,7 @@ func (r *Runner) pods(ctx context.Context, check *v1alpha1.Check) ([]*corev1.Pod
 	}
 	var pods []*corev1.Pod
 	for i := range list.Items {
-		// Anybody can write a label. What is not the check's own is not waited for, and never deleted.
-		if metav1.IsControlledBy(&list.Items[i], check) {
+		if isRunOf(&list.Items[i], check) {
 			pods = append(pods, &list.Items[i])
 		}
 	}
@@ -169,6 +168,13 @@ func (r *Runner) pods(ctx context.Context, check *v1alpha1.Check) ([]*corev1.Pod
 		return first.Compare(second)
 	})
 	return pods, nil
+}
+
+// isRunOf tells whether a pod is one that was made for a check. Anybody can write a label, and who may make pods an owner
+// too; what is not the check's own is not waited for, and never deleted.
+func isRunOf(pod *corev1.Pod, check *v1alpha1.Check) bool {
+	slot, ok := slotOf(pod)
+	return ok && pod.Name == PodName(check, slot) && metav1.IsControlledBy(pod, check)
 }
 
 // latest is a pod as the cache shows it now, and whether it is gone. It stays as it was where the cache has not heard
