@@ -33,13 +33,9 @@ func decode(object any) (decoded, error) {
 	if !ok {
 		return decoded{}, fmt.Errorf("a watch of Checks gave a %T", object)
 	}
-	raw.SetManagedFields(nil)
-	annotations := raw.GetAnnotations()
-	delete(annotations, corev1.LastAppliedConfigAnnotation)
-	raw.SetAnnotations(annotations)
 	check, err := convert(raw.Object)
 	if err == nil {
-		return decoded{Check: check}, nil
+		return decoded{Check: trim(check)}, nil
 	}
 	spec, _ := raw.Object["spec"].(map[string]any)
 	if template, ok := spec["podTemplate"]; ok {
@@ -47,17 +43,39 @@ func decode(object any) (decoded, error) {
 		if check, rest := convert(raw.Object); rest == nil {
 			_, isObject := template.(map[string]any)
 			why := explain(template, isObject)
-			return decoded{check, plan.Refuse(reasonInvalidTemplate, "podTemplate is no pod template: %s; compare it with kubectl explain podtemplate.template", why)}, nil
+			return decoded{trim(check), plan.Refuse(reasonInvalidTemplate, "podTemplate is no pod template: %s; compare it with kubectl explain podtemplate.template", why)}, nil
 		}
 	}
-	check = &v1alpha1.Check{}
-	check.Namespace, check.Name, check.UID = raw.GetNamespace(), raw.GetName(), raw.GetUID()
-	check.ResourceVersion, check.Generation = raw.GetResourceVersion(), raw.GetGeneration()
-	check.CreationTimestamp, check.DeletionTimestamp = raw.GetCreationTimestamp(), raw.GetDeletionTimestamp()
+	check = &v1alpha1.Check{ObjectMeta: identity(raw)}
 	if check.UID == "" {
 		return decoded{}, errors.New("a watch of Checks gave an object without a UID")
 	}
 	return decoded{check, plan.Refuse(reasonInvalidCheck, "the check cannot be read: %v; bring the definition checks.maek.dev up to date, and write the check anew", err)}, nil
+}
+
+// trim takes from a Check what nobody reads of it: it may be as large as the API server lets objects be, and all
+// replicas keep all Checks. Runs read the podTemplate anew (internal/operator/check/podrun).
+func trim(check *v1alpha1.Check) *v1alpha1.Check {
+	kept := &v1alpha1.Check{ObjectMeta: identity(check), Spec: check.Spec, Status: check.Status}
+	if wish := check.Annotations[v1alpha1.AnnotationRunNow]; wish != "" && len(wish) <= longestWish {
+		kept.Annotations = map[string]string{v1alpha1.AnnotationRunNow: wish}
+	}
+	if template := check.Spec.PodTemplate; template != nil {
+		kept.Spec.PodTemplate = &corev1.PodTemplateSpec{}
+		if account := template.Spec.ServiceAccountName; len(account) <= maxName {
+			kept.Spec.PodTemplate.Spec.ServiceAccountName = account // which refusals of the pod name
+		}
+	}
+	return kept
+}
+
+// identity is what of an object's metadata tells it, and its versions, from others.
+func identity(object metav1.Object) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: object.GetNamespace(), Name: object.GetName(), UID: object.GetUID(),
+		ResourceVersion: object.GetResourceVersion(), Generation: object.GetGeneration(),
+		CreationTimestamp: object.GetCreationTimestamp(), DeletionTimestamp: object.GetDeletionTimestamp(),
+	}
 }
 
 // explain says what keeps a value from being a pod template.

@@ -10,6 +10,9 @@ import (
 // changes the spec, again and again gets no more runs than a period of so long would give.
 const wishesApart = 5 * time.Second
 
+// longestWish is how long the text of a wish may be, in bytes: longer ones are no times.
+const longestWish = 64
+
 // wish is when somebody wished for a run that was not granted yet; what cannot be read is no wish.
 func (s *subject) wish(now time.Time) (at time.Time, ok bool) {
 	text := s.check.Annotations[v1alpha1.AnnotationRunNow]
