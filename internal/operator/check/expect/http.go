@@ -63,7 +63,7 @@ func judgeHTTP(expected *v1alpha1.CheckExpectation, answer *probe.HTTPAnswer, sh
 	if answer == nil {
 		return nil
 	}
-	w := work{left: maxSteps, shown: shown}
+	w := work{left: maxSteps, shown: shown, large: large}
 	for _, want := range expected.Headers {
 		if f := w.judgeHeader(want, answer.Header); f != nil {
 			return f

@@ -25,7 +25,13 @@ const (
 	maxNesting = 100
 	// maxValues is how many values a body may have: each that a path visits costs a microsecond.
 	maxValues = 100_000
+	// largeAtOnce is how many bodies larger than a kubelet's are judged at a time: what is made of one takes many times
+	// the memory of its text.
+	largeAtOnce = 4
 )
+
+// large has a value for each large body that is being judged.
+var large = make(chan struct{}, largeAtOnce)
 
 func (w *work) judgeJSON(expected []v1alpha1.JSONExpectation, answer *probe.HTTPAnswer) *finding {
 	if answer.Cut {
@@ -36,6 +42,10 @@ func (w *work) judgeJSON(expected []v1alpha1.JSONExpectation, answer *probe.HTTP
 		return bad(v1alpha1.ReasonUnexpectedJSON, "the body is nested more than %d deep", maxNesting)
 	case values > maxValues:
 		return bad(v1alpha1.ReasonUnexpectedJSON, "the body has more than %d values", maxValues)
+	}
+	if len(answer.Body) > probe.KubeletBodyLimit {
+		w.large <- struct{}{}
+		defer func() { <-w.large }()
 	}
 	var body any
 	if err := utiljson.Unmarshal([]byte(answer.Body), &body); err != nil {

@@ -30,6 +30,8 @@ const (
 type work struct {
 	left  int
 	shown credentials
+	// large is where a large body waits for its turn.
+	large chan struct{}
 }
 
 // spend takes some steps of what is left.
