@@ -261,11 +261,16 @@ func (r rehearsal) pauses(kind probe.Kind) finding.Text {
 	if kind == probe.Readiness {
 		end = finding.Textf("take it out of its Services", "Service에서 빠질 수 있습니다")
 	}
-	if before == after {
+	switch {
+	case before == after:
 		return finding.Text{}
+	case before > after:
+		return finding.Format("played with pauses: as it is, one of more than %s can %s; patched, one of more than %s can already",
+			"응답이 멈추는 경우를 재연했습니다. 지금 설정에서는 %[1]s를 넘게 멈추면 %[2]s. patch를 적용하면 %[3]s까지만 견딥니다", length(before), end, length(after))
+	default:
+		return finding.Format("played with pauses: as it is, one of more than %s can %s; patched, only one of more than %s",
+			"응답이 멈추는 경우를 재연했습니다. 지금 설정에서는 %[1]s를 넘게 멈추면 %[2]s. patch를 적용하면 %[3]s까지 견딥니다", length(before), end, length(after))
 	}
-	return finding.Format("played with pauses: as it is, one of more than %s can %s; patched, only one of more than %s",
-		"응답이 멈추는 경우를 재연했습니다. 지금 설정에서는 %[1]s를 넘게 멈추면 %[2]s. patch를 적용하면 %[3]s까지 견딥니다", length(before), end, length(after))
 }
 
 // without takes a container's probe of a kind away.

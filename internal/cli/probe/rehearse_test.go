@@ -59,6 +59,9 @@ func TestRehearsalsAreTold(t *testing.T) {
 		"pauses": {"ReadinessFlapping.txtar", []string{
 			"played with pauses: as it is, one of more than 21 s can take it out of its Services; patched, only one of more than 51 s",
 		}},
+		"a hang that is noticed sooner": {"ProbeTimingUnsuitable.timeout.txtar", []string{
+			"played with pauses: as it is, one of more than 5 min can have it killed; patched, one of more than 120 s can already",
+		}},
 		"a liveness probe where there was none": {"HangsWithoutLivenessProbe.txtar", []string{
 			"no start was seen to its end: as it is, no start is too long; patched, one of more than 5 min can be killed",
 		}},

@@ -74,11 +74,11 @@ func (at place) oddities() []oddity {
 		if one.kind == liveness {
 			out = append(out, one.livenessOddities(t)...)
 		}
-		if one.kind != startup && t.Timeout > t.Period && notices(t) >= max(seemsToNotice(t)*3/2, patientReadiness) {
+		if better := unhurried(t); one.kind != startup && t.Timeout > t.Period && notices(t) >= max(seemsToNotice(t)*3/2, patientReadiness) {
 			out = append(out, oddity{one, ".timeoutSeconds", finding.Textf(
 				"a %s attempt may take %d s, longer than the period of %d s: the next waits for it, so that a hang is noticed after up to %s s",
 				"%s 시도 하나가 period %[3]d초보다 긴 %[2]d초까지 걸릴 수 있어 다음 시도가 미뤄지며, 멈춤을 알아차리는 데 최대 %[4]s초가 걸립니다",
-				one.kind, seconds(t.Timeout), seconds(t.Period), noticing(t)), unhurried(t)})
+				one.kind, seconds(t.Timeout), seconds(t.Period), noticing(t)), fields{"periodSeconds": seconds(better.Period), "failureThreshold": better.FailureThreshold}})
 		}
 		if one.kind == startup && budget(t) > longestBudget && at.container.LivenessProbe != nil {
 			better := forStart(t, longestBudget/2, t.InitialDelay)
@@ -107,9 +107,10 @@ func seemsToNotice(t kubelet.Timing) time.Duration {
 }
 
 // unhurried has attempts as far apart as they may last, and as many of them as gives up about when the fields seem to.
-func unhurried(t kubelet.Timing) fields {
+func unhurried(t kubelet.Timing) kubelet.Timing {
 	attempts := (time.Duration(t.FailureThreshold)*t.Period + t.Timeout - 1) / t.Timeout
-	return fields{"periodSeconds": seconds(t.Timeout), "failureThreshold": max(2, int(attempts))}
+	t.Period, t.FailureThreshold = t.Timeout, max(2, int(attempts))
+	return t
 }
 
 // besideStartup are the consequences of an initial delay where a startup probe holds the others back anyway:
@@ -202,6 +203,12 @@ func oddFinding(s *snapshot.Snapshot, odd []oddity) finding.Finding {
 		handler["periodSeconds"], handler["failureThreshold"] = seconds(t.Period), better.FailureThreshold
 		change["startupProbe"] = handler
 		text = finding.Textf("a startup probe that spares starts of up to %s s in place of the delay", "initialDelaySeconds 대신 %s초까지의 시작을 기다리는 startup probe를 둡니다", sparing(better))
+	}
+	for _, o := range odd {
+		if o.kind == liveness && o.field == ".timeoutSeconds" {
+			text = finding.Join("; ", text, finding.Textf("a hang is then noticed after up to %s s: give more failures to a program that may pause for longer",
+				"그러면 멈춤을 최대 %s초에 알아차립니다. 프로그램이 그보다 오래 멈출 수 있으면 failureThreshold를 더 늘리십시오", noticing(unhurried(o.timing()))))
+		}
 	}
 	return finding.Finding{
 		Subject: f.workload, Mechanism: v1alpha1.MechanismMisconfigured, Field: odd[0].probe.field(odd[0].field), Explains: []finding.Subject{f.workload},
