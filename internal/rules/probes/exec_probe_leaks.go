@@ -63,9 +63,9 @@ type leftovers struct {
 
 func (l leftovers) count() int64 { return l.ended + l.running }
 
-// leftIn are the containers with leftovers, by the UIDs of their pods; of several in one pod the one with most.
-func leftIn(p *rule.Pass) map[types.UID]leftovers {
-	out := map[types.UID]leftovers{}
+// leftIn are the containers with leftovers, by the UIDs of their pods.
+func leftIn(p *rule.Pass) map[types.UID][]leftovers {
+	out := map[types.UID][]leftovers{}
 	for _, m := range p.Machines() {
 		for _, e := range m.Select("limit/left/*/ended") {
 			l := leftovers{machine: m, id: e.Key.Segments()[2]}
@@ -73,8 +73,8 @@ func leftIn(p *rule.Pass) map[types.UID]leftovers {
 			l.running, _ = m.Int(l.key("running"))
 			l.program, l.reaper = m.Value(l.key("name")), m.Value(l.key("to"))
 			pod := types.UID(m.Value(l.key("pod")))
-			if l.count() >= leftOver && l.count() > out[pod].count() {
-				out[pod] = l
+			if l.count() >= leftOver {
+				out[pod] = append(out[pod], l)
 			}
 		}
 	}
@@ -96,25 +96,25 @@ type leak struct {
 }
 
 // leaks finds the pod of a family in which most is left, and the probe that does it.
-func (f *family) leaks(s *snapshot.Snapshot, left map[types.UID]leftovers) (leak, bool) {
+func (f *family) leaks(s *snapshot.Snapshot, left map[types.UID][]leftovers) (leak, bool) {
 	var worst leak
 	var pods []*corev1.Pod
 	for _, pod := range f.pods {
-		l, ok := left[pod.UID]
-		if !ok {
-			continue
-		}
-		one, sure, ok := f.leaking(pod, l.program)
-		if !sure && !one.timedOut(s, pod) {
-			// Servers that forked twice look like this, and are no matter.
-			l.running = 0
-		}
-		if !ok || l.count() < leftOver {
-			continue
-		}
-		pods = append(pods, pod)
-		if worst.spec == nil || l.count() > worst.count() {
-			worst = leak{probe: one, leftovers: l, sure: sure}
+		for _, l := range left[pod.UID] {
+			one, sure, ok := f.leaking(pod, l.program)
+			if !sure && !one.timedOut(s, pod) {
+				// Servers that forked twice look like this, and are no matter.
+				l.running = 0
+			}
+			if !ok || l.count() < leftOver {
+				continue
+			}
+			if !slices.Contains(pods, pod) {
+				pods = append(pods, pod)
+			}
+			if worst.spec == nil || l.count() > worst.count() {
+				worst = leak{probe: one, leftovers: l, sure: sure}
+			}
 		}
 	}
 	worst.pods = pods
@@ -170,9 +170,15 @@ func (l leak) finding() finding.Finding {
 			finding.Verbatim(finding.Named(f.workload)), finding.Verbatim(string(l.kind)), finding.Verbatim(l.container.Name), number(int(l.count())), finding.Verbatim(l.pod.Name)),
 		Evidence: []finding.Evidence{
 			{Source: finding.Named(f.workload), Path: l.field(""), Value: fmt.Sprintf("%s timeoutSeconds=%d periodSeconds=%d", l.asks(), seconds(t.Timeout), seconds(t.Period))},
-			l.machine.Evidence(l.key("ended")), l.machine.Evidence(l.key("running")), l.machine.Evidence(l.key("name")),
+			l.machine.Evidence(l.key("ended")),
 		},
 	}
+	var running finding.Text
+	if l.running > 0 {
+		running = finding.Textf("%d still run", "%d개는 아직 실행 중입니다", l.running)
+		out.Evidence = append(out.Evidence, l.machine.Evidence(l.key("running")))
+	}
+	out.Evidence = append(out.Evidence, l.machine.Evidence(l.key("name")))
 	if l.count() < leftMany || !l.sure {
 		out.Severity = finding.Info
 	}
@@ -181,13 +187,13 @@ func (l leak) finding() finding.Finding {
 		out.Confidence = v1alpha1.ConfidenceMedium
 		out.Title = finding.Format("%s: %s processes of commands that are gone stay in Pod %s, and the %s command of container %s may leave them", "%s: 끝난 명령의 프로세스 %s개가 Pod %s에 남아 있으며 %[5]s 컨테이너의 %[4]s 명령이 남겼을 수 있습니다",
 			finding.Verbatim(finding.Named(f.workload)), number(int(l.count())), finding.Verbatim(l.pod.Name), finding.Verbatim(string(l.kind)), finding.Verbatim(l.container.Name))
-		guess = finding.Textf("the command does not name that program: a script that it runs may, or somebody else who runs commands in the container, or the container's own program leaves them",
-			"명령에 그 프로그램의 이름은 없습니다. 명령이 실행하는 스크립트가 실행했거나, 다른 누군가가 컨테이너에서 실행했거나, 컨테이너의 프로그램이 스스로 남긴 것일 수 있습니다")
+		guess = finding.Textf("the command does not name that program: a script that it runs may, or somebody else who runs commands in the container, or the program of this or another container of the pod leaves them",
+			"명령에 그 프로그램의 이름은 없습니다. 명령이 실행하는 스크립트가 실행했거나, 다른 누군가가 컨테이너에서 실행했거나, 이 컨테이너나 Pod의 다른 컨테이너의 프로그램이 스스로 남긴 것일 수 있습니다")
 	}
 	out.Why = finding.Join("; ",
-		finding.Format("%s have ended and were not collected by the container's first process (%s), %s still run; most are called %s",
-			"%[1]s개는 끝났으나 컨테이너의 첫 프로세스(%[2]s)가 회수하지 않았고 %[3]s개는 아직 실행 중입니다. 대부분의 이름은 %[4]s입니다",
-			number(int(l.ended)), finding.Verbatim(l.reaper), number(int(l.running)), finding.Verbatim(l.program)),
+		finding.Format("%s have ended and were not collected by the container's first process (%s)", "%s개는 끝났으나 컨테이너의 첫 프로세스(%s)가 회수하지 않았습니다",
+			number(int(l.ended)), finding.Verbatim(l.reaper)),
+		running, finding.Format("most are called %s", "대부분의 이름은 %s입니다", finding.Verbatim(l.program)),
 		finding.Textf("the command is run every %d s, and if it takes longer than %d s containerd kills it alone: what it has started runs on", "명령을 %d초마다 실행하며 %d초를 넘기면 containerd가 명령의 프로세스만 종료하고 명령이 시작한 프로세스는 계속 실행됩니다", seconds(t.Period), seconds(t.Timeout)),
 		guess,
 		finding.Textf("it is so in %d of %d pods, as far as agents see", "agent가 확인한 범위에서 Pod %[2]d개 중 %[1]d개에서 그렇습니다", len(l.pods), len(f.pods)))
