@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,14 +23,46 @@ import (
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
-// faster is how much faster the clocks of agents run in these tests than the kernel's.
+// faster is how much faster than the kernel's the clocks of agents run in these tests at first. Where the
+// machine is too busy for that, they are slowed down.
 const faster = 10
+
+// patience is how long a request may take, by the kernel's clock: so long that a busy machine answers.
+const patience = time.Second
+
+// pacedClock is a network's clock.
+type pacedClock struct {
+	mu sync.Mutex
+	// At the kernel's moment since it showed shown; from there it runs pace times as fast.
+	since, shown time.Time
+	pace         float64
+}
+
+func newPacedClock() *pacedClock {
+	began := time.Now() //nolint:forbidigo // where the faster clock begins
+	return &pacedClock{since: began, shown: began, pace: faster}
+}
+
+func (c *pacedClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shown.Add(time.Duration(c.pace * float64(time.Since(c.since)))) //nolint:forbidigo // the kernel's time, made faster
+}
+
+// slow halves the pace, until it is the kernel's own.
+func (c *pacedClock) slow() {
+	shown := c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.since, c.shown, c.pace = time.Now(), shown, max(1, c.pace/2) //nolint:forbidigo // where the slower clock begins
+}
 
 // wires is a network of real kernels: machines a, b and c as network namespaces on one bridge, each with
 // a VXLAN device as flannel sets it up, and a real agent's mesh in each.
 type wires struct {
 	prefix   string
 	machines []*machine
+	clock    *pacedClock
 }
 
 type machine struct {
@@ -39,7 +72,6 @@ type machine struct {
 	number    int
 	mac       string
 	mesh      *Mesh
-	began     time.Time
 }
 
 func (m *machine) host() netip.Addr { return netip.AddrFrom4([4]byte{10, 98, 0, byte(m.number)}) }
@@ -76,7 +108,7 @@ func newWires(t *testing.T) *wires {
 			t.Skipf("NOT RUN: %v", err)
 		}
 	}
-	w := &wires{prefix: fmt.Sprintf("maekmesh%d-%d-", os.Getpid(), networks.Add(1))}
+	w := &wires{prefix: fmt.Sprintf("maekmesh%d-%d-", os.Getpid(), networks.Add(1)), clock: newPacedClock()}
 	sw := w.prefix + "sw"
 	if err := addNamespace(t, sw); err != nil {
 		t.Skipf("NOT RUN: %v", err)
@@ -202,15 +234,12 @@ func inside[T any](m *machine, do func() (T, error)) (T, error) {
 	return r.value, r.err
 }
 
-func (m *machine) now() time.Time { return m.began.Add(faster * time.Since(m.began)) } //nolint:forbidigo // the kernel's time, made faster
-
 // caller is the header by which these tests say who asks; agents know it by certificates.
 const caller = "Maek-Test-Node"
 
 // start runs the machine's mesh until the test ends.
 func (m *machine) start(t *testing.T) {
 	t.Helper()
-	m.began = time.Now() //nolint:forbidigo // where the faster clock begins
 	transport := &http.Transport{DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		return inside(m, func() (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, network, address) })
 	}}
@@ -220,7 +249,7 @@ func (m *machine) start(t *testing.T) {
 	})}
 	var err error
 	m.mesh, err = New(Options{
-		Source: m, Client: func(peer.Peer, netip.Addr) *http.Client { return client }, Now: m.now, Store: memory{},
+		Source: m, Client: func(peer.Peer, netip.Addr) *http.Client { return client }, Now: m.wires.clock.now, Store: memory{},
 		Interfaces: func() ([]Interface, error) { return inside(m, interfaces) },
 		Listen: func(ctx context.Context, port int) (Conn, error) {
 			return inside(m, func() (Conn, error) { return listen(ctx, port) })
@@ -229,7 +258,7 @@ func (m *machine) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.mesh.tick, m.mesh.timeout = tick/faster, contactTimeout/faster
+	m.mesh.tick, m.mesh.timeout = tick/faster, patience
 	listener, err := inside(m, func() (net.Listener, error) {
 		return (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf(":%d", monitor.Port))
 	})
@@ -258,5 +287,5 @@ func (m *machine) start(t *testing.T) {
 // report is the machine's report.
 func (m *machine) report(t *testing.T) snapshot.MachineReport {
 	t.Helper()
-	return monitor.NewRunner(monitor.Identity{Machine: m.name, Node: m.name}, []monitor.Monitor{m.mesh.Monitor()}, m.now, nil).Once(t.Context())
+	return monitor.NewRunner(monitor.Identity{Machine: m.name, Node: m.name}, []monitor.Monitor{m.mesh.Monitor()}, m.wires.clock.now, nil).Once(t.Context())
 }
