@@ -42,7 +42,7 @@ func flappedBefore(p *rule.Pass, f *family) int {
 		}
 		one := probe{at, readiness, at.container.ReadinessProbe}
 		asked++
-		if c, ok := countedOf(p, one, back); ok && c.flaps(one) {
+		if c, ok := countedOf(p, one, back); ok && c.flaps(one, p.Now().Sub(cameBack(back))) {
 			p.Report(countedFlapping(p, one, back, c))
 			return asked
 		}
@@ -55,9 +55,12 @@ func cameBack(pod *corev1.Pod) time.Time {
 	return snapshot.PodCondition(pod, corev1.PodReady).LastTransitionTime.Time
 }
 
-// flaps tells whether the failures that were counted are more than those of a start.
-func (c counted) flaps(one probe) bool {
-	return c.Failed >= failedOften && time.Duration(c.Succeeded)*one.timing().Period >= countedFor && float64(c.Failed) >= failsOften*float64(c.Succeeded+c.Failed)
+// flaps tells whether the failures that were counted are more than those of a start, and whether a pod that has been
+// ready for so long was so before: one that waited for hours, as those that stand by for a leader do, came up and did
+// not come back.
+func (c counted) flaps(one probe, ready time.Duration) bool {
+	succeeded := time.Duration(c.Succeeded) * one.timing().Period
+	return c.Failed >= failedOften && succeeded >= max(countedFor, ready+window) && float64(c.Failed) >= failsOften*float64(c.Succeeded+c.Failed)
 }
 
 func countedFlapping(p *rule.Pass, one probe, pod *corev1.Pod, c counted) finding.Finding {
