@@ -5,9 +5,13 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"os"
+	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -100,19 +104,41 @@ func TestConnectionsAreMadeWhereTheOptionsSay(t *testing.T) {
 	}
 }
 
+// TestNoProxyIsUsed runs in a process of its own: what the environment says of proxies is read once in each
+// (net/http, ProxyFromEnvironment).
 func TestNoProxyIsUsed(t *testing.T) {
-	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-	var asked []string
-	prober := probe.New(probe.Options{Now: wallClock, Dial: func(_ context.Context, _, address string) (net.Conn, error) {
-		asked = append(asked, address)
-		return nil, errors.New("not today")
-	}})
-	prober.Probe(t.Context(), target(t, "http://shop.example.org/"), time.Second)
-	prober.Probe(t.Context(), target(t, "https://shop.example.org/"), time.Second)
-	if got, want := strings.Join(asked, " "), "shop.example.org:80 shop.example.org:443"; got != want {
-		t.Errorf("dialled %s, want %s", got, want)
+	const inside = "MAEK_TEST_WITH_PROXIES"
+	if os.Getenv(inside) == "" {
+		own := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestNoProxyIsUsed$")
+		own.Env = append(os.Environ(), inside+"=yes")
+		for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
+			own.Env = append(own.Env, name+"=http://127.0.0.1:1", strings.ToLower(name)+"=http://127.0.0.1:1")
+		}
+		own.Env = append(own.Env, "NO_PROXY=", "no_proxy=")
+		if out, err := own.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
 	}
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var asked []string
+		prober := probe.New(probe.Options{Now: wallClock, Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, address)
+			return nil, errors.New("not today")
+		}})
+		for _, each := range []probe.Target{
+			target(t, "http://shop.example.org/"), target(t, "https://shop.example.org/"),
+			probe.GRPC{Address: "shop.example.org:9090"}, probe.TCP{Address: "shop.example.org:22"},
+		} {
+			prober.Probe(t.Context(), each, time.Second)
+		}
+		if got, want := strings.Join(slices.Compact(asked), " "), "shop.example.org:80 shop.example.org:443 shop.example.org:9090 shop.example.org:22"; got != want {
+			t.Errorf("dialled %s, want %s", got, want)
+		}
+	})
 }
 
 func TestABodyLongerThanTheKubeletReads(t *testing.T) {
