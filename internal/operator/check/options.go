@@ -26,7 +26,8 @@ type Ask func(ctx context.Context, questions []plan.Question, timeout time.Durat
 
 // Pods makes runs in pods (podrun.Runner).
 type Pods interface {
-	// Run makes the run of a slot, and blocks until it has ended. Of one slot there is one run.
+	// Run makes the run of a slot, and blocks until it has ended. Of one slot there is one run. A podTemplate is read
+	// anew: the check tells no more of it than that there is one, and its ServiceAccount.
 	Run(ctx context.Context, check *v1alpha1.Check, slot time.Time, timeout time.Duration) (plan.Result, error)
 	// Leftovers are the runs that somebody else began, the oldest first.
 	Leftovers(ctx context.Context, check *v1alpha1.Check) ([]podrun.Leftover, error)

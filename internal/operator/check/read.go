@@ -11,7 +11,8 @@ import (
 	"github.com/maek-dev/maek/api/maek/v1alpha1"
 )
 
-// Reader reads Checks from what the controller knows, and all else from another reader.
+// Reader reads Checks from what the controller knows, and all else from another reader. Of a Check that is its spec,
+// but for the podTemplate, its status, and of its metadata what tells it from others.
 func (c *Controller) Reader(rest client.Reader) client.Reader { return reader{rest, c} }
 
 type reader struct {

@@ -48,7 +48,8 @@ type subject struct {
 	// retryAt is when a run is tried again that could not be made; zero where there is none.
 	retryAt time.Time
 
-	// written is the essence of what was written last, and toldOf the verdict that Events last told of.
+	// written is the essence of what was written last, and toldOf the verdict that was then, whether or not it was worth
+	// an Event.
 	// heartbeatAt is when the status is written though nothing has changed.
 	written     essence
 	heartbeatAt time.Time
