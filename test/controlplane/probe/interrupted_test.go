@@ -144,7 +144,7 @@ func TestWatchOutlivesTheAPIServer(t *testing.T) {
 	cancel()
 	select {
 	case <-code:
-	case <-time.After(time.Minute):
+	case <-time.After(soon):
 		t.Fatal("it does not end")
 	}
 }
@@ -197,7 +197,7 @@ func TestWatchReadsAnewWhatIsAround(t *testing.T) {
 		if got != exit.Unknown {
 			t.Errorf("exit code %d of a pod that is gone", got)
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(soon):
 		t.Fatal("it does not end")
 	}
 }

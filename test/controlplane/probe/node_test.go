@@ -111,7 +111,7 @@ func startAgent(t *testing.T, node string) string {
 			t.Errorf("the agent: %v", err)
 		}
 	})
-	err = wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, soon, true, func(ctx context.Context) (bool, error) {
 		n := &corev1.Node{}
 		err := cluster.Get(ctx, client.ObjectKey{Name: node}, n)
 		return err == nil && n.Annotations[monitor.KeyAnnotation] != "", nil

@@ -113,7 +113,7 @@ func TestWatch(t *testing.T) {
 		if got != exit.Incidents {
 			t.Errorf("exit code %d of a pod that was just killed", got)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(soon):
 		t.Fatal("it does not end")
 	}
 }
