@@ -130,8 +130,10 @@ func TestNoProxyIsUsed(t *testing.T) {
 			return nil, errors.New("not today")
 		}})
 		for _, each := range []probe.Target{
-			target(t, "http://shop.example.org/"), target(t, "https://shop.example.org/"),
-			probe.GRPC{Address: "shop.example.org:9090"}, probe.TCP{Address: "shop.example.org:22"},
+			target(t, "http://shop.example.org/"),
+			target(t, "https://shop.example.org/"),
+			probe.GRPC{Address: "shop.example.org:9090"},
+			probe.TCP{Address: "shop.example.org:22"},
 		} {
 			prober.Probe(t.Context(), each, time.Second)
 		}
