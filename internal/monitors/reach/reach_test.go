@@ -12,6 +12,9 @@ import (
 	"github.com/maek-dev/maek/internal/monitors/reach"
 )
 
+// shut is where nobody listens: no system gives out ports so low, so that nobody takes it meanwhile.
+const shut = "127.0.0.1:1"
+
 func TestGetTellsHowAnAddressAnswers(t *testing.T) {
 	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -20,8 +23,6 @@ func TestGetTellsHowAnAddressAnswers(t *testing.T) {
 	defer plain.Close()
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	defer secure.Close()
-	shut := httptest.NewServer(http.NotFoundHandler())
-	shut.Close()
 	cut, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +43,7 @@ func TestGetTellsHowAnAddressAnswers(t *testing.T) {
 		status int
 	}{
 		"an error is an answer":                 {plain.URL, reach.Answered, http.StatusServiceUnavailable},
-		"nothing listens":                       {shut.URL, reach.Refused, 0},
+		"nothing listens":                       {"http://" + shut, reach.Refused, 0},
 		"a certificate that nobody vouches for": {secure.URL, reach.TLS, 0},
 		"plain HTTP where TLS is expected":      {"https" + strings.TrimPrefix(plain.URL, "http"), reach.TLS, 0},
 		"a connection that ends without a word": {"http://" + cut.Addr().String(), reach.Failed, 0},
@@ -68,7 +69,7 @@ func TestConnect(t *testing.T) {
 		t.Errorf("an open port: %v", got)
 	}
 	server.Close()
-	if got := reach.Connect(t.Context(), address); got.Outcome != reach.Refused {
+	if got := reach.Connect(t.Context(), shut); got.Outcome != reach.Refused {
 		t.Errorf("a shut port: %v", got)
 	}
 }
@@ -93,7 +94,7 @@ func TestConnectTLSLeavesNothingInTheLog(t *testing.T) {
 	if noted.Len() > 0 {
 		t.Errorf("the server notes %q", noted.String())
 	}
-	if got := reach.ConnectTLS(t.Context(), address); got.Outcome != reach.Refused {
+	if got := reach.ConnectTLS(t.Context(), shut); got.Outcome != reach.Refused {
 		t.Errorf("%+v", got)
 	}
 	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

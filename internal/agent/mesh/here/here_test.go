@@ -45,19 +45,9 @@ func reply(code int) dns.HandlerFunc {
 	}
 }
 
-// closedPort is one at which nobody listens.
-func closedPort(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := netip.MustParseAddrPort(l.Addr().String())
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return at
-}
+// closedPort is one at which nobody listens: no system gives out ports so low, so that nobody takes it while it
+// is asked.
+var closedPort = netip.MustParseAddrPort("127.0.0.1:1")
 
 func TestServersOfClusterDNSAreToldApart(t *testing.T) {
 	t.Parallel()
@@ -73,7 +63,7 @@ func TestServersOfClusterDNSAreToldApart(t *testing.T) {
 		"a server that answers":                        {startDNS(t, reply(dns.RcodeSuccess)), OK, OK},
 		"one that knows no such name is there":         {startDNS(t, reply(dns.RcodeNameError)), OK, OK},
 		"one that answers that it fails":               {startDNS(t, reply(dns.RcodeServerFailure)), Failing, Failing},
-		"nobody listens":                               {closedPort(t), Refused, Refused},
+		"nobody listens":                               {closedPort, Refused, Refused},
 		"one that never answers over UDP, without TCP": {netip.MustParseAddrPort(silent.LocalAddr().String()), TimedOut, Refused},
 	}
 	for name, tc := range cases {
@@ -120,7 +110,7 @@ func TestAPIServersAreToldApart(t *testing.T) {
 		"one that says that it fails":                {failing, failingRoots, Failing},
 		"one whose certificate somebody else signed": {live, x509.NewCertPool(), Untrusted},
 		"something else that listens there":          {netip.MustParseAddrPort(plain.Listener.Addr().String()), liveRoots, Untrusted},
-		"nobody listens":                             {closedPort(t), liveRoots, Refused},
+		"nobody listens":                             {closedPort, liveRoots, Refused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := New(func() Targets { return Targets{API: []Target{{Address: tc.at}}, Roots: tc.roots} }, now)
@@ -133,8 +123,7 @@ func TestAPIServersAreToldApart(t *testing.T) {
 }
 
 func TestTheLastAPIServerIsAskedAfterItLeftItsEndpoints(t *testing.T) {
-	at := closedPort(t)
-	known := []Target{{Address: at, Node: "cp1"}}
+	known := []Target{{Address: closedPort, Node: "cp1"}}
 	w := New(func() Targets { return Targets{API: known, Roots: x509.NewCertPool()} }, now)
 	w.Once(t.Context())
 	known = nil
