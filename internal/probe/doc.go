@@ -12,7 +12,7 @@
 //     goroutines and without a clock: thresholds, delays, gating by the startup probe, restarts.
 //
 // [Timing] is the arithmetic of that loop, for those who explain a spec or judge its thresholds, and
-// [Rehearse] plays a container with its probes and a program through the loop itself: what is
+// [Simulate] plays a container with its probes and a program through the loop itself: what is
 // recommended for a program is held against that.
 //
 // [DNS] and [TLS] are targets that the kubelet has not, for checks.

@@ -51,9 +51,9 @@ type audited struct {
 	Why      string              `json:"why"`
 	Evidence []v1alpha1.Evidence `json:"evidence,omitempty"`
 	Remedies v1alpha1.Remedies   `json:"remedies"`
-	// Rehearsed is what became of the container, as it is and as the patch leaves it, when both were played through
+	// Simulated is what became of the container, as it is and as the patch leaves it, when both were played through
 	// the kubelet's own loop.
-	Rehearsed []string `json:"rehearsed,omitempty"`
+	Simulated []string `json:"simulated,omitempty"`
 }
 
 // runAudit judges how probes are configured, in a namespace or of one object.
@@ -77,7 +77,7 @@ func (o *options) runAudit(ctx context.Context, inv *invocation.Invocation, args
 	}
 	for _, f := range reading.Result.Findings {
 		if scope.has(s, f.Subject) {
-			a.Findings = append(a.Findings, auditedOf(f, rehearse(s, &f), language))
+			a.Findings = append(a.Findings, auditedOf(f, simulate(s, &f), language))
 		}
 	}
 	for _, skip := range reading.Result.Skips {
@@ -94,13 +94,13 @@ func (o *options) runAudit(ctx context.Context, inv *invocation.Invocation, args
 	return exit.With(a.code())
 }
 
-func auditedOf(f finding.Finding, rehearsed []finding.Text, l finding.Language) audited {
+func auditedOf(f finding.Finding, simulated []finding.Text, l finding.Language) audited {
 	out := audited{
 		Code: string(f.Code), Severity: f.Severity, Subject: f.Subject, Field: f.Field, Settling: f.Settling, Title: f.Title.In(l), Why: f.Why.In(l), Evidence: f.Evidence,
 		Remedies: v1alpha1.Remedies{Now: finding.RemediesIn(f.Remedies.Now, l), Later: finding.RemediesIn(f.Remedies.Later, l)},
 	}
-	for _, text := range rehearsed {
-		out.Rehearsed = append(out.Rehearsed, text.In(l))
+	for _, text := range simulated {
+		out.Simulated = append(out.Simulated, text.In(l))
 	}
 	return out
 }
@@ -229,7 +229,7 @@ func (a audit) page(o report.Options) *report.Page {
 			}
 			label = ""
 		}
-		w.lines(p, w.rehearsed, f.Rehearsed)
+		w.lines(p, w.simulated, f.Simulated)
 	}
 	if len(a.Findings) == 0 {
 		text := w.nothingFound

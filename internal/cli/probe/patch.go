@@ -76,7 +76,7 @@ func (a audit) changes() ([]*reasoned, error) {
 			} else if err := c.join(patch.Data); err != nil {
 				return nil, fmt.Errorf("joining the patch of %s with others of %s/%s: %w", f.Code, patch.Kind, patch.Name, err)
 			}
-			c.why = append(append(c.why, f.Code+": "+f.Title, remedy.Text), f.Rehearsed...)
+			c.why = append(append(c.why, f.Code+": "+f.Title, remedy.Text), f.Simulated...)
 		}
 	}
 	return all, nil

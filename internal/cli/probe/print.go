@@ -16,7 +16,7 @@ import (
 type words struct {
 	why, remedy, nothingFound, tooLittle                   string
 	means, seen, now, consequence, notAsked, gate, missing string
-	further, patch, same, settling, rehearsed, noPods      string
+	further, patch, same, settling, simulated, noPods      string
 	container, sidecar, ready, notReady, on, more          string
 	kind                                                   map[probe.Kind]string
 	vantages                                               map[vantage]string
@@ -27,7 +27,7 @@ var english = words{
 	why: "why", remedy: "do now", nothingFound: "Nothing was found in the probes of %s.", tooLittle: "Nothing was found in the probes of %s, but too little could be read to say that there is nothing.",
 	means: "means", seen: "seen", now: "now", consequence: "if it fails", notAsked: "not asked: %s", gate: "readiness gate %s: %s", missing: "could not read", further: "is the spec to blame?", patch: "the patches:", same: "the same as above",
 	settling:  "it has only just begun, and may pass by itself",
-	rehearsed: "rehearsed", noPods: "Nothing is left of %s.",
+	simulated: "simulated", noPods: "Nothing is left of %s.",
 	container: "container %s", sidecar: "sidecar %s", ready: "ready", notReady: "not ready", on: "on %s", more: "%d more of the pods of %s, none worse, are not shown.",
 	kind: map[probe.Kind]string{probe.Startup: "startup", probe.Readiness: "readiness", probe.Liveness: "liveness"},
 	vantages: map[vantage]string{
@@ -42,7 +42,7 @@ var korean = words{
 	why: "원인", remedy: "조치", nothingFound: "%s의 probe에서 찾은 문제가 없습니다.", tooLittle: "%s의 probe에서 찾은 문제는 없으나, 문제가 없다고 말하기에는 읽은 것이 부족합니다.",
 	means: "의미", seen: "기록", now: "지금", consequence: "실패하면", notAsked: "확인하지 않음: %s", gate: "readiness gate %s: %s", missing: "읽지 못함", further: "설정 점검:", patch: "patch:", same: "위와 같습니다",
 	settling:  "방금 시작된 일이므로 저절로 해소될 수 있습니다",
-	rehearsed: "재연", noPods: "%s: 남아 있는 Pod가 없습니다.",
+	simulated: "시뮬레이션", noPods: "%s: 남아 있는 Pod가 없습니다.",
 	container: "컨테이너 %s", sidecar: "사이드카 %s", ready: "Ready", notReady: "Ready 아님", on: "노드 %s", more: "%[2]s의 Pod %[1]d개는 이보다 나쁘지 않아 생략했습니다.",
 	kind: map[probe.Kind]string{probe.Startup: "startup", probe.Readiness: "readiness", probe.Liveness: "liveness"},
 	vantages: map[vantage]string{

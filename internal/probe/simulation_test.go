@@ -16,7 +16,7 @@ func pace(period, timeout, failures int32) *corev1.Probe {
 	return &corev1.Probe{PeriodSeconds: period, TimeoutSeconds: timeout, FailureThreshold: failures}
 }
 
-func TestRehearsedCourses(t *testing.T) {
+func TestSimulatedCourses(t *testing.T) {
 	late := pace(10, 1, 3)
 	late.InitialDelaySeconds = 15
 	tests := map[string]struct {
@@ -73,7 +73,7 @@ func TestRehearsedCourses(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			tc.container.Name = "app"
-			got := probe.Rehearse(&corev1.PodSpec{Containers: []corev1.Container{tc.container}}, &tc.container, tc.program)
+			got := probe.Simulate(&corev1.PodSpec{Containers: []corev1.Container{tc.container}}, &tc.container, tc.program)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -82,7 +82,7 @@ func TestRehearsedCourses(t *testing.T) {
 }
 
 // What is played and what is computed of a spec must agree, for both are told of the same one.
-func TestRehearsalsAgreeWithTheArithmetic(t *testing.T) {
+func TestSimulationsAgreeWithTheArithmetic(t *testing.T) {
 	for _, delay := range []int32{0, 7, 30} {
 		for _, period := range []int32{1, 5, 10} {
 			for _, timeout := range []int32{1, 3, 15} {
@@ -92,7 +92,7 @@ func TestRehearsalsAgreeWithTheArithmetic(t *testing.T) {
 					c := corev1.Container{Name: "app", LivenessProbe: spec}
 					pod := &corev1.PodSpec{Containers: []corev1.Container{c}}
 					timing := probe.TimingOf(probe.Liveness, spec)
-					if want, got := timing.StartupBudget(0), probe.Rehearse(pod, &c, probe.Program{Start: limit}).Killed; want != got {
+					if want, got := timing.StartupBudget(0), probe.Simulate(pod, &c, probe.Program{Start: limit}).Killed; want != got {
 						t.Errorf("%+v: killed after %v, and by the arithmetic after %v", timing, got, want)
 					}
 					got, ok := probe.LongestStart(pod, &c, 0, limit)

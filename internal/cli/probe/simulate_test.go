@@ -26,16 +26,16 @@ func cases(t *testing.T, code finding.Code) []string {
 }
 
 // What a rule recommends must hold when it is played with what was observed in the very clusters that it is tested with.
-func TestWhatRulesRecommendHoldsInItsRehearsal(t *testing.T) {
+func TestWhatRulesRecommendHoldsInItsSimulation(t *testing.T) {
 	told := 0
 	for _, r := range probes.Catalog.Rules() {
 		for _, path := range cases(t, r.Code) {
 			s := ruletest.Objects(t, path)
 			for _, f := range rule.Evaluate(t.Context(), s, []rule.Rule{r}, nil, rule.Budget{}).Findings {
 				before := slices.Concat(f.Remedies.Now, f.Remedies.Later)
-				told += len(rehearse(s, &f))
+				told += len(simulate(s, &f))
 				if diff := cmp.Diff(before, slices.Concat(f.Remedies.Now, f.Remedies.Later)); diff != "" {
-					t.Errorf("%s: not recommended after its rehearsal (-rule +rehearsed):\n%s", filepath.Base(path), diff)
+					t.Errorf("%s: not recommended after its simulation (-rule +simulated):\n%s", filepath.Base(path), diff)
 				}
 			}
 		}
@@ -45,7 +45,7 @@ func TestWhatRulesRecommendHoldsInItsRehearsal(t *testing.T) {
 	}
 }
 
-func TestRehearsalsAreTold(t *testing.T) {
+func TestSimulationsAreTold(t *testing.T) {
 	tests := map[string]struct {
 		file string
 		want []string
@@ -72,7 +72,7 @@ func TestRehearsalsAreTold(t *testing.T) {
 			code, _, _ := strings.Cut(tc.file, ".")
 			s, f := found(t, tc.file, finding.Code(code))
 			var got []string
-			for _, text := range rehearse(s, &f) {
+			for _, text := range simulate(s, &f) {
 				got = append(got, text.EN)
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -114,7 +114,7 @@ func TestAPatchThatDoesNotHoldIsNotRecommended(t *testing.T) {
 			code, _, _ := strings.Cut(tc.file, ".")
 			s, f := found(t, tc.file, finding.Code(code))
 			f.Remedies = finding.Remedies{Now: []finding.Remedy{{Text: finding.Verbatim("give it time"), Command: strings.Replace(command, "FAILURES", tc.failures, 1)}}}
-			rehearse(s, &f)
+			simulate(s, &f)
 			if got := f.Remedies.Now[0].Command != ""; got != tc.want {
 				t.Errorf("recommended: %t, want %t; %s", got, tc.want, f.Remedies.Now[0].Text.EN)
 			}

@@ -45,17 +45,17 @@ func (c Course) Holds() bool { return c.KilledBy == "" && !c.NeverReady && !c.Wi
 // first and the last are those that the spans of [Timing] come from.
 const phases = 11
 
-// Rehearse plays a container with its probes and a program through the kubelet's workers, from its
+// Simulate plays a container with its probes and a program through the kubelet's workers, from its
 // start until the program has answered for so long that nothing else can come. It asks nobody and
 // knows no clock. Fields of probes that are zero have their defaults.
 //
 // It is for those who recommend other numbers: what is recommended for a program must hold with it.
-func Rehearse(pod *corev1.PodSpec, container *corev1.Container, program Program) Course {
+func Simulate(pod *corev1.PodSpec, container *corev1.Container, program Program) Course {
 	container = defaulted(container)
 	out := Course{Always: true}
 	readies := 0
 	for i := range phases {
-		s := newStage(pod, container, program, i)
+		s := newSimulation(pod, container, program, i)
 		s.play()
 		switch {
 		case s.killedBy == "":
@@ -97,8 +97,8 @@ func defaulted(container *corev1.Container) *corev1.Container {
 	return out
 }
 
-// rehearsed is one probe's worker in a rehearsal.
-type rehearsed struct {
+// simulated is one probe's worker in a simulation.
+type simulated struct {
 	Worker
 
 	state  State
@@ -108,12 +108,12 @@ type rehearsed struct {
 	verdict  Verdict
 }
 
-// stage is one rehearsal.
-type stage struct {
+// simulation is a container in a course of its own, with the ticks in one phase.
+type simulation struct {
 	program Program
-	workers []*rehearsed
+	workers []*simulated
 	status  *corev1.PodStatus
-	// pause begins at a moment, and the rehearsal ends at another.
+	// pause begins at a moment, and the simulation ends at another.
 	pause, end time.Time
 
 	killedBy      Kind
@@ -122,14 +122,14 @@ type stage struct {
 	withdrawn     bool
 }
 
-// curtain is when the container of a rehearsal starts; any moment serves.
-var curtain = time.Unix(0, 0).UTC()
+// containerStart is when the container of a simulation starts; any moment serves.
+var containerStart = time.Unix(0, 0).UTC()
 
-// newStage sets up a rehearsal in which the ticks begin in one of the phases.
-func newStage(pod *corev1.PodSpec, container *corev1.Container, program Program, phase int) *stage {
-	s := &stage{program: program, status: &corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{
+// newSimulation sets up a simulation in which the ticks begin in one of the phases.
+func newSimulation(pod *corev1.PodSpec, container *corev1.Container, program Program, phase int) *simulation {
+	s := &simulation{program: program, status: &corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{
 		Name: container.Name, ContainerID: "played", Started: new(container.StartupProbe == nil),
-		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(curtain)}},
+		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(containerStart)}},
 	}}}}
 	// settling is what all thresholds together can take, each reached anew.
 	var settling time.Duration
@@ -141,20 +141,20 @@ func newStage(pod *corev1.PodSpec, container *corev1.Container, program Program,
 		t := TimingOf(kind, spec)
 		settling += t.InitialDelay + time.Duration(t.FailureThreshold+t.SuccessThreshold+1)*t.Pace(t.Timeout)
 		first := t.InitialDelay + t.Period*time.Duration(phase)/(phases-1)
-		w := Worker{Kind: kind, Pod: pod, Container: container, KubeletStart: curtain.Add(-time.Hour)}
-		s.workers = append(s.workers, &rehearsed{Worker: w, state: w.Start(curtain.Add(first), 0), timing: t})
+		w := Worker{Kind: kind, Pod: pod, Container: container, KubeletStart: containerStart.Add(-time.Hour)}
+		s.workers = append(s.workers, &simulated{Worker: w, state: w.Start(containerStart.Add(first), 0), timing: t})
 	}
-	s.pause = curtain.Add(program.Start + settling)
+	s.pause = containerStart.Add(program.Start + settling)
 	s.end = s.pause
 	if program.Pause > 0 {
 		s.end = s.pause.Add(program.Pause + settling)
 	}
-	s.gate(curtain)
+	s.gate(containerStart)
 	return s
 }
 
 // play goes from moment to moment at which a worker has something to do, until the end or a kill.
-func (s *stage) play() {
+func (s *simulation) play() {
 	for s.killedBy == "" {
 		next := s.next()
 		if next == nil {
@@ -170,7 +170,7 @@ func (s *stage) play() {
 		}
 		action := s.step(next, in)
 		if action.Kill {
-			s.killedBy, s.killed = next.Kind, at.Sub(curtain)
+			s.killedBy, s.killed = next.Kind, at.Sub(containerStart)
 		}
 		if action.Changed {
 			s.sync(next, at)
@@ -179,8 +179,8 @@ func (s *stage) play() {
 }
 
 // next is the worker that has something to do first.
-func (s *stage) next() *rehearsed {
-	var first *rehearsed
+func (s *simulation) next() *simulated {
+	var first *simulated
 	for _, w := range s.workers {
 		if !w.state.Ended && (first == nil || w.due().Before(first.due())) {
 			first = w
@@ -190,7 +190,7 @@ func (s *stage) next() *rehearsed {
 }
 
 // due is when a worker has something to do: its next tick, or the verdict that it waits for.
-func (w *rehearsed) due() time.Time {
+func (w *simulated) due() time.Time {
 	if w.state.Asking() {
 		return w.answered
 	}
@@ -198,7 +198,7 @@ func (w *rehearsed) due() time.Time {
 }
 
 // step tells a worker something, and makes the attempt that it wants.
-func (s *stage) step(w *rehearsed, in Input) Action {
+func (s *simulation) step(w *simulated, in Input) Action {
 	state, action := w.Step(w.state, in)
 	w.state = state
 	if action.Probe {
@@ -209,7 +209,7 @@ func (s *stage) step(w *rehearsed, in Input) Action {
 
 // sync is what the kubelet does after a change of one worker's result: it works out the pod's status, of which
 // the others are told.
-func (s *stage) sync(changed *rehearsed, at time.Time) {
+func (s *simulation) sync(changed *simulated, at time.Time) {
 	s.gate(at)
 	for _, w := range s.workers {
 		if w != changed && !w.state.Ended {
@@ -220,7 +220,7 @@ func (s *stage) sync(changed *rehearsed, at time.Time) {
 
 // gate works out what the kubelet holds of the container after a change of its workers' results
 // (UpdatePodStatus of pkg/kubelet/prober/prober_manager.go).
-func (s *stage) gate(at time.Time) {
+func (s *simulation) gate(at time.Time) {
 	c := &s.status.ContainerStatuses[0]
 	ready := true
 	for _, w := range s.workers {
@@ -235,15 +235,15 @@ func (s *stage) gate(at time.Time) {
 	c.Ready = ready && *c.Started
 	switch {
 	case c.Ready && !s.wasReady:
-		s.wasReady, s.ready = true, at.Sub(curtain)
+		s.wasReady, s.ready = true, at.Sub(containerStart)
 	case !c.Ready && s.wasReady:
 		s.withdrawn = true
 	}
 }
 
 // answer is when an attempt that begins now has which verdict.
-func (s *stage) answer(at time.Time, timeout time.Duration) (time.Time, Verdict) {
-	if at.Before(curtain.Add(s.program.Start)) {
+func (s *simulation) answer(at time.Time, timeout time.Duration) (time.Time, Verdict) {
+	if at.Before(containerStart.Add(s.program.Start)) {
 		return at, Verdict{Result: Failure}
 	}
 	took := s.program.Latency
@@ -260,7 +260,7 @@ func (s *stage) answer(at time.Time, timeout time.Duration) (time.Time, Verdict)
 // the kubelet's ticks are; false where it does not come up even if it answers at once, with this latency.
 func LongestStart(pod *corev1.PodSpec, container *corev1.Container, latency, limit time.Duration) (time.Duration, bool) {
 	return longest(limit, func(d time.Duration) bool {
-		return Rehearse(pod, container, Program{Start: d, Latency: latency}).Holds()
+		return Simulate(pod, container, Program{Start: d, Latency: latency}).Holds()
 	})
 }
 
@@ -269,7 +269,7 @@ func LongestStart(pod *corev1.PodSpec, container *corev1.Container, latency, lim
 func LongestPause(pod *corev1.PodSpec, container *corev1.Container, usual Program, limit time.Duration) (time.Duration, bool) {
 	return longest(limit, func(d time.Duration) bool {
 		usual.Pause = d
-		return Rehearse(pod, container, usual).Holds()
+		return Simulate(pod, container, usual).Holds()
 	})
 }
 

@@ -15,10 +15,10 @@ import (
 	"github.com/maek-dev/maek/internal/snapshot"
 )
 
-// rehearse plays what the remedies of a finding would make of its containers through the kubelet's own loop, with
-// what was observed of their starts, and says what came of it. A patch that does not hold in its own rehearsal is not
+// simulate plays what the remedies of a finding would make of its containers through the kubelet's own loop, with
+// what was observed of their starts, and says what came of it. A patch that does not hold in its own simulation is not
 // recommended: its remedy loses its command.
-func rehearse(s *snapshot.Snapshot, f *finding.Finding) []finding.Text {
+func simulate(s *snapshot.Snapshot, f *finding.Finding) []finding.Text {
 	var out []finding.Text
 	for _, remedies := range []*[]finding.Remedy{&f.Remedies.Now, &f.Remedies.Later} {
 		*remedies = slices.Clone(*remedies)
@@ -28,11 +28,11 @@ func rehearse(s *snapshot.Snapshot, f *finding.Finding) []finding.Text {
 			if !ok || patch.Type != "strategic" {
 				continue
 			}
-			told, holds := rehearsePatch(s.PodsOf(f.Subject), patch)
+			told, holds := simulatePatch(s.PodsOf(f.Subject), patch)
 			out = append(out, told...)
 			if !holds {
 				remedy.Command = ""
-				remedy.Text = sentence(remedy.Text, finding.Textf("no patch is recommended: this one does not hold when it is played", "재연해 보니 효과가 없어 patch를 권하지 않습니다"))
+				remedy.Text = sentence(remedy.Text, finding.Textf("no patch is recommended: this one does not hold when it is played", "시뮬레이션해 보니 효과가 없어 patch를 권하지 않습니다"))
 			}
 		}
 	}
@@ -67,9 +67,9 @@ func containersIn(patch probes.Patch) ([]json.RawMessage, error) {
 	return slices.Concat(direct.InitContainers, direct.Containers, job.InitContainers, job.Containers), nil
 }
 
-// rehearsePatch plays the containers that a patch changes, as they are and as it leaves them, and tells whether
+// simulatePatch plays the containers that a patch changes, as they are and as it leaves them, and tells whether
 // they hold then. What cannot be read is left to the API server to judge.
-func rehearsePatch(pods []*corev1.Pod, patch probes.Patch) (told []finding.Text, holds bool) {
+func simulatePatch(pods []*corev1.Pod, patch probes.Patch) (told []finding.Text, holds bool) {
 	changes, err := containersIn(patch)
 	if err != nil || len(pods) == 0 {
 		return nil, true
@@ -82,7 +82,7 @@ func rehearsePatch(pods []*corev1.Pod, patch probes.Patch) (told []finding.Text,
 			if !ok {
 				continue
 			}
-			r := rehearsal{pod: &newest.Spec, before: c.spec, after: after}
+			r := simulation{pod: &newest.Spec, before: c.spec, after: after}
 			r.start, r.measured = measuredStart(pods, c.spec.Name)
 			r.restarted = slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return restartsOf(statusOf(p, c.spec.Name)) > 0 })
 			told = append(told, slicesOf([]finding.Text{r.starts(), r.pauses(probe.Liveness), r.pauses(probe.Readiness)})...)
@@ -146,12 +146,12 @@ func outlived(pod *corev1.Pod, c *corev1.Container, took time.Duration) bool {
 	}
 	// The attempt before the one that succeeded had failed, a period earlier.
 	start := max(0, took-probe.TimingOf(probe.Readiness, asked).Period)
-	course := probe.Rehearse(&pod.Spec, c, probe.Program{Start: start})
+	course := probe.Simulate(&pod.Spec, c, probe.Program{Start: start})
 	return course.KilledBy != "" && course.Always
 }
 
-// rehearsal is of one container, as it is and as a patch leaves it.
-type rehearsal struct {
+// simulation is of one container, as it is and as a patch leaves it.
+type simulation struct {
 	pod           *corev1.PodSpec
 	before, after *corev1.Container
 	// start is the longest that was measured, in so many pods.
@@ -162,7 +162,7 @@ type rehearsal struct {
 }
 
 // reach is a time beyond all that the probes of both can bear.
-func (r rehearsal) reach() time.Duration {
+func (r simulation) reach() time.Duration {
 	var most time.Duration
 	for _, c := range []*corev1.Container{r.before, r.after} {
 		for _, kind := range probe.Kinds() {
@@ -176,16 +176,16 @@ func (r rehearsal) reach() time.Duration {
 }
 
 // spared is the longest start that a container of this sort is spared, where its probes have a say in it.
-func (r rehearsal) spared(c *corev1.Container) time.Duration {
+func (r simulation) spared(c *corev1.Container) time.Duration {
 	spared, _ := probe.LongestStart(r.pod, c, 0, r.reach())
 	return spared
 }
 
 // holds tells whether the container comes up with the starts that were measured. Where none was and it has been
 // restarted, a startup probe that the patch changes must spare it more than it is spared now.
-func (r rehearsal) holds() bool {
+func (r simulation) holds() bool {
 	if r.measured > 0 {
-		return probe.Rehearse(r.pod, r.after, probe.Program{Start: r.start}).Holds()
+		return probe.Simulate(r.pod, r.after, probe.Program{Start: r.start}).Holds()
 	}
 	now := r.spared(r.before)
 	return !r.restarted || r.after.StartupProbe == nil || now == r.reach() || paced(probe.Startup, r.before, r.after) || r.spared(r.after) > now
@@ -198,7 +198,7 @@ func paced(kind probe.Kind, a, b *corev1.Container) bool {
 }
 
 // starts says what becomes of a start, where the patch makes a difference to one of some length.
-func (r rehearsal) starts() finding.Text {
+func (r simulation) starts() finding.Text {
 	before, after := r.spared(r.before), r.spared(r.after)
 	if before == after {
 		return finding.Text{}
@@ -208,8 +208,8 @@ func (r rehearsal) starts() finding.Text {
 			r.bears(before), r.bears(after))
 	}
 	program := probe.Program{Start: r.start}
-	played := finding.Format("played with a start of %s, the longest of %s", "%[2]s에서 가장 오래 걸린 시작(%[1]s)으로 재연했습니다", length(r.start), finding.Pods(r.measured))
-	was, is := course(r.before, probe.Rehearse(r.pod, r.before, program)), course(r.after, probe.Rehearse(r.pod, r.after, program))
+	played := finding.Format("played with a start of %s, the longest of %s", "%[2]s에서 가장 오래 걸린 시작(%[1]s)으로 시뮬레이션했습니다", length(r.start), finding.Pods(r.measured))
+	was, is := course(r.before, probe.Simulate(r.pod, r.before, program)), course(r.after, probe.Simulate(r.pod, r.after, program))
 	if was == is {
 		return finding.Format("%s: as it is and patched, %s", "%s. 지금 설정에서도 patch를 적용해도 %s", played, is)
 	}
@@ -217,7 +217,7 @@ func (r rehearsal) starts() finding.Text {
 }
 
 // bears says which starts are too long.
-func (r rehearsal) bears(spared time.Duration) finding.Text {
+func (r simulation) bears(spared time.Duration) finding.Text {
 	if spared == r.reach() {
 		return finding.Textf("no start is too long", "시작이 아무리 길어도 종료되지 않습니다")
 	}
@@ -242,7 +242,7 @@ func course(c *corev1.Container, of probe.Course) finding.Text {
 
 // pauses says what becomes of a program that hangs for a while, where the patch makes a difference to it: to each kind
 // of probe by itself, for the tightest would hide the others.
-func (r rehearsal) pauses(kind probe.Kind) finding.Text {
+func (r simulation) pauses(kind probe.Kind) finding.Text {
 	if kind.Of(r.before) == nil || kind.Of(r.after) == nil || paced(kind, r.before, r.after) {
 		return finding.Text{}
 	}
@@ -266,10 +266,10 @@ func (r rehearsal) pauses(kind probe.Kind) finding.Text {
 		return finding.Text{}
 	case before > after:
 		return finding.Format("played with pauses: as it is, one of more than %s can %s; patched, one of more than %s can already",
-			"응답이 멈추는 경우를 재연했습니다. 지금 설정에서는 %[1]s를 넘게 멈추면 %[2]s. patch를 적용하면 %[3]s까지만 견딥니다", length(before), end, length(after))
+			"응답이 멈추는 경우를 시뮬레이션했습니다. 지금 설정에서는 %[1]s를 넘게 멈추면 %[2]s. patch를 적용하면 %[3]s까지만 견딥니다", length(before), end, length(after))
 	default:
 		return finding.Format("played with pauses: as it is, one of more than %s can %s; patched, only one of more than %s",
-			"응답이 멈추는 경우를 재연했습니다. 지금 설정에서는 %[1]s를 넘게 멈추면 %[2]s. patch를 적용하면 %[3]s까지 견딥니다", length(before), end, length(after))
+			"응답이 멈추는 경우를 시뮬레이션했습니다. 지금 설정에서는 %[1]s를 넘게 멈추면 %[2]s. patch를 적용하면 %[3]s까지 견딥니다", length(before), end, length(after))
 	}
 }
 
