@@ -74,7 +74,8 @@ type lapse struct {
 	fossils map[string]bool
 	// machines on which it runs, or should.
 	machines []string
-	// early tells that the API server has not been back for long enough for the leader to be back too.
+	// early tells that the API server has not been back for long enough for the leader to be back too. One that
+	// was heard of since then was back.
 	early bool
 	// manifestGone tells that other control-plane components run as static pods and this does not.
 	manifestGone bool
@@ -99,7 +100,8 @@ func (l leader) lapsed(p *rule.Pass) (lapse, bool) {
 		return lapse{}, false
 	case snapshot.Dead:
 	}
-	out := lapse{Freshness: f, leader: l, fossils: map[string]bool{}, early: p.Now().Sub(servedSince(p)) < backAfter}
+	served := servedSince(p)
+	out := lapse{Freshness: f, leader: l, fossils: map[string]bool{}, early: f.LastSeen.Before(served) && p.Now().Sub(served) < backAfter}
 	var family []*corev1.Pod
 	for _, pod := range snapshot.List[*corev1.Pod](p.Snapshot) {
 		if pod.Namespace != metav1.NamespaceSystem || pod.Labels[tierLabel] != controlPlaneTier || !snapshot.StaticPod(pod) {
