@@ -22,16 +22,6 @@ var forbidden = []struct {
 	{netip.MustParsePrefix("255.255.255.255/32"), "the broadcast address"},
 }
 
-// inner are networks beside the private ones (RFC 1918, RFC 4193) that are not of the Internet, and that clusters give to
-// pods and Services.
-var inner = []netip.Prefix{
-	netip.MustParsePrefix("100.64.0.0/10"), // RFC 6598
-	netip.MustParsePrefix("192.0.0.0/24"),  // RFC 6890, 2.2.2
-	netip.MustParsePrefix("198.18.0.0/15"), // RFC 2544
-	netip.MustParsePrefix("240.0.0.0/4"),   // RFC 1112, 4
-	netip.MustParsePrefix("fec0::/10"),     // RFC 3879
-}
-
 // credentials are addresses beside the link-local ones where clouds keep the credentials of machines. They
 // may be somebody else's elsewhere, so that a policy can allow them, each by itself.
 var credentials = []netip.Addr{
@@ -93,11 +83,6 @@ func whyForbidden(addr netip.Addr) string {
 		}
 	}
 	return ""
-}
-
-// isInner tells whether an address is not of the Internet.
-func isInner(addr netip.Addr) bool {
-	return addr.IsPrivate() || slices.ContainsFunc(inner, func(network netip.Prefix) bool { return network.Contains(addr) })
 }
 
 func isCredentials(addr netip.Addr) bool { return slices.Contains(credentials, addr) }

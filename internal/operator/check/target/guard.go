@@ -25,8 +25,7 @@ const (
 	byPolicy basis = iota
 	// byOwnership: it is a pod of the namespace, or a Service of such pods.
 	byOwnership
-	// byIngress: the status of an Ingress of the namespace has the address, where a controller writes it. What is not
-	// of the Internet must be allowed as by a policy: it could be anybody's in the cluster.
+	// byIngress: a controller gave the address to an Ingress of the namespace.
 	byIngress
 	// byNode: it is a node that the check selects.
 	byNode
@@ -169,8 +168,6 @@ func (g *guard) judge(around *surroundings, allowed *allowance, to netip.AddrPor
 		return g.refuse(host, "it is a node", "nodes: true")
 	case g.basis == byPolicy && !named && !allowed.allowsAddress(addr):
 		return g.refuse(host, "it is not of the check's namespace", entry(cmp.Or(g.policyName(), addr.String())))
-	case g.basis == byIngress && !named && !allowed.allowsAddress(addr) && slices.ContainsFunc(all, isInner):
-		return g.refuse(host, "the Ingress has an address that is not of the Internet, and could be anybody's in the cluster", entry(cmp.Or(g.policyName(), addr.String())))
 	default:
 		return nil
 	}
@@ -180,19 +177,15 @@ func (g *guard) judge(around *surroundings, allowed *allowance, to netip.AddrPor
 // address that is connected to.
 func (g *guard) judgeOwn(around *surroundings, allowed *allowance, forms []netip.Addr, port uint16, host string) *plan.Refusal {
 	addr := forms[0]
-	name := g.policyName()
-	byItself := allowed.addresses[addr] || name != "" && allowed.names[g.r.full(name)]
+	byItself := allowed.addresses[addr] || g.basis == byPolicy && g.name != "" && allowed.names[g.r.full(g.name)]
 	for _, form := range forms {
 		switch {
 		case isCredentials(form) && !allowed.addresses[addr]:
 			return g.refuse(host, "clouds keep the credentials of machines there, so that it needs an entry of its own", entry(addr.String()))
 		case g.isAPIServer(around, form, port) && !byItself:
-			return g.refuse(host, "it is the API server's address, which needs an entry of its own", entry(cmp.Or(name, addr.String())))
-		case !around.nodes[form] || allowed.nodes:
-		case g.basis != byIngress:
+			return g.refuse(host, "it is the API server's address, which needs an entry of its own", entry(cmp.Or(g.policyName(), addr.String())))
+		case around.nodes[form] && !allowed.nodes && g.basis != byIngress:
 			return g.refuse(host, "it is a node's address", "nodes: true")
-		case !byItself:
-			return g.refuse(host, "it is a node's address, which needs an entry of its own", entry(cmp.Or(name, addr.String())))
 		}
 	}
 	return nil
@@ -213,9 +206,9 @@ func (g *guard) isAPIServer(around *surroundings, addr netip.Addr, port uint16) 
 	return found && (g.basis == byPolicy || slices.Contains(ports, port))
 }
 
-// policyName is the name that a policy would allow; "" where what is asked has none, but an address.
+// policyName is the name that a policy would allow; "" where the check names an address.
 func (g *guard) policyName() string {
-	if g.basis != byPolicy && g.basis != byIngress {
+	if g.basis != byPolicy {
 		return ""
 	}
 	return g.name

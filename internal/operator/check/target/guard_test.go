@@ -105,7 +105,6 @@ func TestRedirects(t *testing.T) {
 	fine := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer fine.Close()
 	const ingress = "kind: Ingress\nmetadata: {namespace: shop, name: i}\nspec: {rules: [{host: shop.example.com}]}\nstatus: {loadBalancer: {ingress: [{ip: 192.168.0.11}]}}"
-	front := ingress + policyFor(`hosts: [192.168.0.11]`)
 	tests := map[string]struct {
 		spec, objects, at, to string
 		want                  string
@@ -120,10 +119,10 @@ func TestRedirects(t *testing.T) {
 			[]string{"192.168.0.10:80"},
 		},
 		"an Ingress from HTTP to HTTPS": {
-			`{httpGet: {port: 80}, target: {ingress: {name: i}}}`, front, "192.168.0.11:80", "http://shop.example.com:443/", "", []string{"192.168.0.11:80", "192.168.0.11:443"},
+			`{httpGet: {port: 80}, target: {ingress: {name: i}}}`, ingress, "192.168.0.11:80", "http://shop.example.com:443/", "", []string{"192.168.0.11:80", "192.168.0.11:443"},
 		},
 		"an Ingress to its machine": {
-			`{httpGet: {port: 80}, target: {ingress: {name: i}}}`, front, "192.168.0.11:80", "http://shop.example.com:10250/",
+			`{httpGet: {port: 80}, target: {ingress: {name: i}}}`, ingress, "192.168.0.11:80", "http://shop.example.com:10250/",
 			"Refusal NotAllowed: shop.example.com (192.168.0.11) is not asked on port 10250",
 			[]string{"192.168.0.11:80"},
 		},

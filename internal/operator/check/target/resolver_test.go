@@ -33,7 +33,7 @@ func TestWhomAChecksAsks(t *testing.T) {
 kind: Ingress
 metadata: {namespace: shop, name: shop}
 spec: {rules: [{host: Shop.example.com}, {host: "*.api.example.com"}]}
-status: {loadBalancer: {ingress: [{ip: 198.51.100.7}, {hostname: lb.example.net}]}}
+status: {loadBalancer: {ingress: [{ip: 192.168.0.11}, {hostname: lb.example.net}]}}
 `
 	const headless = `
 kind: Service
@@ -116,7 +116,7 @@ endpoints:
 		},
 		"an Ingress, by its first rule": {
 			spec: `{httpGet: {port: 443, scheme: HTTPS}, target: {ingress: {name: shop}}}`, objects: ingress,
-			want: []string{"shop.example.com: GET https://shop.example.com by 198.51.100.7:443,198.51.100.7:80"},
+			want: []string{"shop.example.com: GET https://shop.example.com by 192.168.0.11:443,192.168.0.11:80"},
 		},
 		"an Ingress whose balancer has a name": {
 			spec: `{httpGet: {port: 80}, target: {ingress: {name: shop, host: v1.api.example.com}}}`, objects: ingress, run: 1,
