@@ -20,7 +20,7 @@ import (
 //   - no condition is False for longer than maxSeconds while a replica is alive;
 //   - a pod that is there and has no condition gets one.
 func TestInvariants(t *testing.T) {
-	seeds := 20
+	seeds := 10
 	if testing.Short() {
 		seeds = 5
 	}
