@@ -179,6 +179,34 @@ func says(status *v1alpha1.CheckStatus) string {
 	return text.String()
 }
 
+// statusWrites is how many statuses were written, or were to be.
+func (b *bed) statusWrites() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.updates
+}
+
+// disturb has somebody else write all Checks, or leave them alone.
+func (b *bed) disturb(busy bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.busy = busy
+}
+
+// saidOf are the verdicts of a Check that were written, in their order.
+func (b *bed) saidOf(name string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.told[name]
+}
+
+// statusOf is the status of a Check as it is written.
+func (b *bed) statusOf(name string) v1alpha1.CheckStatus {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.checks[name].Status
+}
+
 func (b *bed) runsOf(name string) []time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -39,7 +39,7 @@ func TestTheClockIsPut(t *testing.T) {
 					if got := b.healthy(name); got != good {
 						t.Fatalf("%s says %s before the clock is put", name, got)
 					}
-					runs[name], told[name] = len(b.runsOf(name)), len(b.told[name])
+					runs[name], told[name] = len(b.runsOf(name)), len(b.saidOf(name))
 				}
 				b.clock.put(put)
 				put := clock.RealClock{}.Now()
@@ -49,7 +49,7 @@ func TestTheClockIsPut(t *testing.T) {
 				}
 				pass(65 * time.Minute)
 				for name, period := range periods {
-					for _, got := range b.told[name][told[name]:] {
+					for _, got := range b.saidOf(name)[told[name]:] {
 						if got != good {
 							t.Errorf("%s says %s", name, got)
 						}
@@ -73,9 +73,7 @@ func checkSoon(t *testing.T, b *bed, name string, put time.Time, period time.Dur
 	if period <= time.Minute && last.Before(put) {
 		t.Errorf("%s was not run for three minutes since the clock was put", name)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	status := b.checks[name].Status
+	status := b.statusOf(name)
 	if period <= time.Minute && status.ObservedAt.Sub(b.clock.Now()).Abs() > 10*time.Minute {
 		t.Errorf("%s was observed at %v by its status, and it is %v", name, status.ObservedAt, b.clock.Now())
 	}

@@ -28,7 +28,7 @@ func TestWishesAreBounded(t *testing.T) {
 					b.make("shop", fmt.Sprint("web-", i), v1alpha1.CheckSpec{PeriodSeconds: 3600})
 				}
 				pass(2 * time.Minute) // all have their first run
-				before, written := b.runs(), b.updates
+				before, written := b.runs(), b.statusWrites()
 				const rounds = 600
 				for range rounds {
 					for i := range checks {
@@ -41,7 +41,7 @@ func TestWishesAreBounded(t *testing.T) {
 				if got, most, least := b.runs()-before, checks*(2+int(spent/wishesApart)), checks*9; got > most || got < least {
 					t.Errorf("%d runs, want %d to %d", got, least, most)
 				}
-				if got, most := b.updates-written, writesPerSecond*int((spent+10*time.Second)/time.Second)+writeBurst; got > most {
+				if got, most := b.statusWrites()-written, writesPerSecond*int((spent+10*time.Second)/time.Second)+writeBurst; got > most {
 					t.Errorf("%d writes, want %d at most", got, most)
 				}
 				for i := range checks {
@@ -103,17 +103,17 @@ func TestConflictsAreBounded(t *testing.T) {
 			b.make("shop", fmt.Sprint("web-", i), v1alpha1.CheckSpec{PeriodSeconds: 10})
 		}
 		pass(2 * time.Minute)
-		b.busy = true
+		b.disturb(true)
 		for i := range 100 {
 			b.change(fmt.Sprint("web-", i), func(c *v1alpha1.Check) { c.Generation++ })
 		}
-		written := b.updates
+		written := b.statusWrites()
 		pass(5 * time.Minute)
 		// Each goes on with what it began.
-		if got, most := b.updates-written, writesPerSecond*300+attempts*writeBurst+attempts*writers; got > most || got < 300 {
+		if got, most := b.statusWrites()-written, writesPerSecond*300+attempts*writeBurst+attempts*writers; got > most || got < 300 {
 			t.Errorf("%d writes in five minutes, want %d at most", got, most)
 		}
-		b.busy = false
+		b.disturb(false)
 		pass(5 * time.Minute)
 		for name := range b.checks {
 			if got := b.healthy(name); got != "Ready=True/Running Healthy=True/Succeeded " {
@@ -137,7 +137,7 @@ func TestNamespacesShareThePods(t *testing.T) {
 		if got := len(b.runsOf("web")); got < 59 {
 			t.Errorf("beside a namespace whose runs all hang, %d runs in 60 periods", got)
 		}
-		for _, got := range b.told["web"][1:] {
+		for _, got := range b.saidOf("web")[1:] {
 			if got != "Ready=True/Running Healthy=True/Succeeded " {
 				t.Errorf("it was said to be %s", got)
 			}
