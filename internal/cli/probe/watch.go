@@ -186,11 +186,9 @@ func (w *watching) take(before view, c change) view {
 func (w *watching) news(before view) error {
 	now := w.inv.Now()
 	fresh := w.timeline.add(before, w.view, w.evidence.services, now)
-	for _, why := range w.interrupted {
-		if !w.blind {
-			w.blind = true
-			fresh = append(fresh, w.timeline.note(entry{at: now, bad: true, text: finding.Join(": ", finding.Textf("what happens now is not seen; could not read", "지금 일어나는 일은 볼 수 없습니다. 읽지 못함"), why)}))
-		}
+	if why := sorted(w.interrupted); len(why) > 0 && !w.blind {
+		w.blind = true
+		fresh = append(fresh, w.timeline.note(entry{at: now, bad: true, text: finding.Join(": ", finding.Textf("what happens now is not seen; could not read", "지금 일어나는 일은 볼 수 없습니다. 읽지 못함"), why[0])}))
 	}
 	if w.blind && len(w.interrupted) == 0 {
 		w.blind = false
@@ -210,13 +208,13 @@ func (e *evidence) within(around *evidence) *evidence {
 // seen is the evidence with what of it is not watched, or is not now.
 func (w *watching) seen() *evidence {
 	e := *w.evidence
-	var blind []finding.Text
-	for _, of := range []map[reflect.Type]finding.Text{w.refused, w.interrupted} {
-		blind = slices.AppendSeq(blind, maps.Values(of))
-	}
-	slices.SortFunc(blind, func(a, b finding.Text) int { return strings.Compare(a.EN, b.EN) })
-	e.missing = slices.Concat(e.missing, blind)
+	e.missing = slices.Concat(e.missing, sorted(w.refused), sorted(w.interrupted))
 	return &e
+}
+
+// sorted are the texts by kind in an order that is always the same.
+func sorted(byKind map[reflect.Type]finding.Text) []finding.Text {
+	return slices.SortedFunc(maps.Values(byKind), func(a, b finding.Text) int { return strings.Compare(a.EN, b.EN) })
 }
 
 // with is the evidence with what is watched now. What has not been listed yet stays as it was read.

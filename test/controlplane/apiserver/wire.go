@@ -27,6 +27,10 @@ func (w *Wire) Dial(ctx context.Context, network, address string) (net.Conn, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.cut.Load() {
+		_ = conn.Close()
+		return nil, fmt.Errorf("dialing %s: the wire was cut meanwhile", address)
+	}
 	w.all = append(w.all, conn)
 	return conn, nil
 }
